@@ -31,7 +31,7 @@ Places: TypeAlias = slice | NDArray[np.int64] | NDArray[np.bool_]
 
 
 class RowsInFile(Protocol):
-    """Rows that are read as they are asked for (``pipelines.sources.stored_rows``)."""
+    """Rows that are read as they are asked for (``pipelines.sources.images.stored_rows``)."""
 
     shape: tuple[int, ...]
     ndim: int

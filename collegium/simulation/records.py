@@ -16,7 +16,7 @@ from pipelines.cohort.partitioning import partition_records
 from pipelines.cohort.plausibility import require_plausible
 from pipelines.cohort.train_test import parts_of
 from pipelines.records import Rows
-from pipelines.sources.stored_rows import StoredRows
+from pipelines.sources.images.stored_rows import StoredRows
 from protocol.study.study import BUNDLED, Study
 
 

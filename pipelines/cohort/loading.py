@@ -16,8 +16,7 @@ import numpy as np
 
 from pipelines.cohort.table_encoding import encode_table
 from pipelines.records import Records
-from pipelines.sources.csv_table import AS_DECLARED, CsvDialect, read_bundled, read_csv
-from pipelines.sources.npz_images import load_images
+from pipelines.sources.source import BundledRecords, RecordFile, Source
 from protocol.counted import counted
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import Cohort, ImageCohort
@@ -27,21 +26,16 @@ __all__ = ["Records", "check_cohort", "columns_to_keep", "load_cohort"]
 
 
 def load_cohort(
-    cohort: Cohort,
-    source: str | Path,
-    *,
-    site: str,
-    keep: Sequence[str] = (),
-    dialect: CsvDialect = AS_DECLARED,
+    cohort: Cohort, source: Source | str | Path, *, site: str, keep: Sequence[str] = ()
 ) -> Records:
     """Returns the records of one source, encoded by the contract.
 
     Args:
         cohort: the contract: a table or images.
-        source: a CSV or npz file, or ``study.BUNDLED``.
+        source: what a hospital's site file names; the path of a file that is written as the
+            contract says; or ``study.BUNDLED``.
         site: whose records these are, for messages.
         keep: columns that split or partition will look at, see ``columns_to_keep``.
-        dialect: how the hospital's own file is written, where not as the contract says.
 
     Guarantee: the encoding of a record depends on the contract and on that
     record only.
@@ -49,15 +43,11 @@ def load_cohort(
     Raises:
         CohortRefused: the source cannot be read, or does not fit the contract.
     """
+    if isinstance(source, str | Path):
+        source = BundledRecords() if source == BUNDLED else RecordFile(path=Path(source))
     if isinstance(cohort, ImageCohort):
-        if source == BUNDLED:
-            raise CohortRefused(f"site {site}: the bundled records are a table, not images")
-        return load_images(Path(source), cohort, site=site, keep=keep)
-    if source == BUNDLED:
-        table = read_bundled(cohort, site=site, keep=keep)
-    else:
-        table = read_csv(Path(source), cohort, site=site, keep=keep, dialect=dialect)
-    return encode_table(table, cohort, keep=keep)
+        return source.images(cohort, site=site, keep=keep)
+    return encode_table(source.table(cohort, site=site, keep=keep), cohort, keep=keep)
 
 
 def columns_to_keep(split: Split, partition: Partitioning | None = None) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from pipelines.records import (
     number_patients,
     patient_token,
 )
+from pipelines.sources.cells import Cells
 from pipelines.sources.column_cells import (
     CellProblem,
     Reading,
@@ -33,8 +34,8 @@ from pipelines.sources.column_cells import (
     rows_with,
     spelled,
 )
-from pipelines.sources.csv_table import CsvTable, needed_columns
 from pipelines.sources.faults import RecordFault, refusal
+from pipelines.sources.tables.table import SourceTable, needed_columns
 from protocol.study.cohort.cohort import TableCohort
 from protocol.study.cohort.columns import NumberColumn
 from protocol.study.cohort.labels import (
@@ -69,7 +70,7 @@ _MISSING = CellProblem(
 )
 
 
-def encode_table(table: CsvTable, cohort: TableCohort, *, keep: Sequence[str]) -> Records:
+def encode_table(table: SourceTable, cohort: TableCohort, *, keep: Sequence[str]) -> Records:
     """Returns the table's records as numbers, by the contract alone.
 
     A number becomes ``(value - centre) / scale``; a category one column per
@@ -90,7 +91,7 @@ def encode_table(table: CsvTable, cohort: TableCohort, *, keep: Sequence[str]) -
             faults += [
                 RecordFault(
                     column=name,
-                    lines=[table.lines[place] for place in places],
+                    lines=table.lines[places].tolist(),
                     what=problem.what,
                     remedy=problem.remedy,
                 )
@@ -99,24 +100,24 @@ def encode_table(table: CsvTable, cohort: TableCohort, *, keep: Sequence[str]) -
     if faults:
         raise refusal(table.site, table.file, faults)
     if cohort.patient_key == "row":
-        keys = [str(row) for row in table.rows]
+        keys = Cells.of(map(str, table.rows.tolist()))
     else:
-        keys = [patient_token(cell) for cell in table.cells[cohort.patient_key]]
-    patients, known = number_patients(np.array(keys, dtype=np.str_))
+        keys = table.cells[cohort.patient_key].respelled(patient_token)
+    patients, places = number_patients(keys.codes.astype(np.int64))
     return Records(
         features=column_numbers(values, cohort.features, len(table.rows)),
         labels=_labels(cohort.label, values, patients),
         patients=patients,
-        patient_keys=tuple(known.tolist()),
-        rows=np.array(table.rows, dtype=np.int64),
+        patient_keys=tuple(keys.spellings[place] for place in places.tolist()),
+        rows=table.rows,
         columns={name: _tokens(table.cells[name]) for name in keep},
         noted=_noted(whole, table, cohort, lacking),
     )
 
 
-def _lacking(table: CsvTable, name: str, cohort: TableCohort) -> frozenset[str]:
+def _lacking(table: SourceTable, name: str, cohort: TableCohort) -> frozenset[str]:
     """Returns the spellings among a column's cells that mean missing."""
-    found = set(table.cells[name])
+    found = set(table.cells[name].spellings)
     codes = set(cohort.missing)
     if name == cohort.patient_key:
         return frozenset(found & (codes | {""}))
@@ -125,23 +126,18 @@ def _lacking(table: CsvTable, name: str, cohort: TableCohort) -> frozenset[str]:
 
 
 def _without(
-    table: CsvTable, cohort: TableCohort, lacking: Mapping[str, frozenset[str]]
-) -> CsvTable:
+    table: SourceTable, cohort: TableCohort, lacking: Mapping[str, frozenset[str]]
+) -> SourceTable:
     """Returns the table without the records that the contract drops."""
     if cohort.on_missing == "refuse":
         return table
     imputed = {column.name for column in cohort.features if column.impute is not None}
     needed = [name for name in table.cells if name not in imputed | {cohort.patient_key}]
-    dropped = {
-        place
-        for name in needed
-        if lacking[name]
-        for place, cell in enumerate(table.cells[name])
-        if cell in lacking[name]
-    }
-    if not dropped:
-        return table
-    return table.select([place for place in range(len(table.rows)) if place not in dropped])
+    dropped = np.zeros(len(table.rows), dtype=bool)
+    for name in needed:
+        if lacking[name]:
+            dropped |= table.cells[name].among(lacking[name])
+    return table.take(~dropped) if dropped.any() else table
 
 
 def _readings(
@@ -216,7 +212,10 @@ def _number_label(
 
 
 def _noted(
-    whole: CsvTable, kept: CsvTable, cohort: TableCohort, lacking: Mapping[str, frozenset[str]]
+    whole: SourceTable,
+    kept: SourceTable,
+    cohort: TableCohort,
+    lacking: Mapping[str, frozenset[str]],
 ) -> EncodingNotes:
     """Returns what became of which rows, of a table that fits the contract."""
     cells = notes_of(kept.cells, kept.rows, cohort.features, lacking)
@@ -233,6 +232,6 @@ def _noted(
     )
 
 
-def _tokens(cells: Sequence[str]) -> NDArray[np.str_]:
-    known = {cell: canonical_token(cell) for cell in set(cells)}
-    return np.array([known[cell] for cell in cells], dtype=np.str_)
+def _tokens(cells: Cells) -> NDArray[np.str_]:
+    known = np.array([canonical_token(text) for text in cells.spellings], dtype=np.str_)
+    return known[cells.codes]

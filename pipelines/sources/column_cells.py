@@ -17,6 +17,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.sources.cells import Cells
 from protocol.study.cohort.columns import CategoryColumn, NumberColumn
 from protocol.study.cohort.vocabulary import NUMERAL, canonical_token
 
@@ -134,18 +135,20 @@ def _no_number(cell: str, problems: SourceProblems) -> CellProblem:
     return problems.comma if is_comma else _TEXT
 
 
-def read_cells(cells: Sequence[str], read: Reading) -> tuple[Floats, dict[CellProblem, list[int]]]:
+def read_cells(cells: Cells, read: Reading) -> tuple[Floats, dict[CellProblem, list[int]]]:
     """Returns a column as numbers, and the places of each kind of problem in it, in their order."""
-    known = {cell: read(cell) for cell in set(cells)}
-    values = np.zeros(len(cells))
-    problems: dict[CellProblem, list[int]] = {}
-    for place, cell in enumerate(cells):
-        value = known[cell]
-        if isinstance(value, CellProblem):
-            problems.setdefault(value, []).append(place)
-        else:
-            values[place] = value
-    return values, problems
+    meant = [read(text) for text in cells.spellings]
+    numbers = [0.0 if isinstance(found, CellProblem) else found for found in meant]
+    of_problem: dict[CellProblem, list[int]] = {}
+    for code, found in enumerate(meant):
+        if isinstance(found, CellProblem):
+            of_problem.setdefault(found, []).append(code)
+    places = {
+        problem: np.flatnonzero(np.isin(cells.codes, codes)).tolist()
+        for problem, codes in of_problem.items()
+    }
+    in_order = sorted(places.items(), key=lambda item: item[1][0])
+    return np.array(numbers, dtype=np.float64)[cells.codes], dict(in_order)
 
 
 def column_numbers(
@@ -181,8 +184,8 @@ class CellNotes:
 
 
 def notes_of(
-    cells: Mapping[str, Sequence[str]],
-    rows: Sequence[int],
+    cells: Mapping[str, Cells],
+    rows: Rows,
     features: Sequence[NumberColumn | CategoryColumn],
     lacking: Mapping[str, frozenset[str]],
 ) -> CellNotes:
@@ -200,7 +203,7 @@ def notes_of(
     for column in (c for c in features if isinstance(c, NumberColumn)):
         low, high = column.range
         texts = set(column.replace)
-        numbers = set(cells[column.name]) - lacking[column.name] - texts
+        numbers = set(cells[column.name].spellings) - lacking[column.name] - texts
         outside = {cell for cell in numbers if not low <= float(cell) <= high}
         clipped |= rows_with(cells, rows, column.name, outside)
         if len({float(cell) for cell in outside}) == 1:
@@ -210,13 +213,11 @@ def notes_of(
 
 
 def rows_with(
-    cells: Mapping[str, Sequence[str]], rows: Sequence[int], name: str, spellings: Collection[str]
+    cells: Mapping[str, Cells], rows: Rows, name: str, spellings: Collection[str]
 ) -> dict[str, Rows]:
     """Returns the rows whose cell is one of the spellings, under the column's name; or nothing."""
-    if not spellings:
-        return {}
-    found = [row for row, cell in zip(rows, cells[name], strict=True) if cell in spellings]
-    return {name: np.array(found, dtype=np.int64)} if found else {}
+    found = rows[cells[name].among(spellings)] if spellings else rows[:0]
+    return {name: found} if len(found) else {}
 
 
 def spelled(tokens: Sequence[str]) -> str:

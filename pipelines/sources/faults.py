@@ -5,6 +5,7 @@ A fault holds names, line numbers, counts and remedies; never the content of a c
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from protocol.counted import counted
@@ -53,3 +54,9 @@ def refusal(site: str, file: str, faults: Sequence[RecordFault]) -> CohortRefuse
     if len(faults) > MAX_TOLD:
         told.append(f"site {site}: {file}: and {counted(len(faults) - MAX_TOLD, 'more fault')}")
     return CohortRefused("\n".join(told))
+
+
+def unreadable(site: str, path: Path, error: OSError) -> str:
+    """Returns why a file cannot be read: its own name, never the folders above it."""
+    reason = (error.strerror or type(error).__name__).lower()
+    return f"site {site}: the file of records {path.name!r} cannot be read: {reason}"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from compliance.storage.clock import Clock, utc_now
 from pipelines.recipes.admission import admit
-from pipelines.sources.csv_table import AS_DECLARED, CsvDialect
+from pipelines.sources.source import Source
 from protocol.errors import PolicyRefused
 from protocol.study.study import Study
 from silos.config.attestation import AttestationPolicy
@@ -29,7 +29,7 @@ from silos.config.patient_statement import (
     missing_statement,
 )
 from silos.config.policy import Refusal, open_at, recipe_refusals, refusals
-from silos.config.site_file import SiteFile, site_file_of, source_path
+from silos.config.site_file import SiteFile, site_file_of, source_of
 from silos.database.approvals import approvals_of
 from silos.database.database import SiteDatabase
 
@@ -38,14 +38,13 @@ from silos.database.database import SiteDatabase
 class StudyTerms:
     """The terms on which a study may run in a hospital, from one reading of its site file.
 
-    ``runs`` is how many runs are allowed in all, ``source`` the file of records; both are None
-    only in a simulation. ``dialect`` says how the file is written, ``stated`` what the hospital
-    states about its patients, ``attestation`` what it asks of the other members' machines.
+    ``runs`` is how many runs are allowed in all, ``source`` what reads the records; both are None
+    only in a simulation. ``stated`` is what the hospital states about its patients, ``attestation``
+    what it asks of the other members' machines.
     """
 
     runs: int | None
-    source: Path | None
-    dialect: CsvDialect = AS_DECLARED
+    source: Source | None
     stated: PatientStatement = NOTHING_STATED
     attestation: AttestationPolicy | None = None
 
@@ -91,8 +90,7 @@ class StudyAuthorization:
         admit_recipes(site, self._home, study)
         return StudyTerms(
             runs=runs,
-            source=source_path(site, self._home),
-            dialect=site.dialect,
+            source=source_of(site, self._home),
             stated=site.stated,
             attestation=site.policy.attestation,
         )

@@ -21,7 +21,7 @@ from silos.config.attestation.kernel import own_evidence
 from silos.config.coordinator_identity import require_coordinator
 from silos.config.credentials import Credentials
 from silos.config.directory import alone, is_at_work, opened
-from silos.config.site_file import source_path
+from silos.config.site_file import source_of
 from silos.config.study_authorization import StudyAuthorization
 from silos.isolation.confinement import leave_no_core
 from silos.isolation.remote_trainer import RemoteTrainer, machine_of
@@ -55,7 +55,7 @@ def hospital_process(home: Path, *, test_noise: bool = False) -> Iterator[Superv
                 "site.yaml: coordinator is missing: collegium silo enrol INVITATION writes its "
                 "address there"
             )
-        source_path(site, home)  # refused now rather than when a run is announced
+        source_of(site, home)  # refused now rather than when a run is announced
         credentials = Credentials(home / "tls", site.name)
         coordinator = require_coordinator(credentials.coordinator, hospital)
         silo = Silo(

@@ -7,7 +7,7 @@ from pipelines.cohort.loading import columns_to_keep, load_cohort
 from pipelines.cohort.train_test import parts_of
 from pipelines.records import Records
 from protocol.study.study import Study
-from silos.config.site_file import SiteFile, source_path
+from silos.config.site_file import SiteFile, source_of
 
 
 class OwnRecords(NamedTuple):
@@ -27,7 +27,6 @@ def read_own_records(
         CohortRefused, StudyRefused, SiteFileRefused: they cannot be read, or do not fit.
     """
     keep = columns_to_keep(study.split, study.partition)
-    path = source_path(site, home)
-    whole = load_cohort(study.cohort, path, site=site.name, keep=keep, dialect=site.dialect)
+    whole = load_cohort(study.cohort, source_of(site, home), site=site.name, keep=keep)
     parts = parts_of(whole, study, key=split_key, site=site.name, index_file=index)
     return OwnRecords(whole, *parts)

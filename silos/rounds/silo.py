@@ -14,6 +14,7 @@ from pipelines.cohort.loading import Records, columns_to_keep, load_cohort
 from pipelines.cohort.partitioning import partition_records
 from pipelines.cohort.plausibility import implausible, require_plausible
 from pipelines.cohort.train_test import parts_of
+from pipelines.sources.source import Source
 from protocol.errors import (
     BudgetSpent,
     CohortRefused,
@@ -292,7 +293,7 @@ class Silo:
                 "partitioned and bundled records stand in for hospitals in simulations"
             )
         if terms.source is not None:
-            source: Path | str = terms.source
+            source: Source | Path | str = terms.source
         elif named is None:
             raise StudyRefused(f"sites: {self.site} names no records; add its file")
         elif named == BUNDLED:
@@ -301,9 +302,7 @@ class Silo:
             raise CohortRefused(f"site {self.site}: --data is missing: name the folder of {named}")
         else:
             source = invitation.data / named
-        records = load_cohort(
-            study.cohort, source, site=self.site, keep=keep, dialect=terms.dialect
-        )
+        records = load_cohort(study.cohort, source, site=self.site, keep=keep)
         return (
             records
             if study.partition is None

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from pipelines.gradients.device import gpu, processor
 from pipelines.records import Rows
-from pipelines.sources.stored_rows import RowWriter, named
+from pipelines.sources.images.stored_rows import RowWriter, named
 from pipelines.tasks.registry import task_of
 from protocol.counted import counted
 from protocol.errors import DeviceRefused

@@ -26,7 +26,8 @@ from coordinator.runs.resources import RunTimeouts
 from coordinator.runs.service import Service
 from coordinator.views.run_summary import RunSummary
 from coordinator.views.views import open_views
-from pipelines.sources.csv_table import AS_DECLARED, CsvDialect
+from pipelines.sources.source import RecordFile
+from pipelines.sources.tables.csv_file import AS_DECLARED, CsvDialect
 from protocol.identity.machine_evidence import MachineEvidence
 from protocol.identity.roster import CoordinatorIdentity, SigningKey, sign_roster
 from protocol.study.study import Study
@@ -126,7 +127,9 @@ class Site:
 
     def _terms(self, _study: Study) -> StudyTerms:
         return StudyTerms(
-            runs=None, source=self.source, dialect=self.dialect, attestation=self.attestation
+            runs=None,
+            source=RecordFile(path=self.source, dialect=self.dialect),
+            attestation=self.attestation,
         )
 
     def _run(self) -> None:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from collegium.simulation.consortium import simulation_ray
 from pipelines.records import Records, Rows
-from pipelines.sources import stored_rows
-from pipelines.sources.stored_rows import RowWriter
+from pipelines.sources.images import stored_rows
+from pipelines.sources.images.stored_rows import RowWriter
 from protocol.errors import FederationError
 from protocol.study.study_file import read_study
 from protocol.vectors.tensors import Tensors, flatten

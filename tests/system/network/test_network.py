@@ -10,7 +10,7 @@ from coordinator.membership.directory import open_members
 from coordinator.runs.admin_socket import ask, controlling
 from coordinator.runs.resources import RunTimeouts
 from coordinator.runs.service import Service
-from pipelines.sources.csv_table import CsvDialect
+from pipelines.sources.tables.csv_file import CsvDialect
 from protocol.errors import PolicyRefused
 from protocol.identity.timestamps import read_time
 from protocol.study.study_file import read_study

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from pipelines.cohort.loading import Records, check_cohort, columns_to_keep, load_cohort
 from pipelines.records import number_patients, patient_token
-from pipelines.sources.csv_table import CsvDialect
+from pipelines.sources.source import RecordFile
+from pipelines.sources.tables.csv_file import CsvDialect
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import ImageCohort, TableCohort
 from protocol.study.study import BUNDLED, ColumnSplit, KeyedHashSplit, Partitioning
@@ -154,13 +155,15 @@ def test_a_file_written_otherwise_holds_the_same_records(tmp_path):
     file.write_bytes(text)
     cohort = table(patient_key="nr\u00e9")
     dialect = CsvDialect(delimiter=";", encoding="latin-1")
-    records = load_cohort(cohort, file, site="north", dialect=dialect)
+    records = load_cohort(cohort, RecordFile(path=file, dialect=dialect), site="north")
     assert records.digest == load(tmp_path, GOOD).digest
     file.write_bytes(text)
     with pytest.raises(CohortRefused, match="not utf-8 text; save .* encoding: latin-1"):
-        load_cohort(cohort, file, site="north", dialect=CsvDialect(delimiter=";"))
+        load_cohort(cohort, RecordFile(path=file, dialect=CsvDialect(delimiter=";")), site="north")
     with pytest.raises(CohortRefused, match="separated by ';', expected ','; write delimiter: "):
-        load_cohort(cohort, file, site="north", dialect=CsvDialect(encoding="latin-1"))
+        load_cohort(
+            cohort, RecordFile(path=file, dialect=CsvDialect(encoding="latin-1")), site="north"
+        )
 
 
 def test_decimal_commas_are_read_where_the_file_is_said_to_have_them(tmp_path):
@@ -180,17 +183,19 @@ def test_decimal_commas_are_read_where_the_file_is_said_to_have_them(tmp_path):
 
     comma, point = CsvDialect(delimiter=";", decimal=","), CsvDialect(delimiter=";")
     written(whole)
-    expected = load_cohort(cohort, file, site="north", dialect=point).digest
+    expected = load_cohort(cohort, RecordFile(path=file, dialect=point), site="north").digest
     with pytest.raises(CohortRefused, match="text where a number was expected"):
-        load_cohort(cohort, file, site="north", dialect=comma)
+        load_cohort(cohort, RecordFile(path=file, dialect=comma), site="north")
     written(lambda cell: whole(cell).replace(".", ","))
-    assert load_cohort(cohort, file, site="north", dialect=comma).digest == expected
+    assert (
+        load_cohort(cohort, RecordFile(path=file, dialect=comma), site="north").digest == expected
+    )
     said = "a number with a decimal comma; .* write decimal: ','"
     with pytest.raises(CohortRefused, match=said):
-        load_cohort(cohort, file, site="north", dialect=point)
+        load_cohort(cohort, RecordFile(path=file, dialect=point), site="north")
     written(lambda cell: "1." + whole(cell).replace(".", ","))
     with pytest.raises(CohortRefused, match="text where a number was expected"):
-        load_cohort(cohort, file, site="north", dialect=comma)
+        load_cohort(cohort, RecordFile(path=file, dialect=comma), site="north")
 
 
 def test_a_value_that_means_missing_is_refused_with_its_column():
@@ -440,7 +445,7 @@ def test_header_that_asks_for_more_memory_than_the_file_has_is_refused(tmp_path)
 
 
 def test_small_file_that_unpacks_to_a_huge_one_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipelines.sources.npz_images.MAX_BYTES", 10_000)
+    monkeypatch.setattr("pipelines.sources.images.npz_images.MAX_BYTES", 10_000)
     header = {"descr": "|u1", "fortran_order": False, "shape": (1000, 4, 5)}
     write_member(tmp_path / "bomb.npz", header, b"\0" * 20_000)
     assert (tmp_path / "bomb.npz").stat().st_size < 1000

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from pipelines.cohort.loading import load_cohort
 from pipelines.cohort.quality import quality_of
-from pipelines.sources import npz_images, stored_rows
+from pipelines.sources.images import npz_images, stored_rows
 from pipelines.transforms.preprocessing import Preprocessor
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import Image, ImageCohort

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.sources.csv_table import CsvDialect
+from pipelines.sources.source import RecordFile
+from pipelines.sources.tables.csv_file import CsvDialect
 from protocol.errors import PolicyRefused, SiteFileRefused
 from silos.config.policy import refusals
 from silos.config.site_file import (
@@ -14,7 +15,7 @@ from silos.config.site_file import (
     read_site_file,
     site_file_of,
     site_schema,
-    source_path,
+    source_of,
 )
 from silos.config.site_template import site_template
 from silos.isolation.remote_trainer import machine_of
@@ -114,22 +115,22 @@ def test_a_home_without_a_site_file_says_how_to_make_one(tmp_path: Path) -> None
 
 
 def test_records_lie_beside_the_site_file_unless_their_path_is_whole(tmp_path: Path) -> None:
-    assert source_path(east(), tmp_path) == tmp_path / "east.csv"
+    assert source_of(east(), tmp_path) == RecordFile(path=tmp_path / "east.csv")
     elsewhere = read_site_file(changed_site("path: east.csv", "path: /srv/east.csv"))
-    assert source_path(elsewhere, tmp_path) == Path("/srv/east.csv")
+    assert source_of(elsewhere, tmp_path) == RecordFile(path=Path("/srv/east.csv"))
 
 
-def test_a_hospital_says_how_its_own_file_is_written() -> None:
-    assert east().dialect == CsvDialect()
+def test_a_hospital_says_how_its_own_file_is_written(tmp_path: Path) -> None:
     text = changed_site("east.csv}", "east.csv, delimiter: ';', decimal: ',', encoding: latin-1}")
-    found = read_site_file(text).dialect
-    assert found == CsvDialect(delimiter=";", decimal=",", encoding="latin-1")
+    written = CsvDialect(delimiter=";", decimal=",", encoding="latin-1")
+    found = source_of(read_site_file(text), tmp_path)
+    assert found == RecordFile(path=tmp_path / "east.csv", dialect=written)
 
 
 def test_a_site_without_records_is_told_to_name_them(tmp_path: Path) -> None:
     site = read_site_file(changed_site("data: {kind: file, path: east.csv}\n", ""))
     with pytest.raises(SiteFileRefused, match="data is missing: say where the records lie"):
-        source_path(site, tmp_path)
+        source_of(site, tmp_path)
 
 
 def test_the_schema_for_editors_is_the_one_in_docs() -> None:

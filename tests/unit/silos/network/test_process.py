@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.sources.csv_table import CsvDialect
+from pipelines.sources.source import RecordFile
+from pipelines.sources.tables.csv_file import CsvDialect
 from protocol.errors import FederationError, PolicyRefused, WorkspaceRefused
 from silos.config.directory import is_at_work
 from silos.config.study_authorization import StudyAuthorization
@@ -84,9 +85,10 @@ def test_a_decision_reads_the_site_file_once(home: Path, monkeypatch: pytest.Mon
     with closing(open_hospital(home / "hospital.db", site="east")) as hospital:
         monkeypatch.setattr(Path, "read_text", counted)
         terms = StudyAuthorization(home, hospital)(small_study())
-        assert (terms.runs, terms.source, terms.dialect) == (3, home / "east.csv", CsvDialect())
+        assert (terms.runs, terms.source) == (3, RecordFile(path=home / "east.csv"))
         terms = StudyAuthorization(home, hospital)(small_study())
-    assert terms.source == home / "west.csv" and terms.dialect.delimiter == ";"
+    changed = CsvDialect(delimiter=";")
+    assert terms.source == RecordFile(path=home / "west.csv", dialect=changed)
     assert len(reads) == 2
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from pipelines.cohort.loading import load_cohort
-from pipelines.sources.file_kinds import file_kind
+from pipelines.sources.tables.file_kinds import file_kind
 from protocol.errors import CohortRefused
 from tests.support.simulated.studies import small_study
 

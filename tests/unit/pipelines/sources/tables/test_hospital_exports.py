@@ -19,7 +19,8 @@ from rich.console import Console
 from collegium.studies.preflight import check_records
 from pipelines.cohort.loading import load_cohort
 from pipelines.records import Records
-from pipelines.sources.csv_table import AS_DECLARED, CsvDialect
+from pipelines.sources.source import RecordFile
+from pipelines.sources.tables.csv_file import AS_DECLARED, CsvDialect
 from protocol.errors import CohortRefused, SiteFileRefused
 from protocol.study.study_file import read_study
 from silos.config.site_file import read_site_file
@@ -288,7 +289,9 @@ def remarks_on(wart: Wart, folder: Path) -> list[str]:
 
 def records_of(wart: Wart, folder: Path) -> Records:
     cohort = read_study(wart.study).cohort
-    return load_cohort(cohort, folder / "west.csv", site="west", dialect=wart.dialect)
+    return load_cohort(
+        cohort, RecordFile(path=folder / "west.csv", dialect=wart.dialect), site="west"
+    )
 
 
 @pytest.mark.parametrize("name", WARTS)

@@ -1,4 +1,4 @@
-"""Tables: a CSV file (or the bundled records) as text, one list of cells for each column.
+"""CSV files, read as text: a table of the columns that a study needs.
 
 Rules:
 
@@ -14,19 +14,20 @@ import io
 import itertools
 import json
 import re
+from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipelines.sources.faults import RecordFault
-from pipelines.sources.file_kinds import file_kind
+from pipelines.sources.cells import GrowingCells
+from pipelines.sources.faults import RecordFault, unreadable
+from pipelines.sources.tables.file_kinds import file_kind
+from pipelines.sources.tables.table import SourceTable, needed_columns, places_of, repeated_rows_of
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import Decimal, Encoding, TableCohort
 from protocol.study.cohort.columns import NumberColumn
-from protocol.study.study import nearest
 
 #: Larger tables belong into a database; the file is held in memory as text.
 MAX_BYTES = 2 * 10**9
@@ -47,41 +48,6 @@ _DIGITS = re.compile(r"[+-]?[0-9.,]+([eE][+-]?[0-9]+)?")
 AS_DECLARED = CsvDialect()
 
 
-@dataclass(frozen=True, kw_only=True)
-class CsvTable:
-    """Cells of the columns a study needs, as text, and where they were written.
-
-    ``file`` is the file's own name, without folders. ``lines`` are 1-based lines of
-    the file, ``rows`` count its records from 0; ``repeated`` are the rows of the file
-    that equal another in every cell. ``faults`` are what reading found: a column
-    that is missing has no ``cells``, a line of another length no row.
-    """
-
-    site: str
-    file: str
-    cells: dict[str, list[str]]
-    lines: list[int]
-    rows: list[int]
-    repeated: NDArray[np.int64]
-    faults: tuple[RecordFault, ...] = ()
-
-    def select(self, keep: Sequence[int]) -> "CsvTable":
-        """Returns the records at the given places."""
-        return replace(
-            self,
-            cells={name: [cells[i] for i in keep] for name, cells in self.cells.items()},
-            lines=[self.lines[i] for i in keep],
-            rows=[self.rows[i] for i in keep],
-        )
-
-
-def needed_columns(cohort: TableCohort, keep: Sequence[str]) -> tuple[str, ...]:
-    """Returns the columns that must be in the file: features, label, patient key, kept ones."""
-    key = () if cohort.patient_key == "row" else (cohort.patient_key,)
-    names = [*(c.name for c in cohort.features), *cohort.label.columns, *key, *keep]
-    return tuple(dict.fromkeys(names))
-
-
 def read_csv(
     path: Path,
     cohort: TableCohort,
@@ -89,7 +55,7 @@ def read_csv(
     site: str,
     keep: Sequence[str],
     dialect: CsvDialect = AS_DECLARED,
-) -> CsvTable:
+) -> SourceTable:
     """Returns the needed columns of a CSV file, and the faults that were found in it.
 
     Raises:
@@ -116,11 +82,10 @@ def read_csv(
     else:
         _check_declared(len(first[1]), len(names), site, path.name)
         lines_read = itertools.chain([first], lines_read)
-    places, faults = _places(names, needed_columns(cohort, keep))
-    cells: dict[str, list[str]] = {name: [] for name in places}
-    lines: list[int] = []
+    places, faults = places_of(names, needed_columns(cohort, keep))
+    columns = [(GrowingCells(), place) for place in places.values()]
+    lines, whole = array("q"), array("q")
     odd: list[tuple[int, int]] = []
-    whole: list[int] = []
     for line, written in lines_read:
         if len(written) != len(names):
             odd.append((line, len(written)))
@@ -128,18 +93,19 @@ def read_csv(
         lines.append(line)
         written = [cell.strip() for cell in written]
         whole.append(hash(tuple(written)))
-        for name, place in places.items():
-            cells[name].append(written[place])
+        for column, place in columns:
+            column.add(written[place])
+    cells = {name: column.cells() for name, (column, _) in zip(places, columns, strict=True)}
     if (dialect.decimal or cohort.decimal) == ",":
         for name in {c.name for c in cohort.features if isinstance(c, NumberColumn)} & set(cells):
-            cells[name] = [_with_point(cell) for cell in cells[name]]
-    return CsvTable(
+            cells[name] = cells[name].respelled(_with_point)
+    return SourceTable(
         site=site,
         file=path.name,
         cells=cells,
-        lines=lines,
-        rows=list(range(len(lines))),
-        repeated=_repeated(whole),
+        lines=np.array(lines, dtype=np.int64),
+        rows=np.arange(len(lines), dtype=np.int64),
+        repeated=repeated_rows_of(whole),
         faults=(*_uneven(odd, len(names)), *faults),
     )
 
@@ -155,14 +121,6 @@ def _with_point(cell: str) -> str:
     return cell.translate(_EXCHANGED) if _DIGITS.fullmatch(cell) else cell
 
 
-def _repeated(hashes: Sequence[int]) -> NDArray[np.int64]:
-    """Returns the places whose number occurs more than once."""
-    _, inverse, counts = np.unique(
-        np.array(hashes, dtype=np.int64), return_inverse=True, return_counts=True
-    )
-    return np.flatnonzero(counts[inverse] > 1)
-
-
 def _records_of(text: str, delimiter: str, site: str, file: str) -> Iterator[tuple[int, list[str]]]:
     """Yields every line that is not blank: its number, from 1, and its cells."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -175,39 +133,6 @@ def _records_of(text: str, delimiter: str, site: str, file: str) -> Iterator[tup
             f"site {site}: {file}: line {reader.line_num}: not CSV (an open quote, or a cell too "
             "long)"
         ) from error
-
-
-def read_bundled(cohort: TableCohort, *, site: str, keep: Sequence[str]) -> CsvTable:
-    """Returns scikit-learn's Breast Cancer Wisconsin as a table: 569 patients, one row each.
-
-    Columns are scikit-learn's thirty names and ``diagnosis`` (malignant or benign).
-
-    Raises:
-        CohortRefused: scikit-learn is not installed.
-    """
-    try:
-        from sklearn.datasets import load_breast_cancer  # a second of import: only where needed
-    except ModuleNotFoundError as error:
-        raise CohortRefused(
-            "the bundled records come with scikit-learn, not installed here: "
-            "pip install 'collegium[silo]'"
-        ) from error
-
-    bunch = load_breast_cancer()
-    names = [*(str(name) for name in bunch.feature_names), "diagnosis"]
-    columns = [[repr(float(value)) for value in column] for column in bunch.data.T]
-    columns.append([str(bunch.target_names[target]) for target in bunch.target])
-    places, faults = _places(names, needed_columns(cohort, keep))
-    count = len(bunch.target)
-    return CsvTable(
-        site=site,
-        file="the bundled records",
-        cells={name: columns[place] for name, place in places.items()},
-        lines=list(range(2, count + 2)),
-        rows=list(range(count)),
-        repeated=np.array([], dtype=np.int64),
-        faults=faults,
-    )
 
 
 def _text(path: Path, encoding: Encoding, site: str) -> str:
@@ -243,12 +168,6 @@ _IN_SITE_FILE = (
 )
 
 
-def unreadable(site: str, path: Path, error: OSError) -> str:
-    """Returns why a file cannot be read: its own name, never the folders above it."""
-    reason = (error.strerror or type(error).__name__).lower()
-    return f"site {site}: the file of records {path.name!r} cannot be read: {reason}"
-
-
 def _check_declared(found: int, declared: int, site: str, file: str) -> None:
     if found != declared:
         raise CohortRefused(
@@ -277,28 +196,3 @@ def _refuse_delimiter(line: str, declared: str, site: str, file: str) -> None:
             f"site {site}: {file}: the columns seem to be separated by {other!r}, expected "
             f"{declared!r}; write {_IN_SITE_FILE.format(f'delimiter: {json.dumps(other)}')}"
         )
-
-
-def _places(
-    names: list[str], needed: Sequence[str]
-) -> tuple[dict[str, int], tuple[RecordFault, ...]]:
-    """Returns where each needed column stands, and the faults of those that do not stand once."""
-    places: dict[str, int] = {}
-    faults: list[RecordFault] = []
-    for name in needed:
-        count = names.count(name)
-        if count == 1:
-            places[name] = names.index(name)
-        elif count:
-            what = f"occurs {count} times in the header"
-            faults.append(RecordFault(column=name, what=what, remedy="keep one"))
-        else:
-            remedy = f"the study needs it: export it, or mend its name{_hint(name, names)}"
-            faults.append(RecordFault(column=name, what="missing in the file", remedy=remedy))
-    return places, tuple(faults)
-
-
-def _hint(name: str, names: list[str]) -> str:
-    """Returns the column that was probably meant: other capitals, or a slip of the pen."""
-    same = next((other for other in names if other.casefold() == name.casefold()), None)
-    return f"; did you mean {same!r}?" if same else nearest(name, names)

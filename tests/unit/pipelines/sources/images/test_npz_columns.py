@@ -9,7 +9,7 @@ from pipelines.cohort.loading import load_cohort
 from pipelines.cohort.plausibility import implausible, remarks
 from pipelines.cohort.quality import quality_of
 from pipelines.records import Records
-from pipelines.sources import npz_images, stored_rows
+from pipelines.sources.images import npz_images, stored_rows
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import Image, ImageCohort, TableCohort
 from protocol.study.cohort.columns import CategoryColumn, NumberColumn

@@ -15,8 +15,8 @@ from pipelines.cohort.loading import load_cohort
 from pipelines.cohort.partitioning import partition_records
 from pipelines.cohort.quality import ClassCounts
 from pipelines.records import Records
-from pipelines.sources import npz_images, stored_rows
-from pipelines.sources.stored_rows import RowWriter, StoredRows, named
+from pipelines.sources.images import npz_images, stored_rows
+from pipelines.sources.images.stored_rows import RowWriter, StoredRows, named
 from protocol.errors import CohortRefused, WorkspaceRefused
 from protocol.study.cohort.cohort import Image, ImageCohort
 from protocol.study.cohort.labels import BinaryLabel, MaskLabel

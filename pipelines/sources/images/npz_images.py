@@ -34,10 +34,11 @@ from pipelines.records import (
     number_patients,
     patient_token,
 )
-from pipelines.sources.csv_table import unreadable
-from pipelines.sources.npz_arrays import NpzArrays
-from pipelines.sources.npz_columns import cells_of, encode_columns
-from pipelines.sources.stored_rows import RowWriter
+from pipelines.sources.cells import Cells
+from pipelines.sources.faults import unreadable
+from pipelines.sources.images.npz_arrays import NpzArrays
+from pipelines.sources.images.npz_columns import cells_of, encode_columns
+from pipelines.sources.images.stored_rows import RowWriter
 from pipelines.transforms.preprocessing import Preprocessor
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import ImageCohort
@@ -96,7 +97,7 @@ class _Part:
     count: int
     sides: tuple[int, ...]
     columns: Mapping[str, NDArray[Any]]
-    cells: Mapping[str, list[str]]
+    cells: Mapping[str, Cells]
 
 
 class _Reader:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.records import EncodingNotes
+from pipelines.sources.cells import Cells
 from pipelines.sources.column_cells import (
     CellProblem,
     SourceProblems,
@@ -43,18 +44,18 @@ _IN_ARRAYS = SourceProblems(
 _ALWAYS_MISSING = frozenset({"", "nan"})
 
 
-def cells_of(values: NDArray[Any]) -> list[str]:
+def cells_of(values: NDArray[Any]) -> Cells:
     """Returns an array's entries as a table's cells.
 
-    >>> cells_of(np.array([38.5, 40.0, np.nan])), cells_of(np.array([" f ", ""]))
+    >>> list(cells_of(np.array([38.5, 40.0, np.nan]))), list(cells_of(np.array([" f ", ""])))
     (['38.5', '40', 'nan'], ['f', ''])
     """
     read = str.strip if values.dtype.kind == "U" else canonical_token
-    return [read(value) for value in values.tolist()]
+    return Cells.of(map(read, values.tolist()))
 
 
 def encode_columns(
-    parts: Mapping[str, Mapping[str, Sequence[str]]], cohort: ImageCohort, *, site: str, file: str
+    parts: Mapping[str, Mapping[str, Cells]], cohort: ImageCohort, *, site: str, file: str
 ) -> tuple[NDArray[np.float32], EncodingNotes]:
     """Returns the columns as numbers, by the contract alone, and what was noted of their cells.
 
@@ -71,13 +72,13 @@ def encode_columns(
         CohortRefused: a line for each fault of each array.
     """
     cells = {
-        column.name: [cell for part in parts.values() for cell in part[column.name]]
+        column.name: Cells.joined([part[column.name] for part in parts.values()])
         for column in cohort.columns
     }
     count = len(cells[cohort.columns[0].name])
     lacking = {
         column.name: missing_among(
-            set(cells[column.name]),
+            cells[column.name].spellings,
             {*cohort.missing, *_ALWAYS_MISSING},
             numbers=isinstance(column, NumberColumn),
         )
@@ -91,7 +92,7 @@ def encode_columns(
             faults += _faults(column.name, problem, places, parts)
     if faults:
         raise refusal(site, file, faults)
-    rows = range(count)
+    rows = np.arange(count)
     notes = notes_of(cells, rows, cohort.columns, lacking)
     missing: dict[str, NDArray[np.int64]] = {}
     for name, codes in lacking.items():
@@ -109,7 +110,7 @@ def _faults(
     name: str,
     problem: CellProblem,
     places: Sequence[int],
-    parts: Mapping[str, Mapping[str, Sequence[str]]],
+    parts: Mapping[str, Mapping[str, Cells]],
 ) -> list[RecordFault]:
     """Returns a fault for each part's array that has the problem, with entries of that array."""
     found, start = [], 0

@@ -1,0 +1,1 @@
+"""Images as hospitals have them, read and prepared some at a time, with every fault named."""

@@ -1,0 +1,1 @@
+"""Tables as hospitals have them, read as text with every fault named."""

@@ -1,0 +1,89 @@
+"""Tables: the cells of the columns that a study needs, as text, whatever they were read from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.sources.cells import Cells
+from pipelines.sources.faults import RecordFault
+from protocol.study.cohort.cohort import TableCohort
+from protocol.study.study import nearest
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SourceTable:
+    """Cells of the columns that a study needs, and where they were written.
+
+    Attributes:
+        site: whose records these are.
+        file: the source's own name, for messages; of a file without folders.
+        cells: of each column.
+        lines: (records,) 1-based lines of the file, or rows of what was read otherwise.
+        rows: (records,) the records, counted from 0.
+        repeated: the rows of the source that equal another in every cell.
+        faults: what reading found: a column that is missing has no ``cells``, a line of another
+            length no row.
+    """
+
+    site: str
+    file: str
+    cells: Mapping[str, Cells]
+    lines: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    repeated: NDArray[np.int64]
+    faults: tuple[RecordFault, ...] = ()
+
+    def take(self, kept: NDArray[np.bool_]) -> "SourceTable":
+        """Returns the records that a mask holds."""
+        return replace(
+            self,
+            cells={name: cells.take(kept) for name, cells in self.cells.items()},
+            lines=self.lines[kept],
+            rows=self.rows[kept],
+        )
+
+
+def needed_columns(cohort: TableCohort, keep: Sequence[str]) -> tuple[str, ...]:
+    """Returns the columns that must be in a source: features, label, patient key, kept ones."""
+    key = () if cohort.patient_key == "row" else (cohort.patient_key,)
+    names = [*(c.name for c in cohort.features), *cohort.label.columns, *key, *keep]
+    return tuple(dict.fromkeys(names))
+
+
+def places_of(
+    names: Sequence[str], needed: Sequence[str]
+) -> tuple[dict[str, int], tuple[RecordFault, ...]]:
+    """Returns where each needed column stands, and the faults of those that do not stand once."""
+    places: dict[str, int] = {}
+    faults: list[RecordFault] = []
+    for name in needed:
+        count = names.count(name)
+        if count == 1:
+            places[name] = names.index(name)
+        elif count:
+            what = f"occurs {count} times in the header"
+            faults.append(RecordFault(column=name, what=what, remedy="keep one"))
+        else:
+            remedy = f"the study needs it: export it, or mend its name{_hint(name, names)}"
+            faults.append(RecordFault(column=name, what="missing in the file", remedy=remedy))
+    return places, tuple(faults)
+
+
+def repeated_rows_of(hashes: Sequence[int]) -> NDArray[np.int64]:
+    """Returns the places whose number occurs more than once.
+
+    Args:
+        hashes: (rows,) a number for each row, equal for rows that are equal in every cell.
+    """
+    _, inverse, counts = np.unique(
+        np.array(hashes, dtype=np.int64), return_inverse=True, return_counts=True
+    )
+    return np.flatnonzero(counts[inverse] > 1)
+
+
+def _hint(name: str, names: Sequence[str]) -> str:
+    """Returns the column that was probably meant: other capitals, or a slip of the pen."""
+    same = next((other for other in names if other.casefold() == name.casefold()), None)
+    return f"; did you mean {same!r}?" if same else nearest(name, list(names))
