@@ -20,7 +20,7 @@ help:
 	@echo "make demo       four hospitals train together on real records, in less than a minute"
 	@echo "make network-demo  the same over TLS: a coordinator and four hospitals, each a process"
 	@echo "make test       every test but the longest forms, which make long and make chaos run"
-	@echo "make long       the longest forms of tests, in about ten minutes"
+	@echo "make long       the longest forms of tests, in about twenty minutes"
 	@echo "make coverage   the same tests, with the lines counted that they run; fails below the floor of protocol/"
 	@echo "make test-pg    the tests that need a PostgreSQL server; make postgres installs one on Debian"
 	@echo "make check      ruff, mypy --strict, import directions, the documentation site without a warning"
@@ -73,9 +73,10 @@ coverage: $(TOOLS)
 	@$(BIN)/python -m pytest --cov --cov-report=term
 	@$(BIN)/python -m coverage report --include='protocol/*' --fail-under=$(PROTOCOL_FLOOR)
 
-# Plain `make test` runs these too where a server is installed, and skips them with a reason elsewhere.
+# Plain `make test` runs tests/system/postgres where a server is installed, and skips it with a
+# reason elsewhere; this also runs the tests of every database on PostgreSQL.
 test-pg: $(TOOLS)
-	@COLLEGIUM_REQUIRE_POSTGRES=1 $(BIN)/python -m pytest -m "postgres and not chaos and not long"
+	@COLLEGIUM_REQUIRE_POSTGRES=1 $(BIN)/python -m pytest -m "postgres and not chaos"
 
 # No cluster is made and no service is left running: the tests start servers of their own.
 postgres:

@@ -75,11 +75,17 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the longest files first, and marks every test that needs a PostgreSQL server."""
+    """Puts the longest files first, and marks every test that needs a PostgreSQL server.
+
+    What SQLite shows quickly is shown on PostgreSQL by make test-pg; make test runs what is about
+    PostgreSQL itself (``tests/system/postgres``).
+    """
     items.sort(key=lambda item: not item.path.as_posix().endswith(LONGEST))
     for item in items:
         if "postgres" in getattr(item, "fixturenames", ()) or "postgresql" in item.name:
             item.add_marker(pytest.mark.postgres)
+            if "postgresql" in item.name and "system/postgres" not in item.path.as_posix():
+                item.add_marker(pytest.mark.long)
 
 
 def pytest_collection_finish() -> None:

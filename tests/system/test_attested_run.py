@@ -43,6 +43,7 @@ def test_hospitals_that_all_show_good_evidence_run_a_study(tmp_path: Path) -> No
     assert not [site.failures for site in network.sites.values() if site.failures]
 
 
+@pytest.mark.long
 def test_a_hospital_that_asks_shares_nothing_with_one_that_shows_nothing(tmp_path: Path) -> None:
     network = network_of(tmp_path, {"west": None}, asking=("east",))
     with network.serving():
@@ -57,6 +58,7 @@ def test_a_hospital_that_asks_shares_nothing_with_one_that_shows_nothing(tmp_pat
     assert reason.startswith("west has shown no evidence about its machine in this run")
 
 
+@pytest.mark.long
 def test_a_run_without_a_quorum_of_members_that_trust_each_other_fails(tmp_path: Path) -> None:
     network = network_of(
         tmp_path, {"west": Snp(policy=0x30000 | 1 << 19)}, asking=("east", "north", "south")

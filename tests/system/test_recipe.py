@@ -82,6 +82,7 @@ def installed(built: Built, monkeypatch: pytest.MonkeyPatch) -> Iterator[Built]:
     forget("acme-recipes")
 
 
+@pytest.mark.long
 def test_a_federation_trains_a_recipes_network_by_its_loss_and_learns(
     installed: Built, tmp_path: Path
 ) -> None:

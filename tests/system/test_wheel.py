@@ -147,6 +147,7 @@ def test_a_bare_installation_checks_a_study(bare: Environment) -> None:
     assert json.loads(done.stdout)["sites"] == ["hospital-a", "hospital-b", "hospital-c"]
 
 
+@pytest.mark.long
 def test_a_bare_installation_verifies_a_log_and_writes_reports(
     bare: Environment, folder: Path
 ) -> None:
@@ -192,6 +193,7 @@ def test_a_command_without_its_extra_says_which_to_install_and_does_nothing(
     assert not (bare.work / "new").exists()
 
 
+@pytest.mark.long
 def test_a_coordinators_machine_is_no_hospital(coordinator: Environment) -> None:
     told = told_to_install(coordinator.collegium("silo", "start", "--home", "new"))
     assert told == "'collegium[silo]'"
@@ -207,6 +209,7 @@ def test_help_needs_no_extra(bare: Environment, words: list[str]) -> None:
     assert "Usage: collegium" in done.stdout
 
 
+@pytest.mark.long
 def test_a_network_that_must_be_built_is_planned_with_the_extra_only(
     bare: Environment,
 ) -> None:
@@ -214,6 +217,7 @@ def test_a_network_that_must_be_built_is_planned_with_the_extra_only(
     assert told_to_install(bare.collegium("study", "plan", images)) == "'collegium[silo]'"
 
 
+@pytest.mark.long
 def test_the_bundled_table_is_read_with_the_extra_only(bare: Environment) -> None:
     bundled = ROOT / "collegium" / "studies" / "breast-cancer.yaml"
     done = bare.collegium("study", "check", bundled, "--data", bare.work)

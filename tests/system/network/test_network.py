@@ -150,6 +150,7 @@ def test_a_study_that_is_at_work_is_begun_again_only_when_it_is_said_twice(tmp_p
         service.steer(third, "stop")
 
 
+@pytest.mark.long
 def test_trainer_that_breaks_costs_its_hospital_the_run_and_nobody_else(tmp_path: Path) -> None:
     network = Network(tmp_path, small_study())
 

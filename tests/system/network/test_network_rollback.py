@@ -80,6 +80,7 @@ def start_and_be_heard(network: Network, site: Site) -> None:
     until(lambda: network.service.status()["last_seen"][site.name] > before)
 
 
+@pytest.mark.long
 def test_a_ledger_restored_in_mid_run_is_refused_though_the_coordinator_is_silent(
     network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,6 +150,7 @@ def test_hospital_that_was_away_while_its_next_key_was_voted_in_enrols_with_it(
     assert own_key(east) == coming
 
 
+@pytest.mark.long
 def test_hospitals_follow_a_new_coordinator_and_pay_on_from_what_they_have_paid(
     tmp_path: Path,
 ) -> None:

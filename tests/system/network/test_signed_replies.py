@@ -150,6 +150,7 @@ def test_what_the_coordinator_signed_for_another_request_ends_nothing(network: N
             open_end(genuine, RUN, key.public)
 
 
+@pytest.mark.long
 def test_run_goes_on_after_a_leave_that_nobody_signed(tmp_path: Path) -> None:
     """Even out of the coordinator's own mailbox: the end of a run is a statement of its own."""
     network = Network(tmp_path, small_study())

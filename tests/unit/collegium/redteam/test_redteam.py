@@ -180,11 +180,13 @@ def test_a_skipped_empty_batch_is_caught(study: Study) -> None:
     assert failed(study, SkipsEmptyBatches, expected=expected) == expected
 
 
+@pytest.mark.long
 @both_modes
 def test_noise_that_is_used_in_two_rounds_is_caught(study: Study) -> None:
     assert "independence of the releases" in failed_once(study, entropy=Reused(round=0))
 
 
+@pytest.mark.long
 @both_modes
 def test_noise_that_two_hospitals_share_is_caught(study: Study) -> None:
     assert "independence of the releases" in failed_once(study, entropy=Reused(site=""))
@@ -196,6 +198,7 @@ def test_noise_that_is_used_in_two_steps_of_a_round_is_caught() -> None:
     assert failed(WIDE, entropy=Reused(step=0), expected=expected) == expected
 
 
+@pytest.mark.long
 def test_a_hospital_that_adds_no_share_is_caught_and_named() -> None:
     checks = {check.name: check for check in examined(SHARED, EastAddsNoShare)}
     assert not checks["noise in the sum of 3 hospitals"].passed
@@ -354,6 +357,7 @@ def audited(study: Study, make: type[Trainer] = Trainer) -> tuple[OneRunAudit, .
     return one_run_audits(study, claim, views_of(study, claim), make, attack_randomness())
 
 
+@pytest.mark.long
 def test_audit_of_the_honest_trainer_bounds_epsilon_below_the_claim() -> None:
     (audit,) = audited(LONG)
     assert audit.claim == pytest.approx(4.377, abs=1e-3)
@@ -369,6 +373,7 @@ def test_audit_contradicts_weak_noise_twice() -> None:
     assert audit.contradicted
 
 
+@pytest.mark.long
 def test_audit_of_the_sum_is_held_against_the_claim_and_a_share_against_the_fallback() -> None:
     whole, alone = audited(LONG_SHARED)
     assert (whole.view.claimed_as, alone.view.claimed_as) == (

@@ -215,6 +215,7 @@ def test_what_was_signed_too_low_is_a_fault_before_anything_is_attacked(
         attacked(federation)
 
 
+@pytest.mark.long
 def test_masks_that_are_used_twice_contradict_the_run(
     tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

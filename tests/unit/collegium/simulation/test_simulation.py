@@ -291,6 +291,7 @@ def sent_and_finished(out: Path) -> tuple[list[int], int]:
     return sent, rounds
 
 
+@pytest.mark.long
 def test_a_killed_run_leaves_readable_databases_and_an_honest_ledger(home: Path) -> None:
     process = started(home, "killed", 400)
     assert len(list((home / "killed").rglob("*"))) > 20

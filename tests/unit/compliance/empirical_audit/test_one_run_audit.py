@@ -188,6 +188,7 @@ def test_bound_grows_with_right_guesses_and_is_nothing_for_coin_tosses() -> None
     assert bounds[-1] == pytest.approx(8.4, abs=0.1)  # Steinke's bound is 4.57
 
 
+@pytest.mark.long
 def test_bound_of_a_sampled_plan_refutes_more_noise_and_not_less() -> None:
     event = SampledGaussian(noise_multiplier=1.5, sampling_rate=0.2, steps=50)
     run = OneRun(canaries=400, guesses=40, correct=40)

@@ -248,6 +248,7 @@ def deaths(
     return [json.loads(line) for line in lines]
 
 
+@pytest.mark.long
 def test_every_step_was_killed_once(deaths: list[dict[str, Any]]) -> None:
     assert [death["place"] for death in deaths if not death["killed"]] == []
     assert {len(death["after_kill"]["sent"]) for death in deaths} == set(range(ROUNDS + 1))

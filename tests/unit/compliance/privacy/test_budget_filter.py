@@ -158,7 +158,17 @@ def test_shipped_studies_are_found() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=[str(path.relative_to(ROOT)) for path in SHIPPED])
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(
+            path,
+            id=str(path.relative_to(ROOT)),
+            marks=() if path.parent.name in ("studies", "heart-disease") else pytest.mark.long,
+        )
+        for path in SHIPPED
+    ],
+)
 def test_no_shipped_study_is_refused_by_a_budget_with_a_fifth_to_spare(path: Path) -> None:
     """What the ledger books of it, against what PLD asks of one budget for both."""
     study = shipped_study(path)

@@ -736,6 +736,7 @@ def test_hospital_that_comes_again_and_again_keeps_its_newest_connections() -> N
         connection.close()
 
 
+@pytest.mark.long
 def test_idle_connections_of_one_address_harm_nobody_and_end(
     network: Network, east: Caller, logged: Logged
 ) -> None:

@@ -218,6 +218,7 @@ def test_networks_get_the_engine_they_name(case):
     assert chosen.name == ARCHITECTURES[type(task.network)].engine and chosen.distance < 1e-5
 
 
+@pytest.mark.long
 def test_densenet121_has_right_gradients_layer_by_layer():
     task = BinaryClassification(network=DenseNet())
     cohort = IMAGES.model_copy(

@@ -17,8 +17,11 @@ from protocol.study.task.networks.registry import NETWORKS as LISTED
 from tests.support.machine.one_thread import one_thread  # noqa: F401
 from tests.support.simulated.networks import NETWORKS, learned_by
 
-#: Tens of millions of numbers each: beyond a second.
-LARGE = ("resnet18", "resnet34", "resnet50", "resnet10", "EfficientNetBN", "DenseNet169")
+#: Beyond a second each, for their numbers or for how their gradients are computed.
+LARGE = (
+    "resnet18", "resnet34", "resnet50", "resnet10", "EfficientNetBN", "DenseNet121", "DenseNet169",
+    "SegResNet", "DynUNet", "UNETR", "LateFusion",
+)  # fmt: skip
 EACH = [pytest.param(name, marks=pytest.mark.long if name in LARGE else ()) for name in NETWORKS]
 #: Networks whose gradients Opacus' hooks do not compute.
 WITHOUT_HOOKS = {

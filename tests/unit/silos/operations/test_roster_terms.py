@@ -205,6 +205,7 @@ def test_roster_of_another_coordinator_is_not_signed(
 # --- over the network ---
 
 
+@pytest.mark.long
 def test_hospital_begins_no_run_and_no_round_when_the_week_is_over(tmp_path: Path) -> None:
     network = Network(tmp_path, small_study(), pace=RunTimeouts(joining=PATIENCE, step=60.0))
     east, clock = network.sites["east"], Time()

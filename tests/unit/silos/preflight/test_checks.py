@@ -220,6 +220,7 @@ def test_a_ray_cluster_that_does_not_answer_stands_in_the_way_and_what_is_open_i
     assert "REACHES the network, as resources.ray_address needs" in found["training"].finding
 
 
+@pytest.mark.long
 def test_a_step_on_images_is_tried_in_the_memory_that_it_may_use(home: Path) -> None:
     found = check(home, imaging(side=16, micro_batch=8, patients=8))["step"]
     assert found.state == "ok"

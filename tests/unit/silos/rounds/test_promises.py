@@ -41,7 +41,7 @@ STUDIES = {
 
 
 @pytest.mark.parametrize("name", STUDIES)
-@pytest.mark.parametrize("test_noise", [False, True])
+@pytest.mark.parametrize("test_noise", [pytest.param(False, marks=pytest.mark.long), True])
 def test_an_honest_word_is_taken_whatever_the_study(
     tmp_path: Path, name: str, test_noise: bool
 ) -> None:

@@ -77,7 +77,7 @@ def trainer(study: Study, site: str, train: Records, test: Records) -> Trainer:
 
 
 @pytest.mark.parametrize("mode", ["per_site", "distributed"])
-@pytest.mark.parametrize("clip", [1.0, 0.002])
+@pytest.mark.parametrize("clip", [pytest.param(1.0, marks=pytest.mark.long), 0.002])
 def test_the_clip_goes_to_the_median_and_every_round_is_computed_again(
     mode: str, clip: float, tmp_path: Path
 ) -> None:

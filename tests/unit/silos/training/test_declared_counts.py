@@ -70,7 +70,7 @@ def read_off_the_noise(study: Study, count: int) -> float:
     return training.learning_rate * z * privacy.clip / privacy.sampling_rate / deviation
 
 
-@pytest.mark.parametrize("count", [143, 239])
+@pytest.mark.parametrize("count", [pytest.param(143, marks=pytest.mark.long), 239])
 def test_number_of_patients_cannot_be_read_off_the_updates(count: int) -> None:
     """41,201 numbers six times give the divisor to 0.3 %: it must be the public one."""
     assert read_off_the_noise(read_study(WIDE), count) == pytest.approx(DECLARED, rel=0.01)
