@@ -350,7 +350,9 @@ class Check:
 
         document, folder = study.document, study.folder
         self._title = study.title
-        promise, self._promise = with_printed_lines(lambda to: describe_study(document, to, budget))
+        promise, self._promise = with_printed_lines(
+            lambda to: describe_study(document, to, budget, any_network=data is not None)
+        )
         records: dict[str, Any] = {}
         self._quality = ""
         if finds_records(document, data):

@@ -85,6 +85,7 @@ def simulate(
     from collegium.simulation.settings import SimulationSettings, usual_processes
     from collegium.simulation.simulate import simulate_study
     from coordinator.database.workspace import Workspace
+    from protocol.study.study_file import lines_of
 
     screen = console()
     settings = SimulationSettings(
@@ -100,7 +101,8 @@ def simulate(
     with redirect_stdout(sys.stderr):
         read = read_study(study, seed)
         chosen = read if split_seed is None else read.with_split(split_seed)
-        run = simulate_study(chosen, study.parent, out, settings, on_screen(screen))
+        with lines_of(study):
+            run = simulate_study(chosen, study.parent, out, settings, on_screen(screen))
     summarise(run, Workspace(out), screen)
     emit(run, as_json)
 
@@ -180,6 +182,7 @@ def sweep(
     from collegium.simulation.settings import SimulationSettings
     from collegium.simulation.sweep import sweep_studies
     from coordinator.database.workspace import Workspace
+    from protocol.study.study_file import lines_of
 
     screen = console()
     settings = SimulationSettings(
@@ -198,7 +201,8 @@ def sweep(
     )
     documents = [(read_study(path), path.parent) for path in studies]
     with redirect_stdout(sys.stderr):
-        run_ids = sweep_studies(documents, out, grid, settings, on_screen(screen))
+        with lines_of(studies[0]):
+            run_ids = sweep_studies(documents, out, grid, settings, on_screen(screen))
     found = show_sweep(Workspace(out), [read for read, _ in documents], run_ids, screen)
     if grid.warning:
         screen.print(f"  {grid.warning}", markup=False, soft_wrap=True)

@@ -22,14 +22,19 @@ def study_check(
     ] = 10.0,
     as_json: AsJson = False,
 ) -> None:
-    """Checks a study and says what it promises. With --data, checks every site's records too."""
+    """Checks a study and says what it promises. With --data, checks every site's records too.
+
+    It then also builds the network, where the software for it is installed.
+    """
     from collegium.studies.preflight import check_records, describe_study, finds_records
+    from protocol.study.study_file import lines_of
 
     checked = read_study(study)
     screen = answers(as_json)
-    promise = describe_study(checked, screen, budget)
-    if finds_records(checked, data):
-        promise |= check_records(checked, study.parent, data, screen)
+    with lines_of(study):
+        promise = describe_study(checked, screen, budget, any_network=data is not None)
+        if finds_records(checked, data):
+            promise |= check_records(checked, study.parent, data, screen)
     emit(promise, as_json)
 
 

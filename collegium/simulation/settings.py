@@ -6,11 +6,14 @@ Read before any hospital starts, where Ray may not be installed.
 import math
 import os
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
+from pipelines.recipes.installed import is_installed
 from protocol.encoding import digest
 from protocol.errors import CohortRefused, WorkspaceRefused
 from protocol.study.study import BUNDLED, Study
+from protocol.study.task.networks.classifiers import FullyConnectedNet
 from silos.training.worker_pool.cluster_address import ClusterAddress, host_and_port
 from silos.training.worker_pool.shares import WorkerShares
 
@@ -109,6 +112,29 @@ class SimulationSettings:
         for name in files:
             if self.data is not None and not (self.data / name).is_file():
                 raise CohortRefused(f"--data {self.data} {_lacks(self.data, name)}")
+
+
+def require_network(study: Study, *, any_network: bool = False) -> None:
+    """Builds the network of a study that names layers or parameters, and drops it.
+
+    Nothing is built where the silo extra, which brings the networks, is missing, or a recipe is
+    not installed: only a run finds out then. torch and MONAI take seconds to import.
+
+    Args:
+        study: the study, with its recipes and parameters attached.
+        any_network: builds others too, but for linear layers in a row, which take any table.
+
+    Raises:
+        StudyRefused: the network does not fit the records, or layers or parameters that the study
+            names are not its own.
+        PolicyRefused: a recipe's installed files are not as in its wheel.
+    """
+    may_misfit = any_network and not isinstance(study.task.network, FullyConnectedNet)
+    at_hand = all(package.is_at_hand and is_installed(package) for package in study.recipes)
+    if (study.task.names_layers or may_misfit) and at_hand and find_spec("monai") is not None:
+        from pipelines.networks.networks import build
+
+        build(study.task, study.cohort, seed=0)
 
 
 def _lacks(data: Path, name: str) -> str:

@@ -2,7 +2,8 @@
 
 The same state machines and the same bytes as between real hospitals; only the
 link differs. Each run's coordinator is torch-free: the driver's process for a
-single run, a Ray task for a run of a sweep.
+single run, a Ray task for a run of a sweep; only of a study that names layers or
+parameters the driver builds the network once, to refuse it before anything starts.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from collegium.output.progress import Watch
 from collegium.simulation.consortium import consortium
 from collegium.simulation.pricing import budget_for
 from collegium.simulation.runs import run_study
-from collegium.simulation.settings import SimulationSettings
+from collegium.simulation.settings import SimulationSettings, require_network
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
@@ -46,6 +47,7 @@ def simulate_study(
     from collegium.output.folder_page import finish_folder
 
     settings.require_sources(study)
+    require_network(study)
     index = index_beside(study, folder)
     enough = budget_for([study])
     with simulation_folder(out) as workspace, watch(study, 0, True) as progress:

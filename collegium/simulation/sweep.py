@@ -17,7 +17,7 @@ from collegium.simulation.grid import Grid, Job, plan_jobs
 from collegium.simulation.pooled_baseline import PooledTrainer
 from collegium.simulation.pricing import budget_for
 from collegium.simulation.runs import run_task
-from collegium.simulation.settings import SimulationSettings
+from collegium.simulation.settings import SimulationSettings, require_network
 from collegium.simulation.simulate import simulation_folder
 from compliance.facts.privacy_utility import POOLED
 from coordinator.database.baselines import keep_reference
@@ -58,6 +58,7 @@ def sweep_studies(
     studies = [study for study, _ in documents]
     jobs = plan_jobs(studies, grid)
     settings.require_sources(studies[0])
+    require_network(studies[0])
     index = _one_index(documents)
     if grid.splits:
         require_splits_fit([job.study for job in jobs], settings.data, index)

@@ -1,13 +1,12 @@
 """Checks before anything starts: the study's promise, and whether the records fit.
 
-It runs where the records are, in seconds, without Ray or torch, and prints
-counts only.
+It runs where the records are, in seconds, without Ray, and without torch where no
+network is to be built; it prints counts only.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from collegium.simulation.records import simulated_parts, site_readers
-from collegium.simulation.settings import DEFAULT_BUDGET, SimulationSettings
+from collegium.simulation.settings import DEFAULT_BUDGET, SimulationSettings, require_network
 from collegium.studies.forecast import forecast_text, study_forecast
 from collegium.studies.planning import forecast_plans
 from compliance.facts.formatting import Format, show
@@ -34,10 +33,11 @@ from pipelines.cohort.plausibility import (
 )
 from pipelines.cohort.quality import DataQuality, quality_of
 from pipelines.recipes.admission import recipe_notes
+from pipelines.recipes.installed import is_installed
 from pipelines.records import Records
 from pipelines.sources.faults import MAX_TOLD
 from protocol.counted import counted
-from protocol.errors import CohortRefused, StudyRefused
+from protocol.errors import CohortRefused, PolicyRefused, StudyRefused
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import BUNDLED, Study
 from protocol.study.study_file import index_beside
@@ -51,22 +51,23 @@ _MUCH = 0.05
 
 
 def describe_study(
-    study: Study, console: Console, budget: float = DEFAULT_BUDGET
+    study: Study, console: Console, budget: float = DEFAULT_BUDGET, *, any_network: bool = False
 ) -> dict[str, Any]:
     """Shows what a study promises, and its part of a budget; returns it for ``--json``.
 
+    Args:
+        study: the study.
+        console: where it is shown.
+        budget: of a hospital, for life.
+        any_network: builds the network also where the study names no layers or parameters, see
+            ``require_network``.
+
     Raises:
-        StudyRefused: the budget is no finite number above zero, or the layers or parameters that
-            the study names are not its network's. Without the silo extra, which brings the
-            networks, only a run finds the latter out.
+        StudyRefused: the budget is no finite number above zero, or the network does not fit.
+        PolicyRefused: a recipe's installed files are not as in its wheel.
     """
     if not 0 < budget < math.inf:
         raise StudyRefused(f"--budget {budget:g}: a budget for life is a finite epsilon above zero")
-    at_hand = all(package.is_at_hand for package in study.recipes)
-    if study.task.names_layers and at_hand and find_spec("monai") is not None:
-        from pipelines.networks.networks import require_layers
-
-        require_layers(study.task, study.cohort)
     privacy, colluders = study.privacy, study.aggregation.colluders
     console.print(f"[bold]{escape(study.title)}[/bold]: a valid study")
     console.print(f"  digest {study.digest}")
@@ -79,6 +80,7 @@ def describe_study(
     )
     _describe_start(study, console)
     recipes = _describe_recipes(study, console)
+    require_network(study, any_network=any_network)
     if isinstance(privacy, PatientPrivacy):
         console.print(
             f"  each hospital: epsilon {show(privacy.epsilon, Format.EPSILON)}, "
@@ -133,9 +135,15 @@ def _describe_start(study: Study, console: Console) -> None:
 
 
 def _describe_recipes(study: Study, console: Console) -> list[dict[str, Any]]:
-    """Says of each recipe whether it is installed here, and whether its wheel was compared."""
+    """Says of each recipe whether it is installed here, and whether its wheel was compared.
+
+    Raises:
+        PolicyRefused: one is installed, and its files are not as they must be.
+    """
     found = []
     for package, fault in recipe_notes(study):
+        if fault is not None and is_installed(package):
+            raise PolicyRefused(fault)
         compared = fault is None and package.required.of_wheel
         if not compared:
             words = fault or (

@@ -13,6 +13,7 @@ from protocol.study.task.adapters import Adapters
 
 #: Names of layers in a message.
 _MAX_TOLD = 20
+_ARE_NONE = ("is no linear layer and holds none", "are no linear layers and hold none")
 
 
 class Adapted(nn.Module):
@@ -42,12 +43,12 @@ def adapt(module: nn.Module, adapters: Adapters) -> list[str]:
             rank is not below a layer's input and output width.
     """
     linear = {name: layer for name, layer in module.named_modules() if type(layer) is nn.Linear}
-    for named in adapters.layers:
-        if not any(is_in(name, named) for name in linear):
-            raise StudyRefused(
-                f"task.adapters.layers: {named!r} is no linear layer and holds none; there are "
-                f"{told(linear) or 'none'}"
-            )
+    wrong = [each for each in adapters.layers if not any(is_in(name, each) for name in linear)]
+    if wrong:
+        raise StudyRefused(
+            f"task.adapters.layers: {' and '.join(map(repr, wrong))} {_ARE_NONE[len(wrong) > 1]}; "
+            f"there are {told(linear) or 'none'}"
+        )
     chosen = [name for name in linear if any(is_in(name, named) for named in adapters.layers)]
     for name in chosen:
         layer = linear[name]

@@ -1,6 +1,7 @@
 """Facts about a network beside its settings, and modules that hold MONAI's own as parts."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -64,6 +65,58 @@ def image_sides(
             f"got {sides}"
         )
     return sides
+
+
+#: What MONAI and torch say, as a pattern; the arguments of which the first that a network has is
+#: named; and what people read instead.
+_MISFITS: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    (
+        r"num_channels \((\d+)\) must be divisible by num_groups \((\d+)\)",
+        ("norm", "norm_name"),
+        r"a layer has \1 channels, and \2 groups do not divide them: choose other channels, or "
+        r"norm: [group, {num_groups: ...}] that divides those of every layer",
+    ),
+    (
+        "more than 1 spatial element",
+        ("norm", "norm_name"),
+        "images of {sides} are down to one pixel in a layer, which instance norm cannot scale: "
+        "take fewer layers, smaller strides, a group norm or larger images",
+    ),
+    (
+        "Sizes of tensors must match|broadcast|size of tensor",
+        ("upsample_kernel_size", "strides"),
+        "images of {sides} do not come back to their size level by level: choose sides that are "
+        "multiples of all strides multiplied (of 2 for each level below the first, where there "
+        "are none to set); an upsample_kernel_size is the strides without the first",
+    ),
+    (
+        "padding value should not be negative",
+        ("upsample_kernel_size", "strides"),
+        "a stride is too large for its kernel: take smaller strides or a larger kernel_size",
+    ),
+)
+
+
+def misfit(settings: NetworkSettings, shape: RecordShape, error: Exception) -> str:
+    """Returns why a network cannot be built for records of a shape: its key, and plain words.
+
+    Args:
+        settings: of the network.
+        shape: of an encoded record.
+        error: what MONAI or torch raised. Its words are quoted only where none of ours fit.
+    """
+    said = str(error).partition("\n")[0]
+    sides = " x ".join(map(str, shape[1:] or shape))
+    for pattern, arguments, words in _MISFITS:
+        found = re.search(pattern, said)
+        if found:
+            own = [each for each in arguments if each in type(settings).model_fields]
+            key = ".".join(["task.network", *own[:1]])
+            return f"{key}: {settings.target}: {found.expand(words).replace('{sides}', sides)}"
+    return (
+        f"task.network: {settings.target} cannot be built with these arguments for records of "
+        f"{sides}: compare them with its line in docs/study.md (MONAI says: {said!r:.200})"
+    )
 
 
 class FirstOutput(nn.Module):

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipelines.networks.adapters import adapt, is_in, told
-from pipelines.networks.architecture import RecordShape, SummedOutputs
+from pipelines.networks.architecture import RecordShape, SummedOutputs, misfit
 from pipelines.networks.registry import architecture_of
 from pipelines.networks.repairs import repaired
 from pipelines.recipes.loading import recipe_failures
 from pipelines.tasks.registry import task_of
+from protocol.counted import counted
 from protocol.errors import MessageRefused, StudyRefused
 from protocol.study.cohort.cohort import Cohort, joined_form
 from protocol.study.study import Study
@@ -36,6 +37,8 @@ from protocol.vectors.adaptive_clip import without_clip
 
 #: As many as ``protocol.vectors.tensors`` reads.
 _MAX_PARAMETERS = 10**8
+#: Faults of one file or list that are told.
+_MAX_FAULTS = 4
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]+")
 #: What MONAI and torch raise where settings and records do not fit.
 _UNFIT = (ValueError, RuntimeError, TypeError, AssertionError, IndexError)
@@ -134,32 +137,42 @@ def _checked_size(
             with torch.device("meta"):
                 sketch = _made(network, shapes, outputs)
             found = tuple(sketch.train()(torch.empty(2, *shape, device="meta")).shape)
-        if found != expected:
-            raise ValueError(
-                f"gives {found[1:]} for a record of {shape}, expected {expected[1:]}: choose sides "
-                "that its strides divide"
-            )
     except _UNFIT as error:
-        raise StudyRefused(f"task.network: {network.target}: {error}") from error
+        raise StudyRefused(misfit(network, shape, error)) from error
+    if found != expected:
+        raise StudyRefused(
+            f"task.network: {network.target}: gives {found[1:]} for a record of {shape}, expected "
+            f"{expected[1:]}: choose sides that its strides divide"
+        )
     return sum(parameter.numel() for parameter in sketch.parameters())
 
 
 def _start_from(module: nn.Module, pretrained: Pretrained) -> None:
     """Overwrites the parameters that a file names; the others stay as the seed gave them."""
-    own = dict(module.named_parameters())
+    own, faults = dict(module.named_parameters()), []
     for name, tensor in sorted(pretrained.tensors.items()):
         if name not in own:
-            raise StudyRefused(
+            faults.append(
                 f"task.pretrained: {pretrained.file} holds {name!r}, which the network has not: "
                 f"leave it out (the network has {len(own)} parameters, {next(iter(own))!r} first)"
             )
-        if own[name].shape != tensor.shape:
-            raise StudyRefused(
+        elif own[name].shape != tensor.shape:
+            faults.append(
                 f"task.pretrained: {pretrained.file}: {name!r} has shape {tuple(tensor.shape)}, "
                 f"the network's has {tuple(own[name].shape)}"
             )
-        with torch.no_grad():
+    _refuse(faults)
+    with torch.no_grad():
+        for name, tensor in pretrained.tensors.items():
             own[name].copy_(torch.from_numpy(np.array(tensor)))
+
+
+def _refuse(faults: Sequence[str]) -> None:
+    """Refuses what does not fit, if anything does not: a line for each of up to four faults."""
+    if faults:
+        more = len(faults) - _MAX_FAULTS
+        rest = [f"and {counted(more, 'more fault')}"] if more > 0 else []
+        raise StudyRefused("\n".join([*faults[:_MAX_FAULTS], *rest]))
 
 
 def _freeze_others(module: nn.Module, trained: Sequence[str]) -> None:
@@ -168,12 +181,14 @@ def _freeze_others(module: nn.Module, trained: Sequence[str]) -> None:
     Nothing that goes by parameters sees them then: engines, clipping, noise, and the wire.
     """
     names = [name for name, _ in module.named_parameters()]
-    for layer in trained:
-        if not any(is_in(name, layer) for name in names):
-            layers = [name.rpartition(".")[0] for name in names]
-            raise StudyRefused(
-                f"task.trained_layers: no layer {layer!r} has parameters; there are {told(layers)}"
-            )
+    wrong = [each for each in trained if not any(is_in(name, each) for name in names)]
+    there = told(name.rpartition(".")[0] for name in names)
+    _refuse(
+        [
+            f"task.trained_layers: no layer {layer!r} has parameters; there are {there}"
+            for layer in wrong
+        ]
+    )
     for name in names:
         if not any(is_in(name, layer) for layer in trained):
             place, _, short = name.rpartition(".")

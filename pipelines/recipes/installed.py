@@ -27,6 +27,15 @@ def install_folder(package: RecipePackage) -> Path:
     return Path(str(_installed(package).locate_file("")))
 
 
+def is_installed(package: RecipePackage) -> bool:
+    """Whether a recipe is installed here, in the version that the study names."""
+    try:
+        _installed(package)
+    except PolicyRefused:
+        return False
+    return True
+
+
 def files_as_installed(package: RecipePackage) -> RecipeFiles:
     """Returns what the package installed here says of its own files; no wheel was seen.
 

@@ -1,10 +1,12 @@
 """Reads a study document: YAML 1.2 text in, a ``Study`` out, or the line that is wrong."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from protocol.errors import StudyRefused
 from protocol.study.documents.yaml_document import MAX_BYTES as MAX_BYTES
-from protocol.study.documents.yaml_document import DocumentForm, read_document
+from protocol.study.documents.yaml_document import DocumentForm, read_document, with_lines
 from protocol.study.study import FileSplit, Study
 
 _STUDY = DocumentForm(record=Study, noun="study", refusal=StudyRefused, see="examples/")
@@ -47,6 +49,19 @@ def read_text(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise StudyRefused(f"{path}: cannot be read: {reason}") from error
+
+
+@contextmanager
+def lines_of(path: Path) -> Iterator[None]:
+    """Adds file and line to a refusal of a study that was read from a file, where it names a key.
+
+    Raises:
+        StudyRefused: what was refused inside, with the lines.
+    """
+    try:
+        yield
+    except StudyRefused as error:
+        raise StudyRefused(with_lines(read_text(path), str(path), str(error))) from error
 
 
 def pretrained_beside(study: Study, folder: Path) -> bytes | None:

@@ -23,6 +23,7 @@ from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.study.study_file import (
     index_beside,
+    lines_of,
     pretrained_beside,
     read_study_file,
     read_text,
@@ -206,7 +207,8 @@ def approve(home: Path, path: Path, *, by: str, reason: str, runs: int = 1) -> t
         StudyRefused: the document or its index file is wrong.
     """
     study = read_study_file(path)
-    _require_layers(study)
+    with lines_of(path):
+        _require_layers(study)
     with opened(home) as (site, hospital):
         require_allowed(site, study, simulated=hospital.simulated)
         beside = index_beside(study, path.parent), pretrained_beside(study, path.parent)

@@ -7,6 +7,7 @@ tags, anchors and merge keys are refused, and so is everything that has no
 canonical form to be signed.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,6 +30,9 @@ _MAX_SHOWN = 4
 _MAX_DEPTH = 20
 _DATE = "tag:yaml.org,2002:timestamp"
 _DISCRIMINATORS = frozenset({"kind", "rule", "method", "name", "mode", "strategy", "_target_"})
+
+#: How a refusal begins that names a key.
+_KEY = re.compile(r"(\w+(?:\.\w+)*): ")
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -76,6 +80,27 @@ def read_tree(
         return _tree(text, noun, source, "docs/study.md")
     except _Problem as problem:
         raise refusal(str(problem)) from problem.__cause__
+
+
+def with_lines(text: str, source: str, message: str) -> str:
+    """Returns a refusal of a document that was read, with the line of the key it begins with.
+
+    A line that begins with no key of the document stays as it is. Of a key that the document
+    leaves out it is the line of the deepest one above it that is written.
+
+    Args:
+        text: the document.
+        source: what it is called.
+        message: one line for each fault.
+    """
+    tree, _ = _parsed(text, "document", source)
+    told = []
+    for line in message.split("\n"):
+        found = _KEY.match(line)
+        path = found[1].split(".") if found else []
+        known = bool(path) and isinstance(tree, MappingNode) and child_at(tree, path[0])
+        told.append(f"{source}:{_line_of(tree, path)}: {line}" if known else line)
+    return "\n".join(told)
 
 
 class _Problem(Exception):

@@ -189,7 +189,7 @@ validate:
         ({"network_def": UNET}, "names no sides of images in numbers: say them, for example "
          "--shape 96,96,96"),
         (volumes(roi=[16, 16]), "preprocessing: spatial_size has 2 sides, the images 3"),
-        (volumes(roi=[9, 9, 9]), "task.network: UNet: "),
+        (volumes(roi=[9, 9, 9]), "task.network.strides: UNet: "),
     ],
 )  # fmt: skip
 def test_what_cannot_be_taken_is_refused(config: Any, message: str, tmp_path: Path) -> None:
