@@ -350,12 +350,13 @@ class Check:
 
         document, folder = study.document, study.folder
         self._title = study.title
+        reads = finds_records(document, data)
         promise, self._promise = with_printed_lines(
-            lambda to: describe_study(document, to, budget, any_network=data is not None)
+            lambda to: describe_study(document, to, budget, with_records=reads)
         )
         records: dict[str, Any] = {}
         self._quality = ""
-        if finds_records(document, data):
+        if reads:
             records, self._quality = with_printed_lines(
                 lambda to: check_records(document, folder, data, to)
             )

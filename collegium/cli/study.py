@@ -32,8 +32,9 @@ def study_check(
     checked = read_study(study)
     screen = answers(as_json)
     with lines_of(study):
-        promise = describe_study(checked, screen, budget, any_network=data is not None)
-        if finds_records(checked, data):
+        reads = finds_records(checked, data)
+        promise = describe_study(checked, screen, budget, with_records=reads)
+        if reads:
             promise |= check_records(checked, study.parent, data, screen)
     emit(promise, as_json)
 

@@ -1,25 +1,33 @@
 """Forecast of a study's evaluation, in sentences."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TypeAlias
 
 from collegium.studies.question import question_of
 from compliance.facts.interval import Interval
 from compliance.facts.released.auroc import ASSUMED_AUROC
 from compliance.facts.released.proportion import proportion
-from compliance.planning.advice import PlanningInput
+from compliance.planning.advice import ASSUMED_TEST_FRACTION, PlanningInput
 from compliance.planning.evaluation_forecast import BINS, EvaluationForecast, forecast_evaluation
 from protocol.counted import counted
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.study.task.task import BinaryClassification
 
+#: Of each hospital its test patients, and how many of them are ill.
+Tested: TypeAlias = Mapping[str, tuple[int, int]]
+_NOBODY_READ: Tested = MappingProxyType({})
 #: What share of a hospital's decisions is taken to be right, to say whether its table is enough.
 _ASSUMED_ACCURACY = 0.8
 
 
-def study_forecast(study: Study, *, auroc: float = ASSUMED_AUROC) -> EvaluationForecast | None:
+def study_forecast(
+    study: Study, *, auroc: float = ASSUMED_AUROC, tested: Tested = _NOBODY_READ
+) -> EvaluationForecast | None:
     """Returns what a study's evaluation could say at an AUROC; None without privacy or AUROC."""
-    asked = _question(study)
+    asked = _question(study, tested)
     return None if asked is None else forecast_for(asked, study, auroc=auroc)
 
 
@@ -37,9 +45,18 @@ def forecast_for(
     )  # fmt: skip
 
 
-def forecast_text(study: Study, *, auroc: float = ASSUMED_AUROC) -> list[str]:
-    """Returns what a study's evaluation will be able to say, in sentences; none without privacy."""
-    asked = _question(study)
+def forecast_text(
+    study: Study, *, auroc: float = ASSUMED_AUROC, tested: Tested = _NOBODY_READ
+) -> list[str]:
+    """Returns what a study's evaluation will be able to say, in sentences; none without privacy.
+
+    Args:
+        study: the study.
+        auroc: what the model is expected to reach.
+        tested: of each hospital, by name, its test patients and how many of them are ill, where
+            the records were read.
+    """
+    asked = _question(study, tested)
     if asked is None:
         return []
     found = forecast_for(asked, study, auroc=auroc)
@@ -54,7 +71,7 @@ def evaluation_text(
 ) -> list[str]:
     """Returns a forecast in sentences; the first is about the pooled AUROC."""
     tested = counted(found.test_patients, "test patient")
-    count = f"{tested}, {found.ill} of them ill, {found.bins} bins"
+    count = f"{tested}, {found.ill} of them ill{_assumed(asked)}, {found.bins} bins"
     if found.note:
         words = [f"evaluation: {count}: {found.note}: a released AUROC would mean nothing"]
     else:
@@ -76,6 +93,16 @@ def evaluation_text(
     return words
 
 
+def _assumed(asked: PlanningInput) -> str:
+    """Returns what of the numbers of test patients is assumed, in brackets, or nothing."""
+    assumed = []
+    if not asked.tested and asked.test_fraction is None:
+        assumed.append(f"that {ASSUMED_TEST_FRACTION * 100:.0f} % of all patients are tested")
+    if asked.prevalence is None:
+        assumed.append("that half are ill")
+    return f" (assumed: {' and '.join(assumed)})" if assumed else ""
+
+
 def _remedy(asked: PlanningInput, study: Study, auroc: float) -> str:
     fewer = [bins for bins in BINS if bins < study.evaluation.bins] or BINS[-1:]
     found = forecast_for(asked, study, auroc=auroc, bins=fewer)
@@ -90,6 +117,15 @@ def _accuracy(tested: int, deviation: float) -> Interval:
     return proportion(right, tested - right, deviation * 2**0.5)
 
 
-def _question(study: Study) -> PlanningInput | None:
-    known = isinstance(study.task, BinaryClassification)
-    return question_of(study) if known and isinstance(study.privacy, PatientPrivacy) else None
+def _question(study: Study, tested: Tested) -> PlanningInput | None:
+    if not isinstance(study.task, BinaryClassification):
+        return None
+    if not isinstance(study.privacy, PatientPrivacy):
+        return None
+    asked = question_of(study)
+    if not tested:
+        return asked
+    counts = tuple(tested[name][0] for name in study.site_names)
+    share = sum(ill for _, ill in tested.values()) / max(1, sum(counts))
+    known = asked.prevalence if share in (0, 1) else share
+    return replace(asked, tested=counts, prevalence=known)

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
@@ -15,8 +16,8 @@ from rich.markup import escape
 
 from collegium.simulation.records import simulated_parts, site_readers
 from collegium.simulation.settings import DEFAULT_BUDGET, SimulationSettings, require_network
-from collegium.studies.forecast import forecast_text, study_forecast
-from collegium.studies.planning import forecast_plans
+from collegium.studies.forecast import Tested, forecast_text, study_forecast
+from collegium.studies.planning import assumed_auroc, forecast_plans
 from compliance.facts.formatting import Format, show
 from compliance.facts.released.auroc import ASSUMED_AUROC
 from compliance.facts.training_description import training_description
@@ -48,10 +49,11 @@ from silos.preflight.quality_table import print_quality
 
 #: By how much advised settings must be better before a study is warned.
 _MUCH = 0.05
+_NOBODY: Tested = MappingProxyType({})
 
 
 def describe_study(
-    study: Study, console: Console, budget: float = DEFAULT_BUDGET, *, any_network: bool = False
+    study: Study, console: Console, budget: float = DEFAULT_BUDGET, *, with_records: bool = False
 ) -> dict[str, Any]:
     """Shows what a study promises, and its part of a budget; returns it for ``--json``.
 
@@ -59,8 +61,8 @@ def describe_study(
         study: the study.
         console: where it is shown.
         budget: of a hospital, for life.
-        any_network: builds the network also where the study names no layers or parameters, see
-            ``require_network``.
+        with_records: ``check_records`` follows: any network is built, see ``require_network``,
+            and the evaluation is forecast there, from the test patients that there are.
 
     Raises:
         StudyRefused: the budget is no finite number above zero, or the network does not fit.
@@ -80,7 +82,7 @@ def describe_study(
     )
     _describe_start(study, console)
     recipes = _describe_recipes(study, console)
-    require_network(study, any_network=any_network)
+    require_network(study, any_network=with_records)
     if isinstance(privacy, PatientPrivacy):
         console.print(
             f"  each hospital: epsilon {show(privacy.epsilon, Format.EPSILON)}, "
@@ -118,7 +120,7 @@ def describe_study(
         "recipes": recipes,
         "budget": price,
         "expected_auroc": expected,
-        "evaluation": _describe_evaluation(study, expected, console),
+        "evaluation": None if with_records else _describe_evaluation(study, expected, console),
     }
 
 
@@ -158,14 +160,14 @@ def _describe_recipes(study: Study, console: Console) -> list[dict[str, Any]]:
 
 
 def _describe_evaluation(
-    study: Study, expected: float | None, console: Console
+    study: Study, expected: float | None, console: Console, tested: Tested = _NOBODY
 ) -> dict[str, Any] | None:
     """Says what the evaluation will be able to say; warns where that is nothing."""
     auroc = ASSUMED_AUROC if expected is None else max(0.5, expected)
-    found = study_forecast(study, auroc=auroc)
+    found = study_forecast(study, auroc=auroc, tested=tested)
     if found is None:
         return None
-    for number, line in enumerate(forecast_text(study, auroc=auroc)):
+    for number, line in enumerate(forecast_text(study, auroc=auroc, tested=tested)):
         style = "yellow" if number == 0 and found.may_be_withheld else None
         console.print(f"  {line}", style=style, markup=False, soft_wrap=True)
     return asdict(found)
@@ -255,12 +257,17 @@ def check_records(
                 markup=False,
                 soft_wrap=True,
             )
+    tested = {
+        site: (report.test.patients, report.test.patients_ill or 0)
+        for site, report in quality.items()
+    }
     return {
+        "evaluation": _describe_evaluation(study, assumed_auroc(study), console, tested),
         "sites": {
             site: report.to_json()
             | {"remarks": [f"{remark.what}: {remark.found}" for remark in said[site]]}
             for site, report in quality.items()
-        }
+        },
     }
 
 

@@ -51,6 +51,8 @@ DISTRIBUTED_MOST_STEPS = 500
 #: How much AUROC distributed noise must be worth, since it leans on the secure sum.
 WORTH_IT = 0.01
 
+#: The share of test patients where nobody says it.
+ASSUMED_TEST_FRACTION = 0.3
 _MIN_CLIP, _MAX_CLIP, _CLIP = 0.05, 0.3, 0.07  # in units of R
 _MAX_NOISE_IN_LOGIT, _NOISE_IN_LOGIT, _MAX_IN_LOGIT = 3.0, 2.0, 16.0
 
@@ -60,7 +62,8 @@ class PlanningInput:
     """The known facts before a study: the hospitals that take part, and the budget.
 
     ``patients`` counts each hospital's training patients, as a study declares them;
-    ``test_fraction`` of all its patients are test patients. ``logit_norm`` is the norm of
+    ``test_fraction`` of all its patients are test patients (three tenths are assumed where that
+    is None), or ``tested`` says how many there are of each. ``logit_norm`` is the norm of
     the gradient of a patient's logit at the start, ``parameters`` the size of what is
     trained. ``prevalence`` is the share of patients who are ill, None where it is not
     declared: half is then assumed. ``auroc`` is what a model would reach without
@@ -85,7 +88,8 @@ class PlanningInput:
     auroc: float = ASSUMED_AUROC
     colluders: int = 1
     threshold: int | None = None
-    test_fraction: float = 0.3
+    test_fraction: float | None = None
+    tested: tuple[int, ...] = ()
     spare: int = 1
 
     def __post_init__(self) -> None:
@@ -101,7 +105,7 @@ class PlanningInput:
             raise ValueError(f"prevalence must lie between 0 and 1: {self.prevalence}")
         if not 0.5 < self.auroc < 1:
             raise ValueError(f"auroc must lie in (0.5, 1): {self.auroc}")
-        if not 0 < self.test_fraction < 1:
+        if self.test_fraction is not None and not 0 < self.test_fraction < 1:
             raise ValueError(f"test_fraction must lie in (0, 1): {self.test_fraction}")
         if min(self.patients) < 1:
             raise ValueError(f"a hospital needs a training patient: {min(self.patients)} patients")
@@ -132,8 +136,11 @@ class PlanningInput:
 
     @property
     def test_patients(self) -> tuple[int, ...]:
-        """Each hospital's test patients, as the split leads one to expect them."""
-        share = self.test_fraction / (1 - self.test_fraction)
+        """Each hospital's test patients, as they are or as the split leads one to expect them."""
+        if self.tested:
+            return self.tested
+        fraction = ASSUMED_TEST_FRACTION if self.test_fraction is None else self.test_fraction
+        share = fraction / (1 - fraction)
         return tuple(round(count * share) for count in self.patients)
 
     @property

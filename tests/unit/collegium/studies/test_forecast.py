@@ -15,7 +15,8 @@ from collegium.studies.authoring.template import study_template
 from collegium.studies.bundled import BUNDLED_STUDIES, bundled_study
 from collegium.studies.forecast import study_forecast
 from collegium.studies.planning import assumed_auroc
-from collegium.studies.preflight import describe_study
+from collegium.studies.preflight import check_records, describe_study
+from compliance.facts.released.proportion import proportion
 from protocol.errors import FederationError
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
@@ -134,3 +135,34 @@ def test_noise_of_the_network_demo_is_real_unless_it_is_asked_for_a_tests(
     assert demo._noise == given
     (option,) = [option for option in COMMAND.params if option.name == "test_noise"]
     assert option.default is False
+
+
+def test_what_is_assumed_of_the_test_patients_is_said_and_records_that_are_read_replace_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Heart disease names its test patients in a file; a keyed hash says their share itself."""
+    said = said_of(heart(), capsys)
+    assert "210 test patients, 105 of them ill (assumed: that 30 % of all patients are" in said
+    text = HEART.read_text(encoding="utf-8")
+    by_file = text[text.index("split:\n") : text.index("task:\n")]
+    hashed = heart(by_file, "split: {method: keyed_hash, test_fraction: 0.2}\n")
+    assert "of them ill (assumed: that half are ill), 4 bins" in said_of(hashed, capsys)
+    heart_folder = HEART.parent
+    data = ROOT / "collegium" / "studies" / "heart_disease"
+    screen = StringIO()
+    console = Console(file=screen, width=300)
+    promise = describe_study(heart(), console, with_records=True)
+    assert promise["evaluation"] is None and "test patients" not in screen.getvalue()
+    found = check_records(heart(), heart_folder, data, console)
+    tested = {site: report["test"]["patients"] for site, report in found["sites"].items()}
+    assert f"evaluation: {sum(tested.values())} test patients, 131 of them ill, 4" in (
+        screen.getvalue()
+    )
+    assert found["evaluation"]["test_patients"] == sum(tested.values()) == 254
+    told = screen.getvalue().splitlines()[-1].partition("of their own: ")[2].split(", ")
+    deviations = dict(zip(heart().site_names, found["evaluation"]["table_deviations"], strict=True))
+    assert told == [
+        site
+        for site, count in tested.items()
+        if proportion(0.8 * count, 0.2 * count, deviations[site] * 2**0.5).note
+    ]

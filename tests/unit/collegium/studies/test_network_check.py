@@ -29,9 +29,9 @@ WIDE = {"_target_": "acme-recipes:TinyNet", "width": 99}
 VOLUMES = (ROOT / "examples" / "segmentation-3d" / "study.yaml").read_text()
 
 
-def checked(study: Study, *, any_network: bool = True) -> str:
+def checked(study: Study, *, with_records: bool = True) -> str:
     screen = io.StringIO()
-    describe_study(study, Console(file=screen, width=200), any_network=any_network)
+    describe_study(study, Console(file=screen, width=200), with_records=with_records)
     return screen.getvalue()
 
 
@@ -116,7 +116,7 @@ def test_every_misfit_of_layers_and_parameters_is_told(tmp_path: Path) -> None:
     path.write_text(changed("task:\n", f"task:\n  {start}\n"))
     study = read_study_file(path)
     with pytest.raises(StudyRefused) as refusal, lines_of(path):
-        checked(study, any_network=False)
+        checked(study, with_records=False)
     *lines, rest = str(refusal.value).splitlines()
     line = path.read_text().splitlines().index(f"  {start}") + 1
     assert len(lines) == 4 and all(each.startswith(f"{path}:{line}: task.pret") for each in lines)
@@ -160,6 +160,6 @@ def test_a_recipes_network_is_built_and_files_that_differ_end_the_check(
     with pytest.raises(StudyRefused, match="width"):
         checked(study)
     (site / "acme_recipes" / "__init__.py").write_text("x = 1\n")
-    for any_network in (True, False):
+    for with_records in (True, False):
         with pytest.raises(PolicyRefused, match=r"was changed.*install the wheel again"):
-            checked(study, any_network=any_network)
+            checked(study, with_records=with_records)

@@ -369,7 +369,7 @@ def test_small_hospitals_and_hopeless_plans_are_named(
     assert planned(monkeypatch, *words) == 0
     said = capsys.readouterr().out
     assert "too few patients for epsilon 0.1: where an AUROC of 0.8 could be reached" in said
-    assert "56 test patients, 28 of them ill, 4 bins: too few patients for this epsilon" in said
+    assert "56 test patients, 28 of them ill (assumed: that 30 % of all patients " in said
     assert "no prevalence is declared" in said
     assert "advised " not in said and "In the study:" not in said
 
