@@ -48,6 +48,12 @@ _PREPROCESSING = (
 )  # fmt: skip
 #: What an array of computed tomography holds: 12 bits of Hounsfield units.
 _HOUNSFIELD: tuple[float, float] = (-1024, 3071)
+#: What no bundle can know of the hospitals' files.
+_OF_ARRAYS = (
+    "cohort.patient_key and cohort.parts: patient_id and train are guesses, for arrays called "
+    "train_images and train_patient_id: write what the hospitals' files have (patient_key: row "
+    "where one image is one patient)"
+)
 _ONE_OUTPUT = ("binary_classification", "regression", "survival")
 
 
@@ -161,7 +167,7 @@ def study_from_bundle(place: Path, choices: BundleChoices, **template: Any) -> S
     outputs = study.task.outputs(study.cohort.label)
     if bundle.network.outputs != outputs:
         notes.append(f"outputs: {bundle.network.outputs} in the bundle, {outputs} in the study")
-    notes += [*bundle.network.notes, *bundle.preprocessing.notes]
+    notes += [_OF_ARRAYS, *bundle.network.notes, *bundle.preprocessing.notes]
     text = _study_text(bundle, task, shape, range_, line, notes, template)
     study = read_study(text, "the new study")
     if weights is not None and study.task.pretrained is not None:
@@ -361,7 +367,9 @@ def _cohort(bundle: _Bundle, task: str, shape: Sequence[int], range_: tuple[floa
     arrays = "train_images, train_masks" if task == "segmentation" else "train_images, train_labels"
     lines = [
         f"  kind: images              # an npz: {arrays}, train_patient_id, ...",
-        "  patient_key: patient_id   # the array that tells patients apart; row: one image is one",
+        "  patient_key: patient_id   # a guess: the array <part>_patient_id that tells patients "
+        "apart;",
+        "                            # row: the files have none, and one image is one patient",
         f"  label: {_label(task, bundle.network.outputs, bundle.metadata.classes)}",
         "  image:",
         f"    shape: {as_yaml(list(shape))}",
@@ -373,7 +381,10 @@ def _cohort(bundle: _Bundle, task: str, shape: Sequence[int], range_: tuple[floa
     if bundle.preprocessing.written:
         lines.append("    preprocessing:")
         lines += [f"      - {as_yaml(dict(one))}" for one in bundle.preprocessing.written]
-    lines += ["  parts: [train]", "  min_patients: 20          # a smaller hospital is refused"]
+    lines += [
+        "  parts: [train]            # a guess: what stands before _images in the arrays' names",
+        "  min_patients: 20          # a smaller hospital is refused",
+    ]
     return "\n".join(lines) + "\n"
 
 

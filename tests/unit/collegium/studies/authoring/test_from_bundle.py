@@ -4,6 +4,7 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,10 +14,12 @@ from collegium.studies.authoring.from_bundle import (
     study_from_bundle,
     write_from_bundle,
 )
-from pipelines.networks.networks import build
+from pipelines.networks.networks import build, parameters_of
 from protocol.errors import StudyRefused, WorkspaceRefused
+from protocol.study.study import Study
 from protocol.study.study_file import read_study_file
 from protocol.study.task.networks.registry import NETWORKS
+from silos.training.trainer import Trainer
 from tests import ROOT
 from tests.support.bundles import (
     CLASSIFIER,
@@ -30,6 +33,7 @@ from tests.support.bundles import (
     weights_of,
     zipped,
 )
+from tests.support.simulated.federation import Federation
 
 
 def made(place: Path, template: Any = None, **choices: Any) -> StudyFromBundle:
@@ -62,6 +66,49 @@ def test_a_bundle_of_volumes_becomes_a_study(spleen: Path, tmp_path: Path) -> No
     assert "# Begun from the MONAI bundle spleen_ct 0.2.0: inference.json" in head
     assert "# Copyright (c) A consortium" in head and "# Licence: Apache-2.0" in head
     assert "Spacingd pixdim: [1.5, 1.5, 2.0]: the hospitals' arrays must have that" in head
+
+
+def test_what_no_bundle_knows_of_the_hospitals_files_is_called_a_guess(spleen: Path) -> None:
+    found = made(spleen)
+    (note,) = (each for each in found.notes if each.startswith("cohort.patient_key"))
+    assert "are guesses" in note and "patient_key: row where one image is one patient" in note
+    keys = [line for line in found.text.splitlines() if "# a guess: " in line]
+    assert [line.split(":")[0].strip() for line in keys] == ["patient_key", "parts"]
+    assert "cohort.patient_key and cohort.parts" in found.text.partition("collegium: 1")[0]
+
+
+def test_a_study_from_a_bundle_trains_from_its_weights_and_gives_a_model(tmp_path: Path) -> None:
+    config = images(network_def=CLASSIFIER | {"classes": 2})
+    network = monai_network(CLASSIFIER | {"classes": 2})
+    place = make_bundle(tmp_path / "xray", config, weights=weights_of(network))
+    found = made(place, {"sites": ["east", "north", "west"]})
+    write_from_bundle(tmp_path / "study.yaml", found)
+    study = read_study_file(tmp_path / "study.yaml")
+    sites = tuple(site.model_copy(update={"patients": 16}) for site in study.sites)
+    training = study.training.model_copy(update={"rounds": 1, "learning_rate": 0.01})
+    cohort = study.cohort.model_copy(update={"min_patients": 4})
+    privacy = study.privacy.model_copy(update={"epsilon": 8.0, "delta": 1e-3})
+    short = study.replaced(sites=sites, training=training, cohort=cohort, privacy=privacy)
+
+    def write(folder: Path, _study: Study) -> None:
+        random = np.random.default_rng(5)
+        for site in sites:
+            labels = np.arange(16) % 2
+            pixels = random.integers(0, 50, (16, 20, 18)) + 100 * labels[:, None, None]
+            np.savez(
+                folder / f"{site.name}.npz",
+                train_images=pixels,
+                train_labels=labels,
+                train_patient_id=np.arange(16),
+            )
+
+    federation = Federation(tmp_path, short, trainer=Trainer, write=write, fixed_noise=1)
+    outcome = federation.run()
+    federation.close()
+    begun = parameters_of(build(short.task, short.cohort, short.seeds.model))
+    assert np.array_equal(begun["final.1.bias"], network.state_dict()["final.1.bias"])
+    moved = {name: np.abs(outcome.model[name] - begun[name]).max() for name in begun}
+    assert set(outcome.model) == set(begun) and 0 < max(moved.values()) < 0.5
 
 
 def test_an_archive_gives_the_same_study(spleen: Path, tmp_path: Path) -> None:
