@@ -9,6 +9,11 @@ from rich.console import Console
 
 from protocol.errors import PolicyRefused
 
+#: As wide as any row of a table.
+_ONE_LINE_A_ROW = 300
+#: What people read in a page, a mail or a log.
+PAGE = 100
+
 
 def console() -> Console:
     """Returns where people read; a log file is as wide as it needs to be."""
@@ -16,15 +21,18 @@ def console() -> Console:
     return Console(stderr=True, highlight=False, width=width)
 
 
-def answers(as_json: bool = False) -> Console:
+def answers(as_json: bool = False, *, in_a_pipe: int = _ONE_LINE_A_ROW) -> Console:
     """Returns where the answer to a question goes: stdout, in a pipe one line for each row.
 
     With ``as_json`` stdout is the machine's, and people read the answer on stderr.
+
+    Args:
+        as_json: whether JSON was asked for.
+        in_a_pipe: how many columns wide it is where nobody's terminal is.
     """
-    if as_json:
-        return console()
-    width = None if sys.stdout.isatty() else 300
-    return Console(highlight=False, width=width)
+    to = sys.stderr if as_json else sys.stdout
+    width = None if to.isatty() else in_a_pipe
+    return Console(stderr=as_json, highlight=False, width=width)
 
 
 def answer(as_json: bool) -> Callable[..., None]:

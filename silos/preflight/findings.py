@@ -47,4 +47,4 @@ def print_findings(found: Sequence[Finding], console: Console) -> None:
     console.print(table)
     remedies = (f"  {entry.what}: {entry.remedy}" for entry in found if entry.remedy)
     for line in dict.fromkeys(remedies):  # several faults may have one remedy
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, markup=False)

@@ -92,11 +92,10 @@ def _print_counts(found: Mapping[str, DataQuality], console: Console, *, partiti
 def _print_images(site: str, images: ImageCounts, console: Console) -> None:
     """Prints what becomes of images that are prepared, and where many of them stand."""
     if images.preprocessing:
-        _say(
-            f"  {site}: images of {', '.join(map(_sides, images.sides))} become "
-            f"{_sides(images.shape)} by {', '.join(images.preprocessing)}",
-            console,
-        )
+        found = ", ".join(map(_sides, images.sides))
+        made = _sides(images.shape)
+        words = "are prepared" if found == made else f"become {made}"
+        _say(f"  {site}: images of {found} {words} by {', '.join(images.preprocessing)}", console)
     if images.stored_bytes:
         _say(
             f"  {site}: {images.stored_bytes / 1e9:.3g} GB of prepared images in the folder for "
@@ -188,4 +187,4 @@ def _or_dash(count: int) -> str:
 
 
 def _say(line: str, console: Console) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(line, markup=False, highlight=False)

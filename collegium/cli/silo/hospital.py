@@ -20,7 +20,7 @@ from collegium.cli.silo.results import app as results_app
 from collegium.cli.silo.roster import app as roster_app
 from collegium.cli.silo.run import app as run_app
 from collegium.cli.silo.supervisor import app as supervisor_app
-from collegium.output.console import answer, answers, ask, console, emit, say
+from collegium.output.console import PAGE, answer, answers, ask, console, emit, say
 from protocol.counted import counted
 from protocol.errors import PolicyRefused, WorkspaceRefused
 
@@ -104,9 +104,10 @@ def check(study: StudyFile, home: Home, as_json: AsJson = False) -> None:
     from silos.preflight.quality_table import print_quality
 
     found = check_site(home, read_study_file(study), study.parent)
+    screen = answers(as_json, in_a_pipe=PAGE)
     if found.quality is not None:
-        print_quality({found.site: found.quality}, answers(as_json))
-    print_findings(found.findings, answers(as_json))
+        print_quality({found.site: found.quality}, screen)
+    print_findings(found.findings, screen)
     emit(
         {
             "findings": [asdict(entry) for entry in found.findings],

@@ -225,7 +225,12 @@ class _References:
 
 
 def _expression(text: str) -> str:
-    plain = text[1:]
+    plain = text[1:].strip()
+    if re.match(r"lambda\b", plain):
+        return (
+            f"{text!r:.60} is a function that the bundle brings (a lambda), and no study runs one: "
+            "take what uses it out, and do it where the hospitals' files are made"
+        )
     meant = f"write {plain!r}, without the $" if _REFERENCE.fullmatch(plain) else "write the value"
     return f"{text!r:.60} is an expression, and none is evaluated: {meant}"
 

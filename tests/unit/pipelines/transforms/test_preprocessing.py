@@ -1,6 +1,7 @@
 """Images are prepared as MONAI's own transforms do, once, and masks move with them."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -221,3 +222,8 @@ def test_people_see_which_sides_were_found_and_what_they_became(
     transforms = "CropForegroundd, NormalizeIntensityd, Resized"
     assert f"north: images of 12 x 9, 20 x 31 become 8 x 6 by {transforms}" in said
     assert "north: 1.92e-06 GB of prepared images in the folder for temporary files" in said
+    found = quality_of(records, records, records, cohort)
+    assert found.images is not None
+    same = replace(found, images=replace(found.images, sides=((8, 6),)))
+    print_quality({"north": same}, screen)
+    assert f"north: images of 8 x 6 are prepared by {transforms}" in screen.export_text()

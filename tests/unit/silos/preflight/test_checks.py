@@ -1,5 +1,6 @@
 """The preflight finds what stands in a study's way, and says what to do about it."""
 
+import io
 import socket
 import ssl
 import threading
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
+from collegium.output.console import answers
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from silos.config.credentials import Credentials
@@ -19,7 +22,7 @@ from silos.database.approvals import approvals_of
 from silos.database.database import open_hospital
 from silos.preflight.checks import check_site
 from silos.preflight.connectivity import Contact, reach
-from silos.preflight.findings import Finding, ok
+from silos.preflight.findings import Finding, ok, print_findings, warn
 from silos.preflight.machine import size_of
 from tests.bench.studies import imaging
 from tests.support.hospital.consortium_home import ConsortiumHome
@@ -434,3 +437,13 @@ def test_a_name_without_an_address_is_told(
     contact = reach("https://collegium.invalid:8443", credentials.context())
     assert states(contact) == {"name": "bad"}
     assert "mend coordinator in the site file" in contact.findings[0].remedy
+
+
+def test_findings_and_remedies_stand_within_the_width_of_their_page() -> None:
+    long = "a certificate that ends soon, of the authority that the roster names, " * 3
+    screen = Console(record=True, width=100, file=io.StringIO())
+    print_findings([warn("certificate", long, long), ok("line", long)], screen)
+    lines = screen.export_text().splitlines()
+    assert max(map(len, lines)) <= 100 and len(lines) > 8
+    for in_a_pipe in (100, 300):
+        assert answers(in_a_pipe=in_a_pipe).width == in_a_pipe

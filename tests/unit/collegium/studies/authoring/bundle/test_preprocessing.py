@@ -72,6 +72,9 @@ def test_every_transform_of_a_study_is_known_with_monais_defaults(name: str) -> 
     [
         ([{"_target_": "Lambdad", "keys": "image", "func": "f"}], "c.json:4: it[0]._target_: "
          "'Lambdad' is code that the bundle or a library brings: no study runs it"),
+        ([{"_target_": "Lambdad", "keys": "image", "func": "$lambda x: x > 0"}], "c.json:6: "
+         "it[0].func: '$lambda x: x > 0' is a function that the bundle brings (a lambda), and no "
+         "study runs one: take what uses it out"),
         ([{"_target_": "scripts.mine.Crop", "keys": "image"}], "'scripts.mine.Crop' is code"),
         ([{"_target_": "RandFlipd", "keys": "image", "prob": 1}], "'RandFlipd' draws at random: "
          "task.augmentation of the study is the place for it"),
