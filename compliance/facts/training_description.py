@@ -5,6 +5,11 @@ from typing import Any
 
 from protocol.counted import counted
 
+#: Settings that change nothing where they are zero, or false. An axis of zero is an axis.
+_NOTHING_AT_ZERO = frozenset(
+    {"rotate_range", "translate_range", "scale_range", "margin", "nonzero", "clip"}
+)
+
 
 def training_description(study: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Returns headings and words about a study as JSON; none where it starts and ends as usual.
@@ -50,7 +55,11 @@ def training_description(study: Mapping[str, Any]) -> tuple[tuple[str, str], ...
 
 
 def _transform(settings: Mapping[str, Any]) -> str:
-    """Returns a transform's name and its settings."""
-    words = (f"{key} {value}" for key, value in settings.items() if key != "_target_")
+    """Returns a transform's name and its settings, without those that do nothing as they are."""
+    words = (
+        f"{key} {f'{value:g}' if isinstance(value, float) else value}"
+        for key, value in settings.items()
+        if key != "_target_" and (value or key not in _NOTHING_AT_ZERO)
+    )
     told = ", ".join(words)
     return f"{settings['_target_']} ({told})" if told else str(settings["_target_"])

@@ -39,3 +39,21 @@ def test_each_of_them_is_said_and_nothing_where_there_is_none() -> None:
     assert "published there" in said["starts from"]
     assert "no claim covers the people" in said["starts from"]
     assert training_description({"task": {}, "training": {}}) == ()
+
+
+def test_a_setting_that_does_nothing_is_not_told_and_the_first_axis_is() -> None:
+    turned = {"_target_": "RandAffined", "prob": 1.0, "rotate_range": 0.0, "translate_range": 2.0}
+    flipped = {"_target_": "RandFlipd", "prob": 0.5, "spatial_axis": 0}
+    ranged = {"_target_": "ScaleIntensityRanged", "a_min": 0.0, "a_max": 400.0, "clip": False}
+    said = dict(
+        training_description(
+            {
+                "cohort": {"image": {"preprocessing": [ranged]}},
+                "task": {"augmentation": {"copies": 2, "transforms": [turned, flipped]}},
+            }
+        )
+    )
+    assert said["prepares"].endswith(": ScaleIntensityRanged (a_min 0, a_max 400)")
+    assert said["augments"].endswith(
+        ": RandAffined (prob 1, translate_range 2), RandFlipd (prob 0.5, spatial_axis 0)"
+    )
