@@ -1,6 +1,7 @@
 """The cohort contract: what a study expects of every hospital's records."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
 
@@ -64,9 +65,9 @@ class _Cohort(FrozenModel):
     max_records_per_patient: int = Field(default=8, ge=1, le=1024)
 
     @property
+    @abstractmethod
     def features(self) -> tuple[NumberColumn | CategoryColumn, ...]:
         """The columns that become model inputs, in the order declared."""
-        raise NotImplementedError
 
     @property
     def width(self) -> int:
@@ -74,9 +75,9 @@ class _Cohort(FrozenModel):
         return width_of(self.features)
 
     @property
+    @abstractmethod
     def input_forms(self) -> tuple[tuple[int, ...], ...]:
         """The forms of what a network is given of one record, in the order of its numbers."""
-        raise NotImplementedError
 
     @property
     def record_form(self) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from protocol.errors import StudyRefused
+from protocol.study.cohort.cohort import Cohort, ImageCohort, TableCohort
 from protocol.study.privacy import NoPrivacy, PerSitePrivacy
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
@@ -114,3 +115,10 @@ def test_digest_of_a_changed_copy_is_its_own() -> None:
     assert longer.privacy_digest("training") != before[2]
     assert small_study() == study and small_study().digest == before[0]
     assert study.model_copy() == study
+
+
+@pytest.mark.parametrize("kind", [TableCohort, ImageCohort])
+def test_what_every_cohort_must_say_is_asked_when_it_is_made(kind: type[Cohort]) -> None:
+    common = kind.__mro__[1]
+    with pytest.raises(TypeError, match="abstract methods features, input_forms"):
+        common(patient_key="row", label={"positive": [1], "negative": [0]})
