@@ -9,6 +9,7 @@ import pytest
 
 from collegium.cli import main as cli
 from silos.config.site_file import Policy, read_site_file
+from silos.training import ray_runtime
 from tests import ROOT
 
 PAGE = (ROOT / "docs" / "hospital.md").read_text()
@@ -74,3 +75,21 @@ def test_every_line_of_the_preflight_stands_on_the_page() -> None:
     names = set(re.findall(r'(?:ok|bad|warn|_failed)\(\s*"([a-zA-Z ]+)"', code))
     for name in names - {"patients", "policy", "hours", "budget", "approval", "coordinator"}:
         assert f"`{name}`" in PAGE, name
+
+
+def test_what_starts_a_ray_node_knows_its_options_and_opens_the_ports_of_the_page() -> None:
+    from ray.scripts.scripts import start, status  # behind ray_runtime, which closes Ray
+
+    known = {flag for option in start.params for flag in option.opts}
+    unit = (ROOT / "examples" / "consortium" / "ray-node.service").read_text()
+    found = []
+    for text in (PAGE.partition("## On a Ray cluster")[2].partition("\n## ")[0], unit):
+        lines = re.findall(r".*(?:PORTS=|ray start|RAY_NODE=|-port=).*", text)
+        flags = set(re.findall(r"--[a-z-]+", " ".join(lines)))
+        assert flags and flags <= known | {"--block"}, flags - known
+        found.append(dict(re.findall(r"(--[a-z-]*port)=(\d+)", text)))
+    assert found[0] == found[1] and len(found[0]) == 6
+    assert "--address" in {flag for option in status.params for flag in option.opts}
+    assert "| the first node | 6379 to 6382, 10002 to 10100 |" in PAGE
+    lowest = min(ray_runtime._free_ports(3))
+    assert lowest >= 20_000 and "| this machine | 20000 to 60999" in PAGE

@@ -24,7 +24,8 @@ from tests.support.machine.installed_wheel import PROJECT, needed
 HERE = ROOT / "examples" / "consortium"
 PAGE = ROOT / "docs" / "operations.md"
 HOSPITALS = ("hospital-a", "hospital-b", "hospital-c")
-UNITS = ("coordinator.service", "silo.service")
+SERVICES = ("coordinator.service", "silo.service")
+UNITS = (*SERVICES, "ray-node.service")
 CONTAINERS = ("Containerfile.coordinator", "Containerfile.silo")
 
 
@@ -100,7 +101,7 @@ def unit(name: str) -> configparser.ConfigParser:
     return read
 
 
-@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("name", SERVICES)
 def test_a_unit_starts_a_command_that_exists_over_a_folder_that_it_may_write(name: str) -> None:
     service = unit(name)["Service"]
     program, *words = shlex.split(service["ExecStart"])
@@ -109,6 +110,15 @@ def test_a_unit_starts_a_command_that_exists_over_a_folder_that_it_may_write(nam
     assert unknown(words) is None
     assert service["ReadWritePaths"] == home
     assert unit(name)["Unit"]["ConditionPathExists"].startswith(f"{home}/")
+
+
+def test_a_node_of_a_ray_cluster_has_a_token_and_comes_back() -> None:
+    service = unit("ray-node.service")["Service"]
+    given = dict(pair.split("=") for pair in shlex.split(service["Environment"]))
+    assert given["RAY_AUTH_MODE"] == "token" and service["Restart"] == "always"
+    home = service["ReadWritePaths"]
+    assert given["RAY_AUTH_TOKEN_PATH"].startswith(f"{home}/")
+    assert service["ExecStart"].startswith("/opt/collegium/bin/ray start --block $RAY_NODE ")
 
 
 @pytest.mark.parametrize("name", UNITS)
@@ -133,7 +143,8 @@ def test_the_kill_switch_of_a_hospital_holds() -> None:
 @pytest.mark.parametrize("name", UNITS)
 def test_systemd_understands_a_unit(name: str, tmp_path: Path) -> None:
     copy = tmp_path / f"collegium-{name}"
-    text = (HERE / name).read_text().replace("/opt/collegium/bin/collegium", shutil.which("true"))
+    text = (HERE / name).read_text()
+    text = re.sub("/opt/collegium/bin/(collegium|ray)", str(shutil.which("true")), text)
     copy.write_text(re.sub("^(User|Group)=.*$", "", text, flags=re.MULTILINE))
     done = subprocess.run(
         ["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, check=False
