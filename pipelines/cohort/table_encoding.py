@@ -94,6 +94,7 @@ def encode_table(table: SourceTable, cohort: TableCohort, *, keep: Sequence[str]
                     lines=table.lines[places].tolist(),
                     what=problem.what,
                     remedy=problem.remedy,
+                    row_word=table.row_word,
                 )
                 for problem, places in problems.items()
             ]

@@ -7,6 +7,7 @@ once for each spelling, and memory holds four bytes for each cell.
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,10 +56,14 @@ class Cells:
     def __iter__(self) -> Iterator[str]:
         return map(self.spellings.__getitem__, self.codes.tolist())
 
-    def take(self, places: NDArray[np.int64] | NDArray[np.bool_]) -> "Cells":
+    def take(self, places: NDArray[np.int64] | NDArray[np.bool_] | slice) -> "Cells":
         """Returns the cells at some places, or those that a mask holds."""
-        used, codes = np.unique(self.codes[places], return_inverse=True)
-        return Cells(tuple(self.spellings[code] for code in used.tolist()), codes.astype(np.int32))
+        codes = self.codes[places]
+        used = np.bincount(codes, minlength=len(self.spellings)) > 0
+        if used.all():
+            return Cells(self.spellings, codes)
+        place = np.cumsum(used, dtype=np.int32) - np.int32(1)
+        return Cells(tuple(compress(self.spellings, used.tolist())), place[codes])
 
     def respelled(self, respell: Callable[[str], str]) -> "Cells":
         """Returns the cells with every spelling replaced.

@@ -6,10 +6,13 @@ A fault holds names, line numbers, counts and remedies; never the content of a c
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from protocol.counted import counted
 from protocol.errors import CohortRefused
+
+#: What a record's place is called: a line of a file, or a row of what was read otherwise.
+RowWord: TypeAlias = Literal["line", "row"]
 
 #: More faults than these are counted, not told.
 MAX_TOLD = 20
@@ -19,8 +22,8 @@ MAX_TOLD = 20
 class RecordFault:
     """One thing that is wrong with a column, or with whole lines (``column`` None).
 
-    ``lines`` are 1-based lines of the file; none where the whole column is meant. Of an
-    ``array`` they are its entries, counted from 0.
+    ``lines`` are 1-based lines of the file, or rows (``row_word``); none where the whole column is
+    meant. Of an ``array`` they are its entries, counted from 0.
     """
 
     column: str | None
@@ -28,10 +31,11 @@ class RecordFault:
     what: str
     remedy: str
     of: Literal["column", "array"] = "column"
+    row_word: RowWord = "line"
 
     def __str__(self) -> str:
         column = "" if self.column is None else f"{self.of} {self.column!r}"
-        lines = _line_text(self.lines, "line" if self.of == "column" else "entry")
+        lines = _line_text(self.lines, self.row_word if self.of == "column" else "entry")
         where = ", ".join(part for part in (column, lines) if part)
         return f"{where}: {self.what}; {self.remedy}"
 

@@ -6,9 +6,14 @@ from pathlib import Path
 from typing import Protocol
 
 from pipelines.records import Records
+from pipelines.sources.faults import unreadable
 from pipelines.sources.images.npz_images import load_images
 from pipelines.sources.tables.bundled import read_bundled
-from pipelines.sources.tables.csv_file import AS_DECLARED, CsvDialect, read_csv
+from pipelines.sources.tables.csv_file import read_csv
+from pipelines.sources.tables.dialect import AS_DECLARED, FileDialect
+from pipelines.sources.tables.excel.workbook import read_excel
+from pipelines.sources.tables.file_kinds import UTF_16, kind_of_file
+from pipelines.sources.tables.parquet_file import read_parquet
 from pipelines.sources.tables.table import SourceTable
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import ImageCohort, TableCohort
@@ -30,14 +35,30 @@ class Source(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class RecordFile:
-    """Records in a file: a table in CSV, or images in an npz."""
+    """Records in a file: a table in CSV, Excel or Parquet, by its bytes; or images in an npz.
+
+    ``dialect`` says how the table is written where it is not as the contract says.
+    """
 
     path: Path
-    dialect: CsvDialect = AS_DECLARED
+    dialect: FileDialect = AS_DECLARED
 
     def table(self, cohort: TableCohort, *, site: str, keep: Sequence[str]) -> SourceTable:
         """Returns the table in the file, see ``Source``."""
-        return read_csv(self.path, cohort, site=site, keep=keep, dialect=self.dialect)
+        try:
+            kind = kind_of_file(self.path)
+        except OSError as error:
+            raise CohortRefused(unreadable(site, self.path, error)) from error
+        if kind is None or (kind.name == UTF_16 and self.dialect.encoding == "utf-16"):
+            return read_csv(self.path, cohort, site=site, keep=keep, dialect=self.dialect)
+        if kind.read_as == "excel":
+            return read_excel(self.path, cohort, site=site, keep=keep, dialect=self.dialect)
+        if kind.read_as == "parquet":
+            return read_parquet(self.path, cohort, site=site, keep=keep)
+        raise CohortRefused(
+            f"site {site}: the file of records {self.path.name!r} is {kind.name}, not CSV text; "
+            f"{kind.remedy}"
+        )
 
     def images(self, cohort: ImageCohort, *, site: str, keep: Sequence[str]) -> Records:
         """Returns the images in the file, see ``Source``."""

@@ -1,4 +1,4 @@
-"""CSV files, read as text: a table of the columns that a study needs.
+"""CSV files, read as text and in pieces: a table of the columns that a study needs.
 
 Rules:
 
@@ -9,43 +9,23 @@ Rules:
    hospital; what its cells mean may not.
 """
 
+import codecs
 import csv
-import io
-import itertools
 import json
-import re
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from pipelines.sources.cells import GrowingCells
 from pipelines.sources.faults import RecordFault, unreadable
-from pipelines.sources.tables.file_kinds import file_kind
-from pipelines.sources.tables.table import SourceTable, needed_columns, places_of, repeated_rows_of
+from pipelines.sources.tables.dialect import AS_DECLARED, FileDialect, respelling_of
+from pipelines.sources.tables.growing_table import ROWS_AT_ONCE, GrowingTable
+from pipelines.sources.tables.table import SourceTable, needed_columns
 from protocol.errors import CohortRefused
-from protocol.study.cohort.cohort import Decimal, Encoding, TableCohort
-from protocol.study.cohort.columns import NumberColumn
+from protocol.study.cohort.cohort import TableCohort
 
-#: Larger tables belong into a database; the file is held in memory as text.
-MAX_BYTES = 2 * 10**9
-
-
-@dataclass(frozen=True, kw_only=True)
-class CsvDialect:
-    """The CSV dialect of a hospital's own file; None where it is as the contract says."""
-
-    delimiter: str | None = None
-    decimal: Decimal | None = None
-    encoding: Encoding | None = None
-
-
-_EXCHANGED = str.maketrans(",.", "._")
-_DIGITS = re.compile(r"[+-]?[0-9.,]+([eE][+-]?[0-9]+)?")
-#: A file that is written as the contract says.
-AS_DECLARED = CsvDialect()
+_PIECE = 1 << 20
 
 
 def read_csv(
@@ -54,7 +34,7 @@ def read_csv(
     *,
     site: str,
     keep: Sequence[str],
-    dialect: CsvDialect = AS_DECLARED,
+    dialect: FileDialect = AS_DECLARED,
 ) -> SourceTable:
     """Returns the needed columns of a CSV file, and the faults that were found in it.
 
@@ -62,8 +42,32 @@ def read_csv(
         CohortRefused: unreadable, no text, empty, wrongly encoded or delimited.
     """
     delimiter = dialect.delimiter or cohort.delimiter
-    text = _text(path, dialect.encoding or cohort.encoding, site)
-    lines_read = _records_of(text, delimiter, site, path.name)
+    encoding = dialect.encoding or cohort.encoding
+    codec = "utf-8-sig" if encoding == "utf-8" else encoding
+    try:
+        with path.open(encoding=codec, newline="") as text:
+            lines_read = _records_of(text, delimiter, site, path.name)
+            return _table(lines_read, path, cohort, site, keep, dialect, delimiter)
+    except UnicodeError:
+        line = _line_of_fault(path, codec)
+    except OSError as error:
+        raise CohortRefused(unreadable(site, path, error)) from error
+    other = "utf-8" if encoding == "utf-16" else "latin-1"
+    raise CohortRefused(
+        f"site {site}: {path.name}: line {line}: not {encoding} text; save the file as "
+        f"{encoding}, or say how it is written: {_IN_SITE_FILE.format(f'encoding: {other}')}"
+    )
+
+
+def _table(
+    lines_read: Iterator[tuple[int, list[str]]],
+    path: Path,
+    cohort: TableCohort,
+    site: str,
+    keep: Sequence[str],
+    dialect: FileDialect,
+    delimiter: str,
+) -> SourceTable:
     first = next(lines_read, None)
     if first is None:
         raise CohortRefused(
@@ -72,7 +76,9 @@ def read_csv(
     names = [column.name for column in cohort.columns]
     if len(first[1]) == 1 != len(names):
         _refuse_delimiter(first[1][0], delimiter, site, path.name)
-    if cohort.header:
+    rows: list[list[str]] = []
+    lines, odd = array("q"), list[tuple[int, int]]()
+    if dialect.has_header(cohort):
         names = [name.strip() for name in first[1]]
         if not set(names) & set(needed_columns(cohort, keep)):
             raise CohortRefused(
@@ -80,50 +86,37 @@ def read_csv(
                 "first line must hold their names, or the study must say header: false"
             )
     else:
-        _check_declared(len(first[1]), len(names), site, path.name)
-        lines_read = itertools.chain([first], lines_read)
-    places, faults = places_of(names, needed_columns(cohort, keep))
-    columns = [(GrowingCells(), place) for place in places.values()]
-    lines, whole = array("q"), array("q")
-    odd: list[tuple[int, int]] = []
+        check_declared(len(first[1]), len(names), site, path.name)
+        lines.append(first[0])
+        rows.append(first[1])
+    growing = GrowingTable(
+        names,
+        cohort,
+        site=site,
+        keep=keep,
+        file=path.name,
+        respell=respelling_of(cohort, dialect),
+    )
+    width = len(names)
     for line, written in lines_read:
-        if len(written) != len(names):
+        if len(written) != width:
             odd.append((line, len(written)))
             continue
         lines.append(line)
-        written = [cell.strip() for cell in written]
-        whole.append(hash(tuple(written)))
-        for column, place in columns:
-            column.add(written[place])
-    cells = {name: column.cells() for name, (column, _) in zip(places, columns, strict=True)}
-    if (dialect.decimal or cohort.decimal) == ",":
-        for name in {c.name for c in cohort.features if isinstance(c, NumberColumn)} & set(cells):
-            cells[name] = cells[name].respelled(_with_point)
-    return SourceTable(
-        site=site,
-        file=path.name,
-        cells=cells,
-        lines=np.array(lines, dtype=np.int64),
-        rows=np.arange(len(lines), dtype=np.int64),
-        repeated=repeated_rows_of(whole),
-        faults=(*_uneven(odd, len(names)), *faults),
-    )
+        rows.append(written)
+        if len(rows) == ROWS_AT_ONCE:
+            growing.add(list(zip(*rows, strict=True)), np.array(lines, dtype=np.int64))
+            rows, lines = [], array("q")
+    if rows:
+        growing.add(list(zip(*rows, strict=True)), np.array(lines, dtype=np.int64))
+    return growing.table(_uneven(odd, width))
 
 
-def _with_point(cell: str) -> str:
-    """Returns a number that is written with a decimal comma as the contract writes it.
-
-    A point in it, as between thousands, leaves no number: nobody guesses what it means.
-
-    >>> [_with_point(cell) for cell in ("37,8", "1.250", "NA, since May")]
-    ['37.8', '1_250', 'NA, since May']
-    """
-    return cell.translate(_EXCHANGED) if _DIGITS.fullmatch(cell) else cell
-
-
-def _records_of(text: str, delimiter: str, site: str, file: str) -> Iterator[tuple[int, list[str]]]:
+def _records_of(
+    text: Iterator[str], delimiter: str, site: str, file: str
+) -> Iterator[tuple[int, list[str]]]:
     """Yields every line that is not blank: its number, from 1, and its cells."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
     try:
         for cells in reader:
             if cells:
@@ -135,30 +128,20 @@ def _records_of(text: str, delimiter: str, site: str, file: str) -> Iterator[tup
         ) from error
 
 
-def _text(path: Path, encoding: Encoding, site: str) -> str:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise CohortRefused(
-                f"site {site}: the file of records {path.name!r} exceeds {MAX_BYTES} bytes: "
-                "leave out columns that the study does not read"
-            )
-        data = path.read_bytes()
-    except OSError as error:
-        raise CohortRefused(unreadable(site, path, error)) from error
-    kind = file_kind(data)
-    if kind is not None:
-        raise CohortRefused(
-            f"site {site}: the file of records {path.name!r} is {kind.name}, not CSV text; "
-            f"{kind.remedy}"
-        )
-    try:
-        return data.decode("utf-8-sig" if encoding == "utf-8" else encoding)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise CohortRefused(
-            f"site {site}: {path.name}: line {line}: not {encoding} text; save the file as "
-            f"{encoding}, or say how it is written: {_IN_SITE_FILE.format('encoding: latin-1')}"
-        ) from error
+def _line_of_fault(path: Path, codec: str) -> int:
+    """Returns the line of the first bytes that are no text."""
+    decoder = codecs.getincrementaldecoder(codec)()
+    line = 1
+    with path.open("rb") as file:
+        try:
+            while piece := file.read(_PIECE):
+                line += decoder.decode(piece).count("\n")
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            line += bytes(error.object[: error.start]).count(b"\n")
+        except UnicodeError:
+            pass  # UTF-16 without its mark: the first line
+    return line
 
 
 #: Where a hospital says how its own file is written.
@@ -168,7 +151,8 @@ _IN_SITE_FILE = (
 )
 
 
-def _check_declared(found: int, declared: int, site: str, file: str) -> None:
+def check_declared(found: int, declared: int, site: str, file: str) -> None:
+    """Refuses a file without header whose columns are not those that the contract declares."""
     if found != declared:
         raise CohortRefused(
             f"site {site}: {file}: the file has {found} columns, the contract declares {declared}; "

@@ -1,24 +1,48 @@
-"""Kinds of files that are taken for CSV, told by their first bytes, and what to do with each."""
+"""Kinds of files of records, told by their bytes and not by their name.
+
+Excel workbooks, Parquet files and CSV text are read; from other kinds a way leads to one of them.
+"""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
+from typing import Literal, NamedTuple
 
-_SAVE = "save the sheet as CSV (UTF-8)"
-_WRITE = "write it as CSV in UTF-8"
+#: The name of the kind that a hospital's own ``encoding`` may ask for.
+UTF_16 = "UTF-16 (or UTF-32) text"
+_XLSX = "save it as an Excel workbook (.xlsx) or CSV (UTF-8)"
+_WRITE = "write it as Parquet, or as CSV in UTF-8"
 _UNPACK = "unpack it, and name the CSV file within"
 #: How many bytes are looked at to tell UTF-16 without a byte order mark.
 _BEGINNING = 1024
+#: How much of a file's beginning and end says what it is: a zip's list of contents is at its end.
+_ENDS = 1 << 16
 
 
 class FileKind(NamedTuple):
-    """A kind of file, and the way from its records to CSV."""
+    """A kind of file, and how its records are read, or the way from them to a file that is read."""
 
     name: str
-    remedy: str
+    remedy: str = ""
+    read_as: Literal["excel", "parquet"] | None = None
+
+
+def kind_of_file(path: Path) -> FileKind | None:
+    """Returns what the file at a path is, see ``file_kind``.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        beginning = file.read(_ENDS)
+        size = file.seek(0, 2)
+        file.seek(max(len(beginning), size - _ENDS))
+        return file_kind(beginning + file.read())
 
 
 def file_kind(data: bytes) -> FileKind | None:
-    """Returns what a file is, or None where it may be text with one byte or more a letter.
+    """Returns what a file is, by its beginning and end; None where it may be text.
+
+    Text of two bytes a letter (UTF-16) is a kind of its own.
 
     >>> file_kind(bytes.fromhex("1f8b0800")).name, file_kind(b"age,ill")
     ('a gzip archive', None)
@@ -35,6 +59,10 @@ def _begins(*signatures: bytes) -> Callable[[bytes], bool]:
 
 def _is_excel(data: bytes) -> bool:
     return data.startswith(b"PK\x03\x04") and b"xl/work" in data
+
+
+def _is_binary_workbook(data: bytes) -> bool:
+    return data.startswith(b"PK\x03\x04") and b"xl/workbook.bin" in data
 
 
 def _is_open_document(data: bytes) -> bool:
@@ -56,22 +84,33 @@ def _is_wide_text(data: bytes) -> bool:
 
 
 _KINDS: tuple[tuple[Callable[[bytes], bool], FileKind], ...] = (
-    (_is_excel, FileKind("an Excel workbook", _SAVE)),
-    (_is_open_document, FileKind("an OpenDocument spreadsheet", _SAVE)),
+    (_is_binary_workbook, FileKind("a binary Excel workbook (.xlsb)", _XLSX)),
+    (_is_excel, FileKind("an Excel workbook", read_as="excel")),
+    (_is_open_document, FileKind("an OpenDocument spreadsheet", _XLSX)),
     (_begins(b"PK\x03\x04", b"PK\x05\x06"), FileKind("a zip archive", _UNPACK)),
     (
         _begins(bytes.fromhex("d0cf11e0a1b11ae1")),
-        FileKind("an Excel workbook (.xls) or another old Office file", _SAVE),
+        FileKind(
+            "an old (.xls) or password-protected Excel workbook, or another Office file", _XLSX
+        ),
     ),
-    (_is_parquet, FileKind("a Parquet file", _WRITE)),
+    (_is_parquet, FileKind("a Parquet file", read_as="parquet")),
     (_begins(b"ARROW1\x00\x00"), FileKind("an Arrow (Feather) file", _WRITE)),
     (_begins(b"\x1f\x8b"), FileKind("a gzip archive", _UNPACK)),
     (
         _begins(b"SQLite format 3\x00"),
-        FileKind("an SQLite database", "export its table or query as CSV in UTF-8"),
+        FileKind(
+            "an SQLite database",
+            "in a hospital's site file write data: {kind: sql, url: 'sqlite:///FILE', query: "
+            "QUERY.sql}, or export its table as CSV in UTF-8",
+        ),
     ),
     (
         _is_wide_text,
-        FileKind("UTF-16 (or UTF-32) text", "save the file as CSV in UTF-8"),
+        FileKind(
+            UTF_16,
+            "save the file as CSV in UTF-8, or write encoding: utf-16 under data in a hospital's "
+            "site file",
+        ),
     ),
 )

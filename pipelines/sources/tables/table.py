@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.sources.cells import Cells
-from pipelines.sources.faults import RecordFault
+from pipelines.sources.faults import RecordFault, RowWord
 from protocol.study.cohort.cohort import TableCohort
 from protocol.study.study import nearest
 
@@ -25,6 +25,9 @@ class SourceTable:
         repeated: the rows of the source that equal another in every cell.
         faults: what reading found: a column that is missing has no ``cells``, a line of another
             length no row.
+        row_word: what ``lines`` count.
+        has_order: whether the source's own order of records means anything and stands when it is
+            read again, as that of a file does; rows of a query come in any order.
     """
 
     site: str
@@ -34,6 +37,8 @@ class SourceTable:
     rows: NDArray[np.int64]
     repeated: NDArray[np.int64]
     faults: tuple[RecordFault, ...] = ()
+    row_word: RowWord = "line"
+    has_order: bool = True
 
     def take(self, kept: NDArray[np.bool_]) -> "SourceTable":
         """Returns the records that a mask holds."""
@@ -53,9 +58,15 @@ def needed_columns(cohort: TableCohort, keep: Sequence[str]) -> tuple[str, ...]:
 
 
 def places_of(
-    names: Sequence[str], needed: Sequence[str]
+    names: Sequence[str], needed: Sequence[str], where: str = "file"
 ) -> tuple[dict[str, int], tuple[RecordFault, ...]]:
-    """Returns where each needed column stands, and the faults of those that do not stand once."""
+    """Returns where each needed column stands, and the faults of those that do not stand once.
+
+    Args:
+        names: the columns, in order.
+        needed: those that are looked for.
+        where: what holds them: a file, or the result of a query.
+    """
     places: dict[str, int] = {}
     faults: list[RecordFault] = []
     for name in needed:
@@ -63,24 +74,26 @@ def places_of(
         if count == 1:
             places[name] = names.index(name)
         elif count:
-            what = f"occurs {count} times in the header"
-            faults.append(RecordFault(column=name, what=what, remedy="keep one"))
+            what = f"occurs {count} times in the {'header' if where == 'file' else where}"
+            remedy = "keep one, or give the others names of their own"
+            faults.append(RecordFault(column=name, what=what, remedy=remedy))
         else:
             remedy = f"the study needs it: export it, or mend its name{_hint(name, names)}"
-            faults.append(RecordFault(column=name, what="missing in the file", remedy=remedy))
+            faults.append(RecordFault(column=name, what=f"missing in the {where}", remedy=remedy))
     return places, tuple(faults)
 
 
-def repeated_rows_of(hashes: Sequence[int]) -> NDArray[np.int64]:
+def repeated_rows_of(hashes: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
     """Returns the places whose number occurs more than once.
 
     Args:
         hashes: (rows,) a number for each row, equal for rows that are equal in every cell.
     """
-    _, inverse, counts = np.unique(
-        np.array(hashes, dtype=np.int64), return_inverse=True, return_counts=True
-    )
-    return np.flatnonzero(counts[inverse] > 1)
+    numbers = np.asarray(hashes, dtype=np.int64)
+    order = np.argsort(numbers, kind="stable")
+    same = numbers[order][1:] == numbers[order][:-1]
+    several = np.r_[False, same] | np.r_[same, False] if len(order) else order > 0
+    return np.sort(order[several])
 
 
 def _hint(name: str, names: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ from coordinator.runs.service import Service
 from coordinator.views.run_summary import RunSummary
 from coordinator.views.views import open_views
 from pipelines.sources.source import RecordFile
-from pipelines.sources.tables.csv_file import AS_DECLARED, CsvDialect
+from pipelines.sources.tables.dialect import AS_DECLARED, FileDialect
 from protocol.identity.machine_evidence import MachineEvidence
 from protocol.identity.roster import CoordinatorIdentity, SigningKey, sign_roster
 from protocol.study.study import Study
@@ -69,7 +69,7 @@ class Site:
     fixed_noise: bool
     make_trainer: MakeTrainer = LinearTrainer
     wait_seconds: int = 2
-    dialect: CsvDialect = AS_DECLARED
+    dialect: FileDialect = AS_DECLARED
     authorization: Callable[[Path, SiteDatabase], Callable[[Study], StudyTerms]] | None = None
     maintenance_seconds: float = 60.0
     line: LineLimits = LineLimits()

@@ -10,7 +10,7 @@ from coordinator.membership.directory import open_members
 from coordinator.runs.admin_socket import ask, controlling
 from coordinator.runs.resources import RunTimeouts
 from coordinator.runs.service import Service
-from pipelines.sources.tables.csv_file import CsvDialect
+from pipelines.sources.tables.dialect import FileDialect
 from protocol.errors import PolicyRefused
 from protocol.identity.timestamps import read_time
 from protocol.study.study_file import read_study
@@ -32,7 +32,7 @@ def test_network_gives_the_model_that_one_process_gives(tmp_path: Path) -> None:
     network = Network(tmp_path, study)
     north = network.sites["north"]
     north.source.write_text(north.source.read_text().replace(",", ";"))
-    north.dialect = CsvDialect(delimiter=";")
+    north.dialect = FileDialect(delimiter=";")
     with network.serving():
         network.start_sites()
         row = network.row(network.run())

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pipelines.cohort.loading import Records, check_cohort, columns_to_keep, load_cohort
 from pipelines.records import number_patients, patient_token
 from pipelines.sources.source import RecordFile
-from pipelines.sources.tables.csv_file import CsvDialect
+from pipelines.sources.tables.dialect import FileDialect
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import ImageCohort, TableCohort
 from protocol.study.study import BUNDLED, ColumnSplit, KeyedHashSplit, Partitioning
@@ -154,15 +154,15 @@ def test_a_file_written_otherwise_holds_the_same_records(tmp_path):
     file = tmp_path / "records.csv"
     file.write_bytes(text)
     cohort = table(patient_key="nr\u00e9")
-    dialect = CsvDialect(delimiter=";", encoding="latin-1")
+    dialect = FileDialect(delimiter=";", encoding="latin-1")
     records = load_cohort(cohort, RecordFile(path=file, dialect=dialect), site="north")
     assert records.digest == load(tmp_path, GOOD).digest
     file.write_bytes(text)
     with pytest.raises(CohortRefused, match="not utf-8 text; save .* encoding: latin-1"):
-        load_cohort(cohort, RecordFile(path=file, dialect=CsvDialect(delimiter=";")), site="north")
+        load_cohort(cohort, RecordFile(path=file, dialect=FileDialect(delimiter=";")), site="north")
     with pytest.raises(CohortRefused, match="separated by ';', expected ','; write delimiter: "):
         load_cohort(
-            cohort, RecordFile(path=file, dialect=CsvDialect(encoding="latin-1")), site="north"
+            cohort, RecordFile(path=file, dialect=FileDialect(encoding="latin-1")), site="north"
         )
 
 
@@ -181,7 +181,7 @@ def test_decimal_commas_are_read_where_the_file_is_said_to_have_them(tmp_path):
     def whole(cell):
         return f"{float(cell):.1f}"
 
-    comma, point = CsvDialect(delimiter=";", decimal=","), CsvDialect(delimiter=";")
+    comma, point = FileDialect(delimiter=";", decimal=","), FileDialect(delimiter=";")
     written(whole)
     expected = load_cohort(cohort, RecordFile(path=file, dialect=point), site="north").digest
     with pytest.raises(CohortRefused, match="text where a number was expected"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.sources.source import RecordFile
-from pipelines.sources.tables.csv_file import CsvDialect
+from pipelines.sources.tables.dialect import FileDialect
 from protocol.errors import PolicyRefused, SiteFileRefused
 from silos.config.policy import refusals
 from silos.config.site_file import (
@@ -40,7 +40,8 @@ MISTAKES = [
     ("8443", "84430", 3, "coordinator: must look like https://"),
     ("east.csv}", "east.csv, delimiter: '; '}", 4, "data.delimiter: string should have at most 1"),
     ("east.csv}", "east.csv, delimiter: '\"'}", 4, "data.delimiter: must be no quote"),
-    ("east.csv}", "east.csv, encoding: utf-16}", 4, "data.encoding: input should be 'utf-8' or"),
+    ("east.csv}", "east.csv, encoding: utf-32}", 4, "data.encoding: input should be 'utf-8', "),
+    ("east.csv}", "east.csv, decimal: ',', thousands: ','}", 4, "must not be the same mark"),
     ("east.csv", "'postgresql:///eicu'", 4, "data.path: is an address: name a file"),
     ("kind: file", "kind: sql", 4, "data.kind: input should be 'file', got 'sql'"),
     ("name: east", "name: coordinator", 1, "no hospital may be called coordinator"),
@@ -122,7 +123,7 @@ def test_records_lie_beside_the_site_file_unless_their_path_is_whole(tmp_path: P
 
 def test_a_hospital_says_how_its_own_file_is_written(tmp_path: Path) -> None:
     text = changed_site("east.csv}", "east.csv, delimiter: ';', decimal: ',', encoding: latin-1}")
-    written = CsvDialect(delimiter=";", decimal=",", encoding="latin-1")
+    written = FileDialect(delimiter=";", decimal=",", encoding="latin-1")
     found = source_of(read_site_file(text), tmp_path)
     assert found == RecordFile(path=tmp_path / "east.csv", dialect=written)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.sources.source import RecordFile
-from pipelines.sources.tables.csv_file import CsvDialect
+from pipelines.sources.tables.dialect import FileDialect
 from protocol.errors import FederationError, PolicyRefused, WorkspaceRefused
 from silos.config.directory import is_at_work
 from silos.config.study_authorization import StudyAuthorization
@@ -87,7 +87,7 @@ def test_a_decision_reads_the_site_file_once(home: Path, monkeypatch: pytest.Mon
         terms = StudyAuthorization(home, hospital)(small_study())
         assert (terms.runs, terms.source) == (3, RecordFile(path=home / "east.csv"))
         terms = StudyAuthorization(home, hospital)(small_study())
-    changed = CsvDialect(delimiter=";")
+    changed = FileDialect(delimiter=";")
     assert terms.source == RecordFile(path=home / "west.csv", dialect=changed)
     assert len(reads) == 2
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pyarrow
 import pyarrow.feather
-import pyarrow.parquet
 import pytest
 
 from pipelines.cohort.loading import load_cohort
@@ -44,29 +43,29 @@ def database(folder: Path) -> bytes:
     return (folder / "kept.db").read_bytes()
 
 
-def parquet(folder: Path) -> bytes:
-    pyarrow.parquet.write_table(TABLE, folder / "kept.parquet")
-    return (folder / "kept.parquet").read_bytes()
-
-
 def feather(folder: Path) -> bytes:
     pyarrow.feather.write_feather(TABLE, folder / "kept.feather")
     return (folder / "kept.feather").read_bytes()
 
 
 KINDS: dict[str, tuple[Callable[[Path], bytes], str]] = {
-    "xlsx": (
-        lambda _: zipped("[Content_Types].xml", "xl/workbook.xml"),
-        "an Excel workbook, not CSV text; save the sheet as CSV",
+    "xlsb": (
+        lambda _: zipped("[Content_Types].xml", "xl/workbook.bin"),
+        r"a binary Excel workbook \(.xlsb\), not CSV text; save it as an Excel workbook \(.xlsx\)",
     ),
     "ods": (lambda _: spreadsheet(), "an OpenDocument spreadsheet"),
-    "xls": (lambda _: bytes.fromhex("d0cf11e0a1b11ae1") + bytes(504), "an Excel workbook"),
+    "xls": (
+        lambda _: bytes.fromhex("d0cf11e0a1b11ae1") + bytes(504),
+        r"an old \(.xls\) or password-protected Excel workbook",
+    ),
     "zip": (lambda _: zipped("stays.csv"), "a zip archive, not CSV text; unpack it"),
     "gzip": (lambda _: gzip.compress(TEXT.encode()), "a gzip archive, not CSV text; unpack it"),
-    "parquet": (parquet, "a Parquet file, not CSV text; write it as CSV in UTF-8"),
-    "feather": (feather, "an Arrow .Feather. file"),
-    "sqlite": (database, "an SQLite database, not CSV text; export its table"),
-    "utf-16": (lambda _: TEXT.encode("utf-16"), "UTF-16 .* text, not CSV text; save the file"),
+    "feather": (feather, "an Arrow .Feather. file, not CSV text; write it as Parquet"),
+    "sqlite": (database, "an SQLite database, not CSV text; .* data: {kind: sql, url: 'sqlite:"),
+    "utf-16": (
+        lambda _: TEXT.encode("utf-16"),
+        "UTF-16 .* text, not CSV text; save the file as CSV in UTF-8, or write encoding: utf-16",
+    ),
     "utf-16-be": (lambda _: b"\xfe\xff" + TEXT.encode("utf-16-be"), "UTF-16"),
     "utf-16 without a mark": (lambda _: TEXT.encode("utf-16-le"), "UTF-16"),
     "utf-32": (lambda _: TEXT.encode("utf-32"), "UTF-16"),

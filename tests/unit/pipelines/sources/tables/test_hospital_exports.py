@@ -20,7 +20,7 @@ from collegium.studies.preflight import check_records
 from pipelines.cohort.loading import load_cohort
 from pipelines.records import Records
 from pipelines.sources.source import RecordFile
-from pipelines.sources.tables.csv_file import AS_DECLARED, CsvDialect
+from pipelines.sources.tables.dialect import AS_DECLARED, FileDialect
 from protocol.errors import CohortRefused, SiteFileRefused
 from protocol.study.study_file import read_study
 from silos.config.site_file import read_site_file
@@ -114,7 +114,7 @@ class Wart:
     refused: str = ""
     warned: str = ""
     study: str = STUDY
-    dialect: CsvDialect = AS_DECLARED
+    dialect: FileDialect = AS_DECLARED
 
 
 TEXT = csv_text(clean())
@@ -125,10 +125,16 @@ WARTS = {
         file=csv_text(clean(), mark=";"), refused=r"separated by ';', expected ','; write delimiter"
     ),
     "semicolons, as the site file says": Wart(
-        file=csv_text(clean(), mark=";"), dialect=CsvDialect(delimiter=";")
+        file=csv_text(clean(), mark=";"), dialect=FileDialect(delimiter=";")
     ),
     "tabs": Wart(file=csv_text(clean(), mark="\t"), refused=r"separated by '\\t', expected ','"),
     "UTF-16": Wart(file=TEXT.encode("utf-16"), refused="is UTF-16 .* save the file as CSV"),
+    "UTF-16, as the site file says": Wart(
+        file=line("note", "Übelkeit").encode("utf-16"), dialect=FileDialect(encoding="utf-16")
+    ),
+    "UTF-16 of other machines": Wart(
+        file=b"\xfe\xff" + TEXT.encode("utf-16-be"), dialect=FileDialect(encoding="utf-16")
+    ),
     "byte order mark": Wart(file=TEXT.encode("utf-8-sig")),
     "line breaks in quoted cells": Wart(file=column("note", lambda _: '"not\nfine, at all"')),
     "blanks behind labels": Wart(file=column("status", lambda cell: cell + "  ")),
@@ -141,10 +147,10 @@ WARTS = {
         refused="west.csv: line 2: not utf-8 text; .* encoding: latin-1",
     ),
     "latin-1, as the site file says": Wart(
-        file=line("note", "Übelkeit").encode("latin-1"), dialect=CsvDialect(encoding="latin-1")
+        file=line("note", "Übelkeit").encode("latin-1"), dialect=FileDialect(encoding="latin-1")
     ),
-    "Excel": Wart(file=workbook(), refused="'west.csv' is an Excel workbook, not CSV text; save"),
-    "Parquet": Wart(file=parquet(), refused="'west.csv' is a Parquet file, not CSV text; write"),
+    "Excel": Wart(file=workbook(), refused="'west.csv' cannot be read as an Excel workbook: it is"),
+    "Parquet": Wart(file=parquet(), refused="column 'patient': missing in the file"),
     "gzip": Wart(file=gzip.compress(TEXT.encode()), refused="is a gzip archive, .*; unpack it"),
     "Fahrenheit, clipped": Wart(
         file=column("temperature", fahrenheit),
@@ -182,7 +188,7 @@ WARTS = {
     ),
     "decimal comma, as the site file says": Wart(
         file=csv_text(clean(), mark=";").replace(".", ","),
-        dialect=CsvDialect(delimiter=";", decimal=","),
+        dialect=FileDialect(delimiter=";", decimal=","),
     ),
     "NULL where the study says so": Wart(
         file=column("temperature", lambda cell: "NULL" if cell == "-1" else cell)

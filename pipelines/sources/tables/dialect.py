@@ -1,0 +1,93 @@
+"""The dialect of a hospital's own file: how it writes what the contract asks for."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from pipelines.sources.tables.growing_table import Respell
+from protocol.study.cohort.cohort import Decimal, Delimiter, TableCohort
+from protocol.study.cohort.columns import NumberColumn
+from protocol.study.cohort.labels import NumberLabel, SurvivalLabel
+
+__all__ = ["AS_DECLARED", "FileDialect", "FileEncoding", "Thousands", "respelling_of"]
+
+#: How the letters of a hospital's own file are written as bytes.
+FileEncoding: TypeAlias = Literal["utf-8", "latin-1", "utf-16"]
+#: What stands between the thousands of a number.
+Thousands: TypeAlias = Literal[",", ".", " ", "'"]
+
+#: Blanks of every width that programs write between thousands.
+_BLANKS = "  \u2009\u202f"
+_MARKS = {",": ",", ".": r"\.", " ": f"[{_BLANKS}]", "'": "['\u2019]"}
+_DIGITS = re.compile(r"[+-]?[0-9.,]+([eE][+-]?[0-9]+)?")
+_EXCHANGED = str.maketrans(",.", "._")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileDialect:
+    """How a hospital's own file is written; None where it is as the contract says.
+
+    ``sheet`` is that of an Excel workbook, ``header`` whether the first line holds the columns'
+    names; ``delimiter`` and ``encoding`` are of CSV alone.
+    """
+
+    delimiter: Delimiter | None = None
+    decimal: Decimal | None = None
+    thousands: Thousands | None = None
+    encoding: FileEncoding | None = None
+    header: bool | None = None
+    sheet: str | None = None
+
+    def has_header(self, cohort: TableCohort) -> bool:
+        """Returns whether the first line holds the columns' names."""
+        return cohort.header if self.header is None else self.header
+
+
+#: A file that is written as the contract says.
+AS_DECLARED = FileDialect()
+
+
+def respelling_of(cohort: TableCohort, dialect: FileDialect) -> dict[str, Respell]:
+    """Returns how text is read in columns of numbers, where it is not as the contract says."""
+    decimal = dialect.decimal or cohort.decimal
+    if decimal == "." and dialect.thousands is None:
+        return {}
+    respell = number_respelling(decimal, dialect.thousands)
+    names = [column.name for column in cohort.features if isinstance(column, NumberColumn)]
+    if isinstance(cohort.label, NumberLabel | SurvivalLabel):
+        names.append(str(cohort.label.column))
+    return dict.fromkeys(names, respell)
+
+
+def number_respelling(decimal: Decimal, thousands: Thousands | None) -> Respell:
+    """Returns what writes a number as the contract does; what is no such number stays none.
+
+    A point in a number with a decimal comma, as between thousands that nobody spoke of, leaves no
+    number, and neither do marks that do not stand between thousands: nobody guesses what is meant.
+
+    >>> comma = number_respelling(",", None)
+    >>> [comma(cell) for cell in ("37,8", "1.250", "NA, since May")]
+    ['37.8', '1_250', 'NA, since May']
+    >>> german = number_respelling(",", ".")
+    >>> [german(cell) for cell in ("1.250,5", "1250,5", "1.25", "12.5000")]
+    ['1250.5', '1250.5', '1_25', '12_5000']
+    >>> number_respelling(".", ",")("-1,234,567.8")
+    '-1234567.8'
+    """
+    grouped: re.Pattern[str] | None = None
+    mark = ""
+    if thousands is not None:
+        mark = _MARKS[thousands]
+        tail = rf"({re.escape(decimal)}[0-9]*)?"
+        grouped = re.compile(rf"[+-]?[0-9]{{1,3}}({mark}[0-9]{{3}})+{tail}")
+
+    def respell(cell: str) -> str:
+        if grouped is not None and grouped.fullmatch(cell):
+            cell = re.sub(mark, "", cell)
+        elif thousands is not None and decimal == "." and _DIGITS.fullmatch(cell):
+            return cell.replace(thousands, "_")
+        if decimal == "," and _DIGITS.fullmatch(cell):
+            return cell.translate(_EXCHANGED)
+        return cell
+
+    return respell
