@@ -14,6 +14,8 @@ from pipelines.sources.tables.dialect import AS_DECLARED, FileDialect
 from pipelines.sources.tables.excel.workbook import read_excel
 from pipelines.sources.tables.file_kinds import UTF_16, kind_of_file
 from pipelines.sources.tables.parquet_file import read_parquet
+from pipelines.sources.tables.sql.address import DatabaseAddress
+from pipelines.sources.tables.sql.reading import QueryLimits, read_sql
 from pipelines.sources.tables.table import SourceTable
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import ImageCohort, TableCohort
@@ -63,6 +65,26 @@ class RecordFile:
     def images(self, cohort: ImageCohort, *, site: str, keep: Sequence[str]) -> Records:
         """Returns the images in the file, see ``Source``."""
         return load_images(self.path, cohort, site=site, keep=keep)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseQuery:
+    """The rows that a query of the hospital's own gives, of a database."""
+
+    address: DatabaseAddress
+    query: Path
+    limits: QueryLimits
+
+    def table(self, cohort: TableCohort, *, site: str, keep: Sequence[str]) -> SourceTable:
+        """Returns the query's rows, see ``Source``."""
+        return read_sql(self.address, self.query, self.limits, cohort, site=site, keep=keep)
+
+    def images(self, cohort: ImageCohort, *, site: str, keep: Sequence[str]) -> Records:
+        """Refuses: a query gives a table."""
+        raise CohortRefused(
+            f"site {site}: a database's query gives a table, and the study reads images: name "
+            "a file of images under data"
+        )
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ from protocol.study.study import NAME, nearest
 
 #: A document is a page or two; anything larger is none.
 MAX_BYTES = 1 << 20
+#: The type of a problem (``PydanticCustomError``) whose value is not repeated in the refusal.
+NOT_SHOWN = "not_shown"
 _MAX_SHOWN = 4
 _MAX_DEPTH = 20
 _DATE = "tag:yaml.org,2002:timestamp"
@@ -288,6 +290,8 @@ def _said(problem: Any, keys: list[str]) -> str:
     message: str = problem["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
     message = message[0].lower() + message[1:]
     given = problem["input"]
+    if kind == NOT_SHOWN or (isinstance(given, str) and "://" in given and "@" in given):
+        return message  # an address may hold a password
     if isinstance(given, str | int | float | bool) or given is None:
         message += f", got {given!r:.60}"
     return message

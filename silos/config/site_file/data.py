@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
-from pipelines.sources.source import RecordFile, Source
+from pipelines.sources.source import DatabaseQuery, RecordFile, Source
 from pipelines.sources.tables.dialect import FileDialect, FileEncoding, Thousands
+from pipelines.sources.tables.sql.address import DatabaseAddress, has_secret
+from pipelines.sources.tables.sql.reading import QueryLimits
 from protocol.study.cohort.cohort import Decimal, Delimiter
+from protocol.study.documents.yaml_document import NOT_SHOWN
 from protocol.study.frozen_model import FrozenModel
 
 Column: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -31,9 +35,7 @@ class _Data(FrozenModel):
 
 def _is_file(path: str) -> str:
     if "://" in path:
-        raise ValueError(
-            "is an address: name a file (a database's table or query, exported as CSV in UTF-8)"
-        )
+        raise ValueError("is an address: name a file, or a database by kind: sql")
     return path
 
 
@@ -74,5 +76,58 @@ class FileData(_Data):
         return RecordFile(path=home / self.path, dialect=dialect)
 
 
+def _holds_no_secret(url: str) -> str:
+    if has_secret(url):
+        raise PydanticCustomError(
+            NOT_SHOWN,
+            "holds a password, or cannot be read: keep the address in a file for its owner alone "
+            "(url_file: db-url, chmod 600), or in an environment variable (url_env: NAME)",
+        )
+    return url
+
+
+#: An address in which no password stands.
+Url: TypeAlias = Annotated[
+    str, StringConstraints(max_length=2000), AfterValidator(_holds_no_secret)
+]
+
+
+class SqlData(_Data):
+    """Records that a query of the hospital's own gives, of a database that SQLAlchemy reaches.
+
+    The address stands in a file that its owner alone can read (``url_file``), in an environment
+    variable (``url_env``), or here (``url``) where no password is in it. ``query`` is the file of
+    the query. It may take ``seconds``, and give ``rows``. Paths are taken from the site file's
+    folder.
+    """
+
+    kind: Literal["sql"]
+    url: Url | None = None
+    url_env: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")] | None = (
+        None
+    )
+    url_file: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    query: Annotated[str, Field(min_length=1, max_length=4096)]
+    seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
+    rows: Annotated[int, Field(ge=1, le=1_000_000_000)] = 10_000_000
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SqlData":
+        if [self.url, self.url_env, self.url_file].count(None) != 2:
+            raise ValueError("name the database by one of url_file, url_env and url")
+        return self
+
+    def source(self, home: Path) -> Source:
+        """Returns what reads the records, given the site file's folder."""
+        address = DatabaseAddress(
+            folder=home,
+            url=self.url,
+            url_env=self.url_env,
+            url_file=home / self.url_file if self.url_file else None,
+        )
+        limits = QueryLimits(seconds=self.seconds, rows=self.rows)
+        return DatabaseQuery(address=address, query=home / self.query, limits=limits)
+
+
 #: The kinds of place, told apart by ``kind``.
-Data: TypeAlias = FileData
+Data: TypeAlias = Annotated[FileData | SqlData, Field(discriminator="kind")]

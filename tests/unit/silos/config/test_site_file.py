@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.sources.source import RecordFile
+from pipelines.sources.source import DatabaseQuery, RecordFile
 from pipelines.sources.tables.dialect import FileDialect
+from pipelines.sources.tables.sql.address import DatabaseAddress
+from pipelines.sources.tables.sql.reading import QueryLimits
 from protocol.errors import PolicyRefused, SiteFileRefused
 from silos.config.policy import refusals
 from silos.config.site_file import (
@@ -43,7 +45,14 @@ MISTAKES = [
     ("east.csv}", "east.csv, encoding: utf-32}", 4, "data.encoding: input should be 'utf-8', "),
     ("east.csv}", "east.csv, decimal: ',', thousands: ','}", 4, "must not be the same mark"),
     ("east.csv", "'postgresql:///eicu'", 4, "data.path: is an address: name a file"),
-    ("kind: file", "kind: sql", 4, "data.kind: input should be 'file', got 'sql'"),
+    ("kind: file", "kind: odbc", 4, "data: 'kind' is 'odbc', not one of 'file'"),
+    ("kind: file, path: east.csv", "kind: sql, query: q.sql", 4, "name the database by one of"),
+    (
+        "kind: file, path: east.csv",
+        "kind: sql, query: q.sql, url_file: a, url_env: B",
+        4,
+        "name the database by one of url_file, url_env and url",
+    ),
     ("name: east", "name: coordinator", 1, "no hospital may be called coordinator"),
     ("1}", "1, hours: 20}", 18, "resources.hours: input should be a valid string"),
     ("1}", "1, hours: 20:00-25:00}", 18, "must look like 20:00-06:00, got '20:00-25:00'"),
@@ -126,6 +135,43 @@ def test_a_hospital_says_how_its_own_file_is_written(tmp_path: Path) -> None:
     written = FileDialect(delimiter=";", decimal=",", encoding="latin-1")
     found = source_of(read_site_file(text), tmp_path)
     assert found == RecordFile(path=tmp_path / "east.csv", dialect=written)
+
+
+def test_a_site_file_says_where_a_database_and_its_query_are(tmp_path: Path) -> None:
+    text = changed_site(
+        "kind: file, path: east.csv", "kind: sql, url_file: u, query: q.sql, rows: 9"
+    )
+    assert source_of(read_site_file(text), tmp_path) == DatabaseQuery(
+        address=DatabaseAddress(folder=tmp_path, url_file=tmp_path / "u"),
+        query=tmp_path / "q.sql",
+        limits=QueryLimits(seconds=600, rows=9),
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://anna:Mueller-1951@db/ward",
+        "postgresql://anna@db/ward?password=Mueller-1951",
+        "postgresql://anna:Mueller-1951@x@db/ward",
+        "Mueller-1951",
+    ],
+)
+def test_a_password_in_the_site_file_is_refused_and_not_shown(url: str) -> None:
+    text = changed_site("kind: file, path: east.csv", f"kind: sql, url: '{url}', query: q.sql")
+    with pytest.raises(SiteFileRefused, match=r"url: holds a password.* chmod 600.*url_env") as no:
+        read_site_file(text)
+    assert "Mueller" not in str(no.value)
+
+
+def test_an_address_in_the_wrong_place_is_not_shown() -> None:
+    for before, after in (
+        ("path: east.csv", "path: 'postgresql://anna:Mueller-1951@db/ward'"),
+        ("name: east\n", "name: east\ndatabase: 'mysql://anna:Mueller-1951@db/ward'\n"),
+    ):
+        with pytest.raises(SiteFileRefused) as no:
+            read_site_file(changed_site(before, after))
+        assert "Mueller" not in str(no.value)
 
 
 def test_a_site_without_records_is_told_to_name_them(tmp_path: Path) -> None:

@@ -324,10 +324,10 @@ def test_a_spoilt_file_is_refused_warned_of_or_read_rightly(name: str, tmp_path:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("kind: file", "kind: sql", "data.kind: input should be 'file', got 'sql'"),
-        ("east.csv", "'postgresql:///eicu'", "data.path: is an address: name a file"),
+        ("kind: file", "kind: odbc", "data: 'kind' is 'odbc', not one of 'file'"),
+        ("east.csv", "'postgresql:///eicu'", "data.path: is an address: name a file, or a data"),
     ],
 )
-def test_a_database_is_refused_in_the_site_file(old: str, new: str, said: str) -> None:
+def test_a_path_names_a_file_and_a_kind_one_that_there_is(old: str, new: str, said: str) -> None:
     with pytest.raises(SiteFileRefused, match=said):
         read_site_file(changed_site(old, new))
