@@ -68,6 +68,7 @@ class EncodingNotes:
         single_clipped_value: the number columns whose clipped cells are all the same number.
         repeated: the rows that are equal to another row in every cell of the source.
         sides: of images, the different sides that they have in the source.
+        has_order: whether the source's own order of rows means anything.
     """
 
     read: int = 0
@@ -77,6 +78,7 @@ class EncodingNotes:
     single_clipped_value: frozenset[str] = frozenset()
     repeated: NDArray[np.int64] = field(default_factory=_no_rows)
     sides: tuple[tuple[int, ...], ...] = ()
+    has_order: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -78,18 +78,22 @@ def _by_column(
 def _by_label_skew(records: Records, rule: PartitionBySkew, num_sites: int) -> NDArray[np.int64]:
     """Deals whole patients: for each class shares ~ Dirichlet(concentration x shares).
 
+    Patients are drawn in the order in which they first stand in the file.
     Source: Hsu, Qi, Brown 2019, arXiv 1909.06335, section 3 (with unequal shares).
     """
     if num_sites != len(rule.shares):
         raise ValueError(f"{len(rule.shares)} shares for {num_sites} sites")
     random = np.random.Generator(np.random.PCG64(rule.seed))
     shares = np.array(rule.shares) / sum(rule.shares)
+    first_row = np.full(records.num_patients, np.iinfo(np.int64).max)
+    np.minimum.at(first_row, records.patients, records.rows)
+    in_file = np.argsort(first_row, kind="stable")
     diseased = np.zeros(records.num_patients, dtype=bool)
     positive = records.with_label(lambda labels: labels > 0)
     diseased[records.patients[positive]] = True
     owners = np.zeros(records.num_patients, dtype=np.int64)
     for disease in (False, True):
-        members = random.permutation(np.flatnonzero(diseased == disease))
+        members = random.permutation(in_file[diseased[in_file] == disease])
         drawn = random.dirichlet(rule.concentration * shares)
         ends = np.rint(np.cumsum(drawn) * len(members)).astype(np.int64)
         owners[members] = np.searchsorted(ends[:-1], np.arange(len(members)), side="right")

@@ -103,6 +103,12 @@ def _by_column(
 def _by_file(
     records: Records, split: FileSplit, index_file: bytes | None, site: str
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    if not records.noted.has_order:
+        raise CohortRefused(
+            f"site {site}: the index file {split.file!r} names rows by their place, and a query's "
+            "rows have none: write them to a file (Parquet or CSV) in the index's order, or ask "
+            "for another split"
+        )
     if index_file is None:
         raise StudyRefused(f"split: the index file {split.file!r} is missing beside the study")
     if split.sha256 is not None and digest(index_file) != split.sha256:

@@ -6,6 +6,8 @@ Rules:
 2. Every fault of every column is told at once (``faults``).
 3. With ``on_missing: drop_row`` a record that lacks a needed cell leaves before
    anything else about it is looked at.
+4. Records stand in an order that their source does not choose (``record_order``); only where every
+   row is a patient does that of a file stand.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.cohort.record_order import order_by_content, order_by_patient
 from pipelines.records import (
     EncodingNotes,
     Records,
@@ -100,18 +103,34 @@ def encode_table(table: SourceTable, cohort: TableCohort, *, keep: Sequence[str]
             ]
     if faults:
         raise refusal(table.site, table.file, faults)
-    if cohort.patient_key == "row":
-        keys = Cells.of(map(str, table.rows.tolist()))
-    else:
+    features = column_numbers(values, cohort.features, len(table.rows))
+    columns = {name: _tokens(table.cells[name]) for name in keep}
+    labels = _labels(cohort.label, values)
+    rows = table.rows
+    order: NDArray[np.int64] | None = None
+    if cohort.patient_key != "row":
         keys = table.cells[cohort.patient_key].respelled(patient_token)
-    patients, places = number_patients(keys.codes.astype(np.int64))
+        order = order_by_patient(keys, features, labels, columns)
+    elif table.has_order:
+        keys = Cells.of(map(str, rows.tolist()))
+    else:
+        keys = Cells.of(map(str, range(len(rows))))
+        order = order_by_content(features, labels, columns)
+    codes = keys.codes
+    if order is not None and not np.array_equal(order, np.arange(len(rows))):
+        features, labels, rows = features[order], labels[order], rows[order]
+        columns = {name: tokens[order] for name, tokens in columns.items()}
+        codes = codes if cohort.patient_key == "row" else codes[order]
+    patients, places = number_patients(codes.astype(np.int64))
+    if isinstance(cohort.label, SurvivalLabel):
+        labels = longest_observed(labels, patients)
     return Records(
-        features=column_numbers(values, cohort.features, len(table.rows)),
-        labels=_labels(cohort.label, values, patients),
+        features=features,
+        labels=labels,
         patients=patients,
         patient_keys=tuple(keys.spellings[place] for place in places.tolist()),
-        rows=table.rows,
-        columns={name: _tokens(table.cells[name]) for name in keep},
+        rows=rows,
+        columns=columns,
         noted=_noted(whole, table, cohort, lacking),
     )
 
@@ -160,16 +179,13 @@ def _readings(
     return {name: reading(name) for name in needed_columns(cohort, keep)}
 
 
-def _labels(
-    label: Label, values: Mapping[str, NDArray[np.float64]], patients: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Returns the records' labels from the columns that they are read from."""
+def _labels(label: Label, values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float32]:
+    """Returns the records' labels from the columns that they are read from, each for itself."""
     if isinstance(label, FindingsLabel):
         return np.stack([values[name] for name in label.columns], axis=1).astype(np.float32)
     if isinstance(label, SurvivalLabel):
-        times = signed_times(values[str(label.column)], values[label.event])
-        return longest_observed(times, patients)
-    return values[str(label.column)].astype(np.float32)
+        return signed_times(values[str(label.column)], values[label.event])
+    return (values[str(label.column)] + 0.0).astype(np.float32)
 
 
 def _label(label: Label, name: str, missing: frozenset[str]) -> Reading:
@@ -230,6 +246,7 @@ def _noted(
         clipped=cells.clipped,
         single_clipped_value=cells.single_clipped_value,
         repeated=whole.repeated,
+        has_order=whole.has_order,
     )
 
 

@@ -168,7 +168,8 @@ def column_numbers(
 def _block(values: Floats, column: NumberColumn | CategoryColumn) -> Floats:
     """Returns the columns of numbers that one feature becomes: (records, width)."""
     if isinstance(column, NumberColumn):
-        scaled: Floats = ((values - column.centre) / column.scale)[:, None]
+        # Adding nothing makes a zero of either sign the same one, in bytes too.
+        scaled: Floats = ((values - column.centre) / column.scale + 0.0)[:, None]
         return scaled
     one_hot: Floats = np.eye(len(column.tokens))[values.astype(np.int64), 1:]
     return one_hot

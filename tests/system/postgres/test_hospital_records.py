@@ -10,6 +10,7 @@ from pipelines.cohort.loading import load_cohort
 from pipelines.sources.source import DatabaseQuery, RecordFile
 from pipelines.sources.tables.sql import reading
 from protocol.errors import CohortRefused
+from tests.support.hospital import one_cohort
 from tests.support.hospital.databases import fill, query_of
 from tests.support.machine.databases import run_sql
 from tests.support.machine.postgres import Server
@@ -131,3 +132,11 @@ def test_an_account_that_may_not_read_is_told_to_be_granted_it(
     with pytest.raises(CohortRefused, match="InsufficientPrivilege, 42501.*grant it SELECT"):
         digest_of(query_of(tmp_path, address.replace("postgres@", "reader@"), QUERY))
     run_sql(address, "DROP ROLE reader")
+
+
+def test_one_cohort_is_the_same_from_postgresql_as_from_a_file(
+    postgres: Server, tmp_path: Path
+) -> None:
+    found = postgres.new_database()
+    source = one_cohort.database_source(tmp_path, found.replace(":", "+psycopg:", 1), found)
+    assert one_cohort.digests_of(source) == one_cohort.digests_of(one_cohort.csv_source(tmp_path))

@@ -30,6 +30,7 @@ TABLE = {
     "label": LABEL,
     "min_patients": 2,
 }
+CENTRED = [{**NUMBER, "centre": 0.0}, CATEGORY]
 GOOD = "id,age,sex,ill\np1,60,F,yes\np2,40,M,no\np1,50,X,no\n"
 
 
@@ -46,15 +47,32 @@ def load(tmp_path: Path, text: str | bytes, keep=(), **changes) -> Records:
 def test_records_are_encoded_by_the_contract(tmp_path):
     records = load(tmp_path, GOOD)
     assert records.features.dtype == np.float32
-    assert records.features.tolist() == [[1, 0, 0], [-1, 1, 0], [0, 0, 1]]
-    assert records.labels.tolist() == [1, 0, 0]
+    assert records.features.tolist() == [[0, 0, 1], [1, 0, 0], [-1, 1, 0]]
+    assert records.labels.tolist() == [0, 1, 0]
 
 
 def test_records_keep_their_patients_and_rows(tmp_path):
     records = load(tmp_path, GOOD)
-    assert records.patients.tolist() == [0, 1, 0] and records.patient_keys == ("p1", "p2")
+    assert records.patients.tolist() == [0, 0, 1] and records.patient_keys == ("p1", "p2")
     assert records.num_patients == 2 and len(records) == 3
-    assert records.rows.tolist() == [0, 1, 2]
+    assert records.rows.tolist() == [2, 0, 1]
+
+
+@given(st.permutations(GOOD.splitlines()[1:]))
+def test_records_have_an_order_that_their_file_does_not_choose(tmp_path_factory, lines):
+    folder = tmp_path_factory.mktemp("order")
+    text = "\n".join([GOOD.splitlines()[0], *lines])
+    records, expected = load(folder, text), load(folder, GOOD)
+    assert records.digest == expected.digest
+    assert [lines[row] for row in records.rows] == [
+        GOOD.splitlines()[1:][row] for row in expected.rows
+    ]
+
+
+def test_zero_of_either_sign_is_one_number(tmp_path):
+    assert load(tmp_path, HEAD + "p1,-0,F,no\n", columns=CENTRED).digest == (
+        load(tmp_path, HEAD + "p1,0,F,no\n", columns=CENTRED).digest
+    )
 
 
 def test_one_row_is_one_patient_when_the_contract_says_so(tmp_path):
@@ -65,7 +83,7 @@ def test_one_row_is_one_patient_when_the_contract_says_so(tmp_path):
 def test_encoding_of_a_record_does_not_depend_on_the_others(tmp_path):
     whole = load(tmp_path, GOOD)
     alone = load(tmp_path, "id,age,sex,ill\np1,50,X,no\n")
-    assert alone.features.tolist() == whole.features[2:].tolist()
+    assert alone.features.tolist() == whole.features[:1].tolist()
 
 
 def test_column_order_blank_lines_byte_order_mark_and_spare_columns_do_not_matter(tmp_path):
@@ -308,7 +326,7 @@ def test_patients_are_numbered_in_order_of_first_appearance(keys):
 
 
 def test_take_numbers_patients_anew_and_keeps_keys_and_rows(tmp_path):
-    records = load(tmp_path, GOOD, keep=("sex",)).take(np.array([1, 2]))
+    records = load(tmp_path, GOOD, keep=("sex",)).take(np.array([2, 0]))
     assert records.patients.tolist() == [0, 1] and records.patient_keys == ("p2", "p1")
     assert records.rows.tolist() == [1, 2] and records.columns["sex"].tolist() == ["M", "X"]
 
