@@ -22,8 +22,8 @@ from protocol.identity.roster import CoordinatorIdentity, Member, Roster
 from protocol.identity.timestamps import NEVER
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
-from silos.actor import ActorHandle, actors_of
 from silos.isolation.remote_error import RemoteRefusal
+from silos.network.actor import ActorHandle, actors_of
 from silos.training.private_folder import private_folder
 from silos.training.ray_runtime import own_ray, ray
 from silos.training.worker_pool.cluster_address import resolved

@@ -119,6 +119,20 @@ class StudyFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CohortFacts:
+    """The frozen cohort that a run drew from; ``has_left``: patients left it since."""
+
+    version: int
+    frozen_at: str
+    frozen_by: str
+    digest: str
+    contract: str
+    source: str
+    source_sha256: str
+    has_left: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class ResultFacts:
     """The result of a run as the coordinator signed it; ``about_model``: whether it is here."""
 
@@ -132,7 +146,7 @@ class HospitalRun:
     """One run in one hospital, whole.
 
     ``study`` is None where its document is not kept here, ``result`` where no end of the
-    run was signed that has one.
+    run was signed that has one, ``cohort`` where the run drew from none.
     """
 
     site: str
@@ -148,6 +162,7 @@ class HospitalRun:
     approvals: tuple[ApprovalFacts, ...]
     costs: tuple[CostFacts, ...]
     releases: tuple[ReleaseFacts, ...]
+    cohort: CohortFacts | None
     result: ResultFacts | None
     budget_epsilon: float | None
     budget_delta: float | None
@@ -174,6 +189,7 @@ def hospital_report(run: HospitalRun, checked: Statement) -> Document:
             _approvals(run),
             _costs(run),
             _releases(run),
+            _cohort(run),
             _came_back(run),
             _log(run),
             _not_here(run),
@@ -333,6 +349,36 @@ def _releases(run: HospitalRun) -> Section:
         "that was cut then is charged all the same.",
     )
     return Section(key="releases", title="What left this hospital", blocks=(table,))
+
+
+def _cohort(run: HospitalRun) -> Section:
+    cohort = run.cohort
+    rows = (
+        Fact(label="Version", value=cohort.version if cohort else None, form=Format.COUNT),
+        Fact(label="Frozen at", value=cohort.frozen_at if cohort else None, form=Format.TIME),
+        Fact(label="Frozen by", value=cohort.frozen_by if cohort else None),
+        Fact(label="Digest", value=cohort.digest if cohort else None, form=Format.CODE),
+        Fact(label="Contract", value=cohort.contract if cohort else None, form=Format.CODE),
+        Fact(label="Read from", value=cohort.source if cohort else None),
+        Fact(label="Its SHA-256", value=cohort.source_sha256 if cohort else None, form=Format.CODE),
+        Fact(label="Patients left since", value=_left(cohort)),
+    )
+    text = Paragraph(
+        text="The digest is of keyed hashes of patients and records: only this hospital can make "
+        "it. Who left is drawn by no later step; what was sent before, and every model made of "
+        "it, stays as it is."
+    )
+    return Section(
+        key="cohort",
+        title="The frozen cohort",
+        blocks=(Facts(title="Of this hospital", rows=rows), text),
+    )
+
+
+def _left(cohort: CohortFacts | None) -> str | None:
+    if cohort is None:
+        return None
+    return "some" if cohort.has_left else "nobody"
 
 
 def _came_back(run: HospitalRun) -> Section:

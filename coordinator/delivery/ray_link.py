@@ -12,7 +12,7 @@ from protocol.transport.steps import Reply, Request
 
 
 class RayLink:
-    """A ``SiloLink`` over handles of actors (``silos.actor.ActorHandle``)."""
+    """A ``SiloLink`` over handles of actors (``silos.network.actor.ActorHandle``)."""
 
     def __init__(self, actors: Mapping[str, Any]) -> None:
         self._actors = actors

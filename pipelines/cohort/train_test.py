@@ -4,6 +4,9 @@ Every reader of records (the hospital that joins, its preflight, a simulation)
 calls this, so that none can see another split or unit than the run.
 """
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipelines.cohort.loading import check_cohort
 from pipelines.cohort.splits import split
 from pipelines.records import Records
@@ -12,7 +15,13 @@ from protocol.study.study import Study
 
 
 def parts_of(
-    records: Records, study: Study, *, key: bytes, site: str, index_file: bytes | None
+    records: Records,
+    study: Study,
+    *,
+    key: bytes,
+    site: str,
+    index_file: bytes | None,
+    left_out: NDArray[np.int64] | None = None,
 ) -> tuple[Records, Records]:
     """Returns the training and the test records.
 
@@ -22,6 +31,7 @@ def parts_of(
         key: the hospital's secret key, which a split by hash follows.
         site: whose records these are, for messages.
         index_file: the bytes of the split's index file, where it names one.
+        left_out: rows that are in neither part, whatever the split says of them.
 
     Guarantee: no patient is in both. Where the study protects records, each
     counts as a patient of its own.
@@ -32,6 +42,8 @@ def parts_of(
     """
     privacy = study.privacy if isinstance(study.privacy, PatientPrivacy) else None
     train, test = split(records, study.split, key=key, site=site, index_file=index_file)
+    if left_out is not None and len(left_out):
+        train, test = (part.take(~np.isin(part.rows, left_out)) for part in (train, test))
     if privacy is not None and privacy.unit == "record":
         train, test = train.apart(), test.apart()
     check_cohort(train, test, study.cohort, site=site, declared=study.site(site).patients)

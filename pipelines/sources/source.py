@@ -1,11 +1,12 @@
 """A source: the place of one hospital's records, named by the hospital and never by a study."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from pipelines.records import Records
+from pipelines.sources.description import SourceDescription
 from pipelines.sources.faults import unreadable
 from pipelines.sources.images.npz_images import load_images
 from pipelines.sources.tables.bundled import read_bundled
@@ -19,6 +20,7 @@ from pipelines.sources.tables.sql.reading import QueryLimits, read_sql
 from pipelines.sources.tables.table import SourceTable
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import ImageCohort, TableCohort
+from protocol.study.study import BUNDLED
 
 
 class Source(Protocol):
@@ -66,6 +68,10 @@ class RecordFile:
         """Returns the images in the file, see ``Source``."""
         return load_images(self.path, cohort, site=site, keep=keep)
 
+    def describe(self) -> SourceDescription:
+        """Returns the file's name and digest, see ``DescribedSource``."""
+        return SourceDescription.of_file(self.path)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseQuery:
@@ -86,6 +92,10 @@ class DatabaseQuery:
             "a file of images under data"
         )
 
+    def describe(self) -> SourceDescription:
+        """Returns the query's name and the digest of its text, see ``DescribedSource``."""
+        return replace(SourceDescription.of_file(self.query), kind="sql")
+
 
 @dataclass(frozen=True)
 class BundledRecords:
@@ -98,3 +108,7 @@ class BundledRecords:
     def images(self, cohort: ImageCohort, *, site: str, keep: Sequence[str]) -> Records:
         """Refuses: there are no bundled images."""
         raise CohortRefused(f"site {site}: the bundled records are a table, not images")
+
+    def describe(self) -> SourceDescription:
+        """Returns that the records are those of the software, see ``DescribedSource``."""
+        return SourceDescription.of_text("bundled", BUNDLED, BUNDLED)

@@ -102,7 +102,7 @@ def open_at(resources: Resources, now: datetime) -> bool:
 
 def _purpose(policy: Policy, study: Study) -> Iterator[Refusal]:
     said = words_of(study.purpose)
-    if not any(_holds(said, words_of(phrase)) for phrase in policy.purposes):
+    if not any(holds_phrase(said, words_of(phrase)) for phrase in policy.purposes):
         yield Refusal(
             what=f"the purpose holds none of the allowed phrases ({_listed(policy.purposes)})",
             where="policy.purposes",
@@ -110,7 +110,8 @@ def _purpose(policy: Policy, study: Study) -> Iterator[Refusal]:
         )
 
 
-def _holds(text: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
+def holds_phrase(text: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
+    """Whether words follow each other in a text, see ``words_of``."""
     places = range(len(text) - len(phrase) + 1)
     return any(text[place : place + len(phrase)] == phrase for place in places)
 

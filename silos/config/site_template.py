@@ -12,6 +12,10 @@ name: {name}
 # Where the records lie; a path is taken from this file's folder.
 # data: {{kind: file, path: records.csv}}       # or an npz of images
 
+# Patients' consent: a CSV of patient,purpose,consent,until. required: only those who consented to
+# a study's purpose enter it. retention_days after a run, silo patients retention deletes the rest.
+# patients: {{consent: consent.csv, required: true, retention_days: 90}}
+
 policy:
   # A study's stated purpose must hold one of these phrases, word for word.
   # It sorts out what is clearly not wanted; what counts is that a person reads

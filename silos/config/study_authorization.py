@@ -29,7 +29,7 @@ from silos.config.patient_statement import (
     missing_statement,
 )
 from silos.config.policy import Refusal, open_at, recipe_refusals, refusals
-from silos.config.site_file import SiteFile, site_file_of, source_of
+from silos.config.site_file import PatientRules, SiteFile, site_file_of, source_of
 from silos.database.approvals import approvals_of
 from silos.database.database import SiteDatabase
 
@@ -40,13 +40,16 @@ class StudyTerms:
 
     ``runs`` is how many runs are allowed in all, ``source`` what reads the records; both are None
     only in a simulation. ``stated`` is what the hospital states about its patients, ``attestation``
-    what it asks of the other members' machines.
+    what it asks of the other members' machines. ``rules`` are about consent, whose file lies in
+    ``home``.
     """
 
     runs: int | None
     source: Source | None
     stated: PatientStatement = NOTHING_STATED
     attestation: AttestationPolicy | None = None
+    rules: PatientRules = PatientRules()
+    home: Path = Path()
 
 
 class StudyAuthorization:
@@ -93,6 +96,8 @@ class StudyAuthorization:
             source=source_of(site, self._home),
             stated=site.stated,
             attestation=site.policy.attestation,
+            rules=site.patients,
+            home=self._home,
         )
 
 

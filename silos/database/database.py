@@ -9,8 +9,8 @@ Rules:
 3. Budget, ledger and signing record rows are only ever added (triggers refuse the rest).
 4. Masked blobs are files, beside the database or in a folder that is named, called
    by their digest, until the round can no longer ask for them again.
-5. The heads of ledger, approvals and decisions about runs are listed in a folder of
-   their own, which no backup of the database holds (``listed_heads.py``).
+5. The heads of ledger, approvals, decisions about runs and the record of patients are
+   listed in a folder of their own, which no backup of the database holds (``listed_heads.py``).
 
 The rules of the budget are in ``ledger.py``; this file only keeps rows.
 """
@@ -18,7 +18,7 @@ The rules of the budget are in ``ledger.py``; this file only keeps rows.
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
+    Delete,
     Engine,
     Row,
     Select,
@@ -61,7 +62,7 @@ from silos.database.tables import (
 from silos.database.tables import SiteTable as SiteTable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-_CHAINS = ("ledger", "approvals", "runs")
+_CHAINS = ("ledger", "approvals", "runs", "patients")
 _KEY_BYTES = 32
 
 
@@ -306,8 +307,13 @@ class SiteDatabase:
         """The heads of the chain of decisions about runs, listed outside the database."""
         return self.listed_heads(self.site, self.split_key)[2]
 
+    @cached_property
+    def patient_heads(self) -> ListedHeads:
+        """The heads of the record of patients, listed outside the database."""
+        return self.listed_heads(self.site, self.split_key)[3]
+
     def listed_heads(self, site: str, split_key: bytes) -> tuple[ListedHeads, ...]:
-        """Returns the lists of a hospital's ledger, its approvals and its decisions about runs."""
+        """Returns the lists of ledger, approvals, decisions about runs, and record of patients."""
         return tuple(ListedHeads(self._heads / f"{site}.{name}", split_key) for name in _CHAINS)
 
     @cached_property
@@ -382,6 +388,21 @@ class SiteDatabase:
             used = connection.execute(_BLOB_USED, {"name": name}).scalar()
         if name is not None and used is None:
             (self._blobs / name).unlink(missing_ok=True)
+
+    def erase(self, session: Session, rows: Delete) -> None:
+        """Deletes rows in a transaction so that a file keeps none of their bytes.
+
+        A server frees them in its own time (VACUUM). ``forget_erased`` is called after it.
+        """
+        if self._engine.dialect.name == "sqlite":
+            session.connection().exec_driver_sql("PRAGMA secure_delete=ON")
+        session.execute(rows)
+
+    def forget_erased(self) -> None:
+        """Empties a file's write-ahead log, where what was erased may still stand."""
+        if self._engine.dialect.name == "sqlite":
+            with closing(self._engine.raw_connection()) as connection:
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Closes every connection."""

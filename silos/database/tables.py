@@ -141,6 +141,26 @@ class PatientSideRow(SiteTable):
     side: Mapped[str] = mapped_column(String(16))
 
 
+class PatientEntryRow(SiteTable):
+    """An entry of the record of patients, signed and chained (``silos.patients.entries``)."""
+
+    __tablename__ = "patient_entry"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(String(16))
+    document: Mapped[bytes] = mapped_column(LargeBinary)
+    prev_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    hash: Mapped[str] = mapped_column(String(64))
+    signature: Mapped[bytes] = mapped_column(LargeBinary(64))
+
+
+class CohortListRow(SiteTable):
+    """The marks of a frozen cohort's patients, by its entry's number; retention removes it."""
+
+    __tablename__ = "cohort_list"
+    cohort: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    marks: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class BlobRow(SiteTable):
     """A masked vector that may have to be sent again, byte for byte."""
 

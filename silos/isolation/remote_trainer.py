@@ -105,6 +105,7 @@ class RemoteTrainer:
         self._machine, self._made_of = machine, (study, site, train, test)
         self._process: TrainingProcess | None = None
         self._initial: Tensors | None = None
+        self._left_out: tuple[Ints, Ints] | None = None
         self.dataset_digest, self.engine = self._made()
 
     def initial_model(self) -> Tensors:
@@ -130,6 +131,11 @@ class RemoteTrainer:
         found: NDArray[np.int64] = self._call("noised_sum", given, entropy)
         return found
 
+    def leave_out(self, train: Ints, test: Ints) -> None:
+        """See ``Trainer.leave_out``; a process that is made anew leaves them out too."""
+        self._left_out = train, test
+        self._call("leave_out", train, test)
+
     def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
         """See ``Trainer.counts``."""
         found: tuple[Ints, Ints, Ints] = self._call("counts", model)
@@ -147,6 +153,8 @@ class RemoteTrainer:
         inherited = {*train.descriptors, *test.descriptors}
         self._process = TrainingProcess(self._machine, sorted(inherited))
         digest, engine = self._asked("make", *self._made_of)
+        if self._left_out is not None:
+            self._asked("leave_out", *self._left_out)
         return str(digest), str(engine)
 
     def _call(self, name: str, *given: Any) -> Any:

@@ -1,1 +1,1 @@
-"""The hospital's line to the coordinator: supervisor, client, enrolment."""
+"""The line to the coordinator: supervisor, client, enrolment; in a simulation an actor."""

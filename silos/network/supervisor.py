@@ -44,11 +44,13 @@ from protocol.transport.steps import JOIN_REFUSED, Request
 from protocol.vectors.tensors import Tensors, decode_tensors, model_digest
 from silos.config.attestation import AttestationPolicy, MachineCheck, machine_evidence
 from silos.config.credentials import Credentials
+from silos.config.site_file import site_file_of
 from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 from silos.database.joined_runs import JoinedRuns, RunState
 from silos.database.trusted_rosters import TrustedRosters
 from silos.network.client import CoordinatorClient, LineLimits
+from silos.patients.retention import BY_SITE_FILE, delete_old
 from silos.results.kept_models import keep_model
 from silos.rounds.invitation import Invitation
 from silos.rounds.rollback_evidence import SignedLedgerHeads, read_signed_heads
@@ -61,6 +63,8 @@ STATUS_FILE = "status.json"
 #: Seconds that one request waits for a delivery.
 WAIT_SECONDS = 25
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
+#: Between two looks at what is old enough to be deleted.
+_RETENTION_SECONDS = 86400.0
 #: Runs whose last word is remembered, for whoever asks for it again.
 _MAX_FINAL_STATEMENTS = 20
 
@@ -120,7 +124,7 @@ class Supervisor:
         self._wire: CoordinatorClient | None = None
         self._after = 0
         self._stop = threading.Event()
-        self._next_maintenance = 0.0
+        self._next_maintenance = self._next_retention = 0.0
         self._is_waiting = False
         self._random_pause = random_pause
         self._final_statements: dict[str, bytes] = {}
@@ -228,6 +232,7 @@ class Supervisor:
         self._fetch_rosters(wire)
         self._settle_ended_runs(wire)
         self._forget_left_runs()
+        self._delete_old()
         self._keys.forget_former()
 
     def _settle_ended_runs(self, wire: CoordinatorClient) -> None:
@@ -251,6 +256,20 @@ class Supervisor:
                 log.info(
                     "run %s: left by this hospital's people; its records are dropped", run.run_id
                 )
+
+    def _delete_old(self) -> None:
+        """Once a day deletes what runs needed, where the site file says after how long."""
+        if time.monotonic() < self._next_retention:
+            return
+        self._next_retention = time.monotonic() + _RETENTION_SECONDS
+        try:
+            days = site_file_of(self._home).patients.retention_days
+            if days is not None:
+                deleted = delete_old(self._hospital, days, by=BY_SITE_FILE)
+                for kind, count in deleted.counts.items():
+                    log.info("retention: %d %s deleted", count, kind)
+        except FederationError as error:
+            log.warning("retention: nothing could be deleted: %s", error)
 
     def _fetch_rosters(self, wire: CoordinatorClient) -> None:
         newest = self._rosters.newest()

@@ -17,7 +17,10 @@ Rules:
 7. What came back of a run is signed by a coordinator of this hospital; a final model
    here is the one that it signed, and the one that this hospital evaluated; and how to
    use it is written as study and model give it.
-8. Every kept head of the coordinator's log is signed by the log's key, and none
+8. The record of patients is whole, each entry signed with a key of this hospital; every
+   frozen cohort's list is the one that was signed, without whom left it too, and every
+   run draws from a cohort of its own study.
+9. Every kept head of the coordinator's log is signed by the log's key, and none
    contradicts another.
 
 What the coordinator did is not checked here: the signed note of ``silo log`` is
@@ -51,6 +54,9 @@ from silos.database.joined_runs import JoinedRun, JoinedRuns, RunState
 from silos.database.run_decisions import RunDecision, RunDecisions, evaluated_model
 from silos.database.tables import LogHeadRow, RunDecisionRow
 from silos.database.trusted_rosters import TrustedRosters
+from silos.patients.entries import PatientEntries
+from silos.patients.frozen_cohorts import FrozenCohorts
+from silos.patients.marks import as_marks
 from silos.results.kept_models import KEPT, require_about
 from silos.results.run_results import own_results
 from silos.rounds.log_heads import LogHeads
@@ -133,6 +139,7 @@ def check_own(home: Path) -> OwnCheck:
             "rosters": lambda tell: _check_rosters(hospital),
             "runs": lambda tell: _check_runs(home, hospital, tell),
             "studies": lambda tell: _check_studies(home, hospital, tell),
+            "patients": lambda tell: _check_patients(hospital, tell),
             "results": lambda tell: _check_results(home, hospital, tell),
             "log": lambda tell: _check_log(hospital, key, tell),
         }
@@ -327,6 +334,32 @@ def _check_studies(home: Path, hospital: SiteDatabase, tell: Tell) -> str:
         except FederationError as error:
             tell(str(error))
     return f"{len(digests)} that were decided on are kept as their digests say"
+
+
+def _check_patients(hospital: SiteDatabase, tell: Tell) -> str:
+    cohorts, kept = FrozenCohorts(hospital), 0
+    entries = PatientEntries(hospital).all()
+    frozen = {cohort.number: cohort for cohort in cohorts.all()}
+    for cohort in frozen.values():
+        try:
+            listed = cohorts.kept(cohort)
+        except FederationError as error:
+            tell(str(error))
+            continue
+        if listed is None:
+            continue
+        kept += 1
+        signed = cohorts.digest_without_left(cohort)
+        if signed not in (None, listed.without(as_marks(cohorts.left(cohort))).digest):
+            tell(f"cohort {cohort.number}: its list without those who left is not what was signed")
+    studies = {run.run_id: run.study for run in JoinedRuns(hospital).all()}
+    for run_id, number in cohorts.runs().items():
+        if number not in frozen or studies.get(run_id, "") not in ("", frozen[number].study):
+            tell(f"run {run_id} drew from no cohort that was frozen for its study")
+    return (
+        f"{counted(len(entries), 'entry')}, each signed by this hospital, none changed or removed; "
+        f"of {counted(len(frozen), 'frozen cohort')} {kept} with their lists, as they were signed"
+    )
 
 
 def _check_results(home: Path, hospital: SiteDatabase, tell: Tell) -> str:

@@ -22,6 +22,7 @@ from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 from silos.database.run_decisions import RunDecisions
 from silos.operations.roster import Line, line_of
+from silos.patients.entries import PatientEntries
 from silos.rounds.rollback_evidence import read_signed_heads
 
 
@@ -65,7 +66,8 @@ def accept_restored_over(hospital: SiteDatabase, line: Line | None, signed_by: s
     """Lets ledger and decisions go on from where they are, and lists them anew.
 
     What was withdrawn since the copy was made is not known, so every study needs a
-    new approval. Lists that agree with the database are left alone.
+    new approval; nor who opted out since, so opt-outs must be recorded again. Lists that
+    agree with the database are left alone.
 
     Raises:
         LedgerBroken: the ledger lacks a head that is known: it is an older copy.
@@ -76,10 +78,12 @@ def accept_restored_over(hospital: SiteDatabase, line: Line | None, signed_by: s
         hospital.ledger.require_newest()
         approvals.all()
         RunDecisions(hospital).all()
+        PatientEntries(hospital).all()
         return Restored(withdrawn=(), were_good=True)
     except FederationError:
         hospital.ledger.accept_copy(heads)
     RunDecisions(hospital).accept_copy()
+    PatientEntries(hospital).accept_copy()
     done = approvals.accept_copy(approver=signed_by, reason="the database was restored")
     return Restored(withdrawn=tuple(entry.study for entry in done), were_good=False)
 

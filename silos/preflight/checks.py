@@ -46,11 +46,13 @@ from silos.database.patient_sides import require_same_sides
 from silos.database.trusted_rosters import TrustedRosters
 from silos.operations.budget_text import CHEAPER, price_text, too_dear
 from silos.operations.site import require_run_left
+from silos.patients.frozen_cohorts import FrozenCohorts
+from silos.patients.own_records import OwnRecords, PatientWishes, read_own_records
 from silos.preflight.connectivity import Reach, reach
 from silos.preflight.findings import Finding, bad, ok, warn
 from silos.preflight.machine import machine_findings
+from silos.preflight.patients import patient_findings
 from silos.preflight.recipes import recipe_findings
-from silos.results.own_records import OwnRecords, read_own_records
 
 _WORRYING_SKEW = 60
 _FEW_DAYS = timedelta(days=2)
@@ -113,9 +115,11 @@ def check_site(
         if site.name in study.site_names:
             found += [*_approval(site, study, hospital), *_hours(site, moment)]
             try:
-                read = _read(home, site, study, folder, hospital)
+                wishes = PatientWishes(hospital, site.patients, home)
+                read = _read(home, site, study, folder, hospital, wishes)
                 quality = quality_of(read.whole, read.train, read.test, study.cohort)
                 found += _records(site, study, read)
+                found += patient_findings(site, study, hospital, read, wishes)
             except FederationError as error:
                 found += _unfit(site, error)
             found += [_quorum(study), *_budget(site, study, hospital)]
@@ -179,7 +183,12 @@ def _hours(site: SiteFile, now: datetime) -> Iterator[Finding]:
 
 
 def _read(
-    home: Path, site: SiteFile, study: Study, folder: Path, hospital: SiteDatabase
+    home: Path,
+    site: SiteFile,
+    study: Study,
+    folder: Path,
+    hospital: SiteDatabase,
+    wishes: PatientWishes,
 ) -> OwnRecords:
     """Returns this hospital's records, read, split and checked as the run would.
 
@@ -187,7 +196,8 @@ def _read(
         FederationError: the run would refuse them too.
     """
     index = index_beside(study, folder)
-    read = read_own_records(home, site, study, index, hospital.split_key)
+    cohort = FrozenCohorts(hospital).newest(study.digest)
+    read = read_own_records(home, site, study, index, hospital, cohort, wishes)
     if stays_on_one_side(study, site.stated):
         require_same_sides(hospital, sides_of(read.train, read.test))
     return read

@@ -9,6 +9,7 @@ from compliance.ledger.entries import NOTHING, Budget, Entry, LedgerSummary, Rho
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.reports.hospital_report import (
     ApprovalFacts,
+    CohortFacts,
     CostFacts,
     HospitalRun,
     PlanFacts,
@@ -81,6 +82,7 @@ def _facts(home: Path, hospital: SiteDatabase, run: JoinedRun, *, together: bool
         ),
         costs=tuple(_costs(entries, budget, summary, plan)),
         releases=tuple(_releases(entries)),
+        cohort=_cohort(results),
         result=_result(results),
         budget_epsilon=summary.epsilon_max if summary else None,
         budget_delta=summary.delta if summary else None,
@@ -88,6 +90,22 @@ def _facts(home: Path, hospital: SiteDatabase, run: JoinedRun, *, together: bool
         ledger_entries=summary.num_entries if summary else 0,
         log_size=newest.size if newest else 0,
         log_root=newest.root.hex() if newest else "",
+    )
+
+
+def _cohort(found: OwnResults) -> CohortFacts | None:
+    cohort = found.cohort
+    if cohort is None:
+        return None
+    return CohortFacts(
+        version=cohort.version,
+        frozen_at=cohort.frozen_at,
+        frozen_by=cohort.by,
+        digest=cohort.digest,
+        contract=cohort.contract,
+        source=f"{cohort.source.kind} {cohort.source.name}",
+        source_sha256=cohort.source.sha256,
+        has_left=found.has_left,
     )
 
 

@@ -22,8 +22,9 @@ from silos.database.database import SiteDatabase
 from silos.database.joined_runs import JoinedRun, JoinedRuns, told_state
 from silos.database.run_decisions import evaluated_model
 from silos.isolation.remote_trainer import TrainingProcess, machine_of
+from silos.patients.frozen_cohorts import FrozenCohort, FrozenCohorts
+from silos.patients.own_records import read_own_records
 from silos.results.kept_models import keep_model, model_file, read_model
-from silos.results.own_records import read_own_records
 
 #: What stands beside every exact figure.
 NOT_PRIVATE = (
@@ -44,6 +45,7 @@ class OwnResults:
     """One run as this hospital knows it; ``announced`` is what the coordinator signed of its end.
 
     ``state``: joined, finished, ended (without a result), left or refused.
+    ``cohort`` is what it drew from, and ``has_left`` whether any of its patients left since.
     ``model`` is the digest of the model in ``model_file``, ``evaluated`` of the one that
     this hospital evaluated; None where it evaluated none. ``announced`` is None where the
     run is under way, did not reach its end, or was left before.
@@ -59,6 +61,21 @@ class OwnResults:
     model_file: Path | None
     model: str | None
     evaluated: str | None = None
+    cohort: FrozenCohort | None = None
+    has_left: bool = False
+
+    @property
+    def about_cohort(self) -> str:
+        """The statement about the patients whom the run drew from, for people."""
+        if self.cohort is None:
+            return "none: this run never drew from records here"
+        said = f"{self.cohort.words}, digest {self.cohort.digest[:16]}"
+        if not self.has_left:
+            return said
+        return (
+            f"{said}. Patients left since: no later step draws them; what was sent before, and "
+            "every model made of it, stays as it is"
+        )
 
     @property
     def is_other_end(self) -> bool:
@@ -117,6 +134,8 @@ class OwnResults:
             "model_digest": self.model,
             "model_is_announced": self.is_announced_model,
             "model_evaluated": self.evaluated,
+            "cohort": self.cohort and self.cohort.to_json(),
+            "patients_left_since": self.has_left,
             "announced": announced
             and {
                 "model_digest": announced.model,
@@ -191,7 +210,9 @@ def compare_with_own(home: Path, run_id: str) -> dict[str, Any]:
         if found.model_file is None:
             raise PolicyRefused(f"run {run.run_id}: its model is {found.about_model}")
         study, index = StudyStore(home / "studies").read(run.study)
-        _, train, test = read_own_records(home, site, study, index, hospital.split_key)
+        cohort = FrozenCohorts(hospital).of_run(run.run_id)
+        own = read_own_records(home, site, study, index, hospital, cohort)
+        train, test = own.train, own.test
     admit_recipes(site, home, study)
     machine = machine_of(home, site.resources.model_copy(update=_ALONE))
     process = TrainingProcess(machine, sorted({*train.descriptors, *test.descriptors}))
@@ -221,7 +242,8 @@ def own_results(home: Path, hospital: SiteDatabase, run: JoinedRun) -> OwnResult
         study = StudyStore(home / "studies").read(run.study)[0].name
     except StudyRefused:  # it asked to run and was never approved
         study = None
-    announced = announced_result(home, hospital, run)
+    announced, cohorts = announced_result(home, hospital, run), FrozenCohorts(hospital)
+    cohort = cohorts.of_run(run.run_id)
     return OwnResults(
         run_id=run.run_id,
         study=study,
@@ -233,6 +255,8 @@ def own_results(home: Path, hospital: SiteDatabase, run: JoinedRun) -> OwnResult
         model_file=path,
         model=None if path is None else model_digest(read_model(path)),
         evaluated=_evaluated(hospital, run.run_id),
+        cohort=cohort,
+        has_left=cohort is not None and bool(cohorts.left(cohort)),
     )
 
 

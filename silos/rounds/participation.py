@@ -13,7 +13,9 @@ Rules, even against a hostile coordinator:
    set of sites only. Another draw is noised anew and paid.
 4. It shares nothing with a member whose machine has not shown what this
    hospital's policy asks for (``silos.config.attestation``).
-5. The ledger holds SENT, durably, before the masked bytes exist outside this
+5. Before each step it asks who of its patients has left; they are drawn no more
+   (``silos.patients.withdrawals``).
+6. The ledger holds SENT, durably, before the masked bytes exist outside this
    object; the envelope carries the ledger's head.
 """
 
@@ -53,6 +55,7 @@ from protocol.vectors.tensors import (
 )
 from silos.config.patient_statement import NOTHING_STATED, PatientStatement
 from silos.database.database import SiteDatabase
+from silos.patients.withdrawals import PatientsInRun
 from silos.rounds.draws import Draws, Noised
 from silos.rounds.log_check import check_log
 from silos.rounds.log_heads import LogHeads
@@ -86,6 +89,9 @@ class LocalTrainer(Protocol):
     def noised_sum(self, given: RoundInput, entropy: Entropy) -> NDArray[np.int64]:
         """Returns the (size,) clipped gradients of one step with this hospital's noise share."""
 
+    def leave_out(self, train: Ints, test: Ints) -> None:
+        """Draws and counts these patients, by their numbers in each part, no more from now on."""
+
     def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
         """Returns (2, bins) score counts, a (2, 2) table of the test patients, and the grid."""
 
@@ -107,6 +113,7 @@ class Participation:
         trainer: LocalTrainer,
         entropy: Entropy,
         opinion: SecondOpinion,
+        patients: PatientsInRun,
         stated: PatientStatement = NOTHING_STATED,
         require_machines: Callable[[Iterable[Member]], None] | None = None,
         keep_model: Callable[[Tensors], None] | None = None,
@@ -116,7 +123,7 @@ class Participation:
         self._threads = threads
         self._require_machines, self._keep_model = require_machines, keep_model
         self.trainer, self.opinion = trainer, opinion
-        self.stated = stated
+        self.stated, self.patients = stated, patients
         self.key = key
         self._roster = roster
         self._coordinator = coordinator_public
@@ -307,7 +314,13 @@ class Participation:
         return revealed
 
     def _drawn(self, context: RoundContext, model: Tensors) -> Noised:
-        """Returns what a round is given: computed from patients, and noised."""
+        """Returns what a round is given: computed from patients, and noised.
+
+        Whoever has left until now is in none of it; the work is the same for any patients.
+        """
+        left = self.patients.left()
+        if left is not None:
+            self.trainer.leave_out(left.train, left.test)
         given = RoundInput(
             model=model,
             number=context.round,

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from compliance.ledger.privacy_plan import PrivacyPlan
-from pipelines.cohort.loading import Records, columns_to_keep, load_cohort
+from pipelines.cohort.loading import Records, load_cohort
 from pipelines.cohort.partitioning import partition_records
 from pipelines.cohort.plausibility import implausible, require_plausible
-from pipelines.cohort.train_test import parts_of
-from pipelines.sources.source import Source
+from pipelines.sources.description import described
+from pipelines.sources.source import BundledRecords, RecordFile, Source
 from protocol.errors import (
     BudgetSpent,
     CohortRefused,
@@ -39,6 +39,9 @@ from silos.config.study_authorization import StudyTerms
 from silos.database.database import SiteDatabase, open_hospital
 from silos.database.identity_keys import IdentityKeys
 from silos.database.patient_sides import remember_sides
+from silos.patients.frozen_cohorts import FrozenCohorts
+from silos.patients.own_records import OwnRecords, PatientWishes, columns_for, divided
+from silos.patients.withdrawals import PatientsInRun, frozen_for
 from silos.rounds.invitation import Invitation
 from silos.rounds.joint_prices import joint_prices
 from silos.rounds.participation import LocalTrainer, Participation
@@ -137,11 +140,22 @@ class Silo:
         self._refuse_rollback(invitation.signed_heads)
         entropy = self._entropy(invitation)
         require_machines = _machine_check(invitation, terms)
-        train, test = self._records(invitation, terms)
+        wishes = PatientWishes(self._database, terms.rules, terms.home)
+        own = self._records(invitation, terms, wishes)
+        patients = PatientsInRun(
+            self._database,
+            study,
+            run_id,
+            own,
+            wishes,
+            source=lambda: described(self._named(invitation, terms)),
+            freezes=self._authorization is None,
+        )
         key = self._keys.of_run(invitation.roster.key_of(self.site))
         plan = self._reserved(invitation, terms)
         try:
-            trainer = self._make_trainer(study, self.site, train, test)
+            trainer = self._make_trainer(study, self.site, own.train, own.test)
+            patients.begin()
             self._runs[run_id] = Participation(
                 site=self.site,
                 run_id=run_id,
@@ -157,6 +171,7 @@ class Silo:
                 stated=terms.stated,
                 require_machines=require_machines,
                 keep_model=invitation.keep_model,
+                patients=patients,
             )
         except BaseException:
             if plan is not None:
@@ -182,7 +197,8 @@ class Silo:
         try:
             joined = self._joined(request.run_id)
             if request.step == "advertise" and self._authorization is not None:
-                self._authorization(joined.study)  # before every round: it may have been withdrawn
+                terms = self._authorization(joined.study)  # before every round: it may be withdrawn
+                joined.patients.follow(terms.rules)
             reply = joined.answer(request)
             if request.step == "masked" and reply.blob is not None and joined.plan is not None:
                 require_paid(self._ledger, joined.token, reply.blob)
@@ -245,9 +261,11 @@ class Silo:
             return SecretEntropy()
         return FixedEntropy(invitation.fixed_noise_seed, simulated=self._simulated)
 
-    def _records(self, invitation: Invitation, terms: StudyTerms) -> tuple[Records, Records]:
+    def _records(
+        self, invitation: Invitation, terms: StudyTerms, wishes: PatientWishes
+    ) -> OwnRecords:
         study = invitation.study
-        own = self._source(invitation, terms)
+        whole = self._source(invitation, terms)
         if isinstance(study.split, FileSplit) and not (study.split.sha256 or self._simulated):
             raise PolicyRefused("split.sha256 is missing: the study does not say which split it is")
         if invitation.split_key is not None and not self._simulated:
@@ -255,17 +273,20 @@ class Silo:
         missing = missing_statement(study, terms.stated)
         if missing is not None and not self._simulated:
             raise PolicyRefused(f"site {self.site}: {missing}: {STATE_IT}")
-        train, test = parts_of(
-            own,
+        own = divided(
+            whole,
             study,
+            hospital=self._database,
+            wishes=wishes,
+            stated=terms.stated,
             key=invitation.split_key or self._database.split_key,
-            site=self.site,
-            index_file=invitation.index_file,
+            index=invitation.index_file,
+            cohort=frozen_for(FrozenCohorts(self._database), study, invitation.run_id),
         )
-        self._warn_of_implausible(train, test, invitation, terms)
+        self._warn_of_implausible(own.train, own.test, invitation, terms)
         if stays_on_one_side(study, terms.stated):
-            remember_sides(self._database, sides_of(train, test))
-        return train, test
+            remember_sides(self._database, sides_of(own.train, own.test))
+        return own
 
     def _warn_of_implausible(
         self, train: Records, test: Records, invitation: Invitation, terms: StudyTerms
@@ -284,7 +305,21 @@ class Silo:
 
     def _source(self, invitation: Invitation, terms: StudyTerms) -> Records:
         study = invitation.study
-        keep = columns_to_keep(study.split, study.partition)
+        records = load_cohort(
+            study.cohort,
+            self._named(invitation, terms),
+            site=self.site,
+            keep=columns_for(study, terms.stated),
+        )
+        return (
+            records
+            if study.partition is None
+            else partition_records(records, study.partition, study.sites)[self.site]
+        )
+
+    def _named(self, invitation: Invitation, terms: StudyTerms) -> Source:
+        """Returns what reads the records of a study here."""
+        study = invitation.study
         named = (
             study.site(self.site).records if study.partition is None else study.partition.records
         )
@@ -293,21 +328,14 @@ class Silo:
                 "partitioned and bundled records stand in for hospitals in simulations"
             )
         if terms.source is not None:
-            source: Source | Path | str = terms.source
-        elif named is None:
+            return terms.source
+        if named is None:
             raise StudyRefused(f"sites: {self.site} names no records; add its file")
-        elif named == BUNDLED:
-            source = BUNDLED
-        elif invitation.data is None:
+        if named == BUNDLED:
+            return BundledRecords()
+        if invitation.data is None:
             raise CohortRefused(f"site {self.site}: --data is missing: name the folder of {named}")
-        else:
-            source = invitation.data / named
-        records = load_cohort(study.cohort, source, site=self.site, keep=keep)
-        return (
-            records
-            if study.partition is None
-            else partition_records(records, study.partition, study.sites)[self.site]
-        )
+        return RecordFile(path=invitation.data / named)
 
     def _reserved(self, invitation: Invitation, terms: StudyTerms) -> PrivacyPlan | None:
         study, run_id = invitation.study, invitation.run_id

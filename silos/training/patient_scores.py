@@ -33,12 +33,18 @@ class PatientScores:
             for values in (test.features, test.labels)
         )
         self._count = test.num_patients
+        self._counted = np.ones(self._count, dtype=bool)
         self._learned = learned
         self._outputs = RecordOutputs(module, test.features.shape[1:])
         index, weights = PatientRecords(test.patients, most).all(max(places, self._count))
         self._index, self._weights = index, weights
         largest = most * max(self._outputs.size, math.prod(test.features.shape[1:]))
         self._at_once = max(1, min(_AT_ONCE, _NUMBERS // largest))
+
+    def leave_out(self, patients: Index) -> None:
+        """Counts these patients no more; zeros stand in their places, as where nobody is."""
+        self._counted[patients] = False
+        self._weights[patients] = 0
 
     def __call__(self) -> tuple[Floats, Floats]:
         """Returns each patient's score and label, by what the module holds now."""
@@ -48,7 +54,9 @@ class PatientScores:
             index, weights = self._index[part], self._weights[part]
             outputs = self._outputs_at(index, weights > 0).astype(np.float64)
             found.append(self._learned.scores(outputs, self._labels[index], weights))
-        scores, labels = (np.concatenate(each)[: self._count] for each in zip(*found, strict=True))
+        scores, labels = (
+            np.concatenate(each)[: self._count][self._counted] for each in zip(*found, strict=True)
+        )
         return scores, labels
 
     def of_records(self, features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -37,15 +37,19 @@ def _parent() -> Path:
     Raises:
         WorkspaceRefused: none is short enough.
     """
-    asked = tempfile.gettempdir()
-    for place in (asked, os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp"):  # noqa: S108
+    for place in _places():
         longest = f"{place}/{_PREFIX}12345678{_LONGEST_SOCKET}"
         if place and len(os.fsencode(longest)) <= _MAX_PATH_BYTES and _is_safe(Path(place)):
             return Path(place)
     raise WorkspaceRefused(
-        f"no folder for Ray's sockets: {asked} has too long a path, cannot be written, or lets "
-        "others rename what lies in it. Set TMPDIR to a short folder of your own"
+        f"no folder for Ray's sockets: {_places()[0]} has too long a path, cannot be written, or "
+        "lets others rename what lies in it. Set TMPDIR to a short folder of your own"
     )
+
+
+def _places() -> tuple[str, ...]:
+    """Returns the folders for temporary files that may be used, the best first."""
+    return tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp"  # noqa: S108
 
 
 def _is_safe(folder: Path) -> bool:
@@ -57,8 +61,18 @@ def _is_safe(folder: Path) -> bool:
     return not shared and found.st_uid in (0, os.geteuid())
 
 
-def _remove_abandoned(parent: Path) -> None:
-    """Removes the folders of this user whose process was killed before it could do so itself."""
+def remove_abandoned() -> int:
+    """Removes the folders of this user whose process was killed before it could do so itself.
+
+    Returns:
+        How many there were.
+    """
+    places = {Path(place).resolve() for place in _places() if place}
+    return sum(_remove_abandoned(place) for place in sorted(places))
+
+
+def _remove_abandoned(parent: Path) -> int:
+    removed = 0
     for folder in parent.glob(f"{_PREFIX}*"):
         with suppress(OSError):
             if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
@@ -66,3 +80,5 @@ def _remove_abandoned(parent: Path) -> None:
             with (folder / _LOCK).open("r") as held:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)
+                removed += 1
+    return removed

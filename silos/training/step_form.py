@@ -100,9 +100,19 @@ class PatientRecords:
 
     def __init__(self, patients: Index, most: int) -> None:
         self._most = most
+        self._patients = patients
         self._order = np.argsort(patients, kind="stable")
+        self._spare = np.arange(len(patients))
         self._counts = np.bincount(patients)
         self._firsts = np.cumsum(self._counts) - self._counts
+
+    def leave_out(self, patients: Index) -> None:
+        """Lets places that nobody fills read records of these patients no more.
+
+        Where nobody else is left they read the first record, at weight 0.
+        """
+        left = ~np.isin(self._patients[self._order], patients)
+        self._spare = self._spare[left[self._spare]]
 
     def drawn(
         self,
@@ -147,7 +157,8 @@ class PatientRecords:
         inside = (start.astype(np.int64)[:, None] + column) % counts[:, None]
         order = self._order if len(self._order) else np.zeros(1, dtype=np.int64)
         # Any record, like a drawn one: what is read often would be read faster.
-        anywhere = (starts[:places] % np.uint64(len(order))).astype(np.int64)
+        spare = self._spare if len(self._spare) else np.zeros(1, dtype=np.int64)
+        anywhere = spare[(starts[:places] % np.uint64(len(spare))).astype(np.int64)]
         firsts = np.where(filled, firsts, anywhere)
         present = filled[:, None] & (column < used[:, None])
         return order[firsts[:, None] + inside], np.where(present, 1 / used[:, None], 0).astype(

@@ -80,6 +80,7 @@ class Trainer:
         self._test = test
         self._form = StepForm.of(study, site)
         self._records = PatientRecords(train.patients, study.records_per_patient)
+        self._drawable = np.ones(train.num_patients, dtype=bool)
         self._device = device or processor()
         with enough_memory("the network"):
             self._module = build(study.task, study.cohort, study.seeds.model)
@@ -111,6 +112,15 @@ class Trainer:
     def num_test_patients(self) -> int:
         """The number of patients that the evaluation counts."""
         return self._test.num_patients
+
+    def leave_out(self, train: Ints, test: Ints) -> None:
+        """Draws and counts these patients, by their numbers in each part, no more from now on.
+
+        Their records are read no more either. The work of a step stays the same.
+        """
+        self._drawable[train] = False
+        self._records.leave_out(train)
+        self._scores.leave_out(test)
 
     def initial_model(self) -> Tensors:
         """Returns the parameters that the study's seed gives, and an adaptive clip's start."""
@@ -262,7 +272,7 @@ class Trainer:
         sampling, form = entropy.stream(replace(draw, use="sample")), self._form
         count, own = self._study.site(self._site).patients, self._train.num_patients
         drawn = poisson_sample(sampling, self._privacy.sampling_rate, max(count, own))
-        chosen = np.flatnonzero(drawn[:own])
+        chosen = np.flatnonzero(drawn[:own] & self._drawable)
         places = max(form.batches, -(-len(chosen) // form.places)) * form.places
         starts: NDArray[np.uint64] = sampling.words(places, np.uint64)
         seeds = None

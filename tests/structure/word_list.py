@@ -18,7 +18,7 @@ from tests.structure.floors import ROOMS, ROOT
 #: Words that no name holds; ``docs/glossary.md`` says what to write.
 FORBIDDEN = frozenset(
     "muster office door house guest stranger strangers bell shelf farewell farewells chore chores "
-    "trouble crew seat seats desk hall twin twins steady consent bench benches book books".split()
+    "trouble crew seat seats desk hall twin twins steady bench benches book books".split()
 )
 #: Words that no file or folder is called by.
 FORBIDDEN_FILES = frozenset("utils utilities helpers common manager misc".split())

@@ -15,6 +15,8 @@ import typer
 from collegium.cli.options import StudyFile, read_study
 from collegium.cli.silo.keys import app as key_app
 from collegium.cli.silo.options import AsJson, By, Home, Reason, Yes
+from collegium.cli.silo.patients import app as patients_app
+from collegium.cli.silo.patients import freezing_app
 from collegium.cli.silo.restoring import app as restoring_app
 from collegium.cli.silo.results import app as results_app
 from collegium.cli.silo.roster import app as roster_app
@@ -28,6 +30,8 @@ app = typer.Typer(help="Commands of a hospital's own people.", no_args_is_help=T
 app.add_typer(roster_app, name="roster")
 app.add_typer(key_app, name="key")
 app.add_typer(run_app, name="run")
+app.add_typer(patients_app, name="patients")
+app.add_typer(freezing_app)
 app.add_typer(restoring_app)
 app.add_typer(results_app)
 app.add_typer(supervisor_app)

@@ -91,6 +91,7 @@ def _lines(one: "OwnResults") -> Iterator[str]:
     if one.model is not None:
         yield f"          digest {one.model}"
     yield f"          {one.about_model}"
+    yield f"cohort    {one.about_cohort}"
     yield f"released  {_released(one)}"
     yield "          of all hospitals' test patients together, as the coordinator signed it"
 

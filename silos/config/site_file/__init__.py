@@ -11,6 +11,7 @@ One file for each section: ``data``, ``policy_section``, ``resources``, and the 
 """
 
 from silos.config.site_file.document import (
+    PatientRules,
     SiteFile,
     read_site_file,
     site_file_of,
@@ -32,6 +33,7 @@ __all__ = [
     "SPLITS",
     "TASKS",
     "AllowedRecipe",
+    "PatientRules",
     "Policy",
     "Resources",
     "SiteFile",

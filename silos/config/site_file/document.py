@@ -42,6 +42,26 @@ class Backup(FrozenModel):
     keys: tuple[Recipient, ...] = ()
 
 
+class PatientRules(FrozenModel):
+    """The hospital's rules about its patients' consent, and how long it keeps what a run needed.
+
+    ``consent`` is a CSV of this hospital's (docs/patients.md); a path is taken from the site
+    file's folder. ``required``: only patients who consented to a study's purpose enter it; else
+    all but those who refused. ``retention_days`` after a run's end ``silo patients retention``
+    deletes what it needed; left out, it deletes nothing.
+    """
+
+    consent: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
+    required: bool = False
+    retention_days: int | None = Field(default=None, ge=0, le=36500)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "PatientRules":
+        if self.required and self.consent is None:
+            raise ValueError("required: name the file of consents: consent: consent.csv")
+        return self
+
+
 class SiteFile(FrozenModel):
     """One hospital's site file.
 
@@ -56,6 +76,7 @@ class SiteFile(FrozenModel):
     database: Annotated[str, StringConstraints(pattern=r"^postgresql://\S{1,1000}$")] | None = None
     data: Data | None = None
     policy: Policy = Field(default_factory=Policy)
+    patients: PatientRules = Field(default_factory=PatientRules)
     resources: Resources = Field(default_factory=Resources)
     backup: Backup = Field(default_factory=Backup)
 

@@ -9,11 +9,18 @@ from protocol.transport.privacy_summary import Summary, open_summary
 from silos.config.study_authorization import StudyAuthorization
 from silos.database.database import open_hospital
 from silos.operations.site import approve
+from silos.patients.frozen_cohorts import FrozenCohort
+from silos.patients.own_records import freeze_cohort
 from silos.rounds.invitation import Invitation
 from silos.rounds.silo import Silo
 from tests.support.hospital.hospital_home import OFFICER
 from tests.support.hospital.rosters import COORDINATOR_KEY, roster_with
 from tests.support.simulated.federation import LinearTrainer
+
+
+def frozen_anew(home: Path, text: str) -> FrozenCohort:
+    """The hospital's people freeze what the export holds now."""
+    return freeze_cohort(home, read_study(text), home.parent, by=OFFICER)[0]
 
 
 def joined(home: Path, text: str, run: str = "run-1") -> Summary:

@@ -46,6 +46,7 @@ class LinearTrainer:
 
     def __init__(self, study: Study, site: str, train: Records, test: Records) -> None:
         self._study, self._site, self._train, self._test = study, site, train, test
+        self._whole = train, test
         self.dataset_digest = digest_json([train.digest, test.digest])
 
     def initial_model(self) -> Tensors:
@@ -73,6 +74,11 @@ class LinearTrainer:
         noise = DiscreteGaussian(given.noise_multiplier * UNITS)
         stream = entropy.stream(self._draw_context("noise", given))
         return np.asarray(total + noise.sample(stream, len(total)))
+
+    def leave_out(self, train: NDArray[np.int64], test: NDArray[np.int64]) -> None:
+        whole_train, whole_test = self._whole
+        self._train = whole_train.take(~np.isin(whole_train.patients, train))
+        self._test = whole_test.take(~np.isin(whole_test.patients, test))
 
     def counts(self, model: Tensors) -> tuple[NDArray[np.int64], ...]:
         logits = self._logits(model, self._test)

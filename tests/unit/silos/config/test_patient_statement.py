@@ -34,7 +34,7 @@ from tests.support.hospital.hospital_home import OFFICER, make_east
 from tests.support.hospital.rosters import COORDINATOR_KEY, roster_with
 from tests.support.hospital.sites import SITE, changed_site
 from tests.support.machine.databases import REFUSED, run_sql
-from tests.support.networked.joining import joined
+from tests.support.networked.joining import frozen_anew, joined
 from tests.support.simulated.federation import LinearTrainer
 from tests.support.simulated.studies import TABLE_STUDY, changed, small_study
 
@@ -146,6 +146,7 @@ def test_whoever_changes_sides_unseen_has_paid_for_both(
     shares = []
     for number, rows in enumerate((first, second)):
         (home / "east.csv").write_text(HEAD + "\n".join(rows) + "\n")
+        frozen_anew(home, text)
         word = joined(home, text, f"run-{number}")
         assert word.sides == "together"
         shares.append(word.run_share or 0.0)
@@ -184,9 +185,11 @@ def test_a_patient_who_was_forgotten_for_a_study_is_still_remembered(numbered: P
     remembered = marks(numbered)
     rows = (numbered / "east.csv").read_text().splitlines()
     (numbered / "east.csv").write_text("\n".join([rows[0], *rows[21:]]) + "\n")
+    frozen_anew(numbered, TABLE_STUDY)
     joined(numbered, TABLE_STUDY, "run-2")
     assert len(remembered) > 20 and marks(numbered) == remembered
     (numbered / "east.csv").write_text("\n".join(rows) + "\n")
+    frozen_anew(numbered, TABLE_STUDY)
     joined(numbered, TABLE_STUDY, "run-3")
 
 

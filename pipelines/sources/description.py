@@ -1,0 +1,66 @@
+"""Descriptions of sources: what records were read from, for the hospital's own records."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from protocol.encoding import digest
+from protocol.errors import CohortRefused
+
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceDescription:
+    """A description of what records were read from: the kind of source, its name, a digest.
+
+    ``sha256`` is of a file's bytes, or of the text of a query; empty where a source says none. No
+    address and no account is named.
+    """
+
+    kind: str
+    name: str
+    sha256: str
+
+    @classmethod
+    def of_file(cls, path: Path) -> "SourceDescription":
+        """Returns the description of a file of records.
+
+        Raises:
+            CohortRefused: it cannot be read.
+        """
+        state = hashlib.sha256()
+        try:
+            with path.open("rb") as file:
+                while piece := file.read(_PIECE):
+                    state.update(piece)
+        except OSError as error:
+            raise CohortRefused(
+                f"the file of records {path.name!r} cannot be read: {error.strerror}"
+            ) from error
+        return cls(kind="file", name=path.name, sha256=state.hexdigest())
+
+    @classmethod
+    def of_text(cls, kind: str, name: str, text: str) -> "SourceDescription":
+        """Returns the description of a source that is read by a text, such as a query."""
+        return cls(kind=kind, name=name, sha256=digest(text.encode()))
+
+
+@runtime_checkable
+class DescribedSource(Protocol):
+    """A source that says what it reads."""
+
+    def describe(self) -> SourceDescription:
+        """Returns the description; a file or a query is read for its digest.
+
+        Raises:
+            CohortRefused: it cannot be read.
+        """
+
+
+def described(source: object) -> SourceDescription:
+    """Returns a source's description; of one that says nothing only what kind it is."""
+    if isinstance(source, DescribedSource):
+        return source.describe()
+    return SourceDescription(kind=type(source).__name__, name="", sha256="")

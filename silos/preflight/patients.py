@@ -1,0 +1,119 @@
+"""Findings about a study's patients here: the frozen cohort, opt-outs, consent; counts only."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from protocol.counted import counted
+from protocol.errors import FederationError
+from protocol.study.study import Study
+from protocol.study.study_file import index_beside
+from silos.config.directory import reading
+from silos.config.site_file import SiteFile
+from silos.database.database import SiteDatabase
+from silos.patients.cohort_list import CohortList
+from silos.patients.frozen_cohorts import FrozenCohort, FrozenCohorts, require_frozen
+from silos.patients.marks import Marks, PatientMarks
+from silos.patients.own_records import OwnRecords, PatientWishes, list_of, read_own_records
+from silos.preflight.findings import Finding, bad, ok, warn
+
+#: A smaller group of patients is not counted on the screen.
+_FEWEST = 10
+
+
+def few(count: int) -> str:
+    """Returns a count as it is shown: of a small group only that it is small.
+
+    >>> few(0), few(3), few(10)
+    ('none', 'fewer than 10', '10')
+    """
+    return str(count) if count >= _FEWEST else "fewer than 10" if count else "none"
+
+
+def patient_findings(
+    site: SiteFile, study: Study, hospital: SiteDatabase, own: OwnRecords, wishes: PatientWishes
+) -> Iterator[Finding]:
+    """Yields what the frozen cohort, opt-outs and consents come to for a study.
+
+    Args:
+        site: its site file.
+        study: what would run.
+        hospital: its open database.
+        own: what was read for the study.
+        wishes: those by which it was read.
+    """
+    now = list_of(own, PatientMarks(hospital.split_key))
+    cohorts = FrozenCohorts(hospital)
+    cohort = cohorts.newest(study.digest)
+    frozen = None if cohort is None else cohorts.kept(cohort)
+    if cohort is None or frozen is None:
+        yield ok(
+            "cohort",
+            "not frozen yet: the first run freezes what it reads; collegium silo freeze does it "
+            "before",
+        )
+    else:
+        yield _compared(cohort, frozen, now, wishes.opted_out(), site.name)
+    yield from _opt_outs(own, wishes)
+    yield _consent(site, own)
+    late = int(own.persons.left_out.not_frozen.sum())
+    if late:
+        yield warn(
+            "not frozen",
+            f"{few(late)} of the patients may enter now and could not, or left, when the cohort "
+            "was frozen: they stay out",
+            "collegium silo freeze makes a new version, which takes them in",
+        )
+
+
+def _compared(
+    cohort: FrozenCohort, frozen: CohortList, now: CohortList, out: Marks, site: str
+) -> Finding:
+    try:
+        require_frozen(cohort, frozen, now, out, site=site)
+    except FederationError as error:
+        what, _, remedy = str(error).removeprefix(f"site {site}: ").partition(": ")
+        return bad("cohort", what, remedy)
+    return ok("cohort", f"what is read is what was frozen, {cohort.words}, by {cohort.by}")
+
+
+def _opt_outs(own: OwnRecords, wishes: PatientWishes) -> Iterator[Finding]:
+    out, anywhere = int(own.persons.left_out.opted_out.sum()), len(wishes.opted_out())
+    if not anywhere:
+        yield ok("opt-outs", "nobody opted out here")
+    else:
+        yield ok("opt-outs", f"left out of these patients: {few(out)}")
+
+
+def _consent(site: SiteFile, own: OwnRecords) -> Finding:
+    rules, left_out = site.patients, own.persons.left_out
+    if rules.consent is None:
+        return ok("consent", "not asked for: patients.consent names no file")
+    lacking = int(left_out.without_consent.sum())
+    having = int(np.count_nonzero(~left_out.opted_out)) - lacking
+    what = "consent to this purpose" if rules.required else "did not refuse this purpose"
+    said = f"{counted(having, 'patient')} {what}; left out: {few(lacking)}"
+    return ok("consent", said)
+
+
+def count_consents(home: Path, study: Study, folder: Path) -> dict[str, str]:
+    """Returns how many patients may enter a study, and how many are left out, by reason.
+
+    Args:
+        home: the hospital's folder.
+        study: whose purpose counts.
+        folder: where the study's index file lies, if it names one.
+
+    Raises:
+        FederationError: the hospital or its records cannot be read.
+    """
+    with reading(home) as (site, hospital):
+        own = read_own_records(home, site, study, index_beside(study, folder), hospital, None)
+        out = own.persons.left_out
+        return {
+            "consent": "required" if site.patients.required else "unless refused",
+            "may_enter": few(int((~out.all).sum())),
+            "without_consent": few(int(out.without_consent.sum())),
+            "opted_out": few(int(out.opted_out.sum())),
+        }

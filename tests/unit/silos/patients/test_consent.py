@@ -1,0 +1,171 @@
+"""Patients without consent to a study's purpose never enter it, and are counted, not named."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import CohortRefused, SiteFileRefused
+from silos.config.site_file import read_site_file, site_file_of
+from silos.patients.consent import ConsentStatement, consents_to, read_consent_file
+from silos.patients.used_patients import use_of
+from silos.preflight.checks import check_site
+from silos.preflight.findings import Finding
+from silos.preflight.patients import few
+from tests.support.hospital.hospital_home import make_east
+from tests.support.hospital.sites import SITE
+from tests.support.networked.joining import frozen_anew, joined
+from tests.support.simulated.studies import TABLE_STUDY, small_study
+from tests.unit.silos.preflight.test_checks import unreachable
+
+TODAY = date(2026, 12, 1)
+PURPOSE = "Predicting heart disease, in four hospitals."
+
+
+def stated(purpose: str = "all", given: bool = True, until: date | None = None) -> ConsentStatement:
+    return ConsentStatement("0012.0", purpose, given, until)
+
+
+@pytest.mark.parametrize(
+    ("statements", "gave", "refused"),
+    [
+        ([stated()], True, False),
+        ([stated("heart disease")], True, False),
+        ([stated("Heart-Disease")], True, False),
+        ([stated("disease heart")], False, False),
+        ([stated("heart")], True, False),
+        ([stated("hear")], False, False),
+        ([stated(until=TODAY)], True, False),
+        ([stated(until=date(2026, 11, 30))], False, False),
+        ([stated(given=False)], False, True),
+        ([stated(), stated("heart disease", given=False)], False, True),
+        ([stated("heart disease", given=False), stated()], False, True),
+        ([stated("diabetes", given=False), stated("heart disease")], True, False),
+        ([stated(given=False, until=date(2026, 1, 1)), stated()], True, False),
+        ([], False, False),
+    ],
+)
+def test_consent_counts_for_its_purpose_and_until_its_date(
+    statements: list[ConsentStatement], gave: bool, refused: bool
+) -> None:
+    found = consents_to(PURPOSE, statements, today=TODAY)
+    assert (found.given, found.refused) == (
+        frozenset({"12"} if gave else ()), frozenset({"12"} if refused else ())
+    )  # fmt: skip
+
+
+def test_a_file_may_name_several_purposes_with_either_delimiter(tmp_path: Path) -> None:
+    path = tmp_path / "consent.csv"
+    for delimiter in ",;":
+        lines = ["patient,purpose,consent,until", "7,heart disease | Diabetes,given,2027-01-31",
+                 "", "8,all,refused,"]  # fmt: skip
+        path.write_text("\n".join(lines).replace(",", delimiter), encoding="utf-8-sig")
+        assert list(read_consent_file(path)) == [
+            ("7", "heart disease", True, date(2027, 1, 31)),
+            ("7", "diabetes", True, date(2027, 1, 31)),
+            ("8", "all", False, None),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("patient,consent\n1,given\n", "the header must be patient,purpose,consent,until"),
+        ("", "the header must be"),
+        ("patient,purpose,consent,until\n4711,all,given\n", "line 2: 3 cells, expected 4"),
+        ("patient,purpose,consent,until\n ,all,given,\n", "line 2: no patient key"),
+        ("patient,purpose,consent,until\n4711,all,4711,\n", "consent must be given or refused"),
+        ("patient,purpose,consent,until\n4711,,given,\n", "purpose holds no word"),
+        ("patient,purpose,consent,until\n4711,all,given,4711\n", "until must be a date"),
+        ('patient,purpose,consent,until\n4711,"all,given,\n', "not CSV text"),
+    ],
+)
+def test_a_wrong_line_is_named_and_never_what_stands_in_it(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    path = tmp_path / "consent.csv"
+    path.write_text(text)
+    with pytest.raises(CohortRefused, match="consent.csv") as refused:
+        list(read_consent_file(path))
+    assert said in str(refused.value) and "4711" not in str(refused.value)
+    with pytest.raises(CohortRefused, match="cannot be read"):
+        list(read_consent_file(tmp_path / "absent.csv"))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return make_east(tmp_path)
+
+
+def ask_for_consent(home: Path, lines: list[str], *, required: bool = True) -> None:
+    rules = f"{{consent: consent.csv, required: {str(required).lower()}}}"
+    (home / "site.yaml").write_text(f"{SITE}patients: {rules}\n")
+    text = "\n".join(["patient,purpose,consent,until", *lines])
+    (home / "consent.csv").write_text(text + "\n")
+
+
+def checked(home: Path) -> dict[str, Finding]:
+    found = check_site(home, small_study(), home.parent, reach=unreachable)
+    return {entry.what: entry for entry in found.findings}
+
+
+def test_only_who_consented_enters_where_consent_is_required(home: Path) -> None:
+    given = [f"east-{number},to be tested,given," for number in range(25)]
+    ask_for_consent(home, [*given, "east-3,to be tested,refused,"])
+    frozen = frozen_anew(home, TABLE_STUDY)
+    assert (frozen.patients, frozen.left_out) == (24, 16)
+    joined(home, TABLE_STUDY)
+    assert use_of(home, "east-4").runs and not use_of(home, "east-3").runs
+    found = checked(home)["consent"]
+    assert found.finding == "24 patients consent to this purpose; left out: 16"
+
+
+def test_all_but_who_refused_enter_where_consent_is_not_required(home: Path) -> None:
+    ask_for_consent(home, ["east-3,all,refused,", "east-4,diabetes,refused,"], required=False)
+    assert frozen_anew(home, TABLE_STUDY).left_out == 1
+    found = checked(home)
+    assert found["consent"].finding == (
+        "39 patients did not refuse this purpose; left out: fewer than 10"
+    )
+    assert found["opt-outs"].finding == "nobody opted out here"
+    assert found["cohort"].state == "ok" and "what is read is what was frozen" in (
+        found["cohort"].finding
+    )
+    assert few(0) == "none" and few(9) == "fewer than 10"
+
+
+def test_consent_that_ended_takes_a_patient_out_and_new_consent_waits(home: Path) -> None:
+    given = [f"east-{number},all,given," for number in range(30)]
+    ask_for_consent(home, given)
+    assert frozen_anew(home, TABLE_STUDY).patients == 30
+    ask_for_consent(home, [*given[1:], "east-35,all,given,"])
+    joined(home, TABLE_STUDY)
+    assert not use_of(home, "east-0").runs and not use_of(home, "east-35").runs
+    found = checked(home)["not frozen"]
+    assert found.state == "warn" and "silo freeze" in found.remedy
+    ask_for_consent(home, given)  # consented again: not for this version
+    joined(home, TABLE_STUDY, "run-2")
+    assert not use_of(home, "east-0").runs
+    ask_for_consent(home, [*given, "east-35,all,given,"])
+    assert frozen_anew(home, TABLE_STUDY).patients == 31
+    joined(home, TABLE_STUDY, "run-3")
+    assert [run.run_id for run in use_of(home, "east-0").runs] == ["run-3"]
+
+
+def test_a_check_finds_a_changed_export(home: Path) -> None:
+    frozen_anew(home, TABLE_STUDY)
+    rows = (home / "east.csv").read_text().splitlines()
+    (home / "east.csv").write_text("\n".join(rows[:-2]) + "\n")
+    found = checked(home)["cohort"]
+    assert found.state == "bad" and "2 patients differ (2 missing)" in found.finding
+    assert "collegium silo freeze" in found.remedy
+
+
+def test_required_consent_needs_a_file(home: Path) -> None:
+    with pytest.raises(SiteFileRefused, match="name the file of consents"):
+        read_site_file(f"{SITE}patients: {{required: true}}\n")
+    ask_for_consent(home, [])
+    (home / "consent.csv").unlink()
+    assert site_file_of(home).patients.required
+    with pytest.raises(CohortRefused, match="file of consents 'consent.csv' cannot be read"):
+        joined(home, TABLE_STUDY)
