@@ -146,13 +146,15 @@ def budget_table(dossier: Dossier) -> Table:
         ("This run takes of it", Format.SHARE, lambda s: s.privacy.run_share),
         ("All runs have booked of it", Format.SHARE, lambda s: s.privacy.budget_share),
         ("Head of the hospital's ledger", Format.CODE, lambda s: s.privacy.ledger_head),
+        ("Frozen cohort", Format.CODE, lambda s: s.privacy.cohort or None),
     )
     return table_of(
         "Budget for life at each hospital",
         dossier.sites,
         columns,
         note=f"As each hospital's ledger counted when it signed, at the end of this run. "
-        f"{TWO_FIGURES}",
+        f"{TWO_FIGURES} A frozen cohort is named by a random number: equal in two runs, both drew "
+        "from the same records of the same patients, but for those who left since.",
     )
 
 

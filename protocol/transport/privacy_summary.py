@@ -63,6 +63,8 @@ class Summary:
     (``engine_distance``) and from Opacus' (``opacus_distance``). ``opacus_epsilon`` is what
     Opacus' accountant finds training to cost
     at most. Empty or None where nothing was compared.
+    ``cohort`` names the frozen cohort that the run draws from: a number drawn at random when it
+    was frozen, the same in every run that draws from it, which no record decides.
     """
 
     site: str
@@ -99,6 +101,7 @@ class Summary:
     engine_distance: float | None
     opacus_distance: float | None
     opacus_epsilon: float | None
+    cohort: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

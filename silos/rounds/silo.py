@@ -396,6 +396,7 @@ class Silo:
                 log_root=known.root.hex() if known else "0" * 64,
                 fallback_epsilon=claimed.fallback_epsilon if claimed else None,
                 engine=joined.trainer.engine,
+                cohort=joined.patients.cohort.public_id,
                 **vars(joined.opinion),
             ),
             joined.key,

@@ -24,6 +24,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     ),
     "Hospitals and consortia": (
         "hospital",
+        "patients",
         "examples/consortium/index",
         "operations",
         "identity",

@@ -75,6 +75,7 @@ def site_privacy(site: str, epsilon: float | None = 1.0) -> Summary:
         engine_distance=1.6e-7,
         opacus_distance=9.7e-8,
         opacus_epsilon=1.95 if claims else None,
+        cohort=digest(f"cohort of {site}")[:32],
     )
 
 

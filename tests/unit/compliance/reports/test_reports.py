@@ -214,6 +214,7 @@ def test_budget_row_holds_what_this_run_and_all_runs_take_of_the_budget() -> Non
     assert row["This run takes of it"] == 0.11
     assert row["All runs have booked of it"] == 0.36
     assert row["Head of the hospital's ledger"] == dossiers.digest("ledger of north")
+    assert row["Frozen cohort"] == dossiers.digest("cohort of north")[:32]
 
 
 def test_round_record_names_who_dropped_out() -> None:

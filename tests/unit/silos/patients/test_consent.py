@@ -1,5 +1,6 @@
 """Patients without consent to a study's purpose never enter it, and are counted, not named."""
 
+import json
 from datetime import date
 from pathlib import Path
 
@@ -8,15 +9,20 @@ import pytest
 from protocol.errors import CohortRefused, SiteFileRefused
 from silos.config.site_file import read_site_file, site_file_of
 from silos.patients.consent import ConsentStatement, consents_to, read_consent_file
+from silos.patients.opt_outs import opt_out
 from silos.patients.used_patients import use_of
 from silos.preflight.checks import check_site
 from silos.preflight.findings import Finding
 from silos.preflight.patients import few
-from tests.support.hospital.hospital_home import make_east
+from tests import ROOT
+from tests.support.hospital.hospital_home import OFFICER, make_east
 from tests.support.hospital.sites import SITE
 from tests.support.networked.joining import frozen_anew, joined
 from tests.support.simulated.studies import TABLE_STUDY, small_study
+from tests.unit.collegium.cli.test_silo_commands import Person, person
 from tests.unit.silos.preflight.test_checks import unreachable
+
+__all__ = ["person"]
 
 TODAY = date(2026, 12, 1)
 PURPOSE = "Predicting heart disease, in four hospitals."
@@ -159,6 +165,31 @@ def test_a_check_finds_a_changed_export(home: Path) -> None:
     found = checked(home)["cohort"]
     assert found.state == "bad" and "2 patients differ (2 missing)" in found.finding
     assert "collegium silo freeze" in found.remedy
+
+
+def test_the_command_counts_and_hides_small_groups(home: Path, person: Person) -> None:
+    """The example of docs/patients.md."""
+    ask_for_consent(home, [f"east-{number},to be tested,given," for number in range(25)])
+    opt_out(home, ["east-3"], by=OFFICER)
+    asked = ("silo", "patients", "consent", home.parent / "study.yaml", "--home", home)
+    assert person.runs(*asked) == 0
+    page = (ROOT / "docs" / "patients.md").read_text()
+    assert [line.split() for line in person.out.splitlines()] == [
+        ["consent", "required"], ["may", "enter", "24"], ["without", "consent", "15"],
+        ["opted", "out", "fewer", "than", "10"],
+    ]  # fmt: skip
+    assert person.out in page
+    assert person.runs(*asked, "--json") == 0
+    assert json.loads(person.out)["opted_out"] == "fewer than 10"
+
+
+def test_the_command_freezes_once_and_shows_what(home: Path, person: Person) -> None:
+    asked = ("silo", "freeze", home.parent / "study.yaml", "--home", home, "--by", OFFICER)
+    assert person.runs(*asked, "--json") == 0
+    first = json.loads(person.out)
+    assert (first["version"], first["patients"], first["by"]) == (1, 40, OFFICER)
+    assert person.runs(*asked) == 0
+    assert "the records are the same" in person.out and first["digest"] in person.out
 
 
 def test_required_consent_needs_a_file(home: Path) -> None:

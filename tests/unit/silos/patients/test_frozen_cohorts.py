@@ -14,6 +14,7 @@ from protocol.study.study_file import read_study
 from silos.database.database import SiteDatabase, open_hospital
 from silos.patients.entries import EntryKind, PatientEntries
 from silos.patients.frozen_cohorts import FrozenCohort, FrozenCohorts
+from silos.patients.opt_outs import opt_out
 from silos.patients.own_records import freeze_cohort
 from tests.support.hospital.hospital_home import OFFICER, make_east
 from tests.support.hospital.sites import changed_site
@@ -127,6 +128,15 @@ def test_a_run_that_is_joined_again_keeps_its_version(home: Path) -> None:
         runs = FrozenCohorts(hospital).runs()
     numbers = [one.number for one in cohorts_of(home)]
     assert runs == {"run-1": numbers[0], "run-2": numbers[1]}
+
+
+def test_what_crosses_is_a_random_number_that_two_runs_on_one_cohort_share(home: Path) -> None:
+    first = joined(home, TABLE_STUDY).cohort
+    assert first == cohorts_of(home)[0].public_id and len(first) == 32
+    opt_out(home, ["east-3"], by=OFFICER)
+    assert joined(home, TABLE_STUDY, "run-2").cohort == first
+    other = frozen_anew(home, TABLE_STUDY).public_id
+    assert joined(home, TABLE_STUDY, "run-3").cohort == other != first
 
 
 def test_nobody_freezes_without_a_name(home: Path) -> None:
