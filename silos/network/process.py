@@ -21,7 +21,7 @@ from silos.config.attestation.kernel import own_evidence
 from silos.config.coordinator_identity import require_coordinator
 from silos.config.credentials import Credentials
 from silos.config.directory import alone, is_at_work, opened
-from silos.config.site_file import source_of
+from silos.config.site_file import site_file_of, source_of
 from silos.config.study_authorization import StudyAuthorization
 from silos.isolation.confinement import leave_no_core
 from silos.isolation.remote_trainer import RemoteTrainer, machine_of
@@ -74,7 +74,9 @@ def hospital_process(home: Path, *, test_noise: bool = False) -> Iterator[Superv
             coordinator_public=coordinator.key,
             url=site.coordinator,
             settings=SupervisorSettings(
-                fixed_noise=test_noise, evidence=partial(own_evidence, home)
+                fixed_noise=test_noise,
+                evidence=partial(own_evidence, home),
+                retention_days=lambda: site_file_of(home).patients.retention_days,
             ),
         )
 

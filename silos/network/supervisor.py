@@ -44,7 +44,6 @@ from protocol.transport.steps import JOIN_REFUSED, Request
 from protocol.vectors.tensors import Tensors, decode_tensors, model_digest
 from silos.config.attestation import AttestationPolicy, MachineCheck, machine_evidence
 from silos.config.credentials import Credentials
-from silos.config.site_file import site_file_of
 from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 from silos.database.joined_runs import JoinedRuns, RunState
@@ -76,7 +75,8 @@ class SupervisorSettings:
     ``fixed_noise`` is for tests of a simulated hospital only. One request waits
     ``wait_seconds`` for a delivery; ``maintenance_seconds`` lie between two looks at
     certificate, rosters and runs that have ended. ``line`` limits one line. ``evidence``
-    returns what this machine shows of itself over the given 64 bytes.
+    returns what this machine shows of itself over the given 64 bytes. ``retention_days`` returns
+    how long after a run what it needed of patients is kept; for ever when None.
     """
 
     fixed_noise: bool = False
@@ -84,6 +84,7 @@ class SupervisorSettings:
     maintenance_seconds: float = 60.0
     line: LineLimits = LineLimits()
     evidence: Callable[[bytes], MachineEvidence] = machine_evidence
+    retention_days: Callable[[], int | None] = lambda: None
     clock: Clock = utc_now
 
 
@@ -263,7 +264,7 @@ class Supervisor:
             return
         self._next_retention = time.monotonic() + _RETENTION_SECONDS
         try:
-            days = site_file_of(self._home).patients.retention_days
+            days = self._settings.retention_days()
             if days is not None:
                 deleted = delete_old(self._hospital, days, by=BY_SITE_FILE)
                 for kind, count in deleted.counts.items():

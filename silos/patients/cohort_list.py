@@ -4,7 +4,7 @@ A line is a patient's mark, the digest of its records and its parts in the study
 the order of the marks, so that equal cohorts have equal lists however their rows stand.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntFlag
 
@@ -67,10 +67,10 @@ class CohortList:
         self._lines = lines
 
     @classmethod
-    def of(cls, marks: Marks, contents: Sequence[bytes], parts: NDArray[np.uint8]) -> "CohortList":
+    def of(cls, marks: Marks, contents: Marks, parts: NDArray[np.uint8]) -> "CohortList":
         """Returns the list of some patients, in whatever order they come."""
         lines = np.empty(len(marks), dtype=_LINE)
-        lines["mark"], lines["content"], lines["part"] = marks, as_marks(contents), parts
+        lines["mark"], lines["content"], lines["part"] = marks, contents, parts
         return cls(lines[np.argsort(lines["mark"], kind="stable")])
 
     @classmethod

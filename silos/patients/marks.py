@@ -6,8 +6,9 @@ neither be made from a patient's key nor compared with another hospital's.
 
 import hashlib
 import hmac
+import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +33,12 @@ class PatientMarks:
     """
 
     def __init__(self, secret: bytes) -> None:
-        self._patients = hmac.digest(secret, _PATIENTS, "sha256")
-        self._contents = hmac.digest(secret, _CONTENTS, "sha256")
+        self._patients = _keyed(hmac.digest(secret, _PATIENTS, "sha256"))
+        self._contents = _keyed(hmac.digest(secret, _CONTENTS, "sha256"))
 
     def of(self, tokens: Iterable[str]) -> list[bytes]:
         """Returns the 32-byte mark of each patient, by the one spelling of its key."""
-        return [hmac.digest(self._patients, token.encode(), "sha256") for token in tokens]
+        return [self._patients(token.encode()) for token in tokens]
 
     def of_key(self, key: str) -> frozenset[bytes]:
         """Returns the marks under which a patient can stand whose key a person wrote.
@@ -47,33 +48,40 @@ class PatientMarks:
         exact = patient_token(key)
         return frozenset(self.of({exact, canonical_token(exact)}))
 
-    def contents(
-        self, parts: Iterable[tuple[Records, NDArray[np.int64]]], count: int
-    ) -> list[bytes]:
+    def contents(self, parts: Iterable[tuple[Records, NDArray[np.int64]]], count: int) -> Marks:
         """Returns the 32-byte digest of each person's records, in whatever order they stand.
 
         Args:
             parts: records, of which features and labels are hashed, with the person of each.
             count: how many persons there are; one without a record has the digest of none.
         """
-        found: list[list[bytes]] = [[] for _ in range(count)]
-        for records, persons in parts:
-            size = math.prod(records.features.shape[1:]) + math.prod(records.labels.shape[1:])
-            at_once = max(1, _NUMBERS // size)
-            for begin in range(0, len(records), at_once):
-                part = slice(begin, begin + at_once)
-                rows = zip(
-                    *(_bytes_of(r, part) for r in (records.features, records.labels)), strict=True
-                )
-                for person, (features, labels) in zip(persons[part].tolist(), rows, strict=True):
-                    found[person].append(self._content(features, labels))
-        return [self._content(*sorted(digests)) for digests in found]
+        pairs = [(as_marks(self._digests(records)), persons) for records, persons in parts]
+        digests, persons = (np.concatenate(each) for each in zip(*pairs, strict=True))
+        data = digests[np.lexsort((digests, persons))].tobytes()
+        ends = np.cumsum(np.bincount(persons, minlength=count)) * MARK_BYTES
+        bounds = itertools.pairwise([0, *ends.tolist()])
+        return as_marks(self._contents(data[begin:end]) for begin, end in bounds)
 
-    def _content(self, *parts: bytes) -> bytes:
-        state = hashlib.blake2b(key=self._contents, digest_size=MARK_BYTES)
-        for part in parts:
-            state.update(part)
+    def _digests(self, records: Records) -> Iterator[bytes]:
+        size = math.prod(records.features.shape[1:]) + math.prod(records.labels.shape[1:])
+        at_once = max(1, _NUMBERS // size)
+        for begin in range(0, len(records), at_once):
+            part = slice(begin, begin + at_once)
+            pair = records.features, records.labels
+            for features, labels in zip(*(_bytes_of(one, part) for one in pair), strict=True):
+                yield self._contents(features + labels)
+
+
+def _keyed(key: bytes) -> Callable[[bytes], bytes]:
+    """Returns keyed BLAKE2b (RFC 7693, section 2.9), of 32 bytes."""
+    begun = hashlib.blake2b(key=key, digest_size=MARK_BYTES)
+
+    def hashed(data: bytes) -> bytes:
+        state = begun.copy()
+        state.update(data)
         return state.digest()
+
+    return hashed
 
 
 def as_marks(marks: Iterable[bytes]) -> Marks:

@@ -75,21 +75,23 @@ class Persons:
 
     Attributes:
         keys: each person's key, in its one spelling.
-        of_row: the person of each row of the source, by the row's number.
+        rows: numbers of rows of the source, sorted.
+        of_rows: the person of each of these rows.
         marks: (persons,) the mark of each.
         is_known: whether keys are of persons, and not of rows.
         left_out: who is left out of the study.
     """
 
     keys: tuple[str, ...]
-    of_row: dict[int, int]
+    rows: NDArray[np.int64]
+    of_rows: NDArray[np.int64]
     marks: Marks
     is_known: bool
     left_out: LeftOut
 
     def of(self, records: Records) -> NDArray[np.int64]:
         """Returns the person of each record."""
-        return np.array([self.of_row[row] for row in records.rows.tolist()], dtype=np.int64)
+        return self.of_rows[np.searchsorted(self.rows, records.rows)]
 
     def without(self, marks: Marks) -> "Persons":
         """Returns the same persons, of whom those with these marks are left out too."""
@@ -318,7 +320,21 @@ def list_of(own: OwnRecords, marks: PatientMarks) -> CohortList:
     parts[own.persons.left_out.all] = np.uint8(Part.LEFT_OUT)
     listed = np.flatnonzero(parts)
     own_marks = own.persons.marks
-    return CohortList.of(own_marks[listed], [contents[p] for p in listed], parts[listed])
+    return CohortList.of(own_marks[listed], contents[listed], parts[listed])
+
+
+def require_known(wishes: PatientWishes, *, is_known: bool, site: str) -> None:
+    """Refuses records of which nobody can tell whose they are, where patients have wishes.
+
+    Raises:
+        PolicyRefused: says what to name in the site file.
+    """
+    if not is_known and (wishes.asks_for_consent or len(wishes.opted_out())):
+        raise PolicyRefused(
+            f"site {site}: the study takes every row as a patient, so nobody can tell which rows "
+            "are of patients who opted out or did not consent: name the column of patient numbers "
+            "in the site file, data.patient_number"
+        )
 
 
 def _not_in(cohorts: FrozenCohorts, cohort: FrozenCohort) -> Marks:
@@ -344,16 +360,13 @@ def _persons(
     else:
         of_record, found = number_patients(whole.columns[number])
         keys = tuple(found.tolist())
-    if not is_known and (wishes.asks_for_consent or len(wishes.opted_out())):
-        raise PolicyRefused(
-            f"site {hospital.site}: the study takes every row as a patient, so nobody can tell "
-            "which rows are of patients who opted out or did not consent: name the column of "
-            "patient numbers in the site file, data.patient_number"
-        )
+    require_known(wishes, is_known=is_known, site=hospital.site)
     marks = as_marks(PatientMarks(hospital.split_key).of(keys))
+    order = np.argsort(whole.rows, kind="stable")
     return Persons(
         keys=keys,
-        of_row=dict(zip(whole.rows.tolist(), of_record.tolist(), strict=True)),
+        rows=whole.rows[order],
+        of_rows=of_record[order],
         marks=marks,
         is_known=is_known,
         left_out=wishes.left_out(keys, marks, study.purpose, site=hospital.site),

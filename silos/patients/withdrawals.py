@@ -20,7 +20,7 @@ from silos.database.database import SiteDatabase
 from silos.patients.cohort_list import CohortList
 from silos.patients.frozen_cohorts import FrozenCohort, FrozenCohorts, require_frozen
 from silos.patients.marks import PatientMarks
-from silos.patients.own_records import OwnRecords, PatientWishes, list_of
+from silos.patients.own_records import OwnRecords, PatientWishes, list_of, require_known
 
 log = logging.getLogger("collegium.silo")
 
@@ -101,9 +101,11 @@ class PatientsInRun:
 
         Raises:
             CohortRefused: the statements of consent cannot be read.
+            PolicyRefused: somebody has opted out, and nobody can tell whose the rows are.
             StoreBroken: the record of patients was changed, or cannot be written.
         """
         persons = self._persons
+        require_known(self._wishes, is_known=persons.is_known, site=self._site)
         out = (
             self._wishes.left_out(
                 persons.keys, persons.marks, self._study.purpose, site=self._site

@@ -75,6 +75,7 @@ class Site:
     line: LineLimits = LineLimits()
     attestation: AttestationPolicy | None = None
     evidence: Callable[[bytes], MachineEvidence] = machine_evidence
+    retention_days: int | None = None
     supervisor: Supervisor | None = None
     thread: threading.Thread | None = None
     failures: list[BaseException] = field(default_factory=list)
@@ -118,6 +119,7 @@ class Site:
                 maintenance_seconds=self.maintenance_seconds,
                 line=self.line,
                 evidence=self.evidence,
+                retention_days=lambda: self.retention_days,
                 clock=lambda: NOW,
             ),
             random_pause=lambda: 0.0,

@@ -20,6 +20,8 @@ from protocol.transport.run_announcement import (
 )
 from protocol.transport.steps import JOIN_REFUSED
 from silos.database.joined_runs import JoinedRuns
+from silos.patients.entries import EntryKind, PatientEntries
+from silos.patients.frozen_cohorts import FrozenCohorts
 from tests.support.machine.patience import PATIENCE
 from tests.support.networked.network import Network, until
 from tests.support.simulated.studies import small_study
@@ -93,3 +95,21 @@ def test_a_hospital_says_where_it_looked_for_a_coordinator_that_is_not_there(
     east.start()
     assert reason.startswith(f"no line to the coordinator at {nowhere}: the coordinator does not")
     assert reason.endswith("does it run, and at this address and port?")
+
+
+def test_what_a_run_needed_is_deleted_by_the_site_file(ended: tuple[Network, RunRow]) -> None:
+    east = ended[0].sites["east"]
+    east.stop()
+    east.retention_days = 0
+    east.start()
+
+    def deleted() -> bool:
+        with closing(east.open()) as hospital:
+            entries = PatientEntries(hospital).all()
+        return entries[-1].kind is EntryKind.DELETED
+
+    until(deleted)
+    with closing(east.open()) as hospital:
+        cohorts = FrozenCohorts(hospital)
+        assert [cohorts.kept(cohort) for cohort in cohorts.all()] == [None]
+        assert PatientEntries(hospital).all()[-1].said["by"] == "the site file"

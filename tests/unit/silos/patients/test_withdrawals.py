@@ -233,3 +233,22 @@ def test_rows_that_are_nobodys_are_refused_where_somebody_opted_out(home: Path) 
     number = rows.replace("true}", "true, patient_number: patient}")
     (home / "site.yaml").write_text(site.replace(rows, number))
     assert frozen_anew(home, text).left_out == 1
+
+
+def test_a_run_on_rows_stops_when_somebody_opts_out(tmp_path: Path) -> None:
+    federation = Federation(
+        tmp_path, read_study(changed("patient_key: patient", "patient_key: row"))
+    )
+    done = list[str]()
+
+    def leave(site: str, request: Request) -> bool:
+        if request.step == "consistency" and not done:
+            done.append(site)
+            opt_out_of(federation.silos["east"]._database, ["7"], by=OFFICER)
+        return False
+
+    federation.link.lost = leave
+    federation.run()
+    assert "data.patient_number" in str(federation.silos["east"].reason("run-1"))
+    rounds = [survivors for _, _, survivors in federation.watch.rounds]
+    assert "east" in rounds[0] and not any("east" in later for later in rounds[1:])
