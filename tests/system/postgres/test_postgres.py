@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
+import numpy as np
 import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -18,6 +19,7 @@ from coordinator.audit.verification import verify_records
 from coordinator.database.store import CoordinatorTable, Store, logged_tables
 from coordinator.database.workspace import Workspace
 from coordinator.membership import tables as member_rows
+from pipelines.sources.description import SourceDescription
 from protocol.errors import LedgerBroken, StoreBroken, WorkspaceRefused
 from protocol.secagg.log_proof import SignedHead
 from silos.database.database import SiteDatabase, open_hospital, read_hospital
@@ -25,6 +27,10 @@ from silos.database.identity_keys import IdentityKeys
 from silos.database.patient_sides import remember_sides
 from silos.database.tables import SiteTable as HospitalBase
 from silos.database.trusted_rosters import TrustedRosters
+from silos.patients.cohort_list import CohortList
+from silos.patients.frozen_cohorts import FrozenCohorts
+from silos.patients.marks import as_marks
+from silos.patients.retention import delete_old
 from silos.rounds.log_heads import LogHeads
 from tests import ROOT
 from tests.support.machine.databases import run_sql
@@ -367,13 +373,20 @@ def test_hospitals_role_works_and_may_not_change_what_is_kept(
     heads.keep_fork(heads.all()[0], other, "run-1")
     remember_sides(hospital, {"a patient's number": "training"})
     TrustedRosters(hospital).leave("a trial")
+    marks = as_marks([b"m" * 32])
+    frozen = CohortList.of(marks, marks, np.ones(1, dtype=np.uint8))
+    source = SourceDescription.of_text("query", "north.sql", "SELECT 1")
+    cohorts = FrozenCohorts(hospital)
+    cohort = cohorts.freeze(small_study(), frozen, records=1, source=source, by="a trial")
+    assert cohorts.kept(cohort) is not None
+    assert delete_old(hospital, 0, by="a trial").counts["cohort lists"] == 1
     hospital.close()
     require_insert(address, HospitalBase, {"hospital"})
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         run_sql(address, "UPDATE hospital SET split_key_digest = identity_key")
     tables = ("hospital", "budget", "ledger_entry", "signing_record", "approval")
     later = ("trusted_roster", "signed_roster", "departure", "former_key")
-    for table in (*tables, *later, "log_head", "log_fork", "patient_side"):
+    for table in (*tables, *later, "log_head", "log_fork", "patient_side", "patient_entry"):
         for statement in (f"DELETE FROM {table}", f"TRUNCATE {table}", f"DROP TABLE {table}",  # noqa: S608
                           f"ALTER TABLE {table} DISABLE TRIGGER ALL"):  # fmt: skip
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
