@@ -56,6 +56,18 @@ def _no_rows() -> NDArray[np.int64]:
     return np.array([], dtype=np.int64)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SourceNote:
+    """One thing that a source says of what it read: counts and names, never a value.
+
+    ``remedy`` is empty where there is nothing to do.
+    """
+
+    what: str
+    found: str
+    remedy: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EncodingNotes:
     """Notes on a source's rows (counted from 0), taken while they were encoded.
@@ -69,6 +81,7 @@ class EncodingNotes:
         repeated: the rows that are equal to another row in every cell of the source.
         sides: of images, the different sides that they have in the source.
         has_order: whether the source's own order of rows means anything.
+        source: what the source said of its own reading.
     """
 
     read: int = 0
@@ -79,6 +92,7 @@ class EncodingNotes:
     repeated: NDArray[np.int64] = field(default_factory=_no_rows)
     sides: tuple[tuple[int, ...], ...] = ()
     has_order: bool = True
+    source: tuple[SourceNote, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -247,6 +247,7 @@ def _noted(
         single_clipped_value=cells.single_clipped_value,
         repeated=whole.repeated,
         has_order=whole.has_order,
+        source=whole.notes,
     )
 
 

@@ -37,7 +37,7 @@ class RecordFault:
         column = "" if self.column is None else f"{self.of} {self.column!r}"
         lines = _line_text(self.lines, self.row_word if self.of == "column" else "entry")
         where = ", ".join(part for part in (column, lines) if part)
-        return f"{where}: {self.what}; {self.remedy}"
+        return f"{where}{': ' if where else ''}{self.what}; {self.remedy}"
 
 
 def _line_text(lines: Sequence[int], word: str = "line") -> str:

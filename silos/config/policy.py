@@ -12,8 +12,10 @@ is the person who reads the study and approves its digest.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from zoneinfo import ZoneInfo
 
+from pipelines.sources.clinical.wanted import asked_for
 from protocol.study.cohort.cohort import ImageCohort, TableCohort
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import BUNDLED, ColumnSplit, FileSplit, Study
@@ -160,6 +162,28 @@ def _columns(policy: Policy, study: Study) -> Iterator[Refusal]:
         yield Refusal(
             what=f"the study reads columns that are not allowed: {', '.join(forbidden)}",
             where="policy.columns",
+            remedy="if you allow them, add them; otherwise ask for a study without them",
+        )
+
+
+def clinical_refusals(
+    policy: Policy, study: Study, kind: Literal["omop", "fhir"]
+) -> Iterator[Refusal]:
+    """Yields the refusal of clinical records that the policy does not allow.
+
+    In clinical records a column's name is the study's own, and says nothing of what it is made of.
+
+    Args:
+        policy: the hospital's own.
+        study: what asks to run here.
+        kind: of the hospital's records.
+    """
+    allowed = {str(each) for each in policy.clinical}
+    forbidden = [asked for asked in asked_for(study.cohort, kind) if asked not in allowed]
+    if forbidden:
+        yield Refusal(
+            what=f"the study asks for records that are not allowed: {', '.join(forbidden)}",
+            where="policy.clinical",
             remedy="if you allow them, add them; otherwise ask for a study without them",
         )
 

@@ -11,6 +11,8 @@ name: {name}
 
 # Where the records lie; a path is taken from this file's folder.
 # data: {{kind: file, path: records.csv}}       # or an npz of images
+# data: {{kind: omop, folder: cdm}}             # or url_file, url_env: docs/clinical-data.md
+# data: {{kind: fhir, folder: export, complete_until: "2026-06-30"}}
 
 # Patients' consent: a CSV of patient,purpose,consent,until. required: only those who consented to
 # a study's purpose enter it. retention_days after a run, silo patients retention deletes the rest.
@@ -30,6 +32,7 @@ policy:
   # Every column that a study may read: its inputs, the label, the patient key
   # and the split column. Of images: images, labels and the patient key.
   columns: []             # for example [age, sex, chol, num]
+  clinical: []            # of OMOP or FHIR records: [age, sex, 201826, "http://loinc.org|8480-6"]
   # How a study may tell training patients from test patients. keyed_hash uses a
   # key that only this hospital has; column and file are chosen by others.
   splits: [keyed_hash]

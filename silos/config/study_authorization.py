@@ -28,8 +28,9 @@ from silos.config.patient_statement import (
     PatientStatement,
     missing_statement,
 )
-from silos.config.policy import Refusal, open_at, recipe_refusals, refusals
+from silos.config.policy import Refusal, clinical_refusals, open_at, recipe_refusals, refusals
 from silos.config.site_file import PatientRules, SiteFile, site_file_of, source_of
+from silos.config.site_file.clinical_data import FhirData, OmopData
 from silos.database.approvals import approvals_of
 from silos.database.database import SiteDatabase
 
@@ -119,6 +120,8 @@ def refusals_here(site: SiteFile, study: Study, *, simulated: bool) -> tuple[Ref
     """Returns all that a hospital's site file has against a study: policy and statements."""
     missing = None if simulated else missing_statement(study, site.stated)
     found = refusals(site.policy, study, site=site.name, simulated=simulated)
+    if isinstance(site.data, OmopData | FhirData):
+        found += tuple(clinical_refusals(site.policy, study, site.data.kind))
     if missing is None:
         return found
     return (*found, Refusal(what=missing, where="data", remedy=STATE_IT))

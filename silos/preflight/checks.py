@@ -224,6 +224,8 @@ def _records(site: SiteFile, study: Study, read: OwnRecords) -> Iterator[Finding
             f"{len(read.whole)} fit the contract: {read.train.num_patients} patients train, "
             f"{read.test.num_patients} test",
         )
+    for note in read.whole.noted.source:
+        yield warn(note.what, note.found, note.remedy) if note.remedy else ok(note.what, note.found)
     for found in (
         *remarks(read.whole, study.cohort),
         nobody_returns(read.whole, study.cohort),

@@ -18,6 +18,7 @@ from tests import ROOT
 
 SURVIVAL = ROOT / "examples" / "breast-cancer-survival"
 FUSION = ROOT / "examples" / "late-fusion"
+READMISSION = ROOT / "examples" / "readmission"
 SEGMENTATION = ROOT / "examples" / "segmentation-3d"
 TCGA = ROOT.parent / "shared" / "data" / "tcga_brca"
 
@@ -102,3 +103,17 @@ def test_records_that_scikit_learn_ships_fit_their_study(
     assert sum(site["test"]["patients"] for site in found.values()) == test_patients
     for site in study.sites:
         assert found[site.name]["train"]["patients"] <= site.patients
+
+
+def test_patients_of_three_hospitals_fit_their_study(tmp_path: Path) -> None:
+    script = runpy.run_path(str(READMISSION / "make_patients.py"))
+    script["main"](tmp_path)
+    study = read_study_file(READMISSION / "study.yaml")
+    found = check_records(study, READMISSION, tmp_path, answers(True))["sites"]
+    assert {name: site["train"]["patients"] > 300 for name, site in found.items()} == {
+        "east": True,
+        "north": True,
+        "south": True,
+    }
+    assert (tmp_path / "south-omop" / "measurement.csv").is_file()
+    assert (tmp_path / "south-fhir" / "Observation.000.ndjson").is_file()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.records import SourceNote
 from pipelines.sources.cells import Cells
 from pipelines.sources.faults import RecordFault, RowWord
 from protocol.study.cohort.cohort import TableCohort
@@ -28,6 +29,7 @@ class SourceTable:
         row_word: what ``lines`` count.
         has_order: whether the source's own order of records means anything and stands when it is
             read again, as that of a file does; rows of a query come in any order.
+        notes: what the source says of what it read.
     """
 
     site: str
@@ -39,6 +41,7 @@ class SourceTable:
     faults: tuple[RecordFault, ...] = ()
     row_word: RowWord = "line"
     has_order: bool = True
+    notes: tuple[SourceNote, ...] = ()
 
     def take(self, kept: NDArray[np.bool_]) -> "SourceTable":
         """Returns the records that a mask holds."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
+from protocol.study.cohort.clinical import Clinical, Index, check_clinical
 from protocol.study.cohort.columns import (
     MISSING,
     CategoryColumn,
@@ -89,7 +90,8 @@ class TableCohort(_Cohort):
     """Records in a table: one row per record, several rows per patient allowed.
 
     ``patient_key`` names the column that tells patients apart, or is ``row``,
-    which states that one row is one patient.
+    which states that one row is one patient. ``index`` is day 0 of a record, where columns are made
+    of a person's clinical records.
     """
 
     kind: Literal["table"]
@@ -100,6 +102,7 @@ class TableCohort(_Cohort):
     missing: tuple[str, ...] = MISSING
     on_missing: Literal["refuse", "drop_row"] = "refuse"
     columns: tuple[Column, ...] = Field(min_length=1)
+    index: Index | None = Field(default=None, exclude_if=lambda index: index is None)
 
     @model_validator(mode="after")
     def _consistent(self) -> "TableCohort":
@@ -112,7 +115,13 @@ class TableCohort(_Cohort):
         features = {column.name for column in self.features}
         if features & {*self.label.columns, self.patient_key}:
             raise ValueError("the label and the patient key must not be features as well")
+        check_clinical(self.clinical_meanings, self.index, self.missing)
         return self
+
+    @property
+    def clinical_meanings(self) -> dict[str, Clinical | None]:
+        """The meaning of each feature and of the label's columns; None where it is not said."""
+        return {c.name: c.clinical for c in self.features} | dict(self.label.clinical_meanings)
 
     @property
     def features(self) -> tuple[NumberColumn | CategoryColumn, ...]:
@@ -190,6 +199,8 @@ class ImageCohort(_Cohort):
         if isinstance(self.label, SurvivalLabel):
             label.add(self.label.event)
         for column in self.columns:
+            if column.clinical is not None:
+                raise ValueError(f"column {column.name!r}: clinical is of a cohort of kind table")
             if column.name in label | {self.patient_key}:
                 raise ValueError(
                     f"column {column.name!r}: the label and the patient key must not be features "
@@ -197,6 +208,8 @@ class ImageCohort(_Cohort):
                 )
             if column.name in (_IMAGES, "part"):
                 raise ValueError(f"column {column.name!r}: another thing of the file is called so")
+        if self.label.clinical is not None or any(self.label.clinical_meanings.values()):
+            raise ValueError("label: clinical is of a cohort of kind table")
         if self.missing != MISSING and not self.columns:
             raise ValueError("missing is of columns: declare some, or take it out")
         return self

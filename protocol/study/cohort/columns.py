@@ -1,18 +1,26 @@
 """Columns of a table: numbers, categories, and what is no feature."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
+from protocol.study.cohort.clinical import Clinical
 from protocol.study.cohort.vocabulary import NUMERAL, Token, Vocabulary, canonical_token
 from protocol.study.frozen_model import FrozenModel
+
+
+def _check_meaning(clinical: Clinical | None, words: Collection[str] | None) -> None:
+    misfit = None if clinical is None else clinical.misfit(words)
+    if misfit is not None:
+        raise ValueError(f"clinical: {misfit}")
 
 
 class NumberColumn(FrozenModel):
     """A numeric feature, encoded as ``(value - centre) / scale``.
 
-    ``replace`` says which number stands for a text: ``{"> 89": 90}``.
+    ``replace`` says which number stands for a text: ``{"> 89": 90}``. ``clinical`` says what the
+    column is made of where records are no table of their own.
     """
 
     name: str = Field(min_length=1)
@@ -23,6 +31,7 @@ class NumberColumn(FrozenModel):
     outside: Literal["refuse", "clip"] = "refuse"
     impute: float | None = None
     replace: dict[str, float] = Field(default_factory=dict)
+    clinical: Clinical | None = Field(default=None, exclude_if=lambda meaning: meaning is None)
 
     @model_validator(mode="after")
     def _consistent(self) -> "NumberColumn":
@@ -38,6 +47,7 @@ class NumberColumn(FrozenModel):
                 )
             if not low <= number <= high:
                 raise ValueError(f"replace: {text!r} becomes {number:g}, outside the range")
+        _check_meaning(self.clinical, None)
         return self
 
     @property
@@ -53,11 +63,13 @@ class CategoryColumn(FrozenModel):
     kind: Literal["category"]
     values: Annotated[Vocabulary, Field(min_length=2)]
     impute: Token | None = None
+    clinical: Clinical | None = Field(default=None, exclude_if=lambda meaning: meaning is None)
 
     @model_validator(mode="after")
     def _consistent(self) -> "CategoryColumn":
         if self.impute is not None and canonical_token(self.impute) not in self.tokens:
             raise ValueError("impute is not in the vocabulary")
+        _check_meaning(self.clinical, self.tokens)
         return self
 
     @property

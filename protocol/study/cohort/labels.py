@@ -1,11 +1,13 @@
 """Labels: what is to be predicted of a patient, one form for each kind of task."""
 
+from collections.abc import Collection, Mapping
 from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from protocol.study.cohort.clinical import NO, YES, Clinical, ClinicalEvents, Death
 from protocol.study.cohort.vocabulary import Vocabulary, canonical_token
 from protocol.study.frozen_model import FrozenModel
 
@@ -18,6 +20,27 @@ def _differ(said: str, one: Vocabulary, other: Vocabulary) -> None:
 
 class _Label(FrozenModel):
     column: str | None = None
+    clinical: Clinical | None = Field(default=None, exclude_if=lambda meaning: meaning is None)
+
+    def _check_meaning(self, words: Collection[str] | None) -> None:
+        """Refuses a clinical meaning that cannot fill the label's column, or never ends."""
+        if self.clinical is None:
+            return
+        if self.column is None:
+            raise ValueError("clinical: name the column that it fills")
+        misfit = self.clinical.misfit(words)
+        if misfit is not None:
+            raise ValueError(f"clinical: {misfit}")
+        if isinstance(self.clinical, Death | ClinicalEvents) and self.clinical.window[1] is None:
+            raise ValueError(
+                "clinical: window must have an end, or nobody was observed long enough to be "
+                "without the event"
+            )
+
+    @property
+    def clinical_meanings(self) -> Mapping[str, Clinical | None]:
+        """The meaning of each of the label's columns; None where the study does not say."""
+        return dict.fromkeys(self.columns, self.clinical)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -39,6 +62,7 @@ class BinaryLabel(_Label):
     @model_validator(mode="after")
     def _consistent(self) -> "BinaryLabel":
         _differ("both positive and negative", self.positive, self.negative)
+        self._check_meaning(self.meaning)
         return self
 
     @property
@@ -87,6 +111,11 @@ class ClassLabel(_Classes):
     classes is of the last of them.
     """
 
+    @model_validator(mode="after")
+    def _meant(self) -> "ClassLabel":
+        self._check_meaning(self.meaning)
+        return self
+
 
 class FindingsLabel(_Label):
     """Several labels that a patient may have at once, each in a column of its own.
@@ -105,12 +134,19 @@ class FindingsLabel(_Label):
             raise ValueError("two findings have the same column")
         if named and len(named) < len(self.findings):
             raise ValueError("some findings have a column and some have not")
+        if self.clinical is not None:
+            raise ValueError("clinical stands at each finding")
         return self
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that the findings are read from, in the order declared."""
         return tuple(one.column for one in self.findings.values() if one.column is not None)
+
+    @property
+    def clinical_meanings(self) -> Mapping[str, Clinical | None]:
+        """The meaning of each finding's column; None where the study does not say."""
+        return {str(one.column): one.clinical for one in self.findings.values()}
 
     @property
     def num_classes(self) -> int:
@@ -131,6 +167,11 @@ class MaskLabel(_Classes):
     def arrays(self) -> tuple[str, ...]:
         """The arrays of an image cohort that it is read from."""
         return (self.mask,)
+
+
+def _require_words(key: str, found: Vocabulary, word: str) -> None:
+    if [canonical_token(value) for value in found] != [word]:
+        raise ValueError(f"clinical: {key} must be [{word}]")
 
 
 #: So many scales a label's range may be wide.
@@ -162,6 +203,7 @@ class NumberLabel(_Label):
                 f"most; declare the column's usual deviation, {(high - low) / _MOST_SCALES:g} or "
                 "more"
             )
+        self._check_meaning(None)
         return self
 
     @property
@@ -207,6 +249,15 @@ class SurvivalLabel(_Label):
         _differ("both occurred and censored", self.occurred, self.censored)
         if self.event == self.column:
             raise ValueError("column is the time, and event another column")
+        if self.clinical is not None:
+            if (
+                not isinstance(self.clinical, Death | ClinicalEvents)
+                or self.clinical.take != "days"
+            ):
+                raise ValueError("clinical: a survival label is made by take: days of an event")
+            _require_words("occurred", self.occurred, YES)
+            _require_words("censored", self.censored, NO)
+            self._check_meaning(None)
         return self
 
     @property

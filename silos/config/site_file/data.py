@@ -16,21 +16,8 @@ from pipelines.sources.tables.sql.address import DatabaseAddress, has_secret
 from pipelines.sources.tables.sql.reading import QueryLimits
 from protocol.study.cohort.cohort import Decimal, Delimiter
 from protocol.study.documents.yaml_document import NOT_SHOWN
-from protocol.study.frozen_model import FrozenModel
-
-Column: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-
-
-class _Data(FrozenModel):
-    """What every kind of place states about whose its records are.
-
-    ``patient_number`` names the column that holds this hospital's own number of a
-    person, the same for life and in every data set; ``one_row_is_one_person`` says
-    that no person has two rows. Nothing is taken for granted (``patient_statement``).
-    """
-
-    patient_number: Column | None = None
-    one_row_is_one_person: bool = False
+from silos.config.site_file.clinical_data import FhirData, OmopData
+from silos.config.site_file.record_place import RecordPlace
 
 
 def _is_file(path: str) -> str:
@@ -39,7 +26,7 @@ def _is_file(path: str) -> str:
     return path
 
 
-class FileData(_Data):
+class FileData(RecordPlace):
     """Records in a file: a table in CSV, Excel (.xlsx) or Parquet, or an npz of images.
 
     What a file is, its bytes say and not its name. A path is taken from the site file's folder.
@@ -92,7 +79,7 @@ Url: TypeAlias = Annotated[
 ]
 
 
-class SqlData(_Data):
+class SqlData(RecordPlace):
     """Records that a query of the hospital's own gives, of a database that SQLAlchemy reaches.
 
     The address stands in a file that its owner alone can read (``url_file``), in an environment
@@ -130,4 +117,4 @@ class SqlData(_Data):
 
 
 #: The kinds of place, told apart by ``kind``.
-Data: TypeAlias = Annotated[FileData | SqlData, Field(discriminator="kind")]
+Data: TypeAlias = Annotated[FileData | SqlData | OmopData | FhirData, Field(discriminator="kind")]

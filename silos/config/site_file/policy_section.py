@@ -6,13 +6,14 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from protocol.study.cohort.clinical import Code, ConceptId
 from protocol.study.frozen_model import FrozenModel
 from protocol.study.study import Digest, Split, nearest
 from protocol.study.task.networks.registry import NETWORKS as KNOWN_NETWORKS
 from protocol.study.task.recipes import RecipePackage
 from protocol.study.task.task import LABEL_FORMS
 from silos.config.attestation import AttestationPolicy
-from silos.config.site_file.data import Column
+from silos.config.site_file.record_place import Column
 
 _WORDS = re.compile(r"\w+")
 
@@ -81,7 +82,8 @@ class Policy(FrozenModel):
     them, word for word, in any case. ``pretrained`` are the SHA-256 of files of parameters that a
     study may start from, ``recipes`` the packages that it may take code from. ``columns`` are all
     that a study may read, the label, the patient key and the split column included; of an image
-    cohort they are ``images``, ``labels`` and the patient key. ``sites`` is how many
+    cohort they are ``images``, ``labels`` and the patient key. ``clinical`` is all that a study may
+    ask OMOP or FHIR records for: concepts or codes, as the study lists them. ``sites`` is how many
     hospitals' updates a sum must hold at least; ``colluders`` how many of the others may
     collude with the coordinator without seeing ours; ``patients`` how many of its
     own a study must be able to count on. ``attestation`` is what the other members
@@ -95,6 +97,7 @@ class Policy(FrozenModel):
     pretrained: tuple[Digest, ...] = ()
     recipes: tuple[AllowedRecipe, ...] = ()
     columns: tuple[Column, ...] = ()
+    clinical: tuple[Literal["age", "sex", "death"] | ConceptId | Code, ...] = ()
     splits: tuple[_one_of(SPLITS), ...] = ("keyed_hash",)  # type: ignore[valid-type]
     sites: int = Field(default=3, ge=3, le=100)
     colluders: int = Field(default=1, ge=0, le=98)

@@ -21,10 +21,12 @@ PARTS: dict[str, tuple[str, ...]] = {
         "examples/digits/index",
         "examples/recipe/index",
         "examples/diabetes-progression/index",
+        "examples/readmission/index",
     ),
     "Hospitals and consortia": (
         "hospital",
         "patients",
+        "clinical-data",
         "examples/consortium/index",
         "operations",
         "identity",

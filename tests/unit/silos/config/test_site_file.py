@@ -1,10 +1,16 @@
 """A site file allows what it says and nothing else; every mistake is refused with its line."""
 
 import json
+from datetime import date
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from pipelines.sources.clinical.clinical_source import FhirRecords, OmopRecords
+from pipelines.sources.clinical.fhir.reading import ExportFacts
+from pipelines.sources.clinical.omop.database import DatabaseTables
+from pipelines.sources.clinical.omop.table_folder import TableFolder
 from pipelines.sources.source import DatabaseQuery, RecordFile
 from pipelines.sources.tables.dialect import FileDialect
 from pipelines.sources.tables.sql.address import DatabaseAddress
@@ -53,6 +59,15 @@ MISTAKES = [
         4,
         "name the database by one of url_file, url_env and url",
     ),
+    ("kind: file", "kind: dump", 4, "data: 'kind' is 'dump', not one of 'file'"),
+    ("kind: file, path", "kind: omop, path", 4, "data.path: this key does not belong here"),
+    ("file, path: east.csv", "omop", 4, "data: write one of folder, url_file and url_env"),
+    ("file, path: east.csv", "omop, folder: cdm, schema: cdm", 4, "schema is of a database"),
+    ("file, path: east.csv", "omop, folder: a, url_env: CDM", 4, "write one of folder, url_file"),
+    ("file, path: east.csv", "omop, url_env: 'a b'", 4, "data.url_env: string should match"),
+    ("file, path: east.csv", "fhir", 4, "data.folder: this key is required and missing"),
+    ("file, path: east.csv", "fhir, folder: a, time_zone: Mars", 4, "is no time zone such as"),
+    ("file, path: east.csv", "fhir, folder: a, complete_until: May", 4, "data.complete_until: "),
     ("name: east", "name: coordinator", 1, "no hospital may be called coordinator"),
     ("1}", "1, hours: 20}", 18, "resources.hours: input should be a valid string"),
     ("1}", "1, hours: 20:00-25:00}", 18, "must look like 20:00-06:00, got '20:00-25:00'"),
@@ -172,6 +187,30 @@ def test_an_address_in_the_wrong_place_is_not_shown() -> None:
         with pytest.raises(SiteFileRefused) as no:
             read_site_file(changed_site(before, after))
         assert "Mueller" not in str(no.value)
+
+
+@pytest.mark.parametrize("named", ["url_file: cdm-url", "url_env: CDM_URL"])
+def test_the_address_of_omop_tables_is_kept_as_a_querys_is(tmp_path: Path, named: str) -> None:
+    text = changed_site("file, path: east.csv", f"omop, schema: cdm, {named}")
+    source = source_of(read_site_file(text), tmp_path)
+    assert isinstance(source, OmopRecords)
+    kept = {"url_file": tmp_path / "cdm-url"} if "file" in named else {"url_env": "CDM_URL"}
+    address = DatabaseAddress(folder=tmp_path, **kept)  # type: ignore[arg-type]
+    assert source.tables("east") == DatabaseTables(address=address, site="east", schema="cdm")
+
+
+def test_folders_are_taken_from_the_site_files(tmp_path: Path) -> None:
+    site = read_site_file(changed_site("file, path: east.csv", "omop, folder: cdm"))
+    source = source_of(site, tmp_path)
+    assert isinstance(source, OmopRecords) and source.tables("east") == TableFolder(
+        tmp_path / "cdm"
+    )
+    told = "fhir, folder: export, complete_until: '2024-12-31', time_zone: Europe/Berlin"
+    facts = ExportFacts(
+        complete_until=date(2024, 12, 31).toordinal(), zone=ZoneInfo("Europe/Berlin")
+    )
+    found = source_of(read_site_file(changed_site("file, path: east.csv", told)), tmp_path)
+    assert found == FhirRecords(folder=tmp_path / "export", facts=facts)
 
 
 def test_a_site_without_records_is_told_to_name_them(tmp_path: Path) -> None:

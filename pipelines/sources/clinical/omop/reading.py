@@ -1,0 +1,314 @@
+"""Reading OMOP: persons, how long they were observed, and the events that a study asks for."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipelines.sources.clinical.dates import When, read_when
+from pipelines.sources.clinical.omop.cdm import (
+    CDM_SOURCE,
+    CONCEPT_ANCESTOR,
+    DEATH,
+    EVENT_TABLES,
+    OBSERVATION_PERIOD,
+    PERSON,
+    SEX_CONCEPTS,
+    CdmTables,
+    EventTable,
+    same_id,
+)
+from pipelines.sources.clinical.records import (
+    DATE_THEM,
+    NOBODY,
+    UNDATED,
+    ClinicalRecords,
+    GrowingEvents,
+    GrowingPersons,
+    Studies,
+    no_answer,
+    no_number,
+    other_answer,
+    other_unit,
+)
+from pipelines.sources.clinical.tally import Reason, Tally
+from pipelines.sources.clinical.wanted import DEATHS, Ask, Wanted
+from pipelines.sources.faults import RecordFault, refusal
+
+_VERSIONS = ("5.3", "5.4")
+_PERSON = ("person_id", "gender_concept_id", "year_of_birth")
+_PERIOD = ("person_id", "observation_period_start_date", "observation_period_end_date")
+_ANCESTOR = ("ancestor_concept_id", "descendant_concept_id")
+_ACCESSION = "accession_id"
+_NO_CONCEPT = frozenset({"", "0"})
+
+
+def read_omop(tables: CdmTables, wanted: Wanted, *, site: str) -> ClinicalRecords:
+    """Returns what a study asks for of a hospital's tables.
+
+    Raises:
+        CohortRefused: a table or a column is missing, the version is another, or the tables cannot
+            be read.
+    """
+    faults = list(_lacking(tables, wanted))
+    if faults:
+        raise refusal(site, tables.name, faults)
+    reading = _Reading(tables=tables)
+    reading.read_persons()
+    deaths, observed = reading.deaths(), reading.observed()
+    events = reading.events(wanted.asks)
+    return ClinicalRecords(
+        persons=reading.persons.persons(),
+        events={name: found.events() for name, found in {**events, DEATHS: deaths}.items()},
+        observed=observed.events(),
+        tally=reading.tally,
+    )
+
+
+def _lacking(tables: CdmTables, wanted: Wanted) -> Iterator[RecordFault]:
+    """Yields what a study needs and the tables do not have."""
+    needed: dict[str, set[str]] = {PERSON: set(_PERSON)}
+    if wanted.deaths:
+        needed[DEATH] = {"person_id", "death_date"}
+    if wanted.follow_up:
+        needed[OBSERVATION_PERIOD] = set(_PERIOD)
+    for ask in wanted.asks:
+        table = EVENT_TABLES[ask.what]
+        columns = table.columns(values=ask.valued is not None, last_day=ask.at_end)
+        needed.setdefault(table.name, set()).update(columns)
+        if not ask.coding.concepts:
+            yield RecordFault(
+                column=ask.name or None,
+                what="the study names no concept of OMOP for it",
+                remedy="ask for concepts: [...] beside its codes, or read FHIR",
+            )
+        if ask.coding.descendants:
+            needed[CONCEPT_ANCESTOR] = set(_ANCESTOR)
+    for table_name, columns_needed in needed.items():
+        found = tables.columns(table_name)
+        if found is None:
+            yield RecordFault(
+                column=None,
+                what=f"the table {table_name} is missing",
+                remedy="export it too, or name the schema in which it lies",
+            )
+        elif not columns_needed <= found:
+            absent = ", ".join(sorted(columns_needed - found))
+            yield RecordFault(
+                column=None,
+                what=f"the table {table_name} has no column {absent}",
+                remedy="it is part of the Common Data Model 5.4: export it, or mend its name",
+            )
+    yield from _other_version(tables)
+
+
+def _other_version(tables: CdmTables) -> Iterator[RecordFault]:
+    columns = tables.columns(CDM_SOURCE)
+    if columns is None or "cdm_version" not in columns:
+        return
+    for (version,) in tables.rows(CDM_SOURCE, ("cdm_version",)):
+        told = version.strip().lower().removeprefix("cdm").strip().lstrip("v")
+        if told and not told.startswith(_VERSIONS):
+            yield RecordFault(
+                column=None,
+                what="the tables are of another version of the Common Data Model, by cdm_source",
+                remedy="5.4 is read, and 5.3, which is alike in all that is read here: convert "
+                "them, or mend cdm_source.cdm_version",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    """One reading of a hospital's tables."""
+
+    tables: CdmTables
+    persons: GrowingPersons = field(default_factory=GrowingPersons)
+    tally: Tally = field(default_factory=Tally)
+
+    def read_persons(self) -> None:
+        """Reads all persons."""
+        columns = self.tables.columns(PERSON) or frozenset()
+        parts = [c for c in ("month_of_birth", "day_of_birth") if c in columns]
+        for key, sex, year, *rest in self.tables.rows(PERSON, (*_PERSON, *parts)):
+            if not key.strip():
+                self.tally.refuse(_NO_KEY)
+                continue
+            place = self.persons.add(key, SEX_CONCEPTS.get(same_id(sex), ""), _birth(year, *rest))
+            if place is None:
+                self.tally.refuse(_TWICE)
+
+    def deaths(self) -> GrowingEvents:
+        """Returns the day of death of each who died; the first where several are told."""
+        found: dict[int, When] = {}
+        for key, day in self._rows_if(DEATH, ("person_id", "death_date")):
+            person, when = self.persons.place(key), read_when(day)
+            if person is None:
+                self.tally.refuse(NOBODY)
+            elif when is None:
+                self.tally.leave_out(Reason(what=f"{UNDATED} in {DEATH}", remedy=DATE_THEM))
+            else:
+                found[person] = min(when, found.get(person, when))
+        deaths = GrowingEvents()
+        for person, when in found.items():
+            deaths.add(person, when)
+        return deaths
+
+    def observed(self) -> GrowingEvents:
+        """Returns the times in which each person was observed."""
+        spans = GrowingEvents()
+        for key, begin, end in self._rows_if(OBSERVATION_PERIOD, _PERIOD):
+            person, first, last = self.persons.place(key), read_when(begin), read_when(end)
+            if person is None:
+                self.tally.refuse(NOBODY)
+            elif first is None or last is None or last.last < first.first:
+                what = "rows of observation_period do not tell a time that ends after it begins"
+                self.tally.leave_out(Reason(what=what, remedy=DATE_THEM))
+            else:
+                spans.add(person, When(first.first, last.last))
+        return spans
+
+    def _rows_if(self, table: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+        found = self.tables.columns(table)
+        if found is not None and set(columns) <= found:
+            yield from self.tables.rows(table, columns)
+
+    def events(self, asks: Sequence[Ask]) -> dict[str, GrowingEvents]:
+        """Returns the events of each ask."""
+        found = {ask.name: GrowingEvents() for ask in asks}
+        concepts = self._concepts(asks)
+        for what, table in EVENT_TABLES.items():
+            of_table = [ask for ask in asks if ask.what == what]
+            if of_table:
+                self._read(table, of_table, concepts, found)
+        return found
+
+    def _concepts(self, asks: Sequence[Ask]) -> Mapping[str, frozenset[int]]:
+        """Returns the concepts that each ask takes, with those below where it says so."""
+        above = frozenset(
+            concept for ask in asks if ask.coding.descendants for concept in ask.coding.concepts
+        )
+        below: dict[int, set[int]] = {}
+        if above:
+            rows = self.tables.rows(CONCEPT_ANCESTOR, _ANCESTOR, among=(_ANCESTOR[0], above))
+            for ancestor, descendant in rows:
+                below.setdefault(int(same_id(ancestor)), set()).add(int(same_id(descendant)))
+        return {
+            ask.name: frozenset(ask.coding.concepts).union(
+                *(below.get(concept, ()) for concept in ask.coding.concepts)
+                if ask.coding.descendants
+                else ()
+            )
+            for ask in asks
+        }
+
+    def _read(
+        self,
+        table: EventTable,
+        asks: Sequence[Ask],
+        concepts: Mapping[str, frozenset[int]],
+        found: Mapping[str, GrowingEvents],
+    ) -> None:
+        """Reads one table's events."""
+        asking: dict[str, list[Ask]] = {}
+        for ask in asks:
+            for concept in concepts[ask.name]:
+                asking.setdefault(str(concept), []).append(ask)
+        there = self.tables.columns(table.name) or frozenset()
+        columns = ["person_id", table.concept, table.day]
+        optional = (
+            *(table.moment, table.last_day, table.number, table.answer, table.unit),
+            *(table.study, _ACCESSION if table.study else None),
+        )
+        columns += [column for column in optional if column is not None and column in there]
+        studies = Studies(tally=self.tally)
+        wanted = frozenset(map(int, asking))
+        for cells in self.tables.rows(table.name, columns, among=(table.concept, wanted)):
+            row = dict(zip(columns, cells, strict=True))
+            person = self.persons.place(row["person_id"])
+            if person is None:
+                self.tally.refuse(NOBODY)
+                continue
+            study = row.get(table.study or "", "").strip()
+            if table.study is not None:
+                studies.note_accession(person, study, row.get(_ACCESSION, "").strip())
+            for ask in asking[same_id(row[table.concept])]:
+                if table.study is not None and not studies.is_new(ask.name, person, study):
+                    continue
+                when = _when(row, table, ask)
+                if when is None:
+                    reason = Reason(what=UNDATED, remedy=DATE_THEM, column=ask.name or None)
+                    self.tally.leave_out(reason)
+                    continue
+                value = self._value(row, table, ask)
+                if value is not None:
+                    found[ask.name].add(person, when, value)
+        self._note_unmapped(table)
+
+    def _note_unmapped(self, table: EventTable) -> None:
+        _, unmapped = self.tables.unmapped(table.name, table.concept)
+        self.tally.leave_out(
+            Reason(
+                what=f"rows of {table.name} have no concept ({table.concept} is 0)",
+                remedy="the study cannot ask for them: map their source codes, if they are of "
+                "what it asks for",
+            ),
+            unmapped,
+        )
+
+    def _value(self, row: Mapping[str, str], table: EventTable, ask: Ask) -> float | None:
+        """Returns an event's number or the place of its answer; None where it has none to take."""
+        meant = ask.valued
+        if meant is None:
+            return 0.0
+        if meant.answers:
+            concept = same_id(row.get(table.answer or "", ""))
+            for place, answer in enumerate(meant.answers.values()):
+                if concept in map(str, answer.concepts):
+                    return float(place)
+            none = concept in _NO_CONCEPT
+            self.tally.leave_out(no_answer(ask.name) if none else other_answer(ask.name))
+            return None
+        number = _number(row.get(table.number or "", ""))
+        if number is None:
+            self.tally.leave_out(no_number(ask.name))
+            return None
+        unit = same_id(row.get(table.unit or "", "")) or "0"
+        if meant.unit is None:
+            self.tally.note_unit(ask.name, unit)
+            return number
+        named = (n for n, concepts in meant.unit_concepts.items() if unit in map(str, concepts))
+        converted = ask.converted(number, next(named, ""))
+        if converted is None:
+            self.tally.refuse(other_unit(ask.name, meant.unit, is_told=unit != "0"))
+        return converted
+
+
+def _birth(year: str, month: str = "", day: str = "") -> When | None:
+    parts = [same_id(part) for part in (year, month, day)]
+    known = parts[: next((i for i, part in enumerate(parts) if part in ("", "0")), 3)]
+    return read_when("-".join(part.zfill(4 if i == 0 else 2) for i, part in enumerate(known)))
+
+
+def _when(row: Mapping[str, str], table: EventTable, ask: Ask) -> When | None:
+    if ask.at_end:
+        return read_when(row[table.last_day or ""])
+    moment = row.get(table.moment or "", "")
+    day = read_when(row[table.day])
+    exact = read_when(moment) if moment else None
+    return exact if exact is not None and day is not None and exact[:2] == day[:2] else day
+
+
+def _number(cell: str) -> float | None:
+    try:
+        number = float(cell)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+_NO_KEY = Reason(
+    what="rows of person have no person_id", remedy="give each its number, or take them out"
+)
+_TWICE = Reason(
+    what="rows of person repeat a person_id",
+    remedy="one person is one row: merge them, or export the table again",
+)
