@@ -1,7 +1,7 @@
-"""Progress of runs and sweeps: which round, who answered, what was spent, how long still."""
+"""Progress of runs, sweeps and long reads: which round, what was spent, how many rows so far."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Protocol, TypeAlias
 
@@ -11,6 +11,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Column
 
 from compliance.privacy.rounding import percent
+from pipelines.sources.progress import told_of_rows
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 
@@ -54,6 +55,17 @@ class Silent:
 
     def run_finished(self, which: str) -> None:
         """Says nothing."""
+
+
+@contextmanager
+def rows_on_screen(console: Console) -> Iterator[None]:
+    """Shows on a terminal how many rows have been read so far; elsewhere nothing."""
+    if not console.is_terminal:
+        yield
+        return
+    with console.status("reading the records") as status:
+        with told_of_rows(lambda count: status.update(f"reading the records: {count:,} rows")):
+            yield
 
 
 def on_screen(console: Console) -> Watch:

@@ -10,7 +10,6 @@ Rules:
 """
 
 import csv
-import hashlib
 import hmac
 import io
 import re
@@ -75,7 +74,7 @@ def _by_keyed_hash(records: Records, split: KeyedHashSplit, key: bytes) -> NDArr
 
 def _fraction(key: bytes, patient_key: str) -> int:
     """Returns a patient's place on the 64-bit line, known only with the hospital's key."""
-    mark = hmac.new(key, patient_key.encode(), hashlib.sha256).digest()
+    mark = hmac.digest(key, patient_key.encode(), "sha256")
     return int.from_bytes(mark[:8], "big")
 
 

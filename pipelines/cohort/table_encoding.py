@@ -106,6 +106,7 @@ def encode_table(table: SourceTable, cohort: TableCohort, *, keep: Sequence[str]
     features = column_numbers(values, cohort.features, len(table.rows))
     columns = {name: _tokens(table.cells[name]) for name in keep}
     labels = _labels(cohort.label, values)
+    del values
     rows = table.rows
     order: NDArray[np.int64] | None = None
     if cohort.patient_key != "row":

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.sources.cells import Cells
-from protocol.study.cohort.columns import CategoryColumn, NumberColumn
+from protocol.study.cohort.columns import CategoryColumn, NumberColumn, width_of
 from protocol.study.cohort.vocabulary import NUMERAL, canonical_token
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -161,18 +161,24 @@ def column_numbers(
         features: the columns.
         count: the number of records.
     """
-    blocks = [_block(values[column.name], column) for column in features]
-    return np.concatenate([np.zeros((count, 0)), *blocks], axis=1).astype(np.float32)
+    found = np.empty((count, width_of(features)), dtype=np.float32)
+    place = 0
+    for column in features:
+        _fill(found[:, place : place + column.width], values[column.name], column)
+        place += column.width
+    return found
 
 
-def _block(values: Floats, column: NumberColumn | CategoryColumn) -> Floats:
-    """Returns the columns of numbers that one feature becomes: (records, width)."""
+def _fill(
+    block: NDArray[np.float32], values: Floats, column: NumberColumn | CategoryColumn
+) -> None:
+    """Writes the columns of numbers that one feature becomes: (records, width)."""
     if isinstance(column, NumberColumn):
         # Adding nothing makes a zero of either sign the same one, in bytes too.
-        scaled: Floats = ((values - column.centre) / column.scale + 0.0)[:, None]
-        return scaled
-    one_hot: Floats = np.eye(len(column.tokens))[values.astype(np.int64), 1:]
-    return one_hot
+        block[:, 0] = (values - column.centre) / column.scale + 0.0
+        return
+    for entry in range(1, len(column.tokens)):
+        block[:, entry - 1] = values == entry
 
 
 @dataclass(frozen=True, kw_only=True)

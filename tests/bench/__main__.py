@@ -17,12 +17,15 @@ from tests.bench import (
     secure_sum,
     simulation,
     step_time,
+    tables,
     whole_round,
 )
 from tests.bench.measurement import Row
 from tests.bench.report import machine, print_table, write_report
 
-_AREAS = ("secure-sum", "noise", "gradients", "step-time", "round", "simulation", "memory")
+#: Those that start processes, which takes long.
+_LONG = ("simulation", "memory", "tables")
+_AREAS = ("secure-sum", "noise", "gradients", "step-time", "round", *_LONG)
 
 
 def measured(areas: list[str], *, quick: bool) -> Iterator[Row]:
@@ -34,6 +37,8 @@ def measured(areas: list[str], *, quick: bool) -> Iterator[Row]:
         yield from whole_round.rows(jobs=2 if quick else 5, rounds=10)
     if "memory" in areas:
         yield from memory.rows()
+    if "tables" in areas:
+        yield from tables.rows(min(turns, 7))
     if "gradients" in areas:
         yield from gradients.rows(turns)
     if "step-time" in areas:
@@ -49,7 +54,7 @@ def measured(areas: list[str], *, quick: bool) -> Iterator[Row]:
 
 def _usual(quick: bool) -> list[str]:
     """Returns all areas; the short form leaves out what starts processes, which takes long."""
-    return [area for area in _AREAS if not (quick and area in ("simulation", "memory"))]
+    return [area for area in _AREAS if not (quick and area in _LONG)]
 
 
 def main() -> None:

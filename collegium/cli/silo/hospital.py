@@ -102,12 +102,14 @@ def check(study: StudyFile, home: Home, as_json: AsJson = False) -> None:
     """
     from dataclasses import asdict
 
+    from collegium.output.progress import rows_on_screen
     from protocol.study.study_file import read_study_file
     from silos.preflight.checks import check_site
     from silos.preflight.findings import print_findings
     from silos.preflight.quality_table import print_quality
 
-    found = check_site(home, read_study_file(study), study.parent)
+    with rows_on_screen(console()):
+        found = check_site(home, read_study_file(study), study.parent)
     screen = answers(as_json, in_a_pipe=PAGE)
     if found.quality is not None:
         print_quality({found.site: found.quality}, screen)

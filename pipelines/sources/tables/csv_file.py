@@ -11,10 +11,12 @@ Rules:
 
 import codecs
 import csv
+import itertools
 import json
-from array import array
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -60,7 +62,7 @@ def read_csv(
 
 
 def _table(
-    lines_read: Iterator[tuple[int, list[str]]],
+    lines_read: "Iterator[_Line]",
     path: Path,
     cohort: TableCohort,
     site: str,
@@ -74,21 +76,19 @@ def _table(
             f"site {site}: the file of records {path.name!r} is empty: export it again"
         )
     names = [column.name for column in cohort.columns]
-    if len(first[1]) == 1 != len(names):
-        _refuse_delimiter(first[1][0], delimiter, site, path.name)
-    rows: list[list[str]] = []
-    lines, odd = array("q"), list[tuple[int, int]]()
+    if len(first.cells) == 1 != len(names):
+        _refuse_delimiter(first.cells[0], delimiter, site, path.name)
+    begin: list[_Line] = []
     if dialect.has_header(cohort):
-        names = [name.strip() for name in first[1]]
+        names = [name.strip() for name in first.cells]
         if not set(names) & set(needed_columns(cohort, keep)):
             raise CohortRefused(
-                f"site {site}: {path.name}: line {first[0]} names none of the study's columns; the "
-                "first line must hold their names, or the study must say header: false"
+                f"site {site}: {path.name}: line {first.number} names none of the study's columns; "
+                "the first line must hold their names, or the study must say header: false"
             )
     else:
-        check_declared(len(first[1]), len(names), site, path.name)
-        lines.append(first[0])
-        rows.append(first[1])
+        check_declared(len(first.cells), len(names), site, path.name)
+        begin.append(first)
     growing = GrowingTable(
         names,
         cohort,
@@ -97,30 +97,44 @@ def _table(
         file=path.name,
         respell=respelling_of(cohort, dialect),
     )
-    width = len(names)
-    for line, written in lines_read:
-        if len(written) != width:
-            odd.append((line, len(written)))
-            continue
-        lines.append(line)
-        rows.append(written)
-        if len(rows) == ROWS_AT_ONCE:
-            growing.add(list(zip(*rows, strict=True)), np.array(lines, dtype=np.int64))
-            rows, lines = [], array("q")
-    if rows:
-        growing.add(list(zip(*rows, strict=True)), np.array(lines, dtype=np.int64))
+    places = list(growing.needed)
+    width, odd = len(names), list[tuple[int, int]]()
+    lines_read = itertools.chain(begin, lines_read)
+    while piece := list(itertools.islice(lines_read, ROWS_AT_ONCE)):
+        odd += [(line.number, len(line.cells)) for line in piece if len(line.cells) != width]
+        rows = [line for line in piece if len(line.cells) == width] if odd else piece
+        cells = [line.cells for line in rows]
+        growing.add_text(
+            [list(map(itemgetter(place), cells)) for place in places],
+            np.array([line.number for line in rows], dtype=np.int64),
+            np.array([line.whole for line in rows], dtype=np.int64),
+        )
     return growing.table(_uneven(odd, width))
 
 
-def _records_of(
-    text: Iterator[str], delimiter: str, site: str, file: str
-) -> Iterator[tuple[int, list[str]]]:
-    """Yields every line that is not blank: its number, from 1, and its cells."""
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
+class _Line(NamedTuple):
+    """A record: the number of its last line, from 1, its cells, and a number made of its text."""
+
+    number: int
+    cells: list[str]
+    whole: int
+
+
+def _records_of(text: Iterator[str], delimiter: str, site: str, file: str) -> Iterator[_Line]:
+    """Yields every line that is not blank."""
+    read: list[int] = []
+
+    def noted() -> Iterator[str]:
+        for line in text:
+            read.append(hash(line.rstrip()))
+            yield line
+
+    reader = csv.reader(noted(), delimiter=delimiter, strict=True)
     try:
         for cells in reader:
             if cells:
-                yield reader.line_num, cells
+                yield _Line(reader.line_num, cells, read[0] if len(read) == 1 else hash((*read,)))
+            read.clear()
     except csv.Error as error:
         raise CohortRefused(
             f"site {site}: {file}: line {reader.line_num}: not CSV (an open quote, or a cell too "

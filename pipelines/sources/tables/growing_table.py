@@ -9,7 +9,7 @@ Rules:
 
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,10 +136,18 @@ class _NeededColumn(_Column):
             if isinstance(known, _Unreadable) and not isinstance(values, Coded):
                 found = [n for n, value in enumerate(values) if type(value) is kind]
                 self._no_cells.setdefault(kind.__name__, []).extend(lines[found].tolist())
-        self._pieces.append(codes.astype(np.int32))
-        self.size += 4 * len(codes)
+        self._append(codes)
         hashes: NDArray[np.int64] = np.array(self._hashes, dtype=np.int64)[codes]
         return hashes
+
+    def add_text(self, values: Sequence[str]) -> None:
+        """Adds the next cells, all of them text."""
+        known = self._of_kind(str)
+        self._append(np.fromiter(map(known.__getitem__, values), np.int32, len(values)))
+
+    def _append(self, codes: NDArray[Any]) -> None:
+        self._pieces.append(codes.astype(np.int32, copy=False))
+        self.size += 4 * len(codes)
 
     def _number_of(self, text: str) -> int:
         code = self._places.get(text)
@@ -252,7 +260,30 @@ class GrowingTable:
             whole ^= numbers.view(np.uint64)
             whole *= _MIX
             whole ^= whole >> np.uint64(29)
-        self._whole.append(whole.view(np.int64))
+        self._note(whole.view(np.int64), lines)
+
+    def add_text(
+        self,
+        columns: Sequence[Sequence[str]],
+        lines: NDArray[np.int64],
+        whole: NDArray[np.int64],
+    ) -> None:
+        """Adds rows of text: the needed columns alone, in the order of ``needed``.
+
+        Args:
+            columns: of each needed column the cells.
+            lines: each row's line.
+            whole: of each row a number that rows share which are equal in every cell.
+
+        Raises:
+            CohortRefused: as ``add`` does.
+        """
+        for (_, column), values in zip(self._needed.values(), columns, strict=True):
+            column.add_text(values)
+        self._note(whole, lines)
+
+    def _note(self, whole: NDArray[np.int64], lines: NDArray[np.int64]) -> None:
+        self._whole.append(whole)
         self._lines.append(lines)
         self._read += len(lines)
         rows_read(self._read)

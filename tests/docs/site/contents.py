@@ -25,6 +25,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     ),
     "Hospitals and consortia": (
         "hospital",
+        "tables",
         "patients",
         "clinical-data",
         "examples/consortium/index",
