@@ -40,11 +40,7 @@ def order_by_patient(
     # Only where a patient has several records does what they hold decide.
     within = np.zeros(len(order), dtype=np.int64)
     of_several = np.flatnonzero(several)
-    by_content = order_by_content(
-        features[of_several],
-        labels[of_several],
-        {name: values[of_several] for name, values in columns.items()},
-    )
+    by_content = order_by_content(features, labels, columns, places=of_several)
     within[of_several[by_content]] = np.arange(len(of_several))
     return np.lexsort((within, rank))
 
@@ -53,15 +49,22 @@ def order_by_content(
     features: NDArray[np.float32],
     labels: NDArray[np.float32],
     columns: Mapping[str, NDArray[np.str_]],
+    *,
+    places: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
-    """Returns the places of the records by what they hold: any order that depends on it alone."""
-    parts = [features, labels.reshape(len(labels), -1)]
-    parts += [_ranks_of(columns[name])[:, None] for name in sorted(columns)]
-    table = np.concatenate(parts, axis=1).astype(">f4")
-    if not table.shape[1]:
-        return np.arange(len(table))
-    rows = np.ascontiguousarray(table).view(f"V{table.shape[1] * 4}").ravel()
-    return np.argsort(rows, kind="stable")
+    """Returns the order of the records by what they hold: one that depends on it alone.
+
+    Args:
+        features, labels, columns: as ``order_by_patient`` takes them.
+        places: the records to put in order; all of them when None. The order is among these.
+    """
+    chosen = np.arange(len(features)) if places is None else places
+    flat = labels.reshape(len(labels), -1)
+    parts = [*features.T, *flat.T, *(_ranks_of(columns[name]) for name in sorted(columns))]
+    table = np.empty((len(chosen), len(parts)), dtype=">f4")
+    for place, values in enumerate(parts):
+        table[:, place] = values[chosen]
+    return np.argsort(table.view(f"V{4 * len(parts)}").ravel(), kind="stable")
 
 
 def _ranks(spellings: Sequence[str]) -> NDArray[np.int64]:

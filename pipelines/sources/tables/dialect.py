@@ -25,7 +25,7 @@ _EXCHANGED = str.maketrans(",.", "._")
 
 @dataclass(frozen=True, kw_only=True)
 class FileDialect:
-    """How a hospital's own file is written; None where it is as the contract says.
+    """The way a hospital's own file is written; None where it is as the contract says.
 
     ``sheet`` is that of an Excel workbook, ``header`` whether the first line holds the columns'
     names; ``delimiter`` and ``encoding`` are of CSV alone.

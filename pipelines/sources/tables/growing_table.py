@@ -47,7 +47,7 @@ class Coded(NamedTuple):
 
 
 class _Remembered(dict[object, int]):
-    """What values of one type come to, worked out once for each of the first many."""
+    """Numbers of the values of one type, worked out once for each of the first many."""
 
     def __init__(self, work_out: Callable[[object], int]) -> None:
         super().__init__()

@@ -33,7 +33,7 @@ _INSTALLED_BY = {
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseAddress:
-    """Where a hospital keeps its database's address; exactly one of the three is set.
+    """The place of a hospital's database's address; exactly one of the three is set.
 
     ``url`` is the address itself, without a secret in it; ``url_env`` the name of an environment
     variable that holds it, ``url_file`` a file. A relative path of an SQLite database is taken from

@@ -57,7 +57,7 @@ class DatabaseFault(NamedTuple):
 
     @property
     def remedy(self) -> str:
-        """What to do about it."""
+        """The way to mend it."""
         if self.state in _SQLITE:
             return _SQLITE[self.state]
         found = next(

@@ -37,7 +37,7 @@ _SQLITE_STEPS = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class QueryLimits:
-    """How long a query may take, and how many rows it may give."""
+    """The time that a query may take, and the rows that it may give."""
 
     seconds: int
     rows: int

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipelines.cohort.loading import load_cohort
 from pipelines.cohort.splits import split
-from pipelines.records import Records, number_patients
+from pipelines.records import EncodingNotes, Records, number_patients
 from protocol.errors import CohortRefused, StudyRefused
 from protocol.study.study import ColumnSplit, FileSplit, KeyedHashSplit
 from protocol.study.study_file import read_study
@@ -109,6 +110,12 @@ INDEX = "site,row,part\nnorth,10,test\nsouth,0,train\nnorth,30,train\nnorth,20,t
 def test_file_split_follows_rows_of_the_source():
     train, test = by_file(records_of(range(4), rows=[10, 20, 30, 40]), INDEX)
     assert train.rows.tolist() == [20, 30] and test.rows.tolist() == [10]
+
+
+def test_file_split_refuses_the_rows_of_a_query_which_have_no_place():
+    records = replace(records_of([1, 2]), noted=EncodingNotes(has_order=False))
+    with pytest.raises(CohortRefused, match="names rows by their place, and a query's rows"):
+        by_file(records, "site,row,part\nnorth,0,train\nnorth,1,test\n")
 
 
 def test_file_split_refuses_a_patient_in_both_parts():
