@@ -88,7 +88,7 @@ class GrowingEvents:
 
 
 class GrowingPersons:
-    """SourcePersons as a source is read, each under its patient key."""
+    """Persons as a source is read, each under its patient key."""
 
     def __init__(self) -> None:
         self._places: dict[str, int] = {}
@@ -126,7 +126,7 @@ class GrowingPersons:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SourcePersons:
-    """SourcePersons.
+    """The persons of a source.
 
     Attributes:
         keys: of patients, in their one spelling.
