@@ -18,6 +18,7 @@ from pathlib import Path
 import streamlit as st
 
 from compliance.charts import run as charts
+from compliance.charts.columns import column_shares
 from compliance.charts.descriptions import (
     WITHOUT_PRIVACY,
     gap_text,
@@ -31,7 +32,7 @@ from compliance.facts.comparison import gaps
 from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format, show
 from compliance.facts.privacy_utility import UtilityPoint, Withheld, compares_modes
-from compliance.reports import run_tables, sections
+from compliance.reports import column_sections, run_tables, sections
 from compliance.reports.document import Document, Statement, Table, Tone
 from compliance.reports.privacy_report import privacy_report
 from compliance.reports.renderers import render_csv, render_html, render_json
@@ -69,9 +70,9 @@ def main(views: DashboardViews) -> None:
     _headlines(dossier)
     first, second = st.columns(2, gap="large"), st.columns(2, gap="large")
     with first[0]:
-        _utility(views, dossier)
+        _utility(views, dossier) if dossier.trains else _columns(dossier)
     with first[1]:
-        _fairness(dossier)
+        _fairness(dossier) if dossier.trains else _shares(dossier)
     with second[0]:
         _privacy(dossier)
     with second[1]:
@@ -127,8 +128,9 @@ def _headlines(dossier: Dossier) -> None:
     claims = [claim for s in dossier.sites if (claim := site_claim(s)) is not None]
     claimed = dossier.protected and claims
     items = [
-        *((f"{kind.label}, released", presentation.figure(dossier.released.get(kind.name)),
-           presentation.interval_note(dossier.released.get(kind.name)))
+        *((f"{kind.label}, released",
+           presentation.figure(dossier.released.get(kind.name), _form(dossier)),
+           presentation.interval_note(dossier.released.get(kind.name), _form(dossier)))
           for kind in dossier.figures.pooled[:2]),
         ("ε for one patient", show(max(claims), Format.EPSILON) if claimed else "none",
          _claim_note(dossier) if claimed else unclaimed(dossier)),
@@ -136,11 +138,15 @@ def _headlines(dossier: Dossier) -> None:
     ]  # fmt: skip
     if dossier.simulation:
         headline = dossier.figures.headline
-        exact = presentation.figure(dossier.exact.get(headline.name))
+        exact = presentation.figure(dossier.exact.get(headline.name), _form(dossier))
         items.insert(0, (f"{headline.label}, exact", exact, "simulation only"))
     for column, (label, value, note) in zip(st.columns(len(items)), items, strict=True):
         column.metric(label, value)
         column.caption(note)
+
+
+def _form(dossier: Dossier) -> Format:
+    return Format.RATIO if dossier.trains else Format.COUNT
 
 
 def _claim_note(dossier: Dossier) -> str:
@@ -162,6 +168,28 @@ def _utility(views: DashboardViews, dossier: Dossier) -> None:
         st.caption(f"{interval_text(points)} {WITHOUT_PRIVACY}")
     if compares_modes(points):
         _comparison(points, withheld)
+
+
+def _columns(dossier: Dossier) -> None:
+    st.subheader("Columns")
+    if not dossier.columns:
+        st.info("No figure was released.")
+        return
+    table = column_sections.columns_table(dossier)
+    st.dataframe(presentation.readable(table), hide_index=True, width="stretch")
+    st.caption(presentation.plain(table.note))
+    patients = run_tables.sites_table(dossier)
+    st.dataframe(presentation.readable(patients), hide_index=True, width="stretch")
+
+
+def _shares(dossier: Dossier) -> None:
+    st.subheader("Shares of a column")
+    drawn = {c.name: (c, exact) for c, exact in column_sections.counted(dossier) if c.parts}
+    if not drawn:
+        st.info("No column has categories or a histogram.")
+        return
+    column, exact = drawn[st.selectbox("Column", list(drawn))]
+    _chart(column_shares(column, exact), column_sections.shares_table(column, exact))
 
 
 def _comparison(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]) -> None:

@@ -87,13 +87,13 @@ def run_label(run: RunLine) -> str:
     return f"{run.study_name} · {privacy} · seed {run.seed} · {run.state} · {when} · {run.run_id}"
 
 
-def interval_note(interval: Interval | None) -> str:
+def interval_note(interval: Interval | None, form: Format = Format.RATIO) -> str:
     """Returns what stands below a released figure: its interval, or why there is none."""
     if interval is None:
         return "nothing released"
     if interval.value is None or interval.low is None or interval.high is None:
         return interval.note or "not available"
-    return f"95 %: {interval.low:.3f} to {interval.high:.3f}"
+    return f"95 %: {show(interval.low, form)} to {show(interval.high, form)}"
 
 
 def readable(table: Table) -> list[dict[str, str]]:

@@ -141,6 +141,7 @@ def round_text(study: Study, round_kind: str, number: int, survivors: tuple[str,
     """Returns which round is done, how many sites answered, and what of the plan is used up."""
     total = study.training.rounds
     where = "evaluation" if round_kind == "evaluation" else f"round {number + 1} of {total}"
+    where = where if study.trains else "columns counted"
     return f"{where}, {len(survivors)} of {len(study.sites)} sites{_spent(study, number)}"
 
 
@@ -149,5 +150,5 @@ def _spent(study: Study, number: int) -> str:
     privacy = study.privacy
     if not isinstance(privacy, PatientPrivacy):
         return ", no privacy"
-    done = min(1.0, (number + 1) / study.training.rounds)
+    done = min(1.0, (number + 1) / max(1, study.training.rounds))
     return f", {percent(done)} of the plan for epsilon {privacy.epsilon:g}"

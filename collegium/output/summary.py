@@ -17,6 +17,7 @@ from compliance.charts.descriptions import (
 from compliance.facts.dossier import Dossier, run_json
 from compliance.facts.figures import TASK_FIGURES
 from compliance.facts.formatting import Format, show
+from compliance.facts.interval import Interval
 from compliance.reports.privacy_report import page_subject
 from coordinator.database.pages import page_says
 from coordinator.database.workspace import Workspace
@@ -30,6 +31,27 @@ def summarise(run: dict[str, Any], workspace: Workspace, console: Console) -> No
     console.print(
         f"\n[bold]{escape(run['study']['title'])}[/bold]  run {run['run_id']}  {run['state']}"
     )
+    if "columns" in run:
+        _summarise_columns(run, console)
+    else:
+        _summarise_model(run, console)
+    console.print()
+    console.print(f"  {run['claim']}", markup=False, soft_wrap=True)
+    console.print(
+        ("  " if "columns" in run else f"  model {run['model_digest'][:16]}  ")
+        + f"audit log {run['audit']['size']} entries, root {run['audit']['root'][:16]}"
+    )
+    if page_says(workspace, page_subject(run["run_id"])):
+        console.print(f"\nThe page about it: {workspace.page}", markup=False, soft_wrap=True)
+    elif workspace.page.is_file():
+        console.print(f"\n{workspace.page} is about another run", markup=False, soft_wrap=True)
+    console.print("\nTry next:")
+    for command in next_commands(run["run_id"], root):
+        console.print(f"  {command}", markup=False, soft_wrap=True)
+
+
+def _summarise_model(run: dict[str, Any], console: Console) -> None:
+    """Prints the figures of a run's model, of all patients and of each hospital."""
     kinds = TASK_FIGURES[run["task"]].pooled
     width = max(len(kind.title) for kind in kinds)
     for kind in kinds:
@@ -44,19 +66,59 @@ def summarise(run: dict[str, Any], workspace: Workspace, console: Console) -> No
     console.print(f"  {marked}released figures carry their 95 % interval")
     if small := too_small_text(_own_notes(run)):
         console.print(f"  {small}", markup=False, soft_wrap=True)
-    console.print()
-    console.print(f"  {run['claim']}", markup=False, soft_wrap=True)
+
+
+def _summarise_columns(run: dict[str, Any], console: Console) -> None:
+    """Prints the figures of every column, exact ones beside where it was a simulation."""
+    simulation = run["simulation"]
+    exact = f"{run['patients']:,.0f} exact (simulation only), " if simulation else ""
     console.print(
-        f"  model {run['model_digest'][:16]}  "
-        f"audit log {run['audit']['size']} entries, root {run['audit']['root'][:16]}"
+        f"  patients  {exact}released {_shown(run['patients_released'], Format.COUNT)}",
+        markup=False,
     )
-    if page_says(workspace, page_subject(run["run_id"])):
-        console.print(f"\nThe page about it: {workspace.page}", markup=False, soft_wrap=True)
-    elif workspace.page.is_file():
-        console.print(f"\n{workspace.page} is about another run", markup=False, soft_wrap=True)
-    console.print("\nTry next:")
-    for command in next_commands(run["run_id"], root):
-        console.print(f"  {command}", markup=False, soft_wrap=True)
+    console.print()
+    figures = (
+        ("patients", "with a value", Format.COUNT),
+        ("missing", "missing", Format.RATIO),
+        ("mean", "mean", Format.NUMBER),
+        ("deviation", "deviation", Format.NUMBER),
+    )
+    beside = [f"{title}*" for name, title, _ in figures if simulation and name != "patients"]
+    table = plain_table("  column", *(title for _, title, _ in figures), *beside)
+    for column in run["columns"]:
+        released, own = column["released"], column["exact"] or {}
+        table.add_row(
+            Text(f"  {released['name']}"),
+            *(Text(_shown(released[name], form)) for name, _, form in figures),
+            *(
+                "" if own.get(name) is None else show(own[name], form)
+                for name, _, form in figures
+                if simulation and name != "patients"
+            ),
+        )
+    console.print(table)
+    console.print()
+    sites = plain_table("  hospital", "patients released", "epsilon", "delta")
+    for site, found in run["sites"].items():
+        spent = run["epsilon"][site]
+        sites.add_row(
+            Text(f"  {site}"),
+            _shown(found["patients_released"], Format.COUNT),
+            "none"
+            if spent["evaluation_epsilon"] is None
+            else show(spent["evaluation_epsilon"], Format.EPSILON),
+            "" if spent["delta"] is None else show(spent["delta"], Format.SMALL),
+        )
+    console.print(sites)
+    marked = "* exact, simulation only; " if simulation else ""
+    console.print(
+        f"  {marked}intervals are 95 %, and cover the noise as well as the drawing of patients"
+    )
+
+
+def _shown(interval: dict[str, Any] | None, form: Format) -> str:
+    """Returns a released figure with its interval; nothing of a column that has none."""
+    return "" if interval is None else show(Interval(**interval), form)
 
 
 def next_commands(run_id: str, out: Path) -> tuple[str, str, str]:

@@ -19,7 +19,7 @@ from pipelines.records import Records
 from protocol.study.study import Study
 from protocol.vectors.evaluation import COUNT_UNITS
 from protocol.vectors.tensors import Tensors
-from silos.training.evaluation_counts import noised_counts
+from silos.training.counting.evaluation_counts import noised_counts
 from silos.training.randomness import RoundInput
 
 _PATIENTS = 40

@@ -15,13 +15,13 @@ def exact_figures(actors: dict[str, Any], run_id: str, study: Study, model: Any)
     """Returns the task's exact figures, pooled and per site, and patient counts."""
     import numpy as np
 
-    from pipelines.tasks.registry import task_of
+    from pipelines.tasks.registry import exact_of
 
     answers = ray.get([actor.ask("exact_scores", run_id, model) for actor in actors.values()])
-    exact, sites = task_of(study.task, study.cohort).exact, {}
+    exact, sites = exact_of(study.task, study.cohort), {}
     for site, (scores, labels, train_patients, test_patients) in zip(actors, answers, strict=True):
         sites[site] = {
-            **exact(scores, labels),
+            **{name: found for name, found in exact(scores, labels).items() if name != "columns"},
             "train_patients": train_patients,
             "test_patients": test_patients,
         }

@@ -36,5 +36,5 @@ def budget_for(studies: Sequence[Study]) -> float:
 
 def _suffices(epsilon: float, delta: float, plans: Sequence[PrivacyPlan]) -> bool:
     """Whether a budget holds all plans; every patient may be trained and tested on."""
-    events = tuple(event for plan in plans for event in (plan.training, plan.evaluation))
+    events = tuple(event for plan in plans for event in plan.events)
     return Filter(epsilon_max=epsilon, delta=delta).share_of(events) * 1.0001 <= 1

@@ -75,10 +75,7 @@ def describe_study(
     console.print(f"  digest {study.digest}")
     console.print(
         f"  {len(study.sites)} sites, {study.threshold} must answer, "
-        f"{colluders} may collude; "
-        f"{counted(study.training.rounds, 'round')} of "
-        f"{counted(study.training.local_steps, 'step')}, and "
-        f"{study.aggregation.spare_draws} more if rounds fail and must be repeated"
+        f"{colluders} may collude; {_work(study)}"
     )
     _describe_start(study, console)
     recipes = _describe_recipes(study, console)
@@ -98,10 +95,8 @@ def describe_study(
                 f"{if_more_collude(colluders)}, "
                 f"epsilon {show(plan.fallback_epsilon, Format.EPSILON)}"
             )
-        console.print(
-            f"  noise multiplier {plan.training.noise_multiplier:g}, in the evaluation "
-            f"{plan.evaluation.noise_multiplier:g}"
-        )
+        trained = f"{plan.training.noise_multiplier:g}, in the evaluation " if plan.trains else ""
+        console.print(f"  noise multiplier {trained}{plan.evaluation.noise_multiplier:g}")
         if privacy.adaptive_clip is not None:
             felt = felt_multiplier(plan.training.noise_multiplier, study.count_deviation)
             console.print(
@@ -122,6 +117,17 @@ def describe_study(
         "expected_auroc": expected,
         "evaluation": None if with_records else _describe_evaluation(study, expected, console),
     }
+
+
+def _work(study: Study) -> str:
+    """Returns what is done how often."""
+    if not study.trains:
+        return "every patient is counted, once; nothing is trained"
+    return (
+        f"{counted(study.training.rounds, 'round')} of "
+        f"{counted(study.training.local_steps, 'step')}, and "
+        f"{study.aggregation.spare_draws} more if rounds fail and must be repeated"
+    )
 
 
 def _describe_start(study: Study, console: Console) -> None:
@@ -238,7 +244,7 @@ def check_records(
         known[site] = records
         quality[site] = quality_of(records, train, test, study.cohort)
         said[site] = [*remarks(records, study.cohort)]
-        fewer = far_fewer_than_declared(train, study.site(site).patients)
+        fewer = far_fewer_than_declared(train, study.site(site).patients) if study.trains else None
         said[site] += [] if fewer is None else [fewer]
     if refused:
         told = [line for reason in refused for line in reason.splitlines()]
@@ -289,9 +295,10 @@ def _describe_price(plan: PrivacyPlan, budget: float, console: Console) -> dict[
     Returns the budget, the study's share of it, and whether it is enough.
     """
     limit = Filter(epsilon_max=budget, delta=plan.delta)
-    share = limit.share_of((plan.training, plan.evaluation))
+    share = limit.share_of(plan.events)
+    what = "training and evaluation take" if plan.trains else "the counts take"
     console.print(
-        f"  training and evaluation take {percent(share)} of a hospital's budget for life of "
+        f"  {what} {percent(share)} of a hospital's budget for life of "
         f"epsilon {budget:g} (--budget)"
     )
     console.print(f"  {TWO_FIGURES}", style="dim", soft_wrap=True)
@@ -302,7 +309,7 @@ def _describe_price(plan: PrivacyPlan, budget: float, console: Console) -> dict[
             style="yellow",
             soft_wrap=True,
         )
-    dear = too_dear(limit, (plan.training, plan.evaluation))
+    dear = too_dear(limit, plan.events)
     if dear is not None:
         console.print(f"  {dear}: {CHEAPER}", style="yellow", soft_wrap=True)
     return {"epsilon": budget, "share": share, "is_enough": share <= 1}

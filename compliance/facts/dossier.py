@@ -13,6 +13,7 @@ from typing import Any
 from compliance.facts.figures import TASK_FIGURES, FigureKind, TaskFigures
 from compliance.facts.interval import Interval
 from compliance.facts.model_warnings import model_warnings
+from compliance.facts.released.column_figures import ColumnFigures
 from compliance.facts.released.risk_figures import RiskFigures
 from compliance.privacy.claims import if_more_collude, while_few_collude
 from compliance.privacy.rounding import rounded_up
@@ -135,12 +136,19 @@ class Dossier:
     environment: dict[str, str]
     verification: LogVerification | None = None  # None: nothing was verified
     risks: RiskFigures | None = None
+    columns: tuple[ColumnFigures, ...] = ()  # of a statistics study
+    exact_columns: tuple[Mapping[str, Any], ...] = ()  # of these columns: simulation only
     unprotected_runs: tuple[str, ...] = ()  # of the same hospitals, begun before this one ended
 
     @property
     def has_adaptive_clip(self) -> bool:
         """Whether a training round was given a clip that moves."""
         return any(round_.clip is not None for round_ in self.rounds)
+
+    @property
+    def trains(self) -> bool:
+        """False of a statistics study, which counts columns and trains nothing."""
+        return self.task != "statistics"
 
     @property
     def figures(self) -> TaskFigures:
@@ -265,6 +273,7 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         "NAME_released is the released one",
         **_figures(dossier.figures.pooled, dossier.exact, dossier.released),
         "risks_released": None if dossier.risks is None else asdict(dossier.risks),
+        **_columns(dossier),
         "epsilon": {site.site: _privacy(site.privacy) for site in dossier.sites},
         "sites": {
             s.site: {
@@ -281,6 +290,19 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         },
         "audit": {"root": dossier.audit.root, "size": dossier.audit.size},
         "environment": dossier.environment,
+    }
+
+
+def _columns(dossier: Dossier) -> dict[str, Any]:
+    """Returns the figures of a statistics study's columns, exact ones beside; else nothing."""
+    if dossier.trains:
+        return {}
+    exact = dossier.exact_columns or [None] * len(dossier.columns)
+    return {
+        "columns": [
+            {"released": asdict(column), "exact": None if own is None else dict(own)}
+            for column, own in zip(dossier.columns, exact, strict=True)
+        ]
     }
 
 

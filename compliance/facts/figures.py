@@ -140,6 +140,7 @@ RMSE = FigureKind(
     name="rmse", title="root mean square error", form=Format.NUMBER, high=None,
     higher_is_better=False,
 )  # fmt: skip
+PATIENTS = FigureKind(name="patients", title="patients", form=Format.COUNT, high=None)
 
 #: The figures of every task, by the ``kind`` that stands in a study.
 TASK_FIGURES: Mapping[str, TaskFigures] = {
@@ -154,6 +155,7 @@ TASK_FIGURES: Mapping[str, TaskFigures] = {
     ),
     "regression": TaskFigures(pooled=(MAE, R2, RMSE), site=(MAE, RMSE)),
     "segmentation": TaskFigures(pooled=(DICE,), site=(DICE,)),
+    "statistics": TaskFigures(pooled=(PATIENTS,), site=(PATIENTS,)),
     "survival": TaskFigures(pooled=(C_INDEX,), site=(EVENTS_ABOVE, CENSORED_BELOW)),
 }
 

@@ -29,7 +29,11 @@ _MOST_FELT = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class PrivacyPlan:
-    """The price of a run: the whole training and the one evaluation, priced beforehand."""
+    """The price of a run: the whole training and the one evaluation, priced beforehand.
+
+    Of a study that trains nothing both are its one release of counts: each patient, whether of
+    training or of tests, pays it, once.
+    """
 
     delta: float
     training: SampledGaussian
@@ -37,6 +41,7 @@ class PrivacyPlan:
     epsilon: float
     evaluation_epsilon: float
     fallback_epsilon: float | None = None
+    trains: bool = True
     training_reservation: Reservation | None = None
     evaluation_reservation: Reservation | None = None
 
@@ -86,7 +91,13 @@ class PrivacyPlan:
             epsilon=spent,
             fallback_epsilon=_fallback(study, event, privacy),
             evaluation_epsilon=epsilon(counting, privacy.delta),
+            trains=study.trains,
         )
+
+    @property
+    def events(self) -> tuple[SampledGaussian, ...]:
+        """The releases, each of which is paid once."""
+        return (self.training, self.evaluation) if self.trains else (self.evaluation,)
 
     def settle(self, ledger: Ledger) -> None:
         """Closes the reservations: what was not sent becomes free again, what was sent never."""
@@ -94,25 +105,24 @@ class PrivacyPlan:
             if reservation is not None:
                 ledger.settle(reservation)
 
-    def plans(self, *, apart: bool) -> tuple[PlannedRelease, PlannedRelease]:
+    def plans(self, *, apart: bool) -> tuple[PlannedRelease, ...]:
         """Returns what the ledger is charged: the training, and the evaluation.
+
+        What counts training and test patients alike is charged to both.
 
         Args:
             apart: whether every patient stays a training or a test patient for life;
                 else both are charged to everybody, and add up.
         """
-        return (
-            PlannedRelease(
-                partition="training" if apart else "both",
-                round_kind="training",
-                event=self.training,
-            ),
-            PlannedRelease(
-                partition="evaluation" if apart else "both",
-                round_kind="evaluation",
-                event=self.evaluation,
-            ),
+        training = PlannedRelease(
+            partition="training" if apart else "both", round_kind="training", event=self.training
         )
+        evaluation = PlannedRelease(
+            partition="evaluation" if apart and self.trains else "both",
+            round_kind="evaluation",
+            event=self.evaluation,
+        )
+        return (training, evaluation) if self.trains else (evaluation,)
 
     def reserved(
         self,
@@ -147,12 +157,13 @@ class PrivacyPlan:
                 max_runs=max_runs,
             )
 
-        first, second = self.plans(apart=apart)
-        training = reserve(first)
+        *first, last = self.plans(apart=apart)
+        training = reserve(first[0]) if first else None
         try:
-            evaluation = reserve(second)
+            evaluation = reserve(last)
         except FederationError:
-            ledger.settle(training)  # nothing was sent, so all of it becomes free again
+            if training is not None:
+                ledger.settle(training)  # nothing was sent, so all of it becomes free again
             raise
         return replace(self, training_reservation=training, evaluation_reservation=evaluation)
 

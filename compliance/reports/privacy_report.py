@@ -13,7 +13,7 @@ from compliance.facts.formatting import Format, show
 from compliance.facts.privacy_utility import EXACT, UtilityPoint, Withheld
 from compliance.facts.training_description import training_description
 from compliance.privacy.claims import OWN_NOISE, shared_noise, whose_patients
-from compliance.reports import run_tables, sections
+from compliance.reports import column_sections, run_tables, sections
 from compliance.reports.document import (
     Bullets,
     Commands,
@@ -64,14 +64,25 @@ def privacy_report(dossier: Dossier) -> Document:
             _per_hospital(dossier),
             _not_covered(dossier),
             _aggregation(dossier),
-            sections.figures_section(dossier),
-            sections.fairness_section(dossier),
+            *_results(dossier),
             sections.rounds_section(dossier),
             sections.audit_section(dossier),
             sections.environment_section(dossier),
         ),
         footer=(SUPPORTS, _made_from(dossier)),
     )
+
+
+def _results(dossier: Dossier) -> tuple[Section, ...]:
+    """Returns what came out: of a model its figures, of a statistics study its columns."""
+    columns = () if dossier.trains else (column_sections.columns_section(dossier),)
+    return (sections.figures_section(dossier), *columns, _hospitals(dossier))
+
+
+def _hospitals(dossier: Dossier) -> Section:
+    if dossier.trains:
+        return sections.fairness_section(dossier)
+    return column_sections.patients_section(dossier)
 
 
 def run_page(
@@ -95,8 +106,12 @@ def run_page(
                 title="In short",
                 blocks=(headlines(dossier), _about(dossier, sweep_points)),
             ),
-            sections.utility_section(sweep_points, withheld),
-            sections.fairness_section(dossier),
+            *(
+                (sections.utility_section(sweep_points, withheld),)
+                if dossier.trains
+                else (column_sections.columns_section(dossier),)
+            ),
+            _hospitals(dossier),
             sections.budget_section(dossier),
             *_second_opinion_sections(dossier),
             sections.rounds_section(dossier),
@@ -184,20 +199,31 @@ def _statement(dossier: Dossier) -> Section:
              "as large."),
             ("δ", "The probability with which the bound may fail; stated beside every ε, and "
              "below one over the number of patients."),
-            ("Mechanism", "DP-SGD inside each hospital: patients drawn by Poisson sampling, one "
-             "clipped gradient per patient, integers of exactly bounded norm, discrete "
-             "Gaussian noise."),
+            ("Mechanism", _mechanism(dossier)),
             ("Accounting", "The claim is by privacy loss distributions (PLD), valid because the "
              "plan was fixed before the run. A budget for life is kept by a Rényi filter at two "
              "orders, valid for studies chosen one after another."),
-            ("Trust, training", shared_noise(dossier.colluders) if dossier.shares_noise
-             else OWN_NOISE),
-            ("Trust, evaluation", "Every hospital adds its full noise to its own counts, so the "
-             "claim for test patients holds without trusting the secure sum."),
+            *((("Trust, training", shared_noise(dossier.colluders) if dossier.shares_noise
+                else OWN_NOISE),) if dossier.trains else ()),
+            (f"Trust, {'evaluation' if dossier.trains else 'counts'}", "Every hospital adds its "
+             f"full noise to its own counts, so the claim for {'test ' * dossier.trains}patients "
+             "holds without trusting the secure sum."),
             ("Two groups", _two_groups(dossier)),
         )
     )  # fmt: skip
     return Section(key="claim", title="The privacy claim", blocks=(plain, definition))
+
+
+def _mechanism(dossier: Dossier) -> str:
+    if not dossier.trains:
+        return (
+            "Every patient is counted once, whichever and however many its records are: one "
+            "vector of integers of exactly bounded norm, discrete Gaussian noise."
+        )
+    return (
+        "DP-SGD inside each hospital: patients drawn by Poisson sampling, one clipped gradient per "
+        "patient, integers of exactly bounded norm, discrete Gaussian noise."
+    )
 
 
 def _patients(dossier: Dossier) -> str:
@@ -209,6 +235,11 @@ def _patients(dossier: Dossier) -> str:
 
 
 def _two_groups(dossier: Dossier) -> str:
+    if not dossier.trains:
+        return (
+            "Patients that other studies train on, and patients that they test on, are counted "
+            "alike, once: both budgets for life are charged the same ε."
+        )
     one_run = (
         "In this run a patient is used either for training or for testing, so a patient pays the "
         "larger of the two ε, not their sum. "
@@ -365,7 +396,9 @@ def _interval_note(dossier: Dossier) -> str:
         return "nothing released"
     if released.low is None or released.high is None:
         return released.note or "not available"
-    return f"95 %: {released.low:.3f} to {released.high:.3f}"
+    if dossier.trains:
+        return f"95 %: {released.low:.3f} to {released.high:.3f}"
+    return f"95 %: {released.low:,.0f} to {released.high:,.0f}"
 
 
 def _next_steps(dossier: Dossier) -> Section:

@@ -14,6 +14,7 @@ from coordinator.evaluation.released import (
     Released,
 )
 from coordinator.evaluation.segmentation import SEGMENTATION
+from coordinator.evaluation.statistics import STATISTICS
 from coordinator.evaluation.survival import SURVIVAL
 from protocol.study.study import Study
 
@@ -24,6 +25,7 @@ READERS: Mapping[str, EvaluationReader] = {
     "multilabel_classification": MULTILABEL_CLASSIFICATION,
     "regression": REGRESSION,
     "segmentation": SEGMENTATION,
+    "statistics": STATISTICS,
     "survival": SURVIVAL,
 }
 
@@ -38,6 +40,7 @@ def released_of(study: Study, noised: NoisedCounts) -> Released:
             for site, table in noised.tables.items()
         },
         risks=reader.risks(study, noised) if reader.risks else None,
+        columns=reader.columns(study, noised) if reader.columns else (),
     )
 
 

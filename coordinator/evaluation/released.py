@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.facts.interval import Interval
+from compliance.facts.released.column_figures import ColumnFigures
 from compliance.facts.released.risk_figures import RiskFigures
 from protocol.study.study import Study
 
@@ -55,11 +56,14 @@ class EvaluationReader:
         site: of one site's (4,) own counts and their noise deviation, the site's figures.
         risks: of a study and its counts, what they say of the model's risks; None for a
             task whose model gives none.
+        columns: of a study and its counts, the figures of the columns that it counts; None for a
+            task of a model.
     """
 
     pooled: Callable[[Study, NoisedCounts], Figures]
     site: Callable[[Study, Floats, float], Figures]
     risks: Callable[[Study, NoisedCounts], RiskFigures] | None = None
+    columns: Callable[[Study, NoisedCounts], tuple[ColumnFigures, ...]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,19 +74,23 @@ class Released:
         figures: of all test patients together.
         sites: of each hospital's own table, with its noise.
         risks: of a model that gives risks; None of others.
+        columns: of the columns that a statistics study counts; none of others.
     """
 
     figures: Figures
     sites: Mapping[str, Figures]
     risks: RiskFigures | None = None
+    columns: tuple[ColumnFigures, ...] = ()
 
 
 def released_json(released: Released) -> dict[str, Any]:
     """Returns the released figures as the store keeps them; undone by ``released_from``."""
+    columns = [asdict(column) for column in released.columns]
     return {
         "figures": _kept(released.figures),
         "risks": None if released.risks is None else asdict(released.risks),
         "sites": {site: _kept(figures) for site, figures in released.sites.items()},
+        **({"columns": columns} if columns else {}),
     }
 
 
@@ -96,12 +104,18 @@ def released_from(kept: Mapping[str, Any]) -> Released:
         figures=figures_from(kept["figures"]),
         risks=risks_from(kept["risks"]),
         sites={site: figures_from(figures) for site, figures in kept["sites"].items()},
+        columns=columns_from(kept),
     )
 
 
 def figures_from(kept: Mapping[str, Any]) -> dict[str, Interval]:
     """Returns figures that the store keeps, by name."""
     return {name: Interval(**figure) for name, figure in kept.items()}
+
+
+def columns_from(kept: Mapping[str, Any]) -> tuple[ColumnFigures, ...]:
+    """Returns the figures of columns that the store keeps; none of a study of a model."""
+    return tuple(ColumnFigures.from_json(column) for column in kept.get("columns", ()))
 
 
 def risks_from(kept: Mapping[str, Any] | None) -> RiskFigures | None:

@@ -59,7 +59,13 @@ def columns_to_keep(split: Split, partition: Partitioning | None = None) -> tupl
 
 
 def check_cohort(
-    train: Records, test: Records, cohort: Cohort, *, site: str, declared: int
+    train: Records,
+    test: Records,
+    cohort: Cohort,
+    *,
+    site: str,
+    declared: int,
+    trains: bool = True,
 ) -> None:
     """Refuses a cohort that cannot be protected or trained on.
 
@@ -72,6 +78,7 @@ def check_cohort(
         cohort: the contract, with the minimum number of patients.
         site: whose records these are, for messages.
         declared: how many training patients the study declares for this site.
+        trains: whether the study trains; else all patients are counted, in the test part.
 
     Raises:
         CohortRefused: no records to train on, fewer patients than the minimum,
@@ -87,9 +94,9 @@ def check_cohort(
             f"site {site}: {counted(patients, 'patient')}, the study's minimum is "
             f"{cohort.min_patients}; leave this site out, or amend cohort.min_patients"
         )
-    if not len(train):
+    if trains and not len(train):
         raise CohortRefused(f"site {site}: the training part is empty; amend the study's split")
-    several = cohort.label.num_classes > 0 and train.labels.ndim == 1
+    several = trains and cohort.label.num_classes > 0 and train.labels.ndim == 1
     if several and not cohort.allow_one_class and len(np.unique(train.labels[:])) < 2:
         raise CohortRefused(
             f"site {site}: the training part holds one class only; leave this site out, or set "
@@ -98,7 +105,8 @@ def check_cohort(
     for part, records in (("training", train), ("test", test)):
         if records.num_patients > declared:
             raise CohortRefused(
-                f"site {site}: {records.num_patients} {part} patients, the study declares "
+                f"site {site}: {records.num_patients} {part if trains else 'counted'} patients, "
+                "the study declares "
                 f"{declared} for it; declare a round number above (sites: - {{name: {site}, "
                 "patients: ...}): sums are divided by it and the work of a step is laid out for it"
             )

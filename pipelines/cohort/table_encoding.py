@@ -8,6 +8,7 @@ Rules:
    anything else about it is looked at.
 4. Records stand in an order that their source does not choose (``record_order``); only where every
    row is a patient does that of a file stand.
+5. With ``on_missing: count`` a missing cell of a feature or a label is NaN, for statistics.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ from pipelines.sources.column_cells import (
     Reading,
     SourceProblems,
     column_numbers,
+    counting_missing,
     missing_among,
     notes_of,
     number_reading,
@@ -150,7 +152,7 @@ def _without(
     table: SourceTable, cohort: TableCohort, lacking: Mapping[str, frozenset[str]]
 ) -> SourceTable:
     """Returns the table without the records that the contract drops."""
-    if cohort.on_missing == "refuse":
+    if cohort.on_missing != "drop_row":
         return table
     imputed = {column.name for column in cohort.features if column.impute is not None}
     needed = [name for name in table.cells if name not in imputed | {cohort.patient_key}]
@@ -169,12 +171,15 @@ def _readings(
 
     def reading(name: str) -> Reading:
         column, missing = features.get(name), lacking.get(name, frozenset())
+        counts = cohort.on_missing == "count"
         if column is not None:
-            return reading_of(column, missing, _IN_A_TABLE)
+            read = reading_of(column, missing, _IN_A_TABLE)
+            return counting_missing(read, missing) if counts else read
         if name == cohort.patient_key:
             return lambda cell: _NO_KEY if cell in missing else 0.0
         if name in cohort.label.columns:
-            return _label(cohort.label, name, missing)
+            read = _label(cohort.label, name, missing)
+            return counting_missing(read, missing) if counts else read
         return lambda cell: _MISSING if cell in missing else 0.0
 
     return {name: reading(name) for name in needed_columns(cohort, keep)}

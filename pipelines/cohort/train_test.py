@@ -34,17 +34,22 @@ def parts_of(
         left_out: rows that are in neither part, whatever the split says of them.
 
     Guarantee: no patient is in both. Where the study protects records, each
-    counts as a patient of its own.
+    counts as a patient of its own. A study that trains nothing counts everybody: all are in
+    the second.
 
     Raises:
         CohortRefused: the records do not fit, or cannot be protected; see ``check_cohort``.
         StudyRefused: the split cannot be done.
     """
     privacy = study.privacy if isinstance(study.privacy, PatientPrivacy) else None
-    train, test = split(records, study.split, key=key, site=site, index_file=index_file)
+    if study.trains:
+        train, test = split(records, study.split, key=key, site=site, index_file=index_file)
+    else:
+        train, test = records.take(np.zeros(len(records), dtype=np.bool_)), records
     if left_out is not None and len(left_out):
         train, test = (part.take(~np.isin(part.rows, left_out)) for part in (train, test))
     if privacy is not None and privacy.unit == "record":
         train, test = train.apart(), test.apart()
-    check_cohort(train, test, study.cohort, site=site, declared=study.site(site).patients)
+    declared = study.site(site).patients
+    check_cohort(train, test, study.cohort, site=site, declared=declared, trains=study.trains)
     return train, test

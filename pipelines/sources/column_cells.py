@@ -135,6 +135,11 @@ def _no_number(cell: str, problems: SourceProblems) -> CellProblem:
     return problems.comma if is_comma else _TEXT
 
 
+def counting_missing(read: Reading, missing: frozenset[str]) -> Reading:
+    """Returns a reading of the same cells that gives NaN for a missing one."""
+    return lambda cell: math.nan if cell in missing else read(cell)
+
+
 def read_cells(cells: Cells, read: Reading) -> tuple[Floats, dict[CellProblem, list[int]]]:
     """Returns a column as numbers, and the places of each kind of problem in it, in their order."""
     meant = [read(text) for text in cells.spellings]
@@ -157,7 +162,7 @@ def column_numbers(
     """Returns the (records, width) numbers that some columns become, in their order.
 
     Args:
-        values: each column as ``read_cells`` gives it.
+        values: each column as ``read_cells`` gives it; NaN where a cell is missing and counted.
         features: the columns.
         count: the number of records.
     """
@@ -179,6 +184,7 @@ def _fill(
         return
     for entry in range(1, len(column.tokens)):
         block[:, entry - 1] = values == entry
+    block[np.isnan(values)] = np.nan
 
 
 @dataclass(frozen=True, kw_only=True)

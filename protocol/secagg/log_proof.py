@@ -107,13 +107,13 @@ def verify_extension(kept: SignedHead, head: SignedHead, consistency: tuple[byte
 def verify_result(proof: LogProof, context: RoundContext) -> None:
     """Checks that a round begins with the model that the log names as the last result of its run.
 
-    Nothing is asked of a run's first training round: it begins with the study's own parameters.
+    Nothing is asked of a run's first round: it begins with the study's own parameters.
 
     Raises:
         PolicyRefused: no such entry is shown, or it names another model, round or run.
         MessageRefused: the entry is malformed, or does not stand in the log.
     """
-    if context.round_kind == "training" and context.round == 0:
+    if context.round == 0:
         return
     if proof.result is None:
         raise PolicyRefused("the round does not show the result of the one before")

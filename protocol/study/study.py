@@ -31,9 +31,10 @@ from protocol.study.strategies.strategy import Problem, Training
 from protocol.study.task.networks.fusions import LateFusion
 from protocol.study.task.networks.registry import networks_for
 from protocol.study.task.recipes import RecipePackage, RecipeUse, bind_recipes, recipe_problems
+from protocol.study.task.statistics import Statistics
 from protocol.study.task.task import LABEL_FORMS, Survival, Task
 from protocol.vectors.adaptive_clip import NOISE_PART, clip_of
-from protocol.vectors.evaluation import EVALUATION_VECTORS, EvaluationVector
+from protocol.vectors.evaluation import EVALUATION_VECTORS, EvaluationVector, column_counts
 from protocol.vectors.ring_bounds import fits, max_sum_of_updates
 from protocol.vectors.tensors import Tensors
 
@@ -188,10 +189,19 @@ class Seeds(FrozenModel):
     split: Seed = 0
 
 
+def _no_training() -> Training:
+    """Returns the section of a study that trains nothing, where it is left out."""
+    keys = STRATEGIES["fedavg"].keys
+    return keys.model_validate(
+        {"strategy": "fedavg", "rounds": 0, "local_steps": 1, "learning_rate": 1.0}
+    )
+
+
 class Study(FrozenModel):
     """The whole plan. Its digest is registered before any work.
 
     ``recipes`` are the packages of code that it takes networks, transforms or a loss from.
+    ``training`` is left out where the task is ``statistics``, and nowhere else.
     """
 
     collegium: Literal[1]
@@ -203,7 +213,7 @@ class Study(FrozenModel):
     partition: Partitioning | None = None
     split: Split = Field(default_factory=KeyedHashSplit)
     task: Task
-    training: TrainingSection
+    training: TrainingSection = Field(default_factory=_no_training)
     privacy: Privacy
     aggregation: Aggregation = Field(default_factory=Aggregation)
     evaluation: Evaluation = Field(default_factory=Evaluation)
@@ -232,6 +242,8 @@ class Study(FrozenModel):
     @property
     def evaluation_vector(self) -> EvaluationVector:
         """The sizes and bounds of what a hospital counts in the evaluation."""
+        if isinstance(self.task, Statistics):
+            return column_counts(self.task.columns(self.cohort))
         make = EVALUATION_VECTORS[self.task.kind]
         return make(self.evaluation.bins, self.task.groups(self.cohort.label))
 
@@ -302,11 +314,19 @@ class Study(FrozenModel):
         return 1 if alone else self.cohort.max_records_per_patient
 
     @property
+    def trains(self) -> bool:
+        """False of a statistics study: it counts every patient, and has no round of training."""
+        return not isinstance(self.task, Statistics)
+
+    @property
     def priced_steps(self) -> int:
         """The number of noised gradients that a hospital plans to send, spare ones included.
 
-        A spare draw repeats a round: as many steps as a round has.
+        A spare draw repeats a round: as many steps as a round has. Of a study that trains nothing
+        it is the number of its releases, which every patient pays.
         """
+        if not self.trains:
+            return self.evaluation.attempts
         rounds = self.training.rounds + self.aggregation.spare_draws
         return rounds * self.training.local_steps
 
@@ -440,7 +460,7 @@ def _contradictions(study: Study) -> list[Problem]:
         *_column_problems(study),
         *_site_problems(study),
         *_record_problems(study),
-        *_task_problems(study),
+        *(_task_problems(study) if study.trains else _statistics_problems(study)),
         *recipe_problems(study.recipes, study.task.recipe_uses),
         *_privacy_problems(study),
         *_aggregation_problems(study),
@@ -514,6 +534,18 @@ def _record_problems(study: Study) -> list[Problem]:
 
 def _task_problems(study: Study) -> list[Problem]:
     task, label, problems = study.task, study.cohort.label, []
+    if not study.training.rounds:
+        problems.append(
+            (
+                "training",
+                "no round of training: write rounds, local_steps and learning_rate; only "
+                "task.kind statistics has none",
+            )
+        )
+    if isinstance(study.cohort, TableCohort) and study.cohort.on_missing == "count":
+        problems.append(
+            ("cohort.on_missing", "count goes with task.kind statistics: a model needs every cell")
+        )
     problems += _network_problems(study)
     if isinstance(study.cohort, ImageCohort):
         problems += [(f"cohort.image.{key}", why) for key, why in study.cohort.image.misfits()]
@@ -542,6 +574,55 @@ def _task_problems(study: Study) -> list[Problem]:
     return problems
 
 
+def _statistics_problems(study: Study) -> list[Problem]:
+    """Yields the problems of a study that counts columns: whatever of it says how to learn."""
+    task, cohort, privacy = study.task, study.cohort, study.privacy
+    if not isinstance(task, Statistics) or not isinstance(cohort, TableCohort):
+        return [("cohort.kind", "statistics are of a table's columns: kind: table")]
+    if not isinstance(cohort.label, task.label):
+        needed = LABEL_FORMS[task.kind]
+        return [("cohort.label", f"task {task.kind} needs a label with {needed}")]
+    names = [column.name for column in task.columns(cohort)]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    evaluation, split = study.evaluation, study.split
+    wrong: list[tuple[bool, str, str]] = [
+        (
+            bool(repeated),
+            "cohort.label.findings",
+            f"a column is called so too: {', '.join(repeated)}",
+        ),
+        (study.training != _no_training(), "training", "nothing is trained: leave it out"),
+        (
+            not isinstance(split, KeyedHashSplit),
+            "split",
+            "every patient is counted: leave it out",
+        ),
+        (
+            evaluation.epsilon is not None,
+            "evaluation.epsilon",
+            "every patient pays privacy.epsilon: leave it out",
+        ),
+        (
+            privacy.mode == "distributed",
+            "privacy.mode",
+            "every hospital's counts have noise enough of their own: mode per_site",
+        ),
+        (
+            privacy.sampling_rate != 1
+            or any(s.sampling_rate not in (None, 1) for s in study.sites),
+            "privacy.sampling_rate",
+            "every patient is counted: sampling_rate: 1",
+        ),
+        (
+            isinstance(privacy, PerSitePrivacy)
+            and (privacy.noise_multiplier is not None or privacy.adaptive_clip is not None),
+            "privacy",
+            "noise_multiplier and adaptive_clip are of training: leave them out",
+        ),
+    ]
+    return [(path, problem) for is_wrong, path, problem in wrong if is_wrong]
+
+
 def _network_problems(study: Study) -> list[Problem]:
     """Yields the problem of a network that takes other records, or gives something else."""
     cohort, task = study.cohort, study.task
@@ -567,7 +648,7 @@ def _network_problems(study: Study) -> list[Problem]:
 def _privacy_problems(study: Study) -> list[Problem]:
     strategy = strategy_of(study.training)
     problems = [*_mode_problems(study), *strategy.problems(study.training, study.privacy)]
-    if study.training.average_last > study.training.rounds:
+    if study.training.average_last > max(1, study.training.rounds):
         problems.append(
             (
                 "training.average_last",

@@ -20,6 +20,8 @@ segmentation                1, d, d**2 for each class       1, d, d**2
                             but the background
 survival                    scores in bins, by event and   as for binary classification
                             interval
+statistics                  of columns, see                patients
+                            ``column_counts``
 ==========================  =============================  ===========================
 
 A patient adds one to one cell of the counts and to one of the table. With F findings it adds
@@ -34,13 +36,14 @@ patients with an event, and scores above the grid's centre.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protocol.encoding import digest_json
+from protocol.vectors.column_counts import CountedColumn, influence_of, size_of
 from protocol.vectors.score_grid import ScoreGrid
 
 #: How many units one patient is worth: noise of any use is then far above 16 units.
@@ -58,12 +61,14 @@ class EvaluationVector:
         shape: of the counts for the secure sum.
         influence: how much one patient changes the counts for the sum at most, and as much
             the hospital's own: the L2 norm, in patients.
+        own_influence: how much it changes the hospital's own, where that is another bound.
         settings: what of the study the layout follows from, by name.
     """
 
     shape: tuple[int, ...]
     influence: float
     settings: Mapping[str, int]
+    own_influence: float | None = None
 
     @property
     def size(self) -> int:
@@ -85,7 +90,7 @@ class EvaluationVector:
         See ``noise_deviations``.
         """
         counts, own = noise_deviations(noise_multiplier, site_share)
-        return self.influence * counts, self.influence * own
+        return self.influence * counts, (self.own_influence or self.influence) * own
 
 
 #: The sums of a regression: see above.
@@ -136,8 +141,19 @@ def survival_counts(bins: int, intervals: int) -> EvaluationVector:
     )
 
 
-#: The layout of every task's counts, by the task's ``kind``, from the number of bins and that
-#: of the label's groups (``Task.groups``).
+def column_counts(columns: Sequence[CountedColumn]) -> EvaluationVector:
+    """Returns the layout for statistics: the counts of columns; of a hospital its patients."""
+    norms = {f"column {at}": column.norm_squared for at, column in enumerate(columns)}
+    return EvaluationVector(
+        shape=(size_of(columns),),
+        influence=influence_of(columns),
+        settings={"cells": size_of(columns)} | norms,
+        own_influence=1.0,
+    )
+
+
+#: The layout of the counts that a model is evaluated by, by the task's ``kind``, from the number
+#: of bins and that of the label's groups (``Task.groups``).
 EVALUATION_VECTORS: Mapping[str, Callable[[int, int], EvaluationVector]] = {
     "binary_classification": binary_counts,
     "multiclass_classification": class_counts,

@@ -64,10 +64,14 @@ def patient_is(study: Study, stated: PatientStatement, *, simulated: bool) -> st
 
 
 def stays_on_one_side(study: Study, stated: PatientStatement) -> bool:
-    """Whether every patient of this study is a training or a test patient for life."""
+    """Whether every patient of this study is a training or a test patient for life.
+
+    A study that trains nothing counts both.
+    """
     privacy = study.privacy
     return (
-        isinstance(privacy, PatientPrivacy)
+        study.trains
+        and isinstance(privacy, PatientPrivacy)
         and privacy.unit == "patient"
         and isinstance(study.split, KeyedHashSplit)
         and stated.patient_number is not None

@@ -29,7 +29,7 @@ from pipelines.tasks.registry import task_of
 from protocol.study.study import Study
 from protocol.study.task.task import BinaryClassification
 from protocol.vectors.tensors import Tensors
-from silos.training.patient_scores import PatientScores
+from silos.training.counting.patient_scores import PatientScores
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]

@@ -432,7 +432,9 @@ class Supervisor:
                 fixed_noise_seed=study.seeds.model if self._settings.fixed_noise else None,
                 signed_heads=self._signed_heads(wire),
                 machine_check=partial(self._machine_check, notice),
-                keep_model=partial(self._keep_model, notice.run_id, study),
+                keep_model=partial(self._keep_model, notice.run_id, study)
+                if study.trains
+                else None,
             )
         )
 

@@ -22,15 +22,19 @@ def forecast_text(found: Forecast) -> str:
     return f"this study {left}: {runs}"
 
 
-def price_text(found: Forecast, *, epsilon: float, delta: float, unit: str, apart: bool) -> str:
+def price_text(
+    found: Forecast, *, epsilon: float, delta: float, unit: str, apart: bool, trains: bool = True
+) -> str:
     """Returns a study's price in one sentence: what is booked, what is claimed, why they differ.
 
     Args:
         found: what the ledger would book.
         epsilon, delta: what each ``unit`` (patient or record) is promised in this study.
         apart: whether training and test patients have a budget each.
+        trains: whether it trains; else every patient pays its counts, once.
     """
     both = "" if apart else ", training and evaluation for every patient"
+    both = both if trains else ", the counts for every patient, once"
     return (
         f"{forecast_text(found)}; each {unit} is promised epsilon {show(epsilon, Format.EPSILON)} "
         f"at delta {show(delta, Format.SMALL)} in this study alone; the budget counts what adds up "

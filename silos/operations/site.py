@@ -120,13 +120,7 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
             ("columns", ", ".join(columns_read(study))),
             ("network", _network(study)),
             *training_description(study.model_dump(mode="json")),
-            (
-                "work",
-                f"{counted(study.training.rounds, 'round')} of "
-                f"{counted(study.training.local_steps, 'step')}; "
-                f"{study.aggregation.spare_draws} more if rounds fail and must be repeated, priced "
-                "below",
-            ),
+            ("work", _work(study)),
             ("runs", _runs_asked_for(len(hospital.ledger.runs_of(study.digest)), runs)),
             ("a patient is", PATIENTS[whose]),
             *_cost(study, site.name, hospital, site.stated),
@@ -139,8 +133,23 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
         )
 
 
+def _work(study: Study) -> str:
+    """Returns what is done, and how often."""
+    if not study.trains:
+        again = study.evaluation.attempts - 1
+        spare = f"; {counted(again, 'time')} more if that fails, priced below" if again else ""
+        return f"every patient is counted, of training and of tests alike: once{spare}"
+    return (
+        f"{counted(study.training.rounds, 'round')} of "
+        f"{counted(study.training.local_steps, 'step')}; "
+        f"{study.aggregation.spare_draws} more if rounds fail and must be repeated, priced below"
+    )
+
+
 def _network(study: Study) -> str:
     """Returns the network's name, with those that it is made of."""
+    if not study.trains:
+        return "none: columns are counted"
     own, *others = study.task.network.targets
     return f"{own} of {' and '.join(others)}" if others else own
 
@@ -172,8 +181,12 @@ def _cost(
     yield (
         "privacy",
         f"each {privacy.unit}: epsilon {show(plan.epsilon, Format.EPSILON)} at delta "
-        f"{show(plan.delta, Format.SMALL)}, mode {privacy.mode}; in the evaluation epsilon "
-        f"{show(plan.evaluation_epsilon, Format.EPSILON)}",
+        f"{show(plan.delta, Format.SMALL)}, mode {privacy.mode}"
+        + (
+            f"; in the evaluation epsilon {show(plan.evaluation_epsilon, Format.EPSILON)}"
+            if plan.trains
+            else ""
+        ),
     )
     if plan.fallback_epsilon is not None:
         yield (

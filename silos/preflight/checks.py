@@ -219,17 +219,18 @@ def _records(site: SiteFile, study: Study, read: OwnRecords) -> Iterator[Finding
     for fault in faults:
         yield bad("records", fault, NOT_APPROVED)
     if not faults:
-        yield ok(
-            "records",
-            f"{len(read.whole)} fit the contract: {read.train.num_patients} patients train, "
-            f"{read.test.num_patients} test",
-        )
+        used = f"{read.train.num_patients} patients train, {read.test.num_patients} test"
+        if not study.trains:
+            used = f"{counted(read.test.num_patients, 'patient')} are counted"
+        yield ok("records", f"{len(read.whole)} fit the contract: {used}")
     for note in read.whole.noted.source:
         yield warn(note.what, note.found, note.remedy) if note.remedy else ok(note.what, note.found)
     for found in (
         *remarks(read.whole, study.cohort),
         nobody_returns(read.whole, study.cohort),
-        far_fewer_than_declared(read.train, study.site(site.name).patients),
+        far_fewer_than_declared(read.train, study.site(site.name).patients)
+        if study.trains
+        else None,
     ):
         if found is not None:
             yield warn(found.what, found.found, found.remedy)
@@ -270,6 +271,7 @@ def _budget(site: SiteFile, study: Study, hospital: SiteDatabase) -> Iterator[Fi
             delta=plan.delta,
             unit=privacy.unit,
             apart=apart,
+            trains=study.trains,
         )
         if found.fits:
             yield ok("budget", said)
@@ -281,7 +283,7 @@ def _budget(site: SiteFile, study: Study, hospital: SiteDatabase) -> Iterator[Fi
             )
         summary = hospital.ledger.summary()
         limit = Filter(epsilon_max=summary.epsilon_max, delta=summary.delta)
-        dear = too_dear(limit, (plan.training, plan.evaluation))
+        dear = too_dear(limit, plan.events)
         if dear is not None:
             yield warn("price", dear, CHEAPER)
     except StudyRefused as error:

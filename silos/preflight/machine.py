@@ -170,7 +170,8 @@ def _step(process: TrainingProcess, site: SiteFile, study: Study) -> Finding:
     said = (
         f"{counted(places, 'patient')} with {counted(records, 'record')} each{copies} fit at once"
     )
-    return ok("step", f"{said}; gradients by {engine!r}")
+    how = f"gradients by {engine!r}" if study.trains else "they are counted, nothing is trained"
+    return ok("step", f"{said}; {how}")
 
 
 def _disk(home: Path, parameters: int, study: Study) -> Finding:
@@ -188,6 +189,8 @@ def _disk(home: Path, parameters: int, study: Study) -> Finding:
 
 def size_of(study: Study) -> int:
     """Returns how many parameters the study's network has; a recipe's is not built here."""
+    if not study.trains:
+        return 0
     network = study.task.network
     frozen = study.task.is_partly_frozen
     if (

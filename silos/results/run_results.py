@@ -34,6 +34,8 @@ NOT_PRIVATE = (
 
 #: A comparison is trained by one process of this machine, whatever a study may use.
 _ALONE = {"workers": 1, "ray_address": None, "ray_token_file": None}
+#: The digest of the model of a study that trains nothing.
+_NO_MODEL = model_digest({})
 _OTHER_END = (
     "the coordinator signed another final model to this hospital than the one that it sent here "
     "to be evaluated"
@@ -99,6 +101,8 @@ class OwnResults:
                 f"NOT to be used: {_OTHER_END}. Ask the lead, and the other hospitals what they "
                 "were told"
             )
+        if self.announced is not None and self.announced.model == _NO_MODEL:
+            return "none: the study counts columns; the lead has their figures"
         if self.is_announced_model:
             return "its digest is the one that the coordinator signed at the run's end"
         if self.is_announced_model is False:
@@ -177,6 +181,8 @@ def take_model(home: Path, run_id: str, path: Path) -> OwnResults:
     found, model = results_of(home, run_id), read_model(path)
     if found.announced is None:
         raise PolicyRefused(f"run {found.run_id}: the coordinator has signed no result of it here")
+    if found.announced.model == _NO_MODEL:
+        raise PolicyRefused(f"run {found.run_id}: its model is {found.about_model}")
     if found.is_other_end:
         raise PolicyRefused(f"run {found.run_id}: {_OTHER_END}: no model is taken")
     if model_digest(model) != found.announced.model:

@@ -60,7 +60,7 @@ from silos.rounds.draws import Draws, Noised
 from silos.rounds.log_check import check_log
 from silos.rounds.log_heads import LogHeads
 from silos.rounds.rollback_evidence import require_own_head
-from silos.training.evaluation_counts import noised_counts
+from silos.training.counting.evaluation_counts import noised_counts
 from silos.training.randomness import Entropy, RoundInput
 from silos.training.second_opinion import SecondOpinion
 
@@ -233,7 +233,7 @@ class Participation:
             raise OutOfOrder(f"training round {context.round} is not in the study")
         if context.round_kind == "evaluation" and context.round != rounds:
             raise OutOfOrder(f"the evaluation is round {rounds}, not {context.round}")
-        if context.round_kind == "training" and context.round == 0:
+        if context.round == 0:
             self._check_initial(model)
         if layout_of(model) != self._layout:
             raise PolicyRefused("the model sent has another layout than the study's network")

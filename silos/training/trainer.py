@@ -38,7 +38,7 @@ from protocol.study.privacy import NoPrivacy, PatientPrivacy
 from protocol.study.study import Study
 from protocol.vectors.adaptive_clip import clip_at, counted_mean, moves_within, with_clip
 from protocol.vectors.tensors import Tensors, flatten, layout_of, model_digest
-from silos.training.patient_scores import PatientScores
+from silos.training.counting.patient_scores import PatientScores
 from silos.training.randomness import DrawContext, Entropy, RoundInput
 from silos.training.second_opinion import EPSILON_ERROR
 from silos.training.step_form import Drawn, PatientRecords, StepForm

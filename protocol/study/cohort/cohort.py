@@ -90,8 +90,9 @@ class TableCohort(_Cohort):
     """Records in a table: one row per record, several rows per patient allowed.
 
     ``patient_key`` names the column that tells patients apart, or is ``row``,
-    which states that one row is one patient. ``index`` is day 0 of a record, where columns are made
-    of a person's clinical records.
+    which states that one row is one patient. A missing cell that no column imputes is refused,
+    or its row is left out, or it is counted as missing: that only in a statistics study. ``index``
+    is day 0 of a record, where columns are made of a person's clinical records.
     """
 
     kind: Literal["table"]
@@ -100,7 +101,7 @@ class TableCohort(_Cohort):
     decimal: Decimal = "."
     encoding: Encoding = "utf-8"
     missing: tuple[str, ...] = MISSING
-    on_missing: Literal["refuse", "drop_row"] = "refuse"
+    on_missing: Literal["refuse", "drop_row", "count"] = "refuse"
     columns: tuple[Column, ...] = Field(min_length=1)
     index: Index | None = Field(default=None, exclude_if=lambda index: index is None)
 
@@ -109,6 +110,12 @@ class TableCohort(_Cohort):
         check_columns(self.columns, self.missing)
         if not self.features:
             raise ValueError("no column is a feature (kind number or category)")
+        imputed = [column.name for column in self.features if column.impute is not None]
+        if self.on_missing == "count" and imputed:
+            raise ValueError(
+                f"column {imputed[0]!r}: impute would hide the cells that on_missing: count "
+                "counts: take one of the two out"
+            )
         several = isinstance(self.label, FindingsLabel)
         if not self.label.columns or (self.label.column is None and not several):
             raise ValueError("label.column is missing: name the column that holds the label")

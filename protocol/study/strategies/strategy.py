@@ -26,12 +26,13 @@ class Training(FrozenModel):
     """The training section of a study; what changes only speed is not part of it.
 
     A strategy's own record names it, and may add keys. The released model is the mean of the
-    models of the last ``average_last`` rounds. ``micro_batch`` counts patients: fixed, so that a
+    models of the last ``average_last`` rounds. No round at all is of a statistics study, which
+    leaves the section out. ``micro_batch`` counts patients: fixed, so that a
     result never depends on the machine.
     """
 
     strategy: str
-    rounds: Annotated[int, Field(ge=1, le=10_000)]
+    rounds: Annotated[int, Field(ge=0, le=10_000)]
     local_steps: Annotated[int, Field(ge=1, le=10_000)]
     learning_rate: Annotated[float, Field(gt=0, le=1e6)]
     momentum: float = Field(default=0.0, ge=0, lt=1)

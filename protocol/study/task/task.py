@@ -25,6 +25,7 @@ from protocol.study.task.networks.classifiers import FullyConnectedNet
 from protocol.study.task.networks.registry import Network
 from protocol.study.task.pretrained import Pretrained
 from protocol.study.task.recipes import RecipeLoss, RecipeUse
+from protocol.study.task.statistics import Statistics
 
 
 class _Task(FrozenModel):
@@ -196,12 +197,13 @@ Task: TypeAlias = Annotated[
     | Annotated[MultilabelClassification, Tag("multilabel_classification")]
     | Annotated[Regression, Tag("regression")]
     | Annotated[Segmentation, Tag("segmentation")]
-    | Annotated[Survival, Tag("survival")],
+    | Annotated[Survival, Tag("survival")]
+    | Annotated[Statistics, Tag("statistics")],
     Discriminator(
         _task_kind,
         custom_error_type="task_kind",
         custom_error_message="kind is one of binary_classification, multiclass_classification, "
-        "multilabel_classification, regression, segmentation, survival",
+        "multilabel_classification, regression, segmentation, survival, statistics",
     ),
 ]
 
@@ -219,4 +221,5 @@ LABEL_FORMS: Mapping[str, str] = {
     "regression": "a range",
     "segmentation": "a mask and classes",
     "survival": "a time and an event",
+    "statistics": "positive and negative, classes, findings or a range",
 }

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from pipelines.records import Records
 from protocol.study.study import Study
+from silos.training.counting.column_trainer import ColumnTrainer
 from silos.training.ray_runtime import limit_memory, ray
 from silos.training.step_form import StepForm
 from silos.training.trainer import Trainer, try_step
@@ -14,8 +15,10 @@ from silos.training.worker_pool.shares import WorkerShares
 
 def trainer_on(
     shares: WorkerShares, study: Study, site: str, train: Records, test: Records
-) -> Trainer:
-    """Returns a site's trainer; see ``Trainer`` and ``RayBackend``."""
+) -> Trainer | ColumnTrainer:
+    """Returns a site's trainer; see ``Trainer`` and ``RayBackend``, or ``ColumnTrainer``."""
+    if not study.trains:
+        return ColumnTrainer(study, site, train, test)
     form = StepForm.of(study, site)
     backend = RayBackend(study, form, train.features, train.labels, shares)
     return Trainer(study, site, train, test, backend, device_of(shares))
@@ -27,6 +30,8 @@ def try_step_on(shares: WorkerShares, study: Study, site: str) -> tuple[str, int
     Raises:
         DeviceRefused: as ``try_step``, and where the cluster has no room for the workers.
     """
+    if not study.trains:
+        return "", study.site(site).patients, study.records_per_patient
     if not shares.cluster:
         return try_step(study, site, device_of(shares))
     placement = Placement(shares)

@@ -48,6 +48,17 @@ SURVIVAL_STUDY = (
     )
 )
 
+#: Counts the small study's columns; histograms have four bins.
+STATISTICS_STUDY = (
+    TABLE_STUDY.replace("  network: {_target_: FullyConnectedNet, hidden_channels: [4]}\n", "")
+    .replace("task:\n", "task: {kind: statistics, bins: 4}\n")
+    .replace("training: {rounds: 2, local_steps: 2, learning_rate: 0.5, micro_batch: 8}\n", "")
+    .replace("split: {method: keyed_hash, test_fraction: 0.3}\n", "")
+    .replace("  min_patients: 4\n", "  min_patients: 4\n  on_missing: count\n")
+    .replace(", clip: 1.0", "")
+    .replace("{bins: 8}", "{site_share: 0.1}")
+)
+
 
 def changed(old: str, new: str) -> str:
     """Returns the small study's text with one passage replaced; it must be there."""

@@ -302,7 +302,7 @@ def test_a_sample_that_repeats_in_the_steps_of_a_round_is_caught() -> None:
 def test_weak_noise_in_the_evaluation_is_caught(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("silos.training.evaluation_counts.DiscreteGaussian", WeakCounts)
+    monkeypatch.setattr("silos.training.counting.evaluation_counts.DiscreteGaussian", WeakCounts)
     found = failures_in_evaluation(study)
     assert found >= {"noise of the evaluation's counts", "noise of the hospitals' own tables"}
 

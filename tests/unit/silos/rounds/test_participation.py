@@ -1,6 +1,6 @@
 """What a hospital refuses and survives, whoever the coordinator claims to be."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +19,12 @@ from protocol.transport.steps import Reply, Request
 from protocol.vectors.fixed_point import decode_counts
 from protocol.vectors.tensors import Tensors, decode_tensors, encode_tensors, model_digest
 from silos.config.study_authorization import StudyTerms
+from silos.rounds.participation import LocalTrainer
 from silos.rounds.silo import Silo
+from silos.training.counting.column_trainer import ColumnTrainer
 from tests.support.hospital.coordinator_log import CoordinatorLog
 from tests.support.simulated.federation import Federation, LinearTrainer
-from tests.support.simulated.studies import TABLE_STUDY, changed, small_study
+from tests.support.simulated.studies import STATISTICS_STUDY, TABLE_STUDY, changed, small_study
 
 Replies = Mapping[str, Reply]
 
@@ -30,8 +32,14 @@ Replies = Mapping[str, Reply]
 class Attack:
     """A coordinator in the attacker's hands, and four honest hospitals that joined a run."""
 
-    def __init__(self, folder: Path, study: Study | None = None, join: bool = True) -> None:
-        self.federation = Federation(folder, study or small_study())
+    def __init__(
+        self,
+        folder: Path,
+        study: Study | None = None,
+        join: bool = True,
+        trainer: Callable[..., LocalTrainer] = LinearTrainer,
+    ) -> None:
+        self.federation = Federation(folder, study or small_study(), trainer=trainer)
         if join:
             self.federation.join()
         self.east = self.federation.silos["east"]
@@ -163,6 +171,29 @@ def test_the_first_round_starts_from_the_studys_own_parameters(tmp_path: Path) -
     opening = attack.round(attack.context(model=crafted)).request(Step.ADVERTISE, "east")
     assert attack.ask("east", Step.ADVERTISE, opening, crafted).refusal == "PolicyRefused"
     assert "does not start from" in str(attack.east.reason("run-1"))
+
+
+def test_columns_are_counted_once_whatever_a_hostile_coordinator_asks_for(tmp_path: Path) -> None:
+    attack = Attack(tmp_path, read_study(STATISTICS_STUDY), trainer=ColumnTrainer)
+
+    def refused(context: RoundContext, model: Tensors | None = None) -> tuple[str | None, str]:
+        opening = attack.round(context).request(Step.ADVERTISE, "east")
+        reply = attack.ask("east", Step.ADVERTISE, opening, model)
+        return reply.refusal, str(attack.east.reason("run-1"))
+
+    crafted: Tensors = {"weight": np.ones(2, dtype=np.float32)}
+    first = attack.context(0, "evaluation")
+    assert refused(attack.context(0, "training", crafted), crafted) == (
+        "OutOfOrder",
+        "training round 0 is not in the study",
+    )
+    assert refused(attack.context(1, "evaluation"))[0] == "OutOfOrder"
+    assert refused(attack.context(0, "evaluation", crafted), crafted)[0] == "PolicyRefused"
+    attack.drive(first)
+    assert refused(attack.context(0, "evaluation", draw=1, attempt=1)) == (
+        "BudgetSpent",
+        "no spare draw of the evaluation is left in this run",
+    )
 
 
 @pytest.mark.parametrize("field", ["threshold", "bound", "weights_hash", "dp_event_hash"])

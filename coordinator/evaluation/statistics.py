@@ -1,0 +1,34 @@
+"""Statistics: how many patients there are, and the figures of every column, from noised sums."""
+
+from compliance.facts.released.column_figures import (
+    ColumnFigures,
+    column_figures,
+    counted_patients,
+)
+from coordinator.evaluation.released import EvaluationReader, Figures, Floats, NoisedCounts
+from protocol.study.study import Study
+from protocol.study.task.statistics import Statistics
+from protocol.vectors.column_counts import PATIENTS, places
+
+
+def _pooled(study: Study, noised: NoisedCounts) -> Figures:
+    return {"patients": counted_patients(float(noised.pooled[PATIENTS]), noised.deviation)}
+
+
+def _site(study: Study, cells: Floats, deviation: float) -> Figures:
+    return {"patients": counted_patients(float(cells[0]), deviation)}
+
+
+def _columns(study: Study, noised: NoisedCounts) -> tuple[ColumnFigures, ...]:
+    if not isinstance(study.task, Statistics):
+        raise ValueError(f"task {study.task.kind} counts no columns")
+    patients = float(noised.pooled[PATIENTS])
+    return tuple(
+        column_figures(
+            column, patients, noised.pooled[begin : begin + column.size], noised.deviation
+        )
+        for column, begin in places(study.task.columns(study.cohort))
+    )
+
+
+STATISTICS = EvaluationReader(pooled=_pooled, site=_site, columns=_columns)

@@ -1,0 +1,1 @@
+"""What a hospital counts of its patients in an evaluation, or of its columns: noised at once."""
