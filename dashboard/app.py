@@ -134,7 +134,9 @@ def _headlines(dossier: Dossier) -> None:
           for kind in dossier.figures.pooled[:2]),
         ("ε for one patient", show(max(claims), Format.EPSILON) if claimed else "none",
          _claim_note(dossier) if claimed else unclaimed(dossier)),
-        ("Training rounds", str(dossier.rounds_trained), f"of {dossier.rounds_planned} planned"),
+        ("Training rounds", str(dossier.rounds_trained), f"of {dossier.rounds_planned} planned")
+        if dossier.trains else
+        ("Columns", str(len(dossier.columns)), "counted, in one release"),
     ]  # fmt: skip
     if dossier.simulation:
         headline = dossier.figures.headline

@@ -19,6 +19,7 @@ from compliance.facts.dossier import Dossier, run_json
 from compliance.facts.formatting import show
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports import sections
+from compliance.reports.column_sections import columns_section
 from compliance.reports.document import Block
 from compliance.reports.privacy_report import headlines
 from compliance.reports.renderers import RENDERERS, render_fragment
@@ -314,7 +315,10 @@ class Run:
         blocks: list[Block] = [headlines(dossier)]
         if dossier.sites:
             blocks.append(sites_table(dossier))
-        blocks += sections.utility_section(points, withheld).blocks if points else ()
+        if not dossier.trains:
+            blocks += columns_section(dossier).blocks
+        elif points:
+            blocks += sections.utility_section(points, withheld).blocks
         return render_fragment(sections.banner(dossier), blocks, title=dossier.study_title)
 
     def _dossier(self) -> Dossier:
@@ -326,6 +330,8 @@ class Run:
             return views.utility(self.id), views.withheld(self.id)
 
     def _model(self, dossier: Dossier) -> str:
+        if not dossier.trains:
+            raise WorkspaceRefused(f"run {self.id} counted columns: it has no model")
         if dossier.model_digest is None:
             raise WorkspaceRefused(f"run {self.id} is {dossier.state}: it has no final model")
         return dossier.model_digest

@@ -276,9 +276,14 @@ class Study:
         return Plan(self, options)
 
     def __repr__(self) -> str:
+        hospitals = f"{len(self.site_names)} hospitals"
+        return f"Study {self.name}: {hospitals}, {self._privacy()}, {self._steps()}"
+
+    def _steps(self) -> str:
+        if not self.document.trains:
+            return "columns counted"
         training = self.document.training
-        steps = f"{counted(training.rounds, 'round')} of {counted(training.local_steps, 'step')}"
-        return f"Study {self.name}: {len(self.site_names)} hospitals, {self._privacy()}, {steps}"
+        return f"{counted(training.rounds, 'round')} of {counted(training.local_steps, 'step')}"
 
     def _repr_html_(self) -> str:
         document = self.document
@@ -290,8 +295,9 @@ class Study:
                 Fact(
                     label="Training",
                     value=f"{document.task.network.target}, {document.training.strategy}, "
-                    f"{counted(document.training.rounds, 'round')} of "
-                    f"{counted(document.training.local_steps, 'step')}",
+                    f"{self._steps()}"
+                    if document.trains
+                    else "none: columns are counted",
                 ),
                 Fact(label="Must answer", value=document.threshold, form=Format.COUNT),
                 Fact(label="May collude", value=document.aggregation.colluders, form=Format.COUNT),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from collegium.cli.options import AsJson, Data, StudyFile, read_study
+from collegium.cli.options import AsJson, Data, Out, StudyFile, read_study
 from collegium.output.console import answers, console, emit
 
 app = typer.Typer(help="Study documents.", no_args_is_help=True)
@@ -103,6 +103,40 @@ def study_copy(
         markup=False,
         soft_wrap=True,
     )
+
+
+@app.command("statistics")
+def study_statistics(
+    study: StudyFile,
+    to: Annotated[Path, typer.Option("--to", help="The file to write.")],
+    epsilon: Annotated[
+        float | None,
+        typer.Option("--epsilon", help="What each patient may pay. Default: as there."),
+    ] = None,
+    bins: Annotated[
+        int, typer.Option("--bins", min=0, max=64, help="Of a histogram of every number column.")
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Writes the study that counts a table study's columns: patients, missing, mean, deviation."""
+    from collegium.studies.authoring.statistics_study import write_statistics_study
+
+    read = read_study(study)
+    emit(write_statistics_study(read, to, epsilon=epsilon, bins=bins, console=console()), as_json)
+
+
+@app.command("normalise")
+def study_normalise(
+    study: StudyFile,
+    run: Annotated[str, typer.Option("--from", metavar="RUN", help="A run of a statistics study.")],
+    out: Out,
+    to: Annotated[Path, typer.Option("--to", help="The file to write.")],
+    as_json: AsJson = False,
+) -> None:
+    """Writes a study whose centres and scales are the figures that a statistics run released."""
+    from collegium.studies.authoring.normalisation import normalise_study
+
+    emit(normalise_study(study, run_id=run, out=out, to=to, console=console()), as_json)
 
 
 @app.command("register")

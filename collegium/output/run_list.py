@@ -82,9 +82,12 @@ def _privacy(run: RunSummary) -> str:
 
 def _figure(run: RunSummary) -> str:
     """Returns a simulation's exact figure, or the released one, or why there is none."""
+    is_count = run.figure.form is Format.COUNT
     if run.exact is not None:
-        return f"{run.exact:.3f}*"
+        return f"{show(run.exact, Format.COUNT) if is_count else f'{run.exact:.3f}'}*"
     found = run.released
     if found is None or found.value is None:
         return (found.note if found else "") or "-"
+    if is_count:
+        return show(found, Format.COUNT)
     return f"{found.value:.2f} ({found.low:.2f}-{found.high:.2f})"

@@ -1,19 +1,25 @@
 """Forecast of a study's evaluation, in sentences."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeAlias
 
+import numpy as np
+
 from collegium.studies.question import question_of
 from compliance.facts.interval import Interval
 from compliance.facts.released.auroc import ASSUMED_AUROC
+from compliance.facts.released.column_figures import column_figures
 from compliance.facts.released.proportion import proportion
 from compliance.planning.advice import ASSUMED_TEST_FRACTION, PlanningInput
 from compliance.planning.evaluation_forecast import BINS, EvaluationForecast, forecast_evaluation
+from compliance.privacy.promised_noise import evaluation_event
 from protocol.counted import counted
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
+from protocol.study.task.statistics import Statistics
 from protocol.study.task.task import BinaryClassification
 
 #: Of each hospital its test patients, and how many of them are ill.
@@ -21,6 +27,8 @@ Tested: TypeAlias = Mapping[str, tuple[int, int]]
 _NOBODY_READ: Tested = MappingProxyType({})
 #: What share of a hospital's decisions is taken to be right, to say whether its table is enough.
 _ASSUMED_ACCURACY = 0.8
+#: How far a column's values are taken to deviate, in halves of its range.
+_USUAL_DEVIATION = 1 / 3
 
 
 def study_forecast(
@@ -129,3 +137,44 @@ def _question(study: Study, tested: Tested) -> PlanningInput | None:
     share = sum(ill for _, ill in tested.values()) / max(1, sum(counts))
     known = asked.prevalence if share in (0, 1) else share
     return replace(asked, tested=counts, prevalence=known)
+
+
+def column_text(study: Study) -> list[str]:
+    """Returns what a statistics study will be able to say of its columns, in sentences.
+
+    Nothing is said where nothing is protected. All declared patients are taken to
+    have a value, and values to deviate by a sixth of the column's range.
+    """
+    task = study.task
+    if not isinstance(task, Statistics) or not isinstance(study.privacy, PatientPrivacy):
+        return []
+    noises = [
+        study.evaluation_vector.deviations(
+            evaluation_event(
+                study, study.privacy, study.evaluation_epsilon_of(site)
+            ).noise_multiplier,
+            study.evaluation.site_share,
+        )[0]
+        for site in study.site_names
+    ]
+    patients, deviation = sum(study.weights.values()), math.hypot(*noises)
+    lines = [
+        f"counts: noise of {deviation:.0f} patients in each; if all {patients:,.0f} declared "
+        "patients have a value, and values deviate by a sixth of the range:"
+    ]
+    for column in task.columns(study.cohort):
+        if column.range is None:
+            continue
+        cells = np.zeros(column.size)
+        cells[2] = patients * (2 * _USUAL_DEVIATION**2 - 1)
+        found = column_figures(column, patients, cells, deviation)
+        lines.append(
+            f"  {column.name}: mean {_within(found.mean)}, deviation {_within(found.deviation)}"
+        )
+    return lines
+
+
+def _within(interval: Interval | None) -> str:
+    if interval is None or interval.high is None or interval.low is None:
+        return "withheld" if interval is None else f"withheld, {interval.note}"
+    return f"+- {(interval.high - interval.low) / 2:.3g}"

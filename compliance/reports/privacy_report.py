@@ -371,7 +371,10 @@ def headlines(dossier: Dossier) -> Highlights:
         Highlight(label="hospitals", value=len(dossier.sites), form=Format.COUNT,
                   note=f"{dossier.threshold} must answer, {dossier.colluders} may collude"),
         Highlight(label="training rounds", value=len(completed), form=Format.COUNT,
-                  note=f"of {dossier.rounds_planned} planned"),
+                  note=f"of {dossier.rounds_planned} planned")
+        if dossier.trains else
+        Highlight(label="columns", value=len(dossier.columns), form=Format.COUNT,
+                  note="counted, in one release"),
     ]  # fmt: skip
     if dossier.simulation:
         exact = Highlight(label=f"{figure.label}, exact", value=dossier.exact.get(figure.name),

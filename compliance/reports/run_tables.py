@@ -89,6 +89,14 @@ def mechanism_table(dossier: Dossier) -> Table:
         ("Clip", Format.NUMBER, lambda s: s.privacy.clip),
         ("Noise", Format.TEXT, lambda s: s.privacy.noise),
     )
+    if not dossier.trains:
+        counting: Columns[SiteFacts] = (
+            ("Hospital", Format.TEXT, lambda s: s.site),
+            ("Noise multiplier", Format.NUMBER, lambda s: s.privacy.evaluation_noise_multiplier),
+            ("Releases priced", Format.COUNT, lambda s: s.privacy.priced_evaluations),
+            ("Noise", Format.TEXT, lambda s: s.privacy.noise),
+        )
+        return table_of("Mechanism at each hospital", dossier.sites, counting)
     adaptive: Columns[SiteFacts] = (
         ("Noise multiplier that training feels", Format.NUMBER, lambda s: s.felt_multiplier),
     )

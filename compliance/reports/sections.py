@@ -419,15 +419,16 @@ def rounds_section(dossier: Dossier) -> Section:
     blocks: tuple[Block, ...] = (
         Paragraph(text=f"No round was opened; {dossier.rounds_planned} were planned."),
     )
+    trained = f"Planned: {counted(dossier.rounds_planned, 'training round')}. "
     if dossier.rounds:
         blocks = (
             Figure(
                 title="Time per round",
                 svg=charts.to_svg(charts.rounds_timeline(dossier.rounds)),
                 alt=describe_rounds(dossier.rounds),
-                caption=f"Planned: {counted(dossier.rounds_planned, 'training round')}. A number "
-                "above a bar counts hospitals that dropped out of that round; a number in "
-                "brackets counts attempts.",
+                caption=f"{trained if dossier.trains else ''}A number above a bar "
+                "counts hospitals that dropped out of that round; a number in brackets counts "
+                "attempts.",
                 table=rounds_table(dossier),
             ),
         )

@@ -27,15 +27,17 @@ title: {title}
 purpose: >
   {purpose}
 
-# The contract that every hospital's records must fit. Ranges, centre and scale
-# are declared from general knowledge, never computed from anybody's records.
+# The contract that every hospital's records must fit. Ranges, centre and scale are declared
+# from general knowledge, or released by a statistics study; never computed from raw records.
 cohort:
 {cohort}
-# patients: each hospital's training patients, a public round number that it does not exceed.
+# patients: each hospital's {whose} patients, a public round number that it does not exceed.
 # records: the file that a simulation takes for it; a real hospital names its own in site.yaml.
 sites:
 {sites}
 
+{rest}"""
+_LEARNING = """\
 # Each hospital splits its own patients with a key that only it has.
 split: {{method: keyed_hash, test_fraction: 0.3}}
 
@@ -60,6 +62,21 @@ privacy:
 aggregation: {{colluders: 1}}
 evaluation: {{bins: 4}}      # of scores: few test patients, few bins
 seeds: {{model: 1, split: 1}}
+"""
+#: Of a study that counts columns and learns nothing.
+_COUNTING = """\
+task:
+{task}
+# What each hospital promises each of its patients, of training and of tests alike: each pays once.
+privacy:
+  mode: per_site
+  epsilon: {epsilon:g}
+  delta: 1.0e-5              # below 1 in the number of patients
+  sampling_rate: 1.0         # every patient is counted
+
+# threshold: how many must answer; left out: two thirds of the sites and one more.
+aggregation: {{colluders: 1}}
+evaluation: {{site_share: 0.05}}   # of the budget, for each hospital's own number of patients
 """
 
 
@@ -104,17 +121,26 @@ def study_template(
             )
     if not 0 < epsilon < math.inf:
         raise StudyRefused(f"--epsilon must be greater than 0 and finite: {epsilon:g}")
-    plan = _advised(len(sites), epsilon)
-    rounds, learning_rate, clip = passages.settings or (plan.steps, plan.learning_rate, plan.clip)
+    if task == "statistics":
+        rest = _COUNTING.format(task=passages.task, epsilon=epsilon)
+    else:
+        plan = _advised(len(sites), epsilon)
+        chosen = passages.settings or (plan.steps, plan.learning_rate, plan.clip)
+        rounds, learning_rate, clip = chosen
+        rest = _LEARNING.format(
+            rounds=rounds,
+            learning_rate=learning_rate,
+            clip=clip,
+            advice=_advice(task, with_table=with_table),
+            task=passages.task.replace("PREVALENCE", f"{_PREVALENCE:g}"),
+            micro_batch=passages.micro_batch,
+            epsilon=epsilon,
+        )
     text = _TEMPLATE.format(
         head=head,
-        rounds=rounds,
-        learning_rate=learning_rate,
-        clip=clip,
-        advice=_advice(task, with_table=with_table),
+        rest=rest,
+        whose="counted" if task == "statistics" else "training",
         cohort=passages.cohort,
-        task=passages.task.replace("PREVALENCE", f"{_PREVALENCE:g}"),
-        micro_batch=passages.micro_batch,
         name=name,
         title=title,
         purpose=purpose,
@@ -122,7 +148,6 @@ def study_template(
             f"  - {{name: {site}, records: {site}.{passages.records}, patients: {_PATIENTS}}}"
             for site in sites
         ),
-        epsilon=epsilon,
     )
     read_study(text, "the new study")
     return text

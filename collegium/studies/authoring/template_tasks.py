@@ -104,6 +104,16 @@ TEMPLATES: Mapping[str, TaskPassages] = {
         "  event_free: [0.97, 0.91, 0.85]    # share without the event at each, from published "
         "sources\n",
     ),
+    "statistics": TaskPassages(
+        cohort=_TABLE.replace("LABEL", "{column: outcome, positive: [1], negative: [0]}")
+        .replace(
+            "min_patients", "on_missing: count         # a missing cell is counted\n  min_patients"
+        )
+        .replace(", centre: 60, scale: 15", ", outside: clip")
+        + _OUTCOME,
+        task="  kind: statistics\n"
+        "# bins: 8                  # a histogram of every number column; costs some precision\n",
+    ),
     "segmentation": TaskPassages(
         cohort=_IMAGES.replace("ARRAYS", "train_masks").replace(
             "LABEL", "{mask: masks, classes: {background: [0], lesion: [1]}}"

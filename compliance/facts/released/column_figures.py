@@ -4,7 +4,7 @@ Rules:
 
 1. Intervals are 95 %, and cover the noise of the counts and the drawing of the patients.
 2. Whether a figure is shown is asked of the number of patients and the noise alone, which
-   chooses no draw of the figure's own noise; and a count below ten is not shown.
+   chooses no draw of the figure's own noise; but a count below ten is not shown.
 3. A deviation's interval takes values to have a kurtosis of at most 9 (normal ones have 3).
 """
 
@@ -29,6 +29,9 @@ NOBODY = "no patients"
 #: So many deviations of its noise a number of patients is taken to lie off at most.
 _MARGIN = 2.0
 _KURTOSIS = 9.0
+#: A share is shown where its count is large enough, which chooses its noise: so the interval of a
+#: count within so many deviations of none begins at 0.
+_SURELY = 3.0
 #: Whether a deviation is shown is asked of values that deviate by a third of half the range.
 _USUAL_VARIANCE = 1 / 9
 _USUAL_MEAN_SQUARE = 1 / 4
@@ -141,7 +144,7 @@ def _share(
         return _none(TOO_SMALL)
     value = min(1.0, part / whole)
     low, high = score_bounds(value, lambda truth: truth * (1 - truth) / whole + noise)
-    return Interval(value=value, low=low, high=high)
+    return Interval(value=value, low=0.0 if part < _SURELY * deviation else low, high=high)
 
 
 def _moments(

@@ -22,6 +22,7 @@ from compliance.facts.privacy_utility import (
     UtilityPoint,
 )
 from compliance.facts.released.auroc import TOO_FEW
+from compliance.facts.released.column_figures import TOO_SMALL, ColumnFigures
 from protocol.transport.privacy_summary import Summary
 
 SITES = ("east", "north", "south", "west")
@@ -198,6 +199,39 @@ def without_privacy() -> Dossier:
     whole = finished()
     sites = tuple(replace(s, privacy=site_privacy(s.site, None)) for s in whole.sites)
     return replace(whole, run_id="20261121-110000-d4e5f6", sites=sites)
+
+
+def statistics() -> Dossier:
+    """Returns a run of a statistics study: a column of numbers, and a category."""
+    whole, none = finished(), Interval(value=None, low=None, high=None, note=TOO_SMALL)
+    age = ColumnFigures(
+        name="age", range=(20.0, 80.0), parts=(), patients=interval_of(900.0, 60.0),
+        missing=none, mean=interval_of(53.9, 1.8), deviation=interval_of(9.4, 1.5), shares=(),
+    )  # fmt: skip
+    sex = ColumnFigures(
+        name="sex", range=None, parts=("0", "1"), patients=interval_of(880.0, 60.0),
+        missing=interval(0.04, 0.03), mean=None, deviation=None,
+        shares=(interval(0.3, 0.06), interval(0.7, 0.06)),
+    )  # fmt: skip
+    patients = {"patients": interval_of(920.0, 50.0)}
+    exact = (
+        {"missing": 0.0, "mean": 53.5, "deviation": 9.42, "parts": []},
+        {"missing": 0.05, "parts": [0.28, 0.72]},
+    )
+    sites = tuple(
+        replace(s, released={"patients": interval_of(230.0, 20.0)}, exact={"patients": 230.0})
+        for s in whole.sites
+    )
+    return replace(
+        whole, run_id="20261121-140000-c01c01", task="statistics", rounds_planned=0,
+        rounds=(round_facts(0, "evaluation"),), released=patients, exact={"patients": 920.0},
+        sites=sites, columns=(age, sex), exact_columns=exact, study={"sites": [], "task": {}},
+    )  # fmt: skip
+
+
+def interval_of(value: float, half: float) -> Interval:
+    """Returns a released figure of any size with a symmetric interval."""
+    return Interval(value=value, low=value - half, high=value + half)
 
 
 def failed() -> Dossier:

@@ -107,6 +107,21 @@ def test_finished_run_shows_its_headlines() -> None:
     assert "95 %: 0.837 to 0.899" in _words(page)
 
 
+def test_run_of_a_statistics_study_shows_its_columns_and_their_shares() -> None:
+    page = _page(FakeViews(dossiers.statistics()))
+    shown = {metric.label: metric.value for metric in page.metric}
+    assert shown == {
+        "Patients, exact": "920",
+        "Patients, released": "920",
+        "ε for one patient": "1",
+        "Columns": "2",
+    }
+    assert "95 %: 870 to 970" in _words(page)
+    assert list(page.dataframe[0].value["Mean"]) == ["53.9 (52.1 to 55.7)", "—"]
+    assert page.selectbox[1].options == ["sex"]
+    assert len(page.get("vega_lite_chart")) == 3
+
+
 def test_finished_run_has_four_charts_each_with_its_numbers() -> None:
     page = _page(FakeViews(dossiers.finished(), points=dossiers.sweep()))
     assert len(page.get("vega_lite_chart")) == 4

@@ -32,7 +32,8 @@ def test_it_is_a_study_of_that_task_whose_network_can_be_built(task: str) -> Non
         task, (study.cohort.contents, study.task.network.target)
     )
     assert study.privacy.mode == "per_site"
-    assert build(study.task, study.cohort, 1)
+    if study.trains:
+        assert build(study.task, study.cohort, 1)
 
 
 def test_only_what_a_plan_does_not_advise_is_said_not_to_be() -> None:

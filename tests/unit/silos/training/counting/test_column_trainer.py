@@ -58,7 +58,9 @@ def counted(rows: Sequence[Row], study: Study = STUDY) -> np.ndarray:
     return trainer_of(rows, study).counts({})[0]
 
 
-def test_a_patient_with_several_records_counts_once_by_their_mean_and_first_known_category() -> None:
+def test_a_patient_with_several_records_counts_once_by_their_mean_and_first_known_category() -> (
+    None
+):
     patients, *cells = (counted(ROWS) / COUNT_UNITS).tolist()
     age, ward, ill = cells[:7], cells[7:11], cells[11:]
     # ages 20, 80, missing and (40 + 100) / 2, as places in [0, 120]

@@ -1,0 +1,167 @@
+"""``study statistics``: the study that counts the columns of a table study, beside it.
+
+Ranges to count in are public: three of a column's declared scales around its declared centre,
+within its declared range, because the narrower a range the less the noise of mean and deviation.
+A column that declares no scale keeps its range.
+"""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+
+from collegium.studies.authoring.template import write_study
+from protocol.errors import StudyRefused
+from protocol.study.cohort.cohort import TableCohort
+from protocol.study.cohort.columns import NumberColumn
+from protocol.study.cohort.labels import Label, SurvivalLabel
+from protocol.study.privacy import PatientPrivacy
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+
+#: So many scales lie between a column's centre and the ends of what is counted.
+_SCALES = 3
+_HEAD = """\
+# Statistics of the columns of {name} (digest {digest}).
+# collegium study statistics wrote it. Ranges are public and bound what one patient changes: numbers
+# beyond them count as their ends. patients: all of a hospital's, a public round number that it does
+# not exceed; twice the declared training patients until you mend it.
+"""
+
+
+def write_statistics_study(
+    study: Study, to: Path, *, epsilon: float | None, bins: int, console: Console
+) -> dict[str, Any]:
+    """Writes the statistics study of a table study; says what to do next.
+
+    Raises:
+        StudyRefused: it is of images, counts columns itself, or promises nothing else.
+        WorkspaceRefused: the file is there already, or cannot be written.
+    """
+    text = statistics_text(study, epsilon=epsilon, bins=bins)
+    write_study(to, text)
+    console.print(
+        f"made   {to}: counts the columns of {study.name}; mend patients and ranges, then "
+        f"collegium study check {to}",
+        markup=False,
+        soft_wrap=True,
+    )
+    return {"study": str(to), "name": read_study(text, str(to)).name}
+
+
+def statistics_text(study: Study, *, epsilon: float | None = None, bins: int = 0) -> str:
+    """Returns the text of the study that counts a table study's columns.
+
+    Args:
+        study: whose columns; its sites, partition, patients' key and promises are taken over.
+        epsilon: what each patient pays; the study's own where it is None.
+        bins: of a histogram of each column of numbers; 0 for none.
+
+    Raises:
+        StudyRefused: it is of images, or counts columns itself.
+    """
+    cohort = study.cohort
+    if not isinstance(cohort, TableCohort) or not study.trains:
+        raise StudyRefused(f"{study.name}: statistics are of the columns of a study of a table")
+    document = {
+        "collegium": 1,
+        "name": f"{study.name[:51]}-statistics",
+        "title": f"Columns of: {study.title}"[:200],
+        "purpose": f"Count the patients, missing values, means and deviations of the columns of "
+        f"{study.name}. {study.purpose.strip()}"[:2000],
+        "cohort": _cohort(cohort),
+        **({"partition": _written(study.partition)} if study.partition else {}),
+        "sites": [_site(study, name) for name in (site.name for site in study.sites)],
+        "task": {"kind": "statistics"} | ({"bins": bins} if bins else {}),
+        "privacy": _privacy(study, epsilon),
+        "aggregation": _written(study.aggregation) or {"colluders": 1},
+        "evaluation": {"site_share": 0.05},
+    }
+    text = _HEAD.format(name=study.name, digest=study.digest) + _yaml(document)
+    read_study(text, "the statistics study")
+    return text
+
+
+def _yaml(document: dict[str, Any]) -> str:
+    """Returns a study as people write it: one line for a site, a column, a small section."""
+    whole: Any = CommentedMap(document)
+    whole["cohort"] = CommentedMap(whole["cohort"])
+    for section, key in ((whole, "sites"), (whole["cohort"], "columns")):
+        section[key] = [_on_one_line(each) for each in section[key]]
+    for section, key in (
+        (whole["cohort"], "label"),
+        *((whole, name) for name in ("task", "privacy", "aggregation", "evaluation")),
+    ):
+        section[key] = _on_one_line(section[key])
+    yaml, made = YAML(), io.StringIO()
+    yaml.width = 110
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.dump(whole, made)
+    return made.getvalue()
+
+
+def _on_one_line(values: dict[str, Any]) -> Any:
+    line: Any = CommentedMap(values)
+    line.fa.set_flow_style()
+    return line
+
+
+def _written(section: Any) -> dict[str, Any]:
+    found: dict[str, Any] = section.model_dump(mode="json", exclude_unset=True)
+    return found
+
+
+def _cohort(cohort: TableCohort) -> dict[str, Any]:
+    found = _written(cohort)
+    found["on_missing"] = "count"
+    found["label"] = _label(cohort.label)
+    found["columns"] = [
+        _number(column)
+        if isinstance(column, NumberColumn)
+        else {key: value for key, value in _written(column).items() if key != "impute"}
+        for column in cohort.columns
+    ]
+    return found
+
+
+def _label(label: Label) -> dict[str, Any]:
+    if isinstance(label, SurvivalLabel):  # the event is counted, and not the time to it
+        values = _written(label)
+        return {
+            "column": label.event,
+            "positive": values["occurred"],
+            "negative": values["censored"],
+        }
+    return _written(label)
+
+
+def _number(column: NumberColumn) -> dict[str, Any]:
+    low, high = column.range
+    if "scale" in column.model_fields_set:
+        reach = _SCALES * column.scale
+        near = max(low, column.centre - reach), min(high, column.centre + reach)
+        low, high = near if near[0] < near[1] else (low, high)
+    limits = [int(end) if float(end).is_integer() else end for end in (low, high)]
+    found = {"name": column.name, "kind": "number", "range": limits, "outside": "clip"}
+    replaced = {text: min(max(value, low), high) for text, value in column.replace.items()}
+    return found | ({"replace": replaced} if replaced else {})
+
+
+def _site(study: Study, name: str) -> dict[str, Any]:
+    found = _written(study.site(name))
+    found.pop("sampling_rate", None)
+    return found | {"patients": 2 * study.site(name).patients}  # neither part is larger
+
+
+def _privacy(study: Study, epsilon: float | None) -> dict[str, Any]:
+    privacy = study.privacy
+    if not isinstance(privacy, PatientPrivacy):
+        return {"mode": "none", "sampling_rate": 1.0}
+    unit = {"unit": privacy.unit} if privacy.unit != "patient" else {}
+    return {
+        "mode": "per_site", **unit, "epsilon": epsilon or privacy.epsilon,
+        "delta": privacy.delta, "sampling_rate": 1.0,
+    }  # fmt: skip
