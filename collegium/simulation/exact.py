@@ -4,9 +4,11 @@ They are computed in a process of their own, so that not even a simulation's
 coordinator holds a patient's score.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from protocol.study.study import Study
+from protocol.study.task.statistics import Statistics
 from silos.training.ray_runtime import ray
 
 
@@ -15,10 +17,8 @@ def exact_figures(actors: dict[str, Any], run_id: str, study: Study, model: Any)
     """Returns the task's exact figures, pooled and per site, and patient counts."""
     import numpy as np
 
-    from pipelines.tasks.registry import exact_of
-
     answers = ray.get([actor.ask("exact_scores", run_id, model) for actor in actors.values()])
-    exact, sites = exact_of(study.task, study.cohort), {}
+    exact, sites = _exact_of(study), {}
     for site, (scores, labels, train_patients, test_patients) in zip(actors, answers, strict=True):
         sites[site] = {
             **{name: found for name, found in exact(scores, labels).items() if name != "columns"},
@@ -28,3 +28,14 @@ def exact_figures(actors: dict[str, Any], run_id: str, study: Study, model: Any)
     scores = np.concatenate([answer[0] for answer in answers])
     labels = np.concatenate([answer[1] for answer in answers])
     return {**exact(scores, labels), "sites": sites}
+
+
+def _exact_of(study: Study) -> Callable[[Any, Any], Mapping[str, Any]]:
+    """Returns how exact figures follow from patients' scores and labels, or from their values."""
+    from pipelines.cohort.column_counter import ColumnCounter
+    from pipelines.tasks.registry import task_of
+
+    if isinstance(study.task, Statistics):
+        counter = ColumnCounter(study.task, study.cohort)
+        return lambda values, _labels: counter.exact(values)
+    return task_of(study.task, study.cohort).exact

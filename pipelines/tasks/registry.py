@@ -1,21 +1,16 @@
 """The tasks that a study may name."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 from pipelines.tasks.binary_classification import binary_classification
 from pipelines.tasks.multiclass_classification import multiclass_classification
 from pipelines.tasks.multilabel_classification import multilabel_classification
 from pipelines.tasks.recipe_loss import with_loss
 from pipelines.tasks.regression import regression
 from pipelines.tasks.segmentation import segmentation
-from pipelines.tasks.statistics import ColumnCounter
 from pipelines.tasks.survival import survival
-from pipelines.tasks.task import Floats, TaskDefinition
+from pipelines.tasks.task import TaskDefinition
 from protocol.study.cohort.cohort import Cohort, ImageCohort
 from protocol.study.cohort.labels import NumberLabel
 from protocol.study.task.recipes import RecipeLoss
-from protocol.study.task.statistics import Statistics
 from protocol.study.task.task import (
     BinaryClassification,
     MulticlassClassification,
@@ -36,17 +31,6 @@ def task_of(task: Task, cohort: Cohort) -> TaskDefinition:
     """
     built_in = _built_in(task, cohort)
     return with_loss(built_in, task.loss) if isinstance(task.loss, RecipeLoss) else built_in
-
-
-def exact_of(task: Task, cohort: Cohort) -> Callable[[Floats, Floats], Mapping[str, Any]]:
-    """Returns how exact figures follow from patients' scores and labels.
-
-    Of statistics they follow from patients' values, and ``columns`` stand among them.
-    """
-    if isinstance(task, Statistics):
-        counter = ColumnCounter(task, cohort)
-        return lambda values, labels: counter.exact(values)
-    return task_of(task, cohort).exact
 
 
 def _built_in(task: Task, cohort: Cohort) -> TaskDefinition:

@@ -112,7 +112,7 @@ def _training(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
                 yield bad("network", str(error), _MEND_RECIPE)
                 return
         is_heavy = site.resources.gpu or isinstance(study.cohort, ImageCohort) or study.recipes
-        if is_heavy and (found is None or found.state != "bad"):
+        if study.trains and is_heavy and (found is None or found.state != "bad"):
             yield _step(process, site, study)
     finally:
         process.close()
@@ -170,8 +170,7 @@ def _step(process: TrainingProcess, site: SiteFile, study: Study) -> Finding:
     said = (
         f"{counted(places, 'patient')} with {counted(records, 'record')} each{copies} fit at once"
     )
-    how = f"gradients by {engine!r}" if study.trains else "they are counted, nothing is trained"
-    return ok("step", f"{said}; {how}")
+    return ok("step", f"{said}; gradients by {engine!r}")
 
 
 def _disk(home: Path, parameters: int, study: Study) -> Finding:

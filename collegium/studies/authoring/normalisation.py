@@ -151,7 +151,7 @@ def _two_digits(value: float) -> tuple[float, int]:
 def _with_numbers(text: str, taken: Mapping[str, Normalised]) -> str:
     """Returns the document with other numbers in these columns; comments and order stay."""
     yaml = YAML()
-    yaml.preserve_quotes, yaml.width = True, 4096  # type: ignore[assignment]
+    yaml.preserve_quotes, yaml.width = True, 4096
     yaml.indent(mapping=2, sequence=4, offset=2)
     try:
         document = yaml.load(text)

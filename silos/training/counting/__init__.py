@@ -1,1 +1,1 @@
-"""What a hospital counts of its patients in an evaluation, or of its columns: noised at once."""
+"""Counts of a hospital's patients by what a model says of them, or of its columns."""

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.privacy.events import SampledGaussian
+from pipelines.cohort.column_counter import ColumnCounter
 from pipelines.records import Records
-from pipelines.tasks.statistics import ColumnCounter
 from protocol.encoding import digest_json
 from protocol.errors import OutOfOrder
 from protocol.study.study import Study

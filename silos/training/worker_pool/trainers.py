@@ -30,8 +30,6 @@ def try_step_on(shares: WorkerShares, study: Study, site: str) -> tuple[str, int
     Raises:
         DeviceRefused: as ``try_step``, and where the cluster has no room for the workers.
     """
-    if not study.trains:
-        return "", study.site(site).patients, study.records_per_patient
     if not shares.cluster:
         return try_step(study, site, device_of(shares))
     placement = Placement(shares)

@@ -15,11 +15,13 @@ import torch
 from rich.console import Console
 
 from collegium.output.console import answers
+from protocol.errors import PolicyRefused
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from silos.config.credentials import Credentials
 from silos.database.approvals import approvals_of
 from silos.database.database import open_hospital
+from silos.operations.site import describe_request
 from silos.preflight.checks import check_site
 from silos.preflight.connectivity import Contact, reach
 from silos.preflight.findings import Finding, ok, print_findings, warn
@@ -29,7 +31,7 @@ from tests.support.hospital.consortium_home import ConsortiumHome
 from tests.support.hospital.hospital_home import MEDIC, OFFICER, enrol, make_east
 from tests.support.hospital.sites import changed_site
 from tests.support.networked.joining import joined
-from tests.support.simulated.studies import TABLE_STUDY, changed, small_study
+from tests.support.simulated.studies import STATISTICS_STUDY, TABLE_STUDY, changed, small_study
 
 
 @pytest.fixture
@@ -126,6 +128,26 @@ def test_every_breach_of_the_policy_is_a_line_of_its_own(home: Path) -> None:
     found = check(home, read_study(changed("epsilon: 4", "epsilon: 5")))
     assert found["policy.epsilon_at_most"].state == "bad"
     assert "epsilon: 4" in found["policy.epsilon_at_most"].remedy
+
+
+def test_a_statistics_study_is_allowed_by_name_and_shows_its_one_price(tmp_path: Path) -> None:
+    counting = read_study(STATISTICS_STUDY)
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.raises(PolicyRefused, match="if you allow it, add statistics"):
+        describe_request(make_east(other), counting)
+    home = make_east(
+        tmp_path, site=changed_site("tasks: [binary_classification]", "tasks: [statistics]")
+    )
+    found = check(home, counting)
+    assert found["records"].finding == "40 fit the contract: 40 patients are counted"
+    assert found["budget"].state == "ok"
+    assert "over all studies, the counts for every patient, once" in found["budget"].finding
+    told = dict(describe_request(home, counting))
+    assert told["network"] == "none: columns are counted"
+    assert told["work"] == "every patient is counted, of training and of tests alike: once"
+    assert "each patient: epsilon 4" in told["privacy"]
+    assert "evaluation" not in told["privacy"]
 
 
 def test_a_hospital_smaller_than_its_own_policy_is_told(home: Path) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pipelines.cohort.table_encoding import encode_table
 from pipelines.cohort.train_test import parts_of
 from pipelines.records import Records
-from pipelines.sources.csv_table import CsvTable
+from pipelines.sources.cells import Cells
+from pipelines.sources.tables.table import SourceTable
 from protocol.errors import OutOfOrder
 from protocol.study.cohort.cohort import TableCohort
 from protocol.study.study import Study
@@ -34,16 +35,18 @@ ROWS: tuple[Row, ...] = (
 
 
 def records_of(rows: Sequence[Row], study: Study = STUDY) -> Records:
-    cells = [list(column) for column in zip(*rows, strict=True)] or [[]] * 4
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 4
     cohort = study.cohort
     assert isinstance(cohort, TableCohort)
-    table = CsvTable(
+    table = SourceTable(
         site="east",
         file="east.csv",
-        cells=dict(zip(("age", "ward", "patient", "ill"), cells, strict=True)),
-        lines=list(range(2, len(rows) + 2)),
-        rows=list(range(len(rows))),
-        faults=(),
+        cells={
+            name: Cells.of(column)
+            for name, column in zip(("age", "ward", "patient", "ill"), columns, strict=True)
+        },
+        lines=np.arange(2, len(rows) + 2),
+        rows=np.arange(len(rows)),
         repeated=np.array([], dtype=np.int64),
     )
     return encode_table(table, cohort, keep=())
