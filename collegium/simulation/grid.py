@@ -139,6 +139,12 @@ def plan_jobs(studies: Sequence[Study], grid: Grid) -> list[Job]:
     Raises:
         StudyRefused: too many, studies that cannot be compared, or no way into a mode.
     """
+    for study in studies:
+        if not study.trains:
+            raise StudyRefused(
+                f"{study.name} trains nothing, and a sweep compares models: collegium simulate "
+                "runs it, as often as you like"
+            )
     _require_comparable(studies)
     own: dict[str, Study] = {study.privacy.mode: study for study in studies}
     first = studies[0]

@@ -59,6 +59,11 @@ def plan_study(study: Study | None, options: PlanOptions, console: Console) -> d
     Raises:
         StudyRefused: something is missing or makes no sense; says what.
     """
+    if study is not None and not study.trains:
+        raise StudyRefused(
+            "study plan: a statistics study trains nothing: collegium study check says how wide "
+            "its intervals will be"
+        )
     if study is not None and not isinstance(study.task, BinaryClassification):
         raise StudyRefused(
             f"study plan: task {study.task.kind}: only binary classification is simulated; tune "

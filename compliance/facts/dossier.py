@@ -300,7 +300,7 @@ def _columns(dossier: Dossier) -> dict[str, Any]:
     exact = dossier.exact_columns or [None] * len(dossier.columns)
     return {
         "columns": [
-            {"released": asdict(column), "exact": None if own is None else dict(own)}
+            {"released": column.to_json(), "exact": None if own is None else dict(own)}
             for column, own in zip(dossier.columns, exact, strict=True)
         ]
     }

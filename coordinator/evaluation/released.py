@@ -85,7 +85,7 @@ class Released:
 
 def released_json(released: Released) -> dict[str, Any]:
     """Returns the released figures as the store keeps them; undone by ``released_from``."""
-    columns = [asdict(column) for column in released.columns]
+    columns = [column.to_json() for column in released.columns]
     return {
         "figures": _kept(released.figures),
         "risks": None if released.risks is None else asdict(released.risks),

@@ -318,6 +318,8 @@ class Runner:
             "roster_digest": self._roster.digest,
             "created_at": timestamp(),
         }
+        if not self._study.trains:  # every statistics run has this one model: it is no run's
+            manifest = {}
         name = self._stores.snapshots.keep_snapshot(model, manifest)
         row = SnapshotRow(
             run_id=self._run_id,

@@ -1,21 +1,30 @@
 """A statistics study from records to released figures, over the same way as any evaluation."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from collegium.output.console import console
+from collegium.simulation.grid import Grid, plan_jobs
+from collegium.studies.planning import plan_study
+from collegium.studies.question import PlanOptions
 from compliance.governance.promise_check import require_promised
 from compliance.ledger.entries import State
 from coordinator.database.store import ReleaseRow
-from coordinator.evaluation.released import released_from
+from coordinator.evaluation.released import released_from, released_json
+from coordinator.views.views import open_views
+from protocol.errors import StudyRefused
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.transport.privacy_summary import open_summary
 from protocol.transport.steps import Request
 from protocol.vectors.tensors import model_digest
+from silos.results.kept_models import model_file
 from silos.training.counting.column_trainer import ColumnTrainer
+from tests.support.networked.network import Network
 from tests.support.simulated.federation import Federation
 from tests.support.simulated.studies import STATISTICS_STUDY
 
@@ -66,6 +75,14 @@ def test_without_noise_the_figures_are_those_of_all_patients_in_one_place(tmp_pa
     )
 
 
+def test_it_is_refused_where_models_are_compared_or_planned() -> None:
+    study = read_study(STATISTICS_STUDY)
+    with pytest.raises(StudyRefused, match="a sweep compares models"):
+        plan_jobs([study], Grid(epsilons=(1.0,), seeds=(1,)))
+    with pytest.raises(StudyRefused, match="a statistics study trains nothing"):
+        plan_study(study, PlanOptions(), console())
+
+
 def test_there_is_one_round_and_no_model(tmp_path: Path) -> None:
     hospitals = federation(tmp_path)
     outcome = hospitals.run()
@@ -73,8 +90,17 @@ def test_there_is_one_round_and_no_model(tmp_path: Path) -> None:
     assert outcome.model == {}
     assert outcome.model_digest == model_digest({})
     with hospitals.store.read() as session:
-        rows = session.query(ReleaseRow).filter_by(kind="evaluation").all()
-    assert released_from(json.loads(rows[0].payload_json)) == outcome.released
+        row = session.query(ReleaseRow).filter_by(kind="evaluation").one()
+    said = json.loads(row.payload_json)
+    assert released_from(said) == outcome.released
+    assert released_json(outcome.released) == said  # as whoever recomputes the round compares
+
+
+def test_the_empty_model_that_runs_share_is_described_alike_by_all_of_them(tmp_path: Path) -> None:
+    hospitals = federation(tmp_path)
+    name = hospitals.run().model_digest
+    beside = json.loads((hospitals.workspace.snapshots / f"{name}.json").read_text())
+    assert set(beside) == {"model_digest", "file_sha256"}
 
 
 def test_every_patient_pays_once_in_both_budgets_before_the_first_byte_leaves(
@@ -108,3 +134,29 @@ def test_every_patient_pays_once_in_both_budgets_before_the_first_byte_leaves(
         1,
     )
     require_promised(hospitals.study, said, test_noise=False, priced=True)
+
+
+@pytest.mark.long
+def test_a_network_releases_what_one_process_does_and_leaves_no_model_behind(
+    tmp_path: Path,
+) -> None:
+    study = read_study(STATISTICS_STUDY)
+    (tmp_path / "one").mkdir()
+    alone = Federation(
+        tmp_path / "one", study, fixed_noise=study.seeds.model, trainer=ColumnTrainer
+    ).run()
+    network = Network(tmp_path, study)
+    for site in network.sites.values():
+        site.make_trainer = ColumnTrainer
+    with network.serving():
+        network.start_sites()
+        run = network.run()
+    row = network.row(run)
+    assert row.state == "finished", row.failure
+    assert not [site.failures for site in network.sites.values() if site.failures]
+    with closing(open_views(network.home)) as views:
+        dossier = views.dossier(run)
+    assert dossier.columns == alone.released.columns
+    assert dossier.released == alone.released.figures
+    assert not dossier.exact_columns
+    assert not any(model_file(site.home, run) for site in network.sites.values())

@@ -10,7 +10,7 @@ Rules:
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -60,9 +60,18 @@ class ColumnFigures:
     deviation: Interval | None
     shares: tuple[Interval, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns the figures as JSON has them: lists, and no tuples."""
+        lists = {
+            "range": None if self.range is None else list(self.range),
+            "parts": list(self.parts),
+            "shares": [asdict(share) for share in self.shares],
+        }
+        return asdict(self) | lists
+
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> "ColumnFigures":
-        """Returns the figures that ``dataclasses.asdict`` wrote as JSON."""
+        """Returns the figures that ``to_json`` gave."""
         mean, deviation = kept["mean"], kept["deviation"]
         return cls(
             name=kept["name"],

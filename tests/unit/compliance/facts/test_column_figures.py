@@ -1,7 +1,6 @@
 """Figures of a counted column: exact without noise, covered by their intervals with it."""
 
 import json
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -136,4 +135,6 @@ def test_figures_stay_in_their_range_whatever_noise_makes_of_the_counts(
 def test_figures_are_kept_as_json_and_read_again() -> None:
     places = drawn(np.random.default_rng(4), 300, 0.0, 0.4)
     figures = column_figures(AGE, 330.0, cells_of(places, 30), 5.0)
-    assert ColumnFigures.from_json(json.loads(json.dumps(asdict(figures)))) == figures
+    written = figures.to_json()
+    assert json.loads(json.dumps(written)) == written
+    assert ColumnFigures.from_json(written) == figures
