@@ -172,7 +172,9 @@ def test_tables_fit_the_screen_whatever_a_column_is_called(tmp_path: Path, width
         (tmp_path / str(site.records)).write_text(head + "\n".join(fine + ROWS))
     screen = Console(record=True, width=width, file=io.StringIO())
     check_records(study, tmp_path, tmp_path, screen)
-    sentence = re.compile(r": (many|nothing|\d+ patient|\d+ test|column '|\d+ of )|too few test patients")
+    sentence = re.compile(
+        r": (many|nothing|\d+ patient|\d+ test|column '|\d+ of )|too few test patients"
+    )
     lines = screen.export_text().splitlines()
     tables = [line for line in lines if not sentence.search(line)]
     assert len(tables) > 20
