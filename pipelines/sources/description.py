@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from protocol.encoding import digest
+from protocol.encoding import digest, digest_json
 from protocol.errors import CohortRefused
 
 _PIECE = 1 << 20
@@ -40,6 +40,22 @@ class SourceDescription:
                 f"the file of records {path.name!r} cannot be read: {error.strerror}"
             ) from error
         return cls(kind="file", name=path.name, sha256=state.hexdigest())
+
+    @classmethod
+    def of_folder(cls, kind: str, folder: Path) -> "SourceDescription":
+        """Returns the description of a folder of files, by their names and bytes, in their order.
+
+        Raises:
+            CohortRefused: one of them cannot be read.
+        """
+        try:
+            paths = sorted(path for path in folder.iterdir() if path.is_file())
+        except OSError as error:
+            raise CohortRefused(
+                f"the folder of records {folder.name!r} cannot be read: {error.strerror}"
+            ) from error
+        files = {path.name: cls.of_file(path).sha256 for path in paths}
+        return cls(kind=kind, name=folder.name, sha256=digest_json(files))
 
     @classmethod
     def of_text(cls, kind: str, name: str, text: str) -> "SourceDescription":

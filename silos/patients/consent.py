@@ -18,24 +18,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.records import patient_token
+from pipelines.sources.clinical.fhir.consent import PatientConsent, consents_in
+from pipelines.sources.clinical.fhir.ndjson import ResourceFolder
+from pipelines.sources.clinical.tally import Tally
 from protocol.errors import CohortRefused
 from silos.config.policy import holds_phrase
-from silos.config.site_file import words_of
+from silos.config.site_file import PatientRules, words_of
 
 #: The purpose that stands for every purpose.
 ALL = "all"
 _COLUMNS = ("patient", "purpose", "consent", "until")
 _SAID = {"given": True, "yes": True, "refused": False, "withdrawn": False, "no": False}
 _MAX_BYTES = 1 << 30
-
-
-class ConsentStatement(NamedTuple):
-    """A patient's statement about one purpose: given or refused, until a date or for good."""
-
-    key: str
-    purpose: str
-    given: bool
-    until: date | None
 
 
 class Consents(NamedTuple):
@@ -45,7 +39,7 @@ class Consents(NamedTuple):
     refused: frozenset[str]
 
 
-def consents_to(purpose: str, statements: Iterable[ConsentStatement], *, today: date) -> Consents:
+def consents_to(purpose: str, statements: Iterable[PatientConsent], *, today: date) -> Consents:
     """Returns who consented to a study's purpose, and who refused.
 
     Args:
@@ -63,7 +57,36 @@ def consents_to(purpose: str, statements: Iterable[ConsentStatement], *, today: 
     return Consents(frozenset(found[True] - found[False]), frozenset(found[False]))
 
 
-def read_consent_file(path: Path) -> Iterator[ConsentStatement]:
+def read_consents(path: Path, rules: PatientRules, *, today: date) -> Iterator[PatientConsent]:
+    """Yields the statements in a CSV, or in a folder of FHIR resources.
+
+    Args:
+        path: of the file, or of the folder.
+        rules: of the site file: how FHIR's patients and purposes are named here.
+        today: what begins later does not count yet.
+
+    Raises:
+        CohortRefused: it cannot be read, or a line is wrong; says which.
+    """
+    if not path.is_dir():
+        return read_consent_file(path)
+    purposes = {code: words.strip().lower() for code, words in rules.purposes.items()}
+    return consents_in(
+        ResourceFolder(path), Tally(), today=today, identifier=rules.identifier, purposes=purposes
+    )
+
+
+def consent_state(path: Path) -> tuple[tuple[str | int, ...], ...]:
+    """Returns what tells that the statements at a path were written anew; nothing if unreadable."""
+    try:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        found = [(str(file), file.stat()) for file in files]
+    except OSError:
+        return ()
+    return tuple((name, of.st_ino, of.st_size, of.st_mtime_ns) for name, of in found)
+
+
+def read_consent_file(path: Path) -> Iterator[PatientConsent]:
     """Yields the statements in a CSV with the columns patient, purpose, consent and until.
 
     ``purpose`` is one phrase, several with ``|`` between them, or ``all``; ``consent`` is given or
@@ -95,7 +118,7 @@ def read_consent_file(path: Path) -> Iterator[ConsentStatement]:
         raise CohortRefused(f"{path.name}, line {rows.line_num}: not CSV text") from error
 
 
-def _statements(cells: list[str], where: str) -> Iterator[ConsentStatement]:
+def _statements(cells: list[str], where: str) -> Iterator[PatientConsent]:
     if len(cells) != len(_COLUMNS):
         raise CohortRefused(f"{where}: {len(cells)} cells, expected {len(_COLUMNS)}")
     key, purposes, consent, until = (cell.strip() for cell in cells)
@@ -108,7 +131,7 @@ def _statements(cells: list[str], where: str) -> Iterator[ConsentStatement]:
         phrase = purpose.strip().lower()
         if not words_of(phrase):
             raise CohortRefused(f"{where}: purpose holds no word; write all for every purpose")
-        yield ConsentStatement(key, phrase, given, _until(until, where))
+        yield PatientConsent(key, phrase, given, _until(until, where))
 
 
 def _until(text: str, where: str) -> date | None:

@@ -25,6 +25,7 @@ from compliance.storage.clock import utc_now
 from pipelines.cohort.loading import columns_to_keep, load_cohort
 from pipelines.cohort.train_test import parts_of
 from pipelines.records import Records, number_patients
+from pipelines.sources.clinical.fhir.consent import PatientConsent
 from pipelines.sources.description import described
 from protocol.errors import PolicyRefused
 from protocol.study.cohort.vocabulary import canonical_token
@@ -35,7 +36,7 @@ from silos.config.patient_statement import ROW, PatientStatement
 from silos.config.site_file import PatientRules, SiteFile, source_of
 from silos.database.database import SiteDatabase
 from silos.patients.cohort_list import CohortList, Part
-from silos.patients.consent import ConsentStatement, consents_to, read_consent_file
+from silos.patients.consent import consent_state, consents_to, read_consents
 from silos.patients.entries import PatientEntries
 from silos.patients.frozen_cohorts import FrozenCohort, FrozenCohorts
 from silos.patients.marks import Marks, PatientMarks, as_marks
@@ -127,8 +128,8 @@ class PatientWishes:
         self._rules, self._home, self._today = rules, home, today
         self._opted_out: frozenset[bytes] = frozenset()
         self._read = 0
-        self._statements: tuple[ConsentStatement, ...] = ()
-        self._state: tuple[str | int, ...] | None = None
+        self._statements: tuple[PatientConsent, ...] = ()
+        self._state: tuple[object, date] | None = None
 
     def opted_out(self) -> Marks:
         """Returns the marks of everybody who has opted out; only what is new is read again.
@@ -147,8 +148,8 @@ class PatientWishes:
         """Whether the site file names statements of consent."""
         return self._rules.consent is not None
 
-    def statements(self) -> Sequence[ConsentStatement]:
-        """Returns the statements of consent; the file is read again where it is another.
+    def statements(self) -> Sequence[PatientConsent]:
+        """Returns the statements of consent; they are read again where a file is another.
 
         Raises:
             CohortRefused: they cannot be read.
@@ -156,14 +157,15 @@ class PatientWishes:
         if self._rules.consent is None:
             return ()
         path = self._home / self._rules.consent
-        try:
-            found = path.stat()
-            state = (str(path), found.st_ino, found.st_size, found.st_mtime_ns)
-        except OSError:
-            state = None  # read_consent_file says why
-        if state is None or state != self._state:
-            self._statements, self._state = tuple(read_consent_file(path)), state
+        today = self._day()
+        state = (consent_state(path), today)
+        if not state[0] or state != self._state:
+            self._statements = tuple(read_consents(path, self._rules, today=today))
+            self._state = state
         return self._statements
+
+    def _day(self) -> date:
+        return self._today or utc_now().astimezone().date()
 
     def follow(self, rules: PatientRules) -> None:
         """Takes other rules from now on."""
@@ -185,7 +187,7 @@ class PatientWishes:
         opted, nobody = np.isin(marks, self.opted_out()), np.zeros(len(keys), dtype=bool)
         if not self.asks_for_consent:
             return LeftOut(opted, nobody, nobody)
-        today = self._today or utc_now().astimezone().date()
+        today = self._day()
         given, refused = consents_to(purpose, self.statements(), today=today)
         given, refused = (
             each | {canonical_token(key) for key in each} for each in (given, refused)

@@ -12,6 +12,7 @@ from pipelines.sources.clinical.omop.cdm import CdmTables
 from pipelines.sources.clinical.omop.reading import read_omop
 from pipelines.sources.clinical.rows import table_of
 from pipelines.sources.clinical.wanted import wanted_by
+from pipelines.sources.description import SourceDescription
 from pipelines.sources.tables.table import SourceTable
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import ImageCohort, TableCohort
@@ -19,9 +20,19 @@ from protocol.study.cohort.cohort import ImageCohort, TableCohort
 
 @dataclass(frozen=True, kw_only=True)
 class OmopRecords:
-    """Records in the tables of OMOP, which are opened when they are read, for a site."""
+    """Records in the tables of OMOP, which are opened when they are read, for a site.
+
+    ``folder`` is where their files lie; None where they lie in a database.
+    """
 
     tables: Callable[[str], CdmTables]
+    folder: Path | None = None
+
+    def describe(self) -> SourceDescription:
+        """Returns what is read; of a database, which has no bytes to digest, its kind alone."""
+        if self.folder is None:
+            return SourceDescription(kind="omop", name="", sha256="")
+        return SourceDescription.of_folder("omop", self.folder)
 
     def table(self, cohort: TableCohort, *, site: str, keep: Sequence[str]) -> SourceTable:
         """Returns the table that the contract makes of them, see ``Source``."""
@@ -42,6 +53,10 @@ class FhirRecords:
 
     folder: Path
     facts: ExportFacts = ExportFacts()
+
+    def describe(self) -> SourceDescription:
+        """Returns what is read."""
+        return SourceDescription.of_folder("fhir", self.folder)
 
     def table(self, cohort: TableCohort, *, site: str, keep: Sequence[str]) -> SourceTable:
         """Returns the table that the contract makes of them, see ``Source``."""

@@ -60,7 +60,7 @@ class OmopData(RecordPlace):
         """Returns what reads the records, given the site file's folder."""
         if self.folder is not None:
             folder = home / self.folder
-            return OmopRecords(tables=lambda _site: TableFolder(folder))
+            return OmopRecords(tables=lambda _site: TableFolder(folder), folder=folder)
         address = DatabaseAddress(
             folder=home,
             url_env=self.url_env,

@@ -14,7 +14,7 @@ from protocol.study.study import Name
 from silos.config.folder import SITE_FILE
 from silos.config.patient_statement import NOTHING_STATED, PatientStatement
 from silos.config.site_file.data import Data
-from silos.config.site_file.policy_section import Policy
+from silos.config.site_file.policy_section import Phrase, Policy
 from silos.config.site_file.resources import Resources
 
 
@@ -45,13 +45,17 @@ class Backup(FrozenModel):
 class PatientRules(FrozenModel):
     """The hospital's rules about its patients' consent, and how long it keeps what a run needed.
 
-    ``consent`` is a CSV of this hospital's (docs/patients.md); a path is taken from the site
-    file's folder. ``required``: only patients who consented to a study's purpose enter it; else
-    all but those who refused. ``retention_days`` after a run's end ``silo patients retention``
-    deletes what it needed; left out, it deletes nothing.
+    ``consent`` is a CSV of this hospital's (docs/patients.md), or a folder of FHIR's Consent
+    resources as NDJSON, whose patients are named by the system ``identifier`` (left out, by the
+    Patient's id), and whose codes of purposes (``SYSTEM|CODE``) ``purposes`` puts into words; a
+    path is taken from the site file's folder. ``required``: only patients who consented to a
+    study's purpose enter it; else all but those who refused. ``retention_days`` after a run's end
+    ``silo patients retention`` deletes what it needed; left out, it deletes nothing.
     """
 
     consent: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
+    identifier: Annotated[str, StringConstraints(pattern=r"^\S{1,300}$")] | None = None
+    purposes: dict[str, Phrase] = Field(default_factory=dict)
     required: bool = False
     retention_days: int | None = Field(default=None, ge=0, le=36500)
 

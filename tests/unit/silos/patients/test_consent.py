@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.sources.clinical.fhir.consent import PatientConsent
 from protocol.errors import CohortRefused, SiteFileRefused
 from silos.config.site_file import read_site_file, site_file_of
-from silos.patients.consent import ConsentStatement, consents_to, read_consent_file
+from silos.patients.consent import consents_to, read_consent_file
 from silos.patients.opt_outs import opt_out
 from silos.patients.used_patients import use_of
 from silos.preflight.checks import check_site
@@ -28,8 +29,8 @@ TODAY = date(2026, 12, 1)
 PURPOSE = "Predicting heart disease, in four hospitals."
 
 
-def stated(purpose: str = "all", given: bool = True, until: date | None = None) -> ConsentStatement:
-    return ConsentStatement("0012.0", purpose, given, until)
+def stated(purpose: str = "all", given: bool = True, until: date | None = None) -> PatientConsent:
+    return PatientConsent("0012.0", purpose, given, until)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def stated(purpose: str = "all", given: bool = True, until: date | None = None) 
     ],
 )
 def test_consent_counts_for_its_purpose_and_until_its_date(
-    statements: list[ConsentStatement], gave: bool, refused: bool
+    statements: list[PatientConsent], gave: bool, refused: bool
 ) -> None:
     found = consents_to(PURPOSE, statements, today=TODAY)
     assert (found.given, found.refused) == (
@@ -138,6 +139,45 @@ def test_all_but_who_refused_enter_where_consent_is_not_required(home: Path) -> 
         found["cohort"].finding
     )
     assert few(0) == "none" and few(9) == "fewer than 10"
+
+
+def fhir_consent(patient: str, kind: str, **changes: object) -> dict[str, object]:
+    purpose = {"system": "urn:purposes", "code": "T1"}
+    resource = {
+        "resourceType": "Consent",
+        "status": "active",
+        "patient": {"reference": f"Patient/{patient}"},
+        "provision": {"type": kind, "purpose": [purpose]},
+    }
+    return {**resource, **changes}
+
+
+def test_consents_of_fhir_count_as_those_of_a_file_do(home: Path) -> None:
+    export = home / "export"
+    export.mkdir()
+    rules = "{consent: export, required: true, purposes: {'urn:purposes|T1': To be tested}}"
+    (home / "site.yaml").write_text(f"{SITE}patients: {rules}\n")
+
+    def write(*resources: dict[str, object]) -> None:
+        lines = "\n".join(json.dumps(resource) for resource in resources)
+        (export / "Consent.ndjson").write_text(lines + "\n")
+
+    given = [fhir_consent(f"east-{number}", "permit") for number in range(25)]
+    write(*given, fhir_consent("east-3", "deny"), fhir_consent("east-30", "permit", status="draft"))
+    frozen = frozen_anew(home, TABLE_STUDY)
+    assert (frozen.patients, frozen.left_out) == (24, 16)
+    write(*given[1:])  # one is taken back, and one who refused has not refused any more
+    joined(home, TABLE_STUDY)
+    assert not use_of(home, "east-0").runs and not use_of(home, "east-3").runs
+    assert use_of(home, "east-4").runs
+
+
+def test_a_folder_of_consents_that_cannot_be_read_is_told(home: Path) -> None:
+    (home / "export").mkdir()
+    (home / "site.yaml").write_text(f"{SITE}patients: {{consent: export, required: true}}\n")
+    (home / "export" / "Consent.ndjson").write_text('{"resourceType": "Cons')
+    found = [entry for entry in checked(home).values() if entry.state == "bad"]
+    assert any("Consent.ndjson" in entry.finding and "line 1" in entry.finding for entry in found)
 
 
 def test_consent_that_ended_takes_a_patient_out_and_new_consent_waits(home: Path) -> None:
