@@ -68,6 +68,32 @@ class SourceNote:
     remedy: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScanNotes:
+    """Counts of images that have headers: how many are of each kind, size and place.
+
+    Attributes:
+        kinds: by modality, or the file's format.
+        orientations: by the letters of the axes as they are stored.
+        spacings: by the distances of voxels in mm, rounded to two places.
+        sizes: by the sides as they are stored.
+        intensities: by how much of the contract's range an image's values take.
+        studies, series: how many different ones the images' headers name.
+        unnamed: the files, series or accessions of the folder that no line names.
+        written_on: the images in whose pixels words may stand.
+    """
+
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    orientations: Mapping[str, int] = field(default_factory=dict)
+    spacings: Mapping[str, int] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    intensities: Mapping[str, int] = field(default_factory=dict)
+    studies: int = 0
+    series: int = 0
+    unnamed: int = 0
+    written_on: int = 0
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EncodingNotes:
     """Notes on a source's rows (counted from 0), taken while they were encoded.
@@ -82,6 +108,7 @@ class EncodingNotes:
         sides: of images, the different sides that they have in the source.
         has_order: whether the source's own order of rows means anything.
         source: what the source said of its own reading.
+        scans: of images with headers, what these say.
     """
 
     read: int = 0
@@ -93,6 +120,7 @@ class EncodingNotes:
     sides: tuple[tuple[int, ...], ...] = ()
     has_order: bool = True
     source: tuple[SourceNote, ...] = ()
+    scans: ScanNotes | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

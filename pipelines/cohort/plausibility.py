@@ -24,6 +24,7 @@ from pipelines.cohort.quality import (
     file_counts,
     number_columns,
     rows_of,
+    told,
 )
 from pipelines.records import Records
 from protocol.counted import counted
@@ -121,6 +122,42 @@ def remarks(records: Records, cohort: Cohort) -> Iterator[Remark]:
             what="equal rows",
             found=_repeated_text(repeated, len(records)),
             remedy=_ONE_PATIENT if cohort.patient_key == "row" else _WRITE_ONCE,
+        )
+    yield from _scans(records)
+
+
+def _scans(records: Records) -> Iterator[Remark]:
+    """Yields remarks about images with headers; counts below ten are not told."""
+    noted, count = records.noted.scans, records.noted.read
+    if noted is None:
+        return
+    if 0 < noted.studies < count:
+        yield Remark(
+            what="studies",
+            found=f"{told(count)} images are of {told(noted.studies)} studies and "
+            f"{told(records.num_patients)} patients: series are counted as studies",
+            remedy="write one line for each study, or ask for a study whose image.series says "
+            "which series is the image",
+        )
+    if noted.unnamed:
+        yield Remark(
+            what="images that no line names",
+            found=f"{told(noted.unnamed)} files, series or accessions of the folder are in no line",
+            remedy="add their lines (images without a label, masks without an image), or move them",
+        )
+    narrow = sum(n for name, n in noted.intensities.items() if name != "a tenth or more")
+    if narrow > MANY * count:
+        yield Remark(
+            what="intensities",
+            found=f"{told(narrow)} of {told(count)} images take less than a tenth of the study's "
+            "range",
+            remedy="are they in the study's unit (CT in Hounsfield units, not windowed to 0..255)?",
+        )
+    if noted.written_on:
+        yield Remark(
+            what="burned-in text",
+            found=f"words may stand in the pixels of {told(noted.written_on)} images",
+            remedy="look at each of them: burned_in: allowed says that you did",
         )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.records import EncodingNotes, Records
+from pipelines.records import EncodingNotes, Records, ScanNotes
 from protocol.study.cohort.cohort import Cohort, ImageCohort, TableCohort
 from protocol.study.cohort.columns import NumberColumn
 from protocol.study.cohort.labels import (
@@ -142,13 +142,38 @@ class ImageCounts:
     """The images of a file: the sides that they have there, and what they become.
 
     ``preprocessing`` names the transforms, ``stored_bytes`` what the prepared images take of the
-    folder for temporary files; 0 where they are few enough for memory.
+    folder for temporary files; 0 where they are few enough for memory. ``scans`` are the counts
+    of images with headers, see ``scan_counts``; empty for others.
     """
 
     sides: tuple[tuple[int, ...], ...]
     shape: tuple[int, ...]
     preprocessing: tuple[str, ...]
     stored_bytes: int
+    scans: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: A count below this is not told.
+LEAST_TOLD = 10
+
+
+def told(count: int) -> int | str:
+    """Returns a count, or that it is small.
+
+    >>> told(0), told(3), told(10)
+    (0, 'fewer than 10', 10)
+    """
+    return f"fewer than {LEAST_TOLD}" if 0 < count < LEAST_TOLD else count
+
+
+def scan_counts(noted: ScanNotes) -> dict[str, Any]:
+    """Returns the counts of images with headers; one below ``LEAST_TOLD`` is not told."""
+    return {
+        name: {key: told(count) for key, count in value.items()}
+        if isinstance(value, dict)
+        else told(value)
+        for name, value in asdict(noted).items()
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +201,8 @@ class DataQuality:
         found = asdict(self)
         if self.images is None:
             del found["images"]
+        elif not self.images.scans:
+            del found["images"]["scans"]
         return found
 
 
@@ -212,6 +239,7 @@ def _image_counts(records: Records, cohort: Cohort) -> ImageCounts | None:
         shape=cohort.image.shape,
         preprocessing=tuple(each.target for each in cohort.image.preprocessing),
         stored_bytes=size if records.is_stored else 0,
+        scans={} if records.noted.scans is None else scan_counts(records.noted.scans),
     )
 
 

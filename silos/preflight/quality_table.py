@@ -90,9 +90,14 @@ def _print_counts(found: Mapping[str, DataQuality], console: Console, *, partiti
 
 
 def _print_images(site: str, images: ImageCounts, console: Console) -> None:
-    """Prints what becomes of images that are prepared, and where many of them stand."""
+    """Prints what images are and become, and where many of them stand."""
+    for name, title in _SCANS.items():
+        if images.scans.get(name):
+            _say(f"  {site}: {title}: {_most(images.scans[name])}", console)
     if images.preprocessing:
-        found = ", ".join(map(_sides, images.sides))
+        some = ", ".join(map(_sides, images.sides[:_MOST_SIDES]))
+        more = f" and {len(images.sides) - _MOST_SIDES} other sizes"
+        found = f"{some}{more if len(images.sides) > _MOST_SIDES else ''}"
         made = _sides(images.shape)
         words = "are prepared" if found == made else f"become {made}"
         _say(f"  {site}: images of {found} {words} by {', '.join(images.preprocessing)}", console)
@@ -102,6 +107,28 @@ def _print_images(site: str, images: ImageCounts, console: Console) -> None:
             "temporary files, as long as they are used",
             console,
         )
+
+
+#: What is counted of images with headers, as it is printed.
+_SCANS = {
+    "kinds": "images",
+    "orientations": "axes as stored",
+    "spacings": "mm between voxels",
+    "intensities": "images whose values take, of the study's range",
+}
+_MOST_SIDES = 4
+
+
+def _most(counts: Mapping[str, int | str]) -> str:
+    """Returns the largest counts, and how many others there are."""
+    by_size = sorted(counts.items(), key=lambda each: (-_size(each[1]), each[0]))
+    told = ", ".join(f"{name} {count}" for name, count in by_size[:_MOST_SIDES])
+    more = len(by_size) - _MOST_SIDES
+    return f"{told} and {more} others" if more > 0 else told
+
+
+def _size(count: int | str) -> int:
+    return count if isinstance(count, int) else 1
 
 
 def _sides(sides: Sequence[int]) -> str:

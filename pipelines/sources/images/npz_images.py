@@ -18,7 +18,6 @@ Rules:
 import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,8 +37,8 @@ from pipelines.sources.cells import Cells
 from pipelines.sources.faults import unreadable
 from pipelines.sources.images.npz_arrays import NpzArrays
 from pipelines.sources.images.npz_columns import cells_of, encode_columns
-from pipelines.sources.images.stored_rows import RowWriter
-from pipelines.transforms.preprocessing import Preprocessor
+from pipelines.sources.images.pixel_values import fits_range, mask_numbers, scaled
+from pipelines.sources.images.prepared_images import PreparedImages
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import ImageCohort
 from protocol.study.cohort.labels import (
@@ -107,12 +106,6 @@ class _Reader:
         self._cohort, self._site = cohort, site
         self._arrays = NpzArrays(archive, self._refused)
         self._label = cohort.label if isinstance(cohort.label, MaskLabel) else None
-        image = cohort.image
-        self._prepare = (
-            Preprocessor(image.preprocessing, len(image.shape), masks=self._label is not None)
-            if image.preprocessing
-            else None
-        )
         total = sum(info.file_size for info in archive.infolist())
         if total > MAX_BYTES:
             raise self._refused(f"unpacks to {total} bytes, the limit is {MAX_BYTES}")
@@ -155,29 +148,15 @@ class _Reader:
             parts: of the archive.
             numbers: (records, width) of the columns beside the images; None where there are none.
         """
-        count, shape, written = sum(part.count for part in parts), self._cohort.image.shape, 0
-        form = self._cohort.record_form
-        with ExitStack() as ends:
-            writer = RowWriter(count, form, np.dtype(np.float32), site=self._site)
-            ends.enter_context(closing(writer))
-            of_masks = None
-            if self._label is not None:  # at most a hundred classes
-                of_masks = RowWriter(count, shape, np.dtype(np.uint8), site=self._site)
-                ends.enter_context(closing(of_masks))
+        count = sum(part.count for part in parts)
+        with PreparedImages(count, self._cohort, numbers, site=self._site) as prepared:
             for part in parts:
-                for images, masks in self._pieces(part):
-                    rows = images.reshape(len(images), -1)
-                    if numbers is not None:
-                        own = numbers[written : written + len(images)]
-                        rows = np.concatenate([rows, own], axis=1)
-                    writer.write(rows.reshape(len(images), *form))
-                    written += len(images)
-                    if of_masks is not None and masks is not None:
-                        of_masks.write(masks)
-            return writer.rows(), None if of_masks is None else of_masks.rows()
+                for images, masks in self._pieces(part, prepared):
+                    prepared.write(images, masks)
+            return prepared.rows()
 
     def _pieces(
-        self, part: _Part
+        self, part: _Part, prepared: PreparedImages
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
         """Yields some of a part's images, and their masks, at a time."""
         name, label, begin = f"{part.name}_images", self._label, 0
@@ -187,30 +166,31 @@ class _Reader:
             images, own = self._scaled(pixels, name), None
             if masks is not None and label is not None:
                 own = self._classes(next(masks), f"{part.name}_{label.mask}", label, begin)
-            yield self._preprocessed(images, own, name, begin)
+            yield self._preprocessed(prepared, images, own, name, begin)
             begin += len(pixels)
         if masks is not None:
             next(masks, None)  # the end, where its checksum is compared
 
     def _preprocessed(
         self,
+        prepared: PreparedImages,
         images: NDArray[np.float32],
         masks: NDArray[np.float32] | None,
         name: str,
         begin: int,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        if self._prepare is None:
+        if not self._cohort.image.preprocessing:
             return images, masks
         found = np.empty((len(images), *self._cohort.image.shape), dtype=np.float32)
         own = None if masks is None else np.empty_like(found)
         for place, image in enumerate(images):
             mask = None if masks is None else masks[place]
             try:
-                found[place], prepared = self._prepare(image, mask)
+                found[place], turned = prepared.prepared(image, mask)
             except CohortRefused as error:
                 raise self._refused(f"array {name!r}, entry {begin + place}: {error}") from error
             if own is not None:
-                own[place] = prepared
+                own[place] = turned
         return found, own
 
     def _image_form(self, name: str) -> tuple[int, ...]:
@@ -234,12 +214,12 @@ class _Reader:
     def _scaled(self, pixels: NDArray[Any], name: str) -> NDArray[np.float32]:
         image = self._cohort.image
         low, high = image.range
-        if pixels.size and not (pixels.min() >= low and pixels.max() <= high):  # NaN fails too
+        if not fits_range(pixels, image):
             raise self._refused(
                 f"array {name!r}: a pixel is outside the range [{low:g}, {high:g}], or NaN; amend "
                 "the contract's range, or mend the images"
             )
-        return (pixels.astype(np.float32) - np.float32(image.centre)) / np.float32(image.scale)
+        return scaled(pixels, image)
 
     def _labels(
         self,
@@ -306,19 +286,14 @@ class _Reader:
         self, masks: NDArray[Any], name: str, label: MaskLabel, begin: int
     ) -> NDArray[np.float32]:
         """Returns (records, sides) numbers of classes."""
-        known = {canonical_token(value): number for value, number in label.meaning.items()}
-        values, places = np.unique(masks, return_inverse=True)
-        tokens = [canonical_token(value) for value in values.tolist()]
-        bad = [token for token in tokens if token not in known]
-        if bad:
-            unknown = masks == values[tokens.index(bad[0])]
+        numbers, unknown = mask_numbers(masks, label.meaning)
+        if unknown.any():
             first = begin + int(np.argmax(unknown.reshape(len(masks), -1).any(1)))
             raise self._refused(
                 f"array {name!r}, entry {first}: a value outside the classes; it must be one of "
-                f"{', '.join(known)}"
+                f"{', '.join(label.meaning)}"
             )
-        numbers = np.array([known[token] for token in tokens], dtype=np.float32)
-        return numbers[places].reshape(masks.shape)
+        return numbers
 
     def _numbers(
         self, name: str, label: NumberLabel | SurvivalLabel, count: int

@@ -27,6 +27,13 @@ from protocol.study.cohort.preprocessing import (
     misfits,
     sides_after,
 )
+from protocol.study.cohort.scans import (
+    DEFAULT_ORIENTATION,
+    Colour,
+    Orientation,
+    SeriesRule,
+    Spacing,
+)
 from protocol.study.frozen_model import FrozenModel
 
 #: How the letters of a CSV file are written as bytes.
@@ -150,7 +157,8 @@ class Image(FrozenModel):
     """The form of one image, before the channel axis is added.
 
     ``range`` holds of a hospital's images as they are; ``shape`` is what the network sees, after
-    ``preprocessing``.
+    ``preprocessing``. The last five keys are of images with a header; an npz has none, and holds
+    images as the study means them.
     """
 
     shape: tuple[int, ...] = Field(min_length=2, max_length=3)
@@ -160,6 +168,13 @@ class Image(FrozenModel):
     preprocessing: tuple[Preprocessing, ...] = Field(
         default=(), max_length=12, exclude_if=lambda transforms: not transforms
     )
+    orientation: Orientation | None = Field(default=None, exclude_if=lambda given: given is None)
+    spacing: Spacing | None = Field(default=None, exclude_if=lambda given: given is None)
+    volume: int | None = Field(
+        default=None, ge=0, le=65_535, exclude_if=lambda given: given is None
+    )
+    colour: Colour = Field(default="refuse", exclude_if=lambda given: given == "refuse")
+    series: SeriesRule | None = Field(default=None, exclude_if=lambda given: given is None)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Image":
@@ -167,7 +182,14 @@ class Image(FrozenModel):
             raise ValueError(f"every side of the shape must be between 1 and {MOST_PIXELS}")
         if not self.range[0] < self.range[1]:
             raise ValueError("range must rise")
+        if self.spacing is not None and len(self.spacing) != len(self.shape):
+            raise ValueError(f"spacing needs a range for each of the {len(self.shape)} axes")
         return self
+
+    @property
+    def axes(self) -> str | None:
+        """The orientation that images are turned to; None where they stay rows and columns."""
+        return self.orientation or (DEFAULT_ORIENTATION if len(self.shape) == 3 else None)
 
     def misfits(self) -> list[tuple[str, str]]:
         """Returns keys and reasons why the preprocessing leaves no images of this shape."""

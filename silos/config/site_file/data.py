@@ -116,5 +116,48 @@ class SqlData(RecordPlace):
         return DatabaseQuery(address=address, query=home / self.query, limits=limits)
 
 
+class ImageFolderData(RecordPlace):
+    """Images in a folder, and a table that names them; paths are taken from the site file's folder.
+
+    ``image`` is the table's column that names each record's image: a path from ``folder`` on
+    (``by: file``), a SeriesInstanceUID or an AccessionNumber; ``part`` its column of parts.
+    ``header_patient: other`` says that the table's patients are not numbered as DICOM headers
+    number them; ``burned_in: allowed`` that you looked at images in whose pixels words may stand.
+    """
+
+    kind: Literal["images"]
+    folder: Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_is_file)]
+    table: Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_is_file)]
+    image: Column = "image"
+    by: Literal["file", "series", "accession"] = "file"
+    part: Column | None = None
+    header_patient: Literal["same", "other"] = "same"
+    burned_in: Literal["refuse", "allowed"] = "refuse"
+    delimiter: Delimiter | None = None
+    decimal: Decimal | None = None
+    encoding: FileEncoding | None = None
+
+    def source(self, home: Path) -> Source:
+        """Returns what reads the images, given the site file's folder."""
+        from pipelines.cohort.image_folders.folder import (
+            ImageFolder,  # its libraries: only where needed
+        )
+
+        dialect = FileDialect(
+            delimiter=self.delimiter, decimal=self.decimal, encoding=self.encoding
+        )
+        return ImageFolder(
+            folder=home / self.folder,
+            labels=RecordFile(path=home / self.table, dialect=dialect),
+            image=self.image,
+            by=self.by,
+            part=self.part,
+            header_patient=self.header_patient,
+            burned_in=self.burned_in,
+        )
+
+
 #: The kinds of place, told apart by ``kind``.
-Data: TypeAlias = Annotated[FileData | SqlData | OmopData | FhirData, Field(discriminator="kind")]
+Data: TypeAlias = Annotated[
+    FileData | SqlData | OmopData | FhirData | ImageFolderData, Field(discriminator="kind")
+]
