@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.cohort.image_folders.line_reader import LineReader, reason_of
 from pipelines.cohort.image_folders.listing import FoundBy, listing_of
@@ -72,6 +73,8 @@ class ImageFolder:
         """Returns the images that the table names, in the order of the parts, see ``Source``."""
         table = self._lines(cohort, site, keep)
         encoded = encode_table(table, _table_contract(cohort), keep=keep)
+        # In the order of the lines, as images of an npz stand in the order of that.
+        encoded = encoded.take(np.argsort(encoded.rows)[_ranks(table.rows)])
         numbers = encoded.features[:] if cohort.columns else None
         try:
             listing = listing_of(self.folder, self.by)
@@ -169,10 +172,17 @@ def _in_order(table: SourceTable, cohort: ImageCohort, column: str, site: str) -
             remedy=f"it must be one of {', '.join(cohort.parts)}; take other lines out",
         )
         raise refusal(site, table.file, [*table.faults, fault])
-    order = np.argsort(of_each, kind="stable").astype(np.int64)
+    order = np.argsort(of_each, kind="stable")
     return replace(
         table,
         cells={name: each.take(order) for name, each in table.cells.items()},
         lines=table.lines[order],
         rows=table.rows[order],
     )
+
+
+def _ranks(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns how many of the rows stand before each in their source."""
+    ranks = np.empty(len(rows), dtype=np.int64)
+    ranks[np.argsort(rows)] = np.arange(len(rows))
+    return ranks

@@ -18,7 +18,6 @@ from pipelines.sources.images.scans.dicom.folder import (
 from pipelines.sources.images.scans.dicom.series import open_dicom
 from pipelines.sources.images.scans.formats import open_scan
 from pipelines.sources.images.scans.scan import Scan, ScanFault
-from protocol.counted import counted
 from protocol.study.cohort.cohort import Image
 from protocol.study.cohort.scans import SeriesRule
 
@@ -152,7 +151,7 @@ class _Numbered:
         studies = {each.study for each in found}
         if len(studies) > 1:
             raise ScanFault(
-                f"{counted(len(studies), 'study')} under one {_NUMBERS[self._by]}",
+                f"{len(studies)} studies under one {_NUMBERS[self._by]}",
                 "name the series itself in the table (data.by: series)",
             )
         series = chosen_series([(e.series, e.modality, e.description) for e in found], rule)

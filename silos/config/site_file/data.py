@@ -17,7 +17,7 @@ from pipelines.sources.tables.sql.reading import QueryLimits
 from protocol.study.cohort.cohort import Decimal, Delimiter
 from protocol.study.documents.yaml_document import NOT_SHOWN
 from silos.config.site_file.clinical_data import FhirData, OmopData
-from silos.config.site_file.record_place import RecordPlace
+from silos.config.site_file.record_place import Column, RecordPlace
 
 
 def _is_file(path: str) -> str:

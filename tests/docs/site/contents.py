@@ -26,6 +26,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "Hospitals and consortia": (
         "hospital",
         "tables",
+        "images",
         "patients",
         "clinical-data",
         "examples/consortium/index",

@@ -25,7 +25,9 @@ SITE = changed_site(
 
 
 def study(**image: object) -> Study:
-    return imaging(micro_batch=4, side=28, patients=24).model_copy(update={"cohort": cohort(**image)})
+    return imaging(micro_batch=4, side=28, patients=24).model_copy(
+        update={"cohort": cohort(**image)}
+    )
 
 
 def check(home: Path, **image: object) -> SiteCheck:

@@ -70,14 +70,18 @@ def _class_of_each(header: DicomHeader, label: MaskLabel) -> dict[int, float]:
     if header.segmentation == "FRACTIONAL":
         raise ScanFault("its voxels are parts of a whole (FRACTIONAL)", "export it as BINARY")
     meaning = label.meaning
+    if not header.segments:
+        raise ScanFault("it describes no segment", _AGAIN)
     found: dict[int, float] = {}
     unknown = 0
     for number, name in header.segments:
+        if number == 0:  # a label map's background
+            continue
         spelled = (canonical_token(name), canonical_token(number))
         known = [meaning[token] for token in spelled if token in meaning]
         found |= {number: known[0]} if known else {}
         unknown += not known
-    if unknown or not header.segments:
+    if unknown:
         raise ScanFault(
             f"{counted(unknown, 'segment')} that no class of the study names",
             "export the others alone, or name labels or numbers of segments in the study's classes",

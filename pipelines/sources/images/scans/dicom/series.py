@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.sources.images.scans.dicom.header import DicomHeader, Frame
+from pipelines.sources.images.scans.dicom.mosaic import open_mosaic
 from pipelines.sources.images.scans.dicom.pixels import planes, require_decodable
 from pipelines.sources.images.scans.geometry import Turn, orientation_of
 from pipelines.sources.images.scans.scan import Affine, Grid, Scan, ScanFault, require_size
@@ -38,13 +39,9 @@ def open_dicom(headers: Sequence[DicomHeader], expected: Image) -> Scan:
     for header in headers:
         if header.is_segmentation:
             raise ScanFault("it is a segmentation", "name it in the column of masks")
-        if header.is_mosaic:
-            raise ScanFault(
-                "it is a Siemens mosaic, whose slices lie as private elements say, which are not "
-                "read",
-                "export it as Enhanced MR, or convert it to NIfTI (dcm2niix) and name that file",
-            )
         require_decodable(header, expected)
+    if all(header.is_mosaic for header in headers):
+        return open_mosaic(headers, expected)
     forms = Counter((h.rows, h.columns, len(h.frames)) for h in headers)
     if len(forms) > 1:
         raise ScanFault(f"its files are of {len(forms)} sizes", _AGAIN)

@@ -30,8 +30,8 @@ class Read(NamedTuple):
     needs: str = ""  # keys of the study without which it is refused
 
 
-_MOSAIC = "it is a Siemens mosaic"
 _DOSE = "it is a treatment plan, its structures or its dose, not an image"
+_SCALED = "it is a Siemens mosaic whose 48 slices do not fill its plane"
 _TEXT = "it is no image that is read here"
 _MR = ("MR", "LPS", (64, 64, 1), (0.3125, 0.3125, 0.8))
 _GE = "dcm_qa_nih/In/20180918GE/mr_0004"
@@ -50,7 +50,7 @@ EXPECTED: dict[str, Read | str] = {
     "dcm_qa_nih/In/20180918GE/README-Study.txt": _TEXT,
     "dcm_qa_nih/In/20180918Si/README-Study.txt": _TEXT,
     **{
-        f"{_SIEMENS}/{folder}/{name}-0000{number}.dcm": _MOSAIC
+        f"{_SIEMENS}/{folder}/{name}-0000{number}.dcm": Read("MR", "LPS", (72, 72, 5), (3, 3, 12))
         for folder, name in (
             ("mr_0003", "epi_pe_ap"),
             ("mr_0004", "epi_pe_pa"),
@@ -67,8 +67,8 @@ EXPECTED: dict[str, Read | str] = {
     "dcm_qa_nih/Ref/DCM2NIIX_regression_test_4.json": _TEXT,
     **{f"dcm_qa_nih/Ref/EPI_PE={name}.nii": _EPI for name in ("AP_3", "LR_6", "PA_4", "RL_5")},
     **{f"dcm_qa_nih/Ref/EPI_PE={name}.json": _TEXT for name in ("AP_3", "LR_6", "PA_4", "RL_5")},
-    "nibabel/0.dcm": _MOSAIC,
-    "nibabel/1.dcm": _MOSAIC,
+    "nibabel/0.dcm": _SCALED,
+    "nibabel/1.dcm": _SCALED,
     "nibabel/anatomical.nii": Read("NIfTI", "LAS", (33, 41, 25), (2, 2, 2)),
     "nibabel/example4d.nii.gz": Read("NIfTI", "LAS", (128, 96, 24), (2, 2, 2.2), "volume"),
     "nibabel/functional.nii": Read("NIfTI", "LAS", (17, 21, 3), (4, 4, 8), "volume"),
@@ -143,6 +143,22 @@ def test_a_ge_series_has_the_voxels_and_the_place_that_dcm2niix_gives_it(volume:
     scan = open_scan(ROOT / _GE, ANY.model_copy(update={"volume": volume}))
     reference = nibabel.as_closest_canonical(
         nibabel.load(ROOT / "dcm_qa_nih/Ref/DCM2NIIX_regression_test_4.nii")
+    )
+    assert np.array_equal(np.asanyarray(reference.dataobj)[..., volume], scan.pixels())
+    assert np.allclose(reference.affine, scan.affine, atol=1e-4)
+
+
+@pytest.mark.parametrize("volume", [0, 1])
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("mr_0003", "AP_3"), ("mr_0004", "PA_4"), ("mr_0005", "RL_5"), ("mr_0006", "LR_6")],
+)
+def test_siemens_mosaics_have_the_voxels_and_the_place_that_dcm2niix_gives_them(
+    folder: str, name: str, volume: int
+) -> None:
+    scan = open_scan(ROOT / _SIEMENS / folder, ANY.model_copy(update={"volume": volume}))
+    reference = nibabel.as_closest_canonical(
+        nibabel.load(ROOT / f"dcm_qa_nih/Ref/EPI_PE={name}.nii")
     )
     assert np.array_equal(np.asanyarray(reference.dataobj)[..., volume], scan.pixels())
     assert np.allclose(reference.affine, scan.affine, atol=1e-4)
