@@ -21,11 +21,11 @@ from protocol.study.cohort.labels import MaskLabel
 
 
 class FolderSettings(Protocol):
-    """What a hospital states of its folder, see ``folder.ImageFolder``."""
+    """A hospital's statements of its folder, see ``folder.ImageFolder``."""
 
     @property
     def folder(self) -> Path:
-        """Where images and masks lie."""
+        """The folder of images and masks."""
 
     @property
     def image(self) -> str:
@@ -33,7 +33,7 @@ class FolderSettings(Protocol):
 
     @property
     def by(self) -> FoundBy:
-        """What that column holds."""
+        """The meaning of that column."""
 
     @property
     def header_patient(self) -> Literal["same", "other"]:
@@ -41,7 +41,7 @@ class FolderSettings(Protocol):
 
     @property
     def burned_in(self) -> Literal["refuse", "allowed"]:
-        """What becomes of images in whose pixels words may stand."""
+        """The treatment of images in whose pixels words may stand."""
 
 
 #: Modalities that a report may name (PS3.3 C.7.3.1.1.1); a header may hold any word there.

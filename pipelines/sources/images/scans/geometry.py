@@ -13,7 +13,7 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.sources.images.scans.scan import Affine, Grid, ScanFault
+from pipelines.sources.images.scans.scan import Affine, ScanFault, VoxelGrid
 from protocol.study.cohort.cohort import Image
 
 
@@ -29,7 +29,7 @@ class Turn:
             axes, and no side is 1.
     """
 
-    def __init__(self, grid: Grid, expected: Image) -> None:
+    def __init__(self, grid: VoxelGrid, expected: Image) -> None:
         self._grid, self._transform, self._dropped = grid, None, -1
         if expected.axes is not None:
             if grid.affine is None and expected.orientation is not None:

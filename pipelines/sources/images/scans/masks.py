@@ -16,7 +16,7 @@ from pipelines.sources.images.scans.dicom.segmentation import (
 )
 from pipelines.sources.images.scans.formats import beginning, open_scan
 from pipelines.sources.images.scans.geometry import Turn, same_place
-from pipelines.sources.images.scans.scan import Grid, Scan, ScanFault
+from pipelines.sources.images.scans.scan import Scan, ScanFault, VoxelGrid
 from protocol.counted import counted
 from protocol.study.cohort.cohort import Image
 from protocol.study.cohort.labels import MaskLabel
@@ -60,7 +60,7 @@ def open_mask(path: Path, scan: Scan, expected: Image, label: MaskLabel) -> Mask
 
 
 def _segmentation(
-    header: DicomHeader, image: Grid, expected: Image, label: MaskLabel
+    header: DicomHeader, image: VoxelGrid, expected: Image, label: MaskLabel
 ) -> NDArray[np.float32]:
     found: NDArray[np.float32] = Turn(image, expected)(segmentation_classes(header, image, label))
     return found

@@ -21,9 +21,9 @@ from pipelines.sources.images.scans.quiet import quiet
 from pipelines.sources.images.scans.scan import (
     DAMAGE,
     DAMAGED,
-    Grid,
     Scan,
     ScanFault,
+    VoxelGrid,
     require_size,
 )
 from protocol.study.cohort.cohort import Image
@@ -67,7 +67,7 @@ def open_nifti(path: Path, expected: Image) -> Scan:
         raise ScanFault("its voxels are no single numbers (complex, or colours)", _REMEDY)
     if not 0 <= begin <= _LATEST_BEGIN or not np.isfinite(affine).all():
         raise DAMAGED
-    grid = Grid(sides=shape, affine=np.asarray(affine, dtype=np.float64))
+    grid = VoxelGrid(sides=shape, affine=np.asarray(affine, dtype=np.float64))
     turn = Turn(grid, expected)
     offset = begin + volume * math.prod(shape) * dtype.itemsize
     needed = offset + math.prod(shape) * dtype.itemsize

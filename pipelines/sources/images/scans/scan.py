@@ -45,7 +45,7 @@ DAMAGED = ScanFault("the file is damaged or cut short", "export the image again"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
+class VoxelGrid:
     """The place of voxels: ``affine`` maps (i, j, k) to mm, x to the right, y to the front, z up.
 
     Attributes:
@@ -78,7 +78,7 @@ class Scan:
     spacing: tuple[float, ...] | None = None
     orientation: str | None = None
     affine: Affine | None = None
-    native: Grid | None = None
+    native: VoxelGrid | None = None
     patient: str | None = None
     study: str | None = None
     series: str | None = None

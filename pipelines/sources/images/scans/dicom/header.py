@@ -95,7 +95,7 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True)
 class DicomHeader:
-    """What is kept of one DICOM file's header.
+    """The elements of one DICOM file's header that are kept.
 
     Attributes:
         segments: of a segmentation, each segment's number with its label.

@@ -19,7 +19,7 @@ from pydicom.datadict import tag_for_keyword
 from pipelines.sources.images.scans.dicom.header import DICOM_DAMAGE, DicomHeader
 from pipelines.sources.images.scans.geometry import Turn, orientation_of
 from pipelines.sources.images.scans.quiet import quiet
-from pipelines.sources.images.scans.scan import DAMAGED, Grid, Scan, ScanFault, require_size
+from pipelines.sources.images.scans.scan import DAMAGED, Scan, ScanFault, VoxelGrid, require_size
 from protocol.study.cohort.cohort import Image
 
 _FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -64,7 +64,7 @@ def open_mosaic(headers: Sequence[DicomHeader], expected: Image) -> Scan:
             "export the series again, not scaled down",
         )
     require_size(rows * columns * slices)
-    grid = Grid(sides=(columns, rows, slices), affine=_FROM_LPS @ affine)
+    grid = VoxelGrid(sides=(columns, rows, slices), affine=_FROM_LPS @ affine)
     turn = Turn(grid, expected)
     return Scan(
         kind=first.modality,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipelines.sources.images.scans.dicom.header import DicomHeader, Frame
 from pipelines.sources.images.scans.dicom.pixels import stored_planes
-from pipelines.sources.images.scans.scan import Affine, Grid, ScanFault
+from pipelines.sources.images.scans.scan import Affine, ScanFault, VoxelGrid
 from protocol.counted import counted
 from protocol.study.cohort.labels import MaskLabel
 from protocol.study.cohort.vocabulary import canonical_token
@@ -24,7 +24,9 @@ _TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _NEAR = 0.1
 
 
-def segmentation_classes(header: DicomHeader, image: Grid, label: MaskLabel) -> NDArray[np.float32]:
+def segmentation_classes(
+    header: DicomHeader, image: VoxelGrid, label: MaskLabel
+) -> NDArray[np.float32]:
     """Returns (i, j, k) numbers of classes, on the voxels of the image as they are stored.
 
     Raises:

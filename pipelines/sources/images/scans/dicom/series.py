@@ -16,7 +16,7 @@ from pipelines.sources.images.scans.dicom.header import DicomHeader, Frame
 from pipelines.sources.images.scans.dicom.mosaic import open_mosaic
 from pipelines.sources.images.scans.dicom.pixels import planes, require_decodable
 from pipelines.sources.images.scans.geometry import Turn, orientation_of
-from pipelines.sources.images.scans.scan import Affine, Grid, Scan, ScanFault, require_size
+from pipelines.sources.images.scans.scan import Affine, Scan, ScanFault, VoxelGrid, require_size
 from protocol.counted import counted
 from protocol.study.cohort.cohort import Image
 
@@ -50,7 +50,7 @@ def open_dicom(headers: Sequence[DicomHeader], expected: Image) -> Scan:
     slices, affine = _in_order(slices, expected)
     first = headers[0]
     sides = (first.columns, first.rows, len(slices))
-    grid = Grid(sides=sides, affine=affine)
+    grid = VoxelGrid(sides=sides, affine=affine)
     turn = Turn(grid, expected)
     return Scan(
         kind=first.modality,
