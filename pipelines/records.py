@@ -102,8 +102,16 @@ class EncodingNotes:
         read: how many rows the source has.
         missing: by needed column, the rows whose cell is missing, dropped ones included.
         replaced: by number column, the rows whose text the contract replaces by a number.
+        converted: by number column, the rows whose number was in another unit.
+        other_units: by number column, that most of its numbers are in another unit: what shows it,
+            and what to do.
         clipped: by number column, the rows whose number was clipped to the range.
         single_clipped_value: the number columns whose clipped cells are all the same number.
+        cut: by column of dates, the rows whose time of day was cut off.
+        completed: by column of dates, the rows whose day or month was supplied by the contract.
+        outside_window: the rows outside the contract's window of time, which are left out.
+        unobserved: the rows that are left out because nobody looked for long enough.
+        before_index: the rows whose event came before the days that count, and was ignored.
         repeated: the rows that are equal to another row in every cell of the source.
         sides: of images, the different sides that they have in the source.
         has_order: whether the source's own order of rows means anything.
@@ -114,8 +122,15 @@ class EncodingNotes:
     read: int = 0
     missing: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     replaced: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    converted: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    other_units: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     clipped: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     single_clipped_value: frozenset[str] = frozenset()
+    cut: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    completed: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    outside_window: NDArray[np.int64] = field(default_factory=_no_rows)
+    unobserved: NDArray[np.int64] = field(default_factory=_no_rows)
+    before_index: NDArray[np.int64] = field(default_factory=_no_rows)
     repeated: NDArray[np.int64] = field(default_factory=_no_rows)
     sides: tuple[tuple[int, ...], ...] = ()
     has_order: bool = True

@@ -9,11 +9,12 @@ Rules:
    before any work.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from pipelines.cohort.quality import groups_of
 from pipelines.cohort.table_encoding import encode_table
 from pipelines.records import Records
 from pipelines.sources.source import BundledRecords, RecordFile, Source
@@ -81,8 +82,9 @@ def check_cohort(
         trains: whether the study trains; else all patients are counted, in the test part.
 
     Raises:
-        CohortRefused: no records to train on, fewer patients than the minimum,
-            one class only in training, or more training or test patients than declared.
+        CohortRefused: no records to train on, fewer patients than the minimum, or than the
+            minimum of a class, one class only in training, or more training or test patients than
+            declared.
     """
     if not len(train) + len(test):
         raise CohortRefused(
@@ -102,6 +104,9 @@ def check_cohort(
             f"site {site}: the training part holds one class only; leave this site out, or set "
             "cohort.allow_one_class"
         )
+    few = [*_few_of_a_class(train, "training", cohort), *_few_of_a_class(test, "test", cohort)]
+    if few:
+        raise CohortRefused("\n".join(f"site {site}: {said}" for said in few))
     for part, records in (("training", train), ("test", test)):
         if records.num_patients > declared:
             raise CohortRefused(
@@ -109,4 +114,15 @@ def check_cohort(
                 "the study declares "
                 f"{declared} for it; declare a round number above (sites: - {{name: {site}, "
                 "patients: ...}): sums are divided by it and the work of a step is laid out for it"
+            )
+
+
+def _few_of_a_class(records: Records, part: str, cohort: Cohort) -> Iterator[str]:
+    """Yields the groups of a label of which a part has fewer patients than the study's minimum."""
+    for name, patients in groups_of(records, cohort.label).items():
+        if cohort.min_per_class is not None and patients < cohort.min_per_class:
+            yield (
+                f"{counted(patients, 'patient')} with {name} in the {part} part, the study's "
+                f"minimum is {cohort.min_per_class}; leave this site out, or amend "
+                "cohort.min_per_class"
             )

@@ -68,9 +68,12 @@ def implausible(*parts: Records, cohort: Cohort) -> list[str]:
     Every such column and its range, and the count of equal rows; of records that can be
     right, nothing.
     """
+    others = parts[0].noted.other_units
     found = [
-        f"{_clipped_text(column, cohort)}; are they in the study's unit? Convert the column, or "
-        "ask for a wider range"
+        f"column {column.name!r}: {'; '.join(others[column.name])}"
+        if column.name in others
+        else f"{_clipped_text(column, cohort)}; are they in the study's unit? Convert the column, "
+        "or ask for a wider range"
         for column in column_counts(*parts, cohort=cohort)
         if column.measured >= FEW and column.share_clipped > MOST
     ]
@@ -164,7 +167,8 @@ def _scans(records: Records) -> Iterator[Remark]:
 def _dropped(records: Records, cohort: Cohort) -> Iterator[Remark]:
     """Yields a remark where many rows of a hospital's own file (no shared one) were dropped."""
     file = file_counts(records.noted, cohort)
-    if file.dropped > MANY * file.rows and len(records) == file.rows - file.dropped:
+    elsewhere = len(records.noted.outside_window) + len(records.noted.unobserved)
+    if file.dropped > MANY * file.rows and len(records) == file.rows - elsewhere - file.dropped:
         yield Remark(
             what="dropped",
             found=f"{file.dropped} of {file.rows} rows are dropped ({file.dropped / file.rows:.0%})"

@@ -24,10 +24,12 @@ from protocol.study.cohort.columns import NumberColumn
 from protocol.study.cohort.labels import (
     BinaryLabel,
     ClassLabel,
+    EventLabel,
     FindingsLabel,
     Label,
     MaskLabel,
     SurvivalLabel,
+    TimeToEventLabel,
 )
 
 
@@ -44,6 +46,34 @@ class FileCounts:
     dropped: int
     missing: Mapping[str, int]
     dropped_for: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeCounts:
+    """Rows of one whole file by what dates make of them.
+
+    ``outside_window`` and ``unobserved`` are left out: of another time, or not observed for long
+    enough; ``before_index`` had an event before the days that count, which was ignored. ``cut`` and
+    ``completed`` count by column the dates whose time of day was cut off, or whose day or month the
+    contract supplied.
+    """
+
+    outside_window: int
+    unobserved: int
+    before_index: int
+    cut: Mapping[str, int]
+    completed: Mapping[str, int]
+
+    @classmethod
+    def of(cls, noted: EncodingNotes) -> "TimeCounts":
+        """Returns the counts of what was noted."""
+        return cls(
+            outside_window=len(noted.outside_window),
+            unobserved=len(noted.unobserved),
+            before_index=len(noted.before_index),
+            cut={name: len(rows) for name, rows in noted.cut.items()},
+            completed={name: len(rows) for name, rows in noted.completed.items()},
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +95,7 @@ class ClassCounts:
     def of(cls, records: Records, label: Label) -> "ClassCounts":
         """Returns the counts of some records."""
         ill = None
-        if isinstance(label, BinaryLabel):
+        if isinstance(label, BinaryLabel | EventLabel):
             ill = records.with_label(lambda labels: labels > 0)
         return cls(
             records=len(records),
@@ -91,12 +121,29 @@ def _groups(records: Records, label: Label) -> dict[str, NDArray[np.bool_]]:
             name: records.with_label(partial(_has_finding, number))
             for number, name in enumerate(label.findings)
         }
-    if isinstance(label, SurvivalLabel):
+    if isinstance(label, SurvivalLabel | TimeToEventLabel):
         return {
             "event": records.with_label(lambda labels: labels > 0),
             "censored": records.with_label(lambda labels: labels < 0),
         }
     return {}
+
+
+def groups_of(records: Records, label: Label) -> dict[str, int]:
+    """Returns how many patients are in each group of which a study may ask for a minimum.
+
+    The ill and the healthy, those with a record of each class, with each finding, with an event.
+    """
+    found = ClassCounts.of(records, label)
+    if found.patients_ill is not None:
+        return {
+            "a positive label": found.patients_ill,
+            "a negative label": found.patients - found.patients_ill,
+        }
+    if isinstance(label, SurvivalLabel | TimeToEventLabel):
+        return {"an event": found.classes["event"]}
+    word = "finding" if isinstance(label, FindingsLabel) else "class"
+    return {f"{word} {name}": count for name, count in found.classes.items()}
 
 
 def _has_finding(number: int, labels: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -118,6 +165,7 @@ class ColumnCounts:
     records: int
     imputed: int
     replaced: int
+    converted: int
     clipped: int
     single_clipped_value: bool
 
@@ -195,14 +243,17 @@ class DataQuality:
     records_beyond: int
     columns: tuple[ColumnCounts, ...]
     images: ImageCounts | None = None
+    times: TimeCounts | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns all of it as plain values; nothing about images where there are none."""
+        """Returns all of it as plain values; nothing about images or dates where there are none."""
         found = asdict(self)
         if self.images is None:
             del found["images"]
         elif not self.images.scans:
             del found["images"]["scans"]
+        if self.times is None:
+            del found["times"]
         return found
 
 
@@ -227,6 +278,9 @@ def quality_of(records: Records, train: Records, test: Records, cohort: Cohort) 
         records_beyond=int(beyond[beyond > 0].sum()),
         columns=column_counts(records, cohort=cohort),
         images=_image_counts(records, cohort),
+        times=TimeCounts.of(records.noted)
+        if isinstance(cohort, TableCohort) and cohort.dates
+        else None,
     )
 
 
@@ -246,8 +300,8 @@ def _image_counts(records: Records, cohort: Cohort) -> ImageCounts | None:
 def file_counts(noted: EncodingNotes, cohort: Cohort) -> FileCounts:
     """Returns the counts of the whole file that some records come from."""
     dropping = isinstance(cohort, TableCohort) and cohort.on_missing == "drop_row"
-    imputed = _imputed(cohort)
-    lacking = {name: rows for name, rows in noted.missing.items() if name not in imputed}
+    optional = cohort.may_be_missing
+    lacking = {name: rows for name, rows in noted.missing.items() if name not in optional}
     dropped = np.unique(np.concatenate([_NO_ROWS, *lacking.values()])) if dropping else _NO_ROWS
     return FileCounts(
         rows=noted.read,
@@ -271,6 +325,7 @@ def column_counts(*parts: Records, cohort: Cohort) -> tuple[ColumnCounts, ...]:
             records=len(rows),
             imputed=count(noted.missing, column.name) if column.name in imputed else 0,
             replaced=count(noted.replaced, column.name),
+            converted=count(noted.converted, column.name),
             clipped=count(noted.clipped, column.name),
             single_clipped_value=column.name in noted.single_clipped_value,
         )

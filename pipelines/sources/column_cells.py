@@ -6,7 +6,10 @@ Rules:
 
 1. No cell's meaning depends on another cell, nor on a parser's guesses.
 2. In a column of numbers a missing code is compared as a number: where ``-1``
-   means missing, so do ``-1.0`` and ``-1e0``. Elsewhere it is compared as text.
+   means missing, so do ``-1.0`` and ``-1e0``. Elsewhere it is compared as text, but for a
+   column's own codes, which are compared as its vocabulary is.
+3. A number in another unit is converted before anything but a missing code or a replaced text is
+   looked for, and only where the hospital names a unit that the contract names.
 """
 
 import math
@@ -18,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.sources.cells import Cells
-from protocol.study.cohort.columns import CategoryColumn, NumberColumn, width_of
+from protocol.study.cohort.columns import CategoryColumn, NumberColumn, OtherColumn, width_of
+from protocol.study.cohort.units import UNCHANGED, Conversion
 from protocol.study.cohort.vocabulary import NUMERAL, canonical_token
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -59,26 +63,43 @@ _NOT_FINITE = CellProblem(
 
 
 def missing_among(
-    found: Collection[str], codes: Collection[str], *, numbers: bool
+    found: Collection[str],
+    codes: Collection[str],
+    column: NumberColumn | CategoryColumn | OtherColumn | None = None,
 ) -> frozenset[str]:
     """Returns the spellings among a column's cells that mean missing.
 
-    >>> sorted(missing_among({"-1.0", "7", "NA"}, {"-1", "NA"}, numbers=True))
-    ['-1.0', 'NA']
+    Args:
+        found: the spellings.
+        codes: of the whole cohort.
+        column: its declaration, with codes of its own; None where there is none.
+
+    >>> ages = NumberColumn(name="age", kind="number", range=(0, 120), missing=(999,))
+    >>> sorted(missing_among({"-1.0", "999", "7", "NA"}, {"-1", "NA"}, ages))
+    ['-1.0', '999', 'NA']
     """
+    own = frozenset() if column is None else column.missing_codes
     same = set(found) & set(codes)
-    if numbers:
+    if own:
+        same |= {cell for cell in found if canonical_token(cell) in own}
+    if isinstance(column, NumberColumn):
         meant = {float(code) for code in codes if NUMERAL.fullmatch(code)}
         same |= {cell for cell in found if NUMERAL.fullmatch(cell) and float(cell) in meant}
     return frozenset(same)
 
 
 def reading_of(
-    column: NumberColumn | CategoryColumn, missing: frozenset[str], problems: SourceProblems
+    column: NumberColumn | CategoryColumn,
+    missing: frozenset[str],
+    problems: SourceProblems,
+    conversion: Conversion | None = None,
 ) -> Reading:
-    """Returns how a feature's cells are read, as ``column_numbers`` takes them."""
+    """Returns how a feature's cells are read, as ``column_numbers`` takes them.
+
+    ``conversion`` makes the column's unit of that in which this hospital's numbers are.
+    """
     if isinstance(column, NumberColumn):
-        return number_reading(column, missing, problems)
+        return number_reading(column, missing, problems, conversion=conversion)
     place = {token: float(i) for i, token in enumerate(column.tokens)}
     imputed = None if column.impute is None else place[canonical_token(column.impute)]
     unknown = CellProblem(
@@ -99,6 +120,7 @@ def number_reading(
     missing: frozenset[str],
     problems: SourceProblems,
     remedy: str = _WIDER,
+    conversion: Conversion | None = None,
 ) -> Reading:
     """Returns how the cells of a column of numbers are read, before centre and scale.
 
@@ -107,9 +129,10 @@ def number_reading(
         missing: the spellings that mean missing.
         problems: of the source.
         remedy: where a number lies outside the range.
+        conversion: what makes the column's unit of the numbers'; None leaves them.
     """
     low, high = column.range
-    outside = CellProblem(what=f"outside the range [{low:g}, {high:g}]", remedy=remedy)
+    outside = CellProblem(what=outside_the_range(column), remedy=remedy)
 
     def read(cell: str) -> float | CellProblem:
         if cell in missing:
@@ -118,7 +141,7 @@ def number_reading(
             return column.replace[cell]
         if not NUMERAL.fullmatch(cell):
             return _no_number(cell, problems)
-        value = float(cell)
+        value = float(cell) if conversion is None else conversion.of(float(cell))
         if not math.isfinite(value):
             return _NOT_FINITE
         if column.outside == "clip":
@@ -126,6 +149,12 @@ def number_reading(
         return value if low <= value <= high else outside
 
     return read
+
+
+def outside_the_range(column: NumberColumn) -> str:
+    """Returns the words for a number that lies outside a column's range."""
+    low, high = column.range
+    return f"outside the range [{low:g}, {high:g}]"
 
 
 def _no_number(cell: str, problems: SourceProblems) -> CellProblem:
@@ -138,6 +167,36 @@ def _no_number(cell: str, problems: SourceProblems) -> CellProblem:
 def counting_missing(read: Reading, missing: frozenset[str]) -> Reading:
     """Returns a reading of the same cells that gives NaN for a missing one."""
     return lambda cell: math.nan if cell in missing else read(cell)
+
+
+def conversions_of(
+    features: Sequence[NumberColumn | CategoryColumn], units: Mapping[str, str]
+) -> tuple[dict[str, Conversion], dict[str, CellProblem]]:
+    """Returns the conversions that a hospital's units ask for, and a problem for each it lacks.
+
+    Args:
+        features: the columns.
+        units: the hospital's, by column; of columns that the study has not, nothing follows.
+    """
+    found: dict[str, Conversion] = {}
+    problems: dict[str, CellProblem] = {}
+    for column in features:
+        unit = units.get(column.name)
+        if unit is None:
+            continue
+        conversion = column.conversion(unit) if isinstance(column, NumberColumn) else None
+        if conversion is not None:
+            found[column.name] = conversion
+            continue
+        own = getattr(column, "unit", None)
+        known = [own, *column.units] if isinstance(column, NumberColumn) and own else []
+        problems[column.name] = CellProblem(
+            what=f"units under data in the site file say {unit}, which the study does not convert"
+            + (f" (it knows {', '.join(map(str, known))})" if known else ""),
+            remedy="convert the column and take it out there, or ask the study's author to name "
+            f"unit and units: {{{unit}: ...}} for the column",
+        )
+    return found, problems
 
 
 def read_cells(cells: Cells, read: Reading) -> tuple[Floats, dict[CellProblem, list[int]]]:
@@ -189,9 +248,10 @@ def _fill(
 
 @dataclass(frozen=True, kw_only=True)
 class CellNotes:
-    """The rows, by number column, whose cell was replaced or clipped, as ``EncodingNotes`` has."""
+    """The rows, by number column, of what became of a cell, as ``EncodingNotes`` has them."""
 
     replaced: Mapping[str, Rows]
+    converted: Mapping[str, Rows]
     clipped: Mapping[str, Rows]
     single_clipped_value: frozenset[str]
 
@@ -201,6 +261,7 @@ def notes_of(
     rows: Rows,
     features: Sequence[NumberColumn | CategoryColumn],
     lacking: Mapping[str, frozenset[str]],
+    conversions: Mapping[str, Conversion] | None = None,
 ) -> CellNotes:
     """Returns what became of the cells of number columns that fit the contract.
 
@@ -209,20 +270,32 @@ def notes_of(
         rows: where each of its cells stands in the source.
         features: the columns.
         lacking: of each column the spellings that mean missing.
+        conversions: of the columns whose numbers were converted.
     """
     clipped: dict[str, Rows] = {}
     replaced: dict[str, Rows] = {}
+    converted: dict[str, Rows] = {}
+    how = conversions or {}
     single: set[str] = set()
     for column in (c for c in features if isinstance(c, NumberColumn)):
         low, high = column.range
         texts = set(column.replace)
-        numbers = set(cells[column.name].spellings) - lacking[column.name] - texts
-        outside = {cell for cell in numbers if not low <= float(cell) <= high}
+        measured = set(cells[column.name].spellings) - lacking[column.name] - texts
+        conversion = how.get(column.name, UNCHANGED)
+        numbers = {cell: conversion.of(float(cell)) for cell in measured}
+        outside = {cell for cell, number in numbers.items() if not low <= number <= high}
         clipped |= rows_with(cells, rows, column.name, outside)
-        if len({float(cell) for cell in outside}) == 1:
+        if len({numbers[cell] for cell in outside}) == 1:
             single.add(column.name)
         replaced |= rows_with(cells, rows, column.name, texts)
-    return CellNotes(replaced=replaced, clipped=clipped, single_clipped_value=frozenset(single))
+        if conversion != UNCHANGED:
+            converted |= rows_with(cells, rows, column.name, measured)
+    return CellNotes(
+        replaced=replaced,
+        converted=converted,
+        clipped=clipped,
+        single_clipped_value=frozenset(single),
+    )
 
 
 def rows_with(

@@ -1,7 +1,7 @@
 """A source: the place of one hospital's records, named by the hospital and never by a study."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -41,14 +41,21 @@ class Source(Protocol):
 class RecordFile:
     """Records in a file: a table in CSV, Excel or Parquet, by its bytes; or images in an npz.
 
-    ``dialect`` says how the table is written where it is not as the contract says.
+    ``dialect`` says how the table is written where it is not as the contract says; ``units``, by
+    column, in which unit its numbers are, and ``dates`` in which format its dates.
     """
 
     path: Path
     dialect: FileDialect = AS_DECLARED
+    units: Mapping[str, str] = field(default_factory=dict)
+    dates: Mapping[str, str] = field(default_factory=dict)
 
     def table(self, cohort: TableCohort, *, site: str, keep: Sequence[str]) -> SourceTable:
         """Returns the table in the file, see ``Source``."""
+        table = self._read(cohort, site, keep)
+        return replace(table, units=self.units, dates=self.dates)
+
+    def _read(self, cohort: TableCohort, site: str, keep: Sequence[str]) -> SourceTable:
         try:
             kind = kind_of_file(self.path)
         except OSError as error:
@@ -66,7 +73,7 @@ class RecordFile:
 
     def images(self, cohort: ImageCohort, *, site: str, keep: Sequence[str]) -> Records:
         """Returns the images in the file, see ``Source``."""
-        return load_images(self.path, cohort, site=site, keep=keep)
+        return load_images(self.path, cohort, site=site, keep=keep, units=self.units)
 
     def describe(self) -> SourceDescription:
         """Returns the file's name and digest, see ``DescribedSource``."""
@@ -75,15 +82,21 @@ class RecordFile:
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseQuery:
-    """The rows that a query of the hospital's own gives, of a database."""
+    """The rows that a query of the hospital's own gives, of a database.
+
+    ``units`` and ``dates`` are those of a ``RecordFile``.
+    """
 
     address: DatabaseAddress
     query: Path
     limits: QueryLimits
+    units: Mapping[str, str] = field(default_factory=dict)
+    dates: Mapping[str, str] = field(default_factory=dict)
 
     def table(self, cohort: TableCohort, *, site: str, keep: Sequence[str]) -> SourceTable:
         """Returns the query's rows, see ``Source``."""
-        return read_sql(self.address, self.query, self.limits, cohort, site=site, keep=keep)
+        table = read_sql(self.address, self.query, self.limits, cohort, site=site, keep=keep)
+        return replace(table, units=self.units, dates=self.dates)
 
     def images(self, cohort: ImageCohort, *, site: str, keep: Sequence[str]) -> Records:
         """Refuses: a query gives a table."""

@@ -22,7 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from protocol.encoding import canonical, digest, digest_json
 from protocol.study.cohort.cohort import Cohort, ImageCohort, TableCohort
-from protocol.study.cohort.labels import SurvivalLabel
+from protocol.study.cohort.labels import SurvivalLabel, TimeToEventLabel
 from protocol.study.cohort.vocabulary import Token
 from protocol.study.frozen_model import FrozenModel
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PerSitePrivacy, Privacy
@@ -554,7 +554,7 @@ def _task_problems(study: Study) -> list[Problem]:
     if not isinstance(label, task.label):
         needed = LABEL_FORMS[task.kind]
         return [*problems, ("cohort.label", f"task {task.kind} needs a label with {needed}")]
-    if isinstance(task, Survival) and isinstance(label, SurvivalLabel):
+    if isinstance(task, Survival) and isinstance(label, SurvivalLabel | TimeToEventLabel):
         if task.times[-1] > label.range[1]:
             problems.append(
                 (

@@ -71,13 +71,15 @@ def refusals(
 def columns_read(study: Study) -> tuple[str, ...]:
     """Returns the columns that a study reads at a hospital, sorted.
 
+    Of a table they are the features, all dates that these, the label and the window of time are
+    made of, the label and the patient key.
     Of an image cohort they are ``images``, ``labels``, the columns beside them and the
     patient key; a key ``row`` is no column.
     """
     cohort = study.cohort
     names = {column.name for column in cohort.features} | {cohort.patient_key}
     if isinstance(cohort, TableCohort):
-        names |= set(cohort.label.columns)
+        names |= set(cohort.reads)
     else:
         names |= {"images", *cohort.label.arrays}
     if isinstance(study.split, ColumnSplit) and not _is_part(study):

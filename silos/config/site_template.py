@@ -12,6 +12,8 @@ name: {name}
 # Where the records lie; a path is taken from this file's folder.
 # data: {{kind: file, path: records.csv}}       # CSV, Excel (.xlsx), Parquet, or an npz of images
 # data: {{kind: sql, url_file: db-url, query: cohort.sql}}    # chmod 600 db-url: docs/tables.md
+# units: {{temperature: degF}} and dates: {{born: DD.MM.YYYY}} there say where columns differ from
+# the study's.
 # data: {{kind: omop, folder: cdm}}             # or url_file, url_env: docs/clinical-data.md
 # data: {{kind: fhir, folder: export, complete_until: "2026-06-30"}}
 

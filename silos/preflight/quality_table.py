@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.cohort.quality import ClassCounts, DataQuality, FileCounts, ImageCounts
+from pipelines.cohort.quality import ClassCounts, DataQuality, FileCounts, ImageCounts, TimeCounts
 from protocol.counted import counted
 
 #: Columns of one hospital that are shown; those with most cells come first into the choice.
@@ -21,6 +21,7 @@ class _Line(NamedTuple):
     missing: int
     imputed: int
     replaced: int
+    converted: int
     clipped: int
     dropped_for: int
     share_imputed: float = 0.0
@@ -28,8 +29,8 @@ class _Line(NamedTuple):
 
     @property
     def cells(self) -> int:
-        """The number of cells that were missing, replaced or clipped."""
-        return self.missing + self.replaced + self.clipped
+        """The number of cells that were missing, replaced, converted or clipped."""
+        return self.missing + self.replaced + self.converted + self.clipped
 
 
 def print_quality(
@@ -59,6 +60,8 @@ def print_quality(
                 f"{counted(quality.records_beyond, 'record')} left out where they are drawn",
                 console,
             )
+        if quality.times is not None:
+            _print_times(site, quality.times, console)
         if quality.images is not None:
             _print_images(site, quality.images, console)
     if clean:
@@ -87,6 +90,23 @@ def _print_counts(found: Mapping[str, DataQuality], console: Console, *, partiti
         of_class = [f"{name} {count}" for name, count in quality.whole.classes.items()]
         if of_class:
             _say(f"  {site}: patients with: {', '.join(of_class)}", console)
+
+
+def _print_times(site: str, times: TimeCounts, console: Console) -> None:
+    """Prints what dates made of rows."""
+    for count, what in (
+        (times.outside_window, "outside the window of time, left out"),
+        (times.unobserved, "not observed for long enough, left out"),
+        (times.before_index, "with an event before the days that count, ignored"),
+    ):
+        if count:
+            _say(f"  {site}: {counted(count, 'row')} {what}", console)
+    for counts, what in (
+        (times.cut, "a time of day, cut off"),
+        (times.completed, "no day or month, completed"),
+    ):
+        for name, count in counts.items():
+            _say(f"  {site}: {name}: {counted(count, 'date')} with {what}", console)
 
 
 def _print_images(site: str, images: ImageCounts, console: Console) -> None:
@@ -159,6 +179,7 @@ def _lines(quality: DataQuality, *, partitioned: bool) -> list[_Line]:
             missing=missing.get(column.name, 0),
             imputed=column.imputed,
             replaced=column.replaced,
+            converted=column.converted,
             clipped=column.clipped,
             dropped_for=dropped_for.get(column.name, 0),
             share_imputed=column.share_imputed,
@@ -168,7 +189,7 @@ def _lines(quality: DataQuality, *, partitioned: bool) -> list[_Line]:
     ]
     others = missing.keys() - {line.name for line in lines}
     return lines + [
-        _Line(name, missing[name], 0, 0, 0, dropped_for.get(name, 0)) for name in sorted(others)
+        _Line(name, missing[name], 0, 0, 0, 0, dropped_for.get(name, 0)) for name in sorted(others)
     ]
 
 
@@ -195,11 +216,13 @@ def _print_columns(site: str, lines: Sequence[_Line], console: Console) -> None:
 def _counts(lines: Sequence[_Line]) -> dict[str, list[str]]:
     """Returns the table's columns by heading; what is rare stands there only where it occurs."""
     replaced = [_or_dash(line.replaced) for line in lines]
+    converted = [_or_dash(line.converted) for line in lines]
     dropped = [_or_dash(line.dropped_for) for line in lines]
     return {
         "missing": [_or_dash(line.missing) for line in lines],
         "imputed": [_with_share(line.imputed, line.share_imputed) for line in lines],
         **({"replaced": replaced} if any(line.replaced for line in lines) else {}),
+        **({"converted": converted} if any(line.converted for line in lines) else {}),
         "clipped": [_with_share(line.clipped, line.share_clipped) for line in lines],
         **({"dropped for": dropped} if any(line.dropped_for for line in lines) else {}),
     }

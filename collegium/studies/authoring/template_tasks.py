@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _FEATURES = """\
+    # unit: Cel, units: {degF: {scale: .., offset: ..}} let hospitals keep a number in another unit;
+    # kind: date is for ages, windows of time and "first event within N days": docs/study.md
     - {name: age, kind: number, range: [0, 120], centre: 60, scale: 15}
     - {name: ward, kind: category, values: [A, B, C]}
     - {name: patient_id, kind: other}

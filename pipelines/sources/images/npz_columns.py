@@ -19,6 +19,7 @@ from pipelines.sources.column_cells import (
     CellProblem,
     SourceProblems,
     column_numbers,
+    conversions_of,
     missing_among,
     notes_of,
     read_cells,
@@ -27,7 +28,6 @@ from pipelines.sources.column_cells import (
 )
 from pipelines.sources.faults import RecordFault, refusal
 from protocol.study.cohort.cohort import ImageCohort
-from protocol.study.cohort.columns import NumberColumn
 from protocol.study.cohort.vocabulary import canonical_token
 
 _IN_ARRAYS = SourceProblems(
@@ -55,7 +55,12 @@ def cells_of(values: NDArray[Any]) -> Cells:
 
 
 def encode_columns(
-    parts: Mapping[str, Mapping[str, Cells]], cohort: ImageCohort, *, site: str, file: str
+    parts: Mapping[str, Mapping[str, Cells]],
+    cohort: ImageCohort,
+    *,
+    site: str,
+    file: str,
+    units: Mapping[str, str] | None = None,
 ) -> tuple[NDArray[np.float32], EncodingNotes]:
     """Returns the columns as numbers, by the contract alone, and what was noted of their cells.
 
@@ -64,6 +69,7 @@ def encode_columns(
         cohort: with columns.
         site: whose records these are, for messages.
         file: the file's own name, for messages.
+        units: by column, the unit in which this hospital's numbers are.
 
     Returns:
         (records, width) numbers, and the notes, whose rows count the records from 0.
@@ -80,20 +86,25 @@ def encode_columns(
         column.name: missing_among(
             cells[column.name].spellings,
             {*cohort.missing, *_ALWAYS_MISSING},
-            numbers=isinstance(column, NumberColumn),
+            column,
         )
         for column in cohort.columns
     }
-    values, faults = {}, []
+    conversions, unknown = conversions_of(cohort.columns, units or {})
+    values = {}
+    faults = [
+        RecordFault(column=name, what=problem.what, remedy=problem.remedy)
+        for name, problem in unknown.items()
+    ]
     for column in cohort.columns:
-        reading = reading_of(column, lacking[column.name], _IN_ARRAYS)
+        reading = reading_of(column, lacking[column.name], _IN_ARRAYS, conversions.get(column.name))
         values[column.name], problems = read_cells(cells[column.name], reading)
         for problem, places in problems.items():
             faults += _faults(column.name, problem, places, parts)
     if faults:
         raise refusal(site, file, faults)
     rows = np.arange(count)
-    notes = notes_of(cells, rows, cohort.columns, lacking)
+    notes = notes_of(cells, rows, cohort.columns, lacking, conversions)
     missing: dict[str, NDArray[np.int64]] = {}
     for name, codes in lacking.items():
         missing |= rows_with(cells, rows, name, codes)
@@ -101,6 +112,7 @@ def encode_columns(
         read=count,
         missing=missing,
         replaced=notes.replaced,
+        converted=notes.converted,
         clipped=notes.clipped,
         single_clipped_value=notes.single_clipped_value,
     )

@@ -44,6 +44,7 @@ from protocol.study.cohort.cohort import ImageCohort
 from protocol.study.cohort.labels import (
     BinaryLabel,
     ClassLabel,
+    DatedLabel,
     FindingsLabel,
     MaskLabel,
     NumberLabel,
@@ -58,8 +59,17 @@ MAX_BYTES = 256 * 10**9
 _NUMBERS = 1 << 20
 
 
-def load_images(path: Path, cohort: ImageCohort, *, site: str, keep: Sequence[str] = ()) -> Records:
+def load_images(
+    path: Path,
+    cohort: ImageCohort,
+    *,
+    site: str,
+    keep: Sequence[str] = (),
+    units: Mapping[str, str] | None = None,
+) -> Records:
     """Returns every image of the declared parts, in the order of the parts.
+
+    ``units`` says, by column beside the images, in which unit this hospital's numbers are.
 
     Raises:
         CohortRefused: not an npz, truncated or too large; an array is missing
@@ -73,7 +83,9 @@ def load_images(path: Path, cohort: ImageCohort, *, site: str, keep: Sequence[st
             numbers, noted = None, EncodingNotes(read=sum(part.count for part in parts))
             if cohort.columns:
                 cells = {part.name: part.cells for part in parts}
-                numbers, noted = encode_columns(cells, cohort, site=site, file=path.name)
+                numbers, noted = encode_columns(
+                    cells, cohort, site=site, file=path.name, units=units
+                )
             images, masks = reader.prepared(parts, numbers)
     except zipfile.BadZipFile as error:
         raise CohortRefused(
@@ -117,7 +129,7 @@ class _Reader:
         label = self._cohort.label
         if isinstance(label, MaskLabel):
             self._check_mask_form(f"{part}_{label.mask}", (count, *sides))
-        else:
+        elif not isinstance(label, DatedLabel):  # which no contract of images has
             arrays["labels"] = self._labels(part, label, count)
         if self._cohort.patient_key != "row":
             keys = self._column(f"{part}_{self._cohort.patient_key}", count)

@@ -53,7 +53,7 @@ def respelling_of(cohort: TableCohort, dialect: FileDialect) -> dict[str, Respel
     if decimal == "." and dialect.thousands is None:
         return {}
     respell = number_respelling(decimal, dialect.thousands)
-    names = [column.name for column in cohort.features if isinstance(column, NumberColumn)]
+    names = [column.name for column in cohort.columns if isinstance(column, NumberColumn)]
     if isinstance(cohort.label, NumberLabel | SurvivalLabel):
         names.append(str(cohort.label.column))
     return dict.fromkeys(names, respell)

@@ -1,7 +1,7 @@
 """Tables: the cells of the columns that a study needs, as text, whatever they were read from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ class SourceTable:
         has_order: whether the source's own order of records means anything and stands when it is
             read again, as that of a file does; rows of a query come in any order.
         notes: what the source says of what it read.
+        dates: by column, the format in which this hospital says that its dates are written.
+        units: by column, the unit in which this hospital says that its numbers are.
     """
 
     site: str
@@ -42,6 +44,8 @@ class SourceTable:
     row_word: RowWord = "line"
     has_order: bool = True
     notes: tuple[SourceNote, ...] = ()
+    dates: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
 
     def take(self, kept: NDArray[np.bool_]) -> "SourceTable":
         """Returns the records that a mask holds."""
@@ -54,9 +58,9 @@ class SourceTable:
 
 
 def needed_columns(cohort: TableCohort, keep: Sequence[str]) -> tuple[str, ...]:
-    """Returns the columns that must be in a source: features, label, patient key, kept ones."""
+    """Returns the columns that must be in a source: what is read, patient key, kept ones."""
     key = () if cohort.patient_key == "row" else (cohort.patient_key,)
-    names = [*(c.name for c in cohort.features), *cohort.label.columns, *key, *keep]
+    names = [*cohort.reads, *key, *keep]
     return tuple(dict.fromkeys(names))
 
 

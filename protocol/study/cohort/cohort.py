@@ -12,13 +12,22 @@ from protocol.study.cohort.columns import (
     MISSING,
     CategoryColumn,
     Column,
+    DateColumn,
+    ElapsedColumn,
     Feature,
     NumberColumn,
     OtherColumn,
     check_columns,
     width_of,
 )
-from protocol.study.cohort.labels import FindingsLabel, Label, SurvivalLabel
+from protocol.study.cohort.dates import TimeWindow, day_named
+from protocol.study.cohort.labels import (
+    DatedLabel,
+    FindingsLabel,
+    Label,
+    NumberLabel,
+    SurvivalLabel,
+)
 from protocol.study.cohort.preprocessing import (
     LONGEST,
     MOST_PIXELS,
@@ -66,16 +75,36 @@ def joined_form(forms: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
 
 
 class _Cohort(FrozenModel):
+    """Base of the contracts: patients, label, minimum counts.
+
+    A hospital with fewer patients than ``min_patients`` is refused, and one whose training or test
+    part has fewer than ``min_per_class`` with a class, a finding or an event.
+    """
+
     patient_key: str = Field(min_length=1)
     label: Label
     min_patients: int = Field(default=10, ge=1)
+    min_per_class: int | None = Field(default=None, ge=1, exclude_if=lambda least: least is None)
     allow_one_class: bool = False
     max_records_per_patient: int = Field(default=8, ge=1, le=1024)
+
+    @model_validator(mode="after")
+    def _has_classes(self) -> "_Cohort":
+        if self.min_per_class is not None and isinstance(self.label, NumberLabel):
+            raise ValueError("min_per_class: a number has no classes: take it out")
+        if self.min_per_class is not None and self.allow_one_class:
+            raise ValueError("min_per_class asks for every class: take allow_one_class out")
+        return self
 
     @property
     @abstractmethod
     def features(self) -> tuple[NumberColumn | CategoryColumn, ...]:
         """The columns that become model inputs, in the order declared."""
+
+    @property
+    def may_be_missing(self) -> frozenset[str]:
+        """The columns of which a missing cell has a meaning: what is imputed, no event."""
+        return frozenset(column.name for column in self.features if column.impute is not None)
 
     @property
     def width(self) -> int:
@@ -99,7 +128,8 @@ class TableCohort(_Cohort):
     ``patient_key`` names the column that tells patients apart, or is ``row``,
     which states that one row is one patient. A missing cell that no column imputes is refused,
     or its row is left out, or it is counted as missing: that only in a statistics study. ``index``
-    is day 0 of a record, where columns are made of a person's clinical records.
+    is day 0 of a record, where columns are made of a person's clinical records. ``window`` leaves
+    out records of another time.
     """
 
     kind: Literal["table"]
@@ -111,22 +141,25 @@ class TableCohort(_Cohort):
     on_missing: Literal["refuse", "drop_row", "count"] = "refuse"
     columns: tuple[Column, ...] = Field(min_length=1)
     index: Index | None = Field(default=None, exclude_if=lambda index: index is None)
+    window: TimeWindow | None = Field(default=None, exclude_if=lambda window: window is None)
 
     @model_validator(mode="after")
     def _consistent(self) -> "TableCohort":
         check_columns(self.columns, self.missing)
         if not self.features:
-            raise ValueError("no column is a feature (kind number or category)")
-        imputed = [column.name for column in self.features if column.impute is not None]
+            raise ValueError("no column is a feature (kind number or category, or date with since)")
+        self._check_dates()
+        imputed = [c.name for c in self.features if getattr(c, "impute", None) is not None]
         if self.on_missing == "count" and imputed:
             raise ValueError(
                 f"column {imputed[0]!r}: impute would hide the cells that on_missing: count "
                 "counts: take one of the two out"
             )
-        several = isinstance(self.label, FindingsLabel)
+        several = isinstance(self.label, FindingsLabel | DatedLabel)
         if not self.label.columns or (self.label.column is None and not several):
             raise ValueError("label.column is missing: name the column that holds the label")
-        features = {column.name for column in self.features}
+        features = {column.name for column in self.features} - self._index_dates
+        features |= {c.since for c in self.dates.values() if c.since} - self._index_dates
         if features & {*self.label.columns, self.patient_key}:
             raise ValueError("the label and the patient key must not be features as well")
         check_clinical(self.clinical_meanings, self.index, self.missing)
@@ -139,8 +172,68 @@ class TableCohort(_Cohort):
 
     @property
     def features(self) -> tuple[NumberColumn | CategoryColumn, ...]:
-        """The columns that become model inputs, in the order declared."""
-        return tuple(c for c in self.columns if not isinstance(c, OtherColumn))
+        """The columns that become model inputs, in the order declared.
+
+        A column of dates that says ``since`` is here as the number that it becomes.
+        """
+        found: list[NumberColumn | CategoryColumn] = []
+        for column in self.columns:
+            if isinstance(column, DateColumn):
+                elapsed = column.elapsed
+                found += [] if elapsed is None else [elapsed]
+            elif not isinstance(column, OtherColumn):
+                found.append(column)
+        return tuple(found)
+
+    @property
+    def dates(self) -> dict[str, DateColumn]:
+        """The columns of dates, by name."""
+        return {c.name: c for c in self.columns if isinstance(c, DateColumn)}
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns that are read: features, what they and the label are made of, the window."""
+        since = (c.since for c in self.features if isinstance(c, ElapsedColumn))
+        named = (name for name in since if day_named(name) is None)
+        window = () if self.window is None else self.window.columns
+        names = [*(c.name for c in self.features), *named, *self.label.columns, *window]
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def may_be_missing(self) -> frozenset[str]:
+        """The columns of which a missing cell has a meaning: what is imputed, no event.
+
+        A date that others are counted since may be missing where all of those are imputed.
+        """
+        elapsed = [c for c in self.features if isinstance(c, ElapsedColumn)]
+        needed = {c.since for c in elapsed if c.impute is None}
+        needed |= {c.name for c in elapsed if c.impute is None}
+        imputed = super().may_be_missing
+        found = set(imputed) | {c.since for c in elapsed if c.impute is not None}
+        if isinstance(self.label, DatedLabel):
+            found.add(self.label.event_date)
+            needed |= {*self.label.columns} - {self.label.event_date}
+        window = () if self.window is None else self.window.columns
+        return frozenset(found - needed - {*window})
+
+    @property
+    def _index_dates(self) -> frozenset[str]:
+        """The column of dates from which a label is counted: it may be a feature as well."""
+        if isinstance(self.label, DatedLabel):
+            return frozenset({self.label.index_date})
+        return frozenset()
+
+    def _check_dates(self) -> None:
+        """Refuses what is counted since, or looks at, a column that holds no dates."""
+        used = [(f"column {c.name!r}: since", c.since) for c in self.dates.values() if c.since]
+        if isinstance(self.label, DatedLabel):
+            used += [("label", name) for name in self.label.columns]
+        used += [("window", name) for name in (self.window.columns if self.window else ())]
+        for where, name in used:
+            if day_named(name) is None and name not in self.dates:
+                raise ValueError(
+                    f"{where}: {name!r} is no column of dates: declare {{name: {name}, kind: date}}"
+                )
 
     @property
     def contents(self) -> str:
@@ -224,6 +317,8 @@ class ImageCohort(_Cohort):
     @model_validator(mode="after")
     def _consistent(self) -> "ImageCohort":
         check_columns(self.columns, self.missing)
+        if isinstance(self.label, DatedLabel):
+            raise ValueError("a label of dates is of a cohort of kind table")
         label = {*self.label.arrays, *self.label.columns}
         if isinstance(self.label, SurvivalLabel):
             label.add(self.label.event)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from protocol.study.cohort.clinical import NO, YES, Clinical, ClinicalEvents, Death
+from protocol.study.cohort.dates import DayOrColumn, day_named
 from protocol.study.cohort.vocabulary import Vocabulary, canonical_token
 from protocol.study.frozen_model import FrozenModel
 
@@ -224,6 +225,14 @@ _LATEST = 1e9
 _IN_PLACE_OF_ZERO = 2.0**-126
 
 
+def _check_times(range_: tuple[float, float]) -> None:
+    low, high = range_
+    if not 0 <= low < high <= _LATEST:
+        raise ValueError(
+            f"range must rise from 0 or later, to {_LATEST:g} at most; got [{low:g}, {high:g}]"
+        )
+
+
 class SurvivalLabel(_Label):
     """Time that a patient was observed, and whether the event came at the end of it.
 
@@ -241,11 +250,7 @@ class SurvivalLabel(_Label):
 
     @model_validator(mode="after")
     def _consistent(self) -> "SurvivalLabel":
-        low, high = self.range
-        if not 0 <= low < high <= _LATEST:
-            raise ValueError(
-                f"range must rise from 0 or later, to {_LATEST:g} at most; got [{low:g}, {high:g}]"
-            )
+        _check_times(self.range)
         _differ("both occurred and censored", self.occurred, self.censored)
         if self.event == self.column:
             raise ValueError("column is the time, and event another column")
@@ -295,13 +300,87 @@ def signed_times(times: NDArray[np.float64], events: NDArray[np.float64]) -> NDA
     return np.asarray(np.maximum(times, _IN_PLACE_OF_ZERO) * signs, dtype=np.float32)
 
 
+class _DatedLabel(_Label):
+    """A label that is made of dates: of the first event after the index day.
+
+    ``index_date`` and ``event_date`` are columns of dates; an empty event date is no event.
+    ``observed_until`` is a column, or a day: the last on which an event would have been seen. An
+    event later than that does not count.
+
+    Days are counted from the index day, which is day 0. The event counts from day ``from_day`` on.
+    One before that is refused, or ignored as if it were none, as ``before_index`` says. Whoever was
+    not observed for long enough is refused, or left out and counted, as ``unobserved`` says.
+    """
+
+    event_date: str = Field(min_length=1)
+    index_date: str = Field(min_length=1)
+    observed_until: DayOrColumn
+    from_day: Literal[0, 1] = 1
+    before_index: Literal["refuse", "ignore"] = "refuse"
+    unobserved: Literal["refuse", "drop"] = "refuse"
+
+    @model_validator(mode="after")
+    def _different(self) -> "_DatedLabel":
+        if self.column is not None:
+            raise ValueError("dates make this label: take column out")
+        if len({self.event_date, self.index_date, self.observed_until}) < 3:
+            raise ValueError("event_date, index_date and observed_until are different columns")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of dates that the label is read from."""
+        last = () if day_named(self.observed_until) else (self.observed_until,)
+        return (self.event_date, self.index_date, *last)
+
+
+class EventLabel(_DatedLabel):
+    """Whether the first event came within so many days after the index day.
+
+    Ill (1) where it came on one of the days ``from_day`` to ``within_days``, both included. Healthy
+    (0) where it did not, and the patient was observed through day ``within_days``.
+    """
+
+    within_days: int = Field(ge=1, le=100_000)
+
+    @property
+    def num_classes(self) -> int:
+        """Two: healthy and ill."""
+        return 2
+
+
+class TimeToEventLabel(_DatedLabel):
+    """Days from the index day to the first event, or to the last day that a patient was observed.
+
+    The event came, or the patient was censored. Whoever was observed until before day ``from_day``
+    was not observed for long enough. As of a ``SurvivalLabel`` the label is one number, negative
+    where the patient was censored.
+    """
+
+    range: tuple[float, float]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TimeToEventLabel":
+        _check_times(self.range)
+        return self
+
+    @property
+    def num_classes(self) -> int:
+        """0: such a label has no classes."""
+        return 0
+
+
+#: The labels that are made of dates.
+DatedLabel: TypeAlias = EventLabel | TimeToEventLabel
+
+
 def _label_form(value: object) -> str:
     """Returns which form of label is meant: by the first of these keys that it has.
 
-    A mask has classes too, and a survival label a range.
+    A mask has classes too, and a label of times a range.
     """
     given = value if isinstance(value, dict) else getattr(value, "__dict__", {})
-    for key in ("findings", "mask", "classes", "event", "range"):
+    for key in ("within_days", "event_date", "findings", "mask", "classes", "event", "range"):
         if key in given:
             return key
     return "positive"
@@ -313,6 +392,8 @@ Label: TypeAlias = Annotated[
     | Annotated[MaskLabel, Tag("mask")]
     | Annotated[ClassLabel, Tag("classes")]
     | Annotated[SurvivalLabel, Tag("event")]
+    | Annotated[EventLabel, Tag("within_days")]
+    | Annotated[TimeToEventLabel, Tag("event_date")]
     | Annotated[NumberLabel, Tag("range")],
     Discriminator(_label_form),
 ]

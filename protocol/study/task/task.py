@@ -5,6 +5,7 @@ They are defined in ``pipelines.tasks``.
 
 from collections.abc import Mapping
 from itertools import pairwise
+from types import UnionType
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -12,11 +13,13 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from protocol.study.cohort.labels import (
     BinaryLabel,
     ClassLabel,
+    EventLabel,
     FindingsLabel,
     Label,
     MaskLabel,
     NumberLabel,
     SurvivalLabel,
+    TimeToEventLabel,
 )
 from protocol.study.frozen_model import FrozenModel
 from protocol.study.task.adapters import Adapters, Layer
@@ -98,7 +101,7 @@ class BinaryClassification(_OwnLoss):
 
     kind: Literal["binary_classification"] = "binary_classification"
     prevalence: float | None = Field(default=None, gt=0, lt=1)
-    label: ClassVar[type] = BinaryLabel
+    label: ClassVar[type | UnionType] = BinaryLabel | EventLabel
 
 
 class MulticlassClassification(_OwnLoss):
@@ -161,7 +164,7 @@ class Survival(_Task):
     times: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1, max_length=50)
     event_free: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(min_length=1)
     loss: Literal["hazard", "cox"] | RecipeLoss = "hazard"
-    label: ClassVar[type] = SurvivalLabel
+    label: ClassVar[type | UnionType] = SurvivalLabel | TimeToEventLabel
 
     @model_validator(mode="after")
     def _consistent(self) -> "Survival":
@@ -215,11 +218,11 @@ def prevalence_of(task: Task) -> float | None:
 
 #: The words of a label that go with a task, by its kind.
 LABEL_FORMS: Mapping[str, str] = {
-    "binary_classification": "positive and negative",
+    "binary_classification": "positive and negative, or event_date and within_days",
     "multiclass_classification": "classes",
     "multilabel_classification": "findings",
     "regression": "a range",
     "segmentation": "a mask and classes",
-    "survival": "a time and an event",
+    "survival": "a time and an event, or event_date and a range",
     "statistics": "positive and negative, classes, findings or a range",
 }

@@ -15,9 +15,22 @@ from pipelines.sources.tables.dialect import FileDialect, FileEncoding, Thousand
 from pipelines.sources.tables.sql.address import DatabaseAddress, has_secret
 from pipelines.sources.tables.sql.reading import QueryLimits
 from protocol.study.cohort.cohort import Decimal, Delimiter
+from protocol.study.cohort.dates import DateFormat
+from protocol.study.cohort.units import UnitName
 from protocol.study.documents.yaml_document import NOT_SHOWN
 from silos.config.site_file.clinical_data import FhirData, OmopData
 from silos.config.site_file.record_place import Column, RecordPlace
+
+
+class _TableData(RecordPlace):
+    """Statements of a place of tables about columns, each by its name.
+
+    ``units`` names the unit of this hospital's numbers where it is another than the study's and
+    the study converts it, ``dates`` how a column's dates are written.
+    """
+
+    units: dict[Column, UnitName] = Field(default_factory=dict)
+    dates: dict[Column, DateFormat] = Field(default_factory=dict)
 
 
 def _is_file(path: str) -> str:
@@ -26,7 +39,7 @@ def _is_file(path: str) -> str:
     return path
 
 
-class FileData(RecordPlace):
+class FileData(_TableData):
     """Records in a file: a table in CSV, Excel (.xlsx) or Parquet, or an npz of images.
 
     What a file is, its bytes say and not its name. A path is taken from the site file's folder.
@@ -60,7 +73,9 @@ class FileData(RecordPlace):
             header=self.header,
             sheet=self.sheet,
         )
-        return RecordFile(path=home / self.path, dialect=dialect)
+        return RecordFile(
+            path=home / self.path, dialect=dialect, units=self.units, dates=self.dates
+        )
 
 
 def _holds_no_secret(url: str) -> str:
@@ -79,7 +94,7 @@ Url: TypeAlias = Annotated[
 ]
 
 
-class SqlData(RecordPlace):
+class SqlData(_TableData):
     """Records that a query of the hospital's own gives, of a database that SQLAlchemy reaches.
 
     The address stands in a file that its owner alone can read (``url_file``), in an environment
@@ -113,7 +128,13 @@ class SqlData(RecordPlace):
             url_file=home / self.url_file if self.url_file else None,
         )
         limits = QueryLimits(seconds=self.seconds, rows=self.rows)
-        return DatabaseQuery(address=address, query=home / self.query, limits=limits)
+        return DatabaseQuery(
+            address=address,
+            query=home / self.query,
+            limits=limits,
+            units=self.units,
+            dates=self.dates,
+        )
 
 
 class ImageFolderData(RecordPlace):

@@ -1,0 +1,1 @@
+"""Tests of what columns mean beyond a single cell."""
