@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.cohort.encoding.table_encoding import encode_table
 from pipelines.cohort.quality import groups_of
-from pipelines.cohort.table_encoding import encode_table
 from pipelines.records import Records
 from pipelines.sources.source import BundledRecords, RecordFile, Source
 from protocol.counted import counted

@@ -18,9 +18,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.cohort.encoding.table_encoding import encode_table
 from pipelines.cohort.image_folders.line_reader import LineReader, reason_of
 from pipelines.cohort.image_folders.listing import FoundBy, listing_of
-from pipelines.cohort.table_encoding import encode_table
 from pipelines.records import Records
 from pipelines.sources.cells import Cells
 from pipelines.sources.faults import RecordFault, refusal

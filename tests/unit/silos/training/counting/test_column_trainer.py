@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.cohort.table_encoding import encode_table
+from pipelines.cohort.encoding.table_encoding import encode_table
 from pipelines.cohort.train_test import parts_of
 from pipelines.records import Records
 from pipelines.sources.cells import Cells

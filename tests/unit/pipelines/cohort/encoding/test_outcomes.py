@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from rich.console import Console
 
-from pipelines.cohort.contract.outcomes import outcomes
+from pipelines.cohort.encoding.outcomes import outcomes
 from pipelines.cohort.loading import load_cohort
 from pipelines.cohort.quality import ClassCounts, quality_of
 from pipelines.records import Records

@@ -15,8 +15,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.cohort.contract.date_cells import DateCells, ReadDate
-from pipelines.cohort.contract.outcomes import Outcomes, outcomes
+from pipelines.cohort.encoding.date_cells import DateCells, ReadDate
+from pipelines.cohort.encoding.outcomes import Outcomes, outcomes
 from pipelines.sources.cells import Cells
 from pipelines.sources.column_cells import CellProblem, outside_the_range, read_cells
 from pipelines.sources.faults import RecordFault

@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.cohort.contract.other_units import OtherUnit, other_unit
-from pipelines.cohort.contract.table_dates import DateReadings, TableDates
-from pipelines.cohort.record_order import order_by_content, order_by_patient
+from pipelines.cohort.encoding.other_units import OtherUnit, other_unit
+from pipelines.cohort.encoding.record_order import order_by_content, order_by_patient
+from pipelines.cohort.encoding.table_dates import DateReadings, TableDates
 from pipelines.records import (
     EncodingNotes,
     Records,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from pydantic import ValidationError
 
-from pipelines.cohort.contract.date_cells import DateCells, ReadDate
+from pipelines.cohort.encoding.date_cells import DateCells, ReadDate
 from pipelines.cohort.loading import load_cohort
 from pipelines.cohort.quality import column_counts, quality_of
 from pipelines.records import Records

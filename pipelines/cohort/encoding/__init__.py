@@ -1,0 +1,1 @@
+"""From cells to numbers by the contract: units, dates, outcomes, and an order of records."""
