@@ -118,7 +118,7 @@ def study_statistics(
     ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Writes the study that counts a table study's columns: patients, missing, mean, deviation."""
+    """Writes the study that counts a table study's columns."""
     from collegium.studies.authoring.statistics_study import write_statistics_study
 
     read = read_study(study)
@@ -133,7 +133,7 @@ def study_normalise(
     to: Annotated[Path, typer.Option("--to", help="The file to write.")],
     as_json: AsJson = False,
 ) -> None:
-    """Writes a study whose centres and scales are the figures that a statistics run released."""
+    """Writes a study with a statistics run's figures as centres and scales."""
     from collegium.studies.authoring.normalisation import normalise_study
 
     emit(normalise_study(study, run_id=run, out=out, to=to, console=console()), as_json)

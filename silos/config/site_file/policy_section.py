@@ -26,7 +26,9 @@ def _names(union: Any, key: str) -> tuple[str, ...]:
 
 #: What a study can name, and a policy allow.
 NETWORKS = tuple(KNOWN_NETWORKS)
+#: The ways of a split that a study can name, and a policy allow.
 SPLITS = _names(Split, "method")
+#: The kinds of task that a study can name, and a policy allow.
 TASKS: tuple[str, ...] = tuple(LABEL_FORMS)
 
 

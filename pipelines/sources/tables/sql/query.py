@@ -54,7 +54,7 @@ def problem_of(text: str) -> str | None:
 
     >>> problem_of("SELECT a FROM b -- one; not two")
     >>> problem_of("WITH c AS (DELETE FROM b RETURNING *) SELECT * FROM c")
-    "holds the word DELETE: a query only reads; where it names a column, put it in quotes"
+    'holds the word DELETE: a query only reads; where it names a column, put it in quotes'
     """
     first, ended = "", False
     for token in _TOKENS.finditer(text):

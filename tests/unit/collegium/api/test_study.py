@@ -71,7 +71,7 @@ def test_what_is_changed_is_another_study_and_what_is_not_the_same(study: cg.Stu
     ("changes", "said"),
     [
         ({"trainig": {"rounds": 5}}, "the changed study: trainig: .*did you mean 'training'"),
-        ({"training": {"rounds": 0}}, r"the changed study: training\.rounds: "),
+        ({"training": {"rounds": 0}}, "the changed study: training: no round of training"),
         ({"aggregation": {"threshold": 2}}, r"the changed study: .*2t > n \+ C"),
     ],
 )

@@ -56,6 +56,8 @@ QUESTIONS = {
     "silo status": ("--home EAST", "never started: collegium silo start"),
     "silo check": ("STUDY --home EAST", "site file"),
     "silo studies": ("--home EAST", "may NOT run"),
+    "silo patients consent": ("STUDY --home EAST", "consent"),
+    "silo patients used": ("nobody --home EAST", "in no run that is known here"),
     "silo results": ("--home EAST", "none here"),
     "silo log": ("--home EAST", "no head is held yet"),
     "silo schema": ("", "properties"),
@@ -70,6 +72,8 @@ QUESTIONS = {
 ACTS = {
     "demo", "simulate", "network-demo", "sweep", "redteam", "dashboard",
     "report export", "report chart", "study new", "study copy", "study register",
+    "study statistics", "study normalise", "silo freeze", "silo patients opt-out",
+    "silo patients retention",
     "silo init", "silo grant", "silo attest", "silo approve", "silo withdraw", "silo backup",
     "silo restore", "silo restored", "silo enrol", "silo start", "silo stop",
     "silo roster sign", "silo roster trust", "silo roster leave", "silo key rotate",

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,17 +17,25 @@ from collegium.simulation.sweep import sweep_studies
 from collegium.studies.preflight import describe_study
 from pipelines.networks.networks import build, parameters_of
 from pipelines.recipes.admission import admit_beside
+from pipelines.recipes.loading import forget
 from protocol.encoding import digest
 from protocol.errors import PolicyRefused, StudyRefused
 from protocol.study.study import Study
 from protocol.study.study_file import lines_of, read_study, read_study_file
 from tests import ROOT
-from tests.support.hospital.recipes import install, make_wheel, package_of, study_with
+from tests.support.hospital.recipes import NAME, install, make_wheel, package_of, study_with
 from tests.support.simulated.studies import TABLE_STUDY, changed, small_study
 
 IMAGES = (ROOT / "examples" / "pneumonia-modes" / "per-site.yaml").read_text()
 WIDE = {"_target_": "acme-recipes:TinyNet", "width": 99}
 VOLUMES = (ROOT / "examples" / "segmentation-3d" / "study.yaml").read_text()
+
+
+@pytest.fixture(autouse=True)
+def nothing_imported() -> Iterator[None]:
+    """Leaves no package of these tests imported."""
+    yield
+    forget(NAME)
 
 
 def checked(study: Study, *, with_records: bool = True) -> str:
