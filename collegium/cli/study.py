@@ -133,7 +133,7 @@ def study_normalise(
     to: Annotated[Path, typer.Option("--to", help="The file to write.")],
     as_json: AsJson = False,
 ) -> None:
-    """Writes a study with a statistics run's figures as centres and scales."""
+    """Writes a study with a statistics run's centres and scales."""
     from collegium.studies.authoring.normalisation import normalise_study
 
     emit(normalise_study(study, run_id=run, out=out, to=to, console=console()), as_json)
