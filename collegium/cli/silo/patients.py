@@ -98,7 +98,9 @@ def used(
     file: KeyFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Says whether one patient's records were used, in which study and run, when, and for what.
+    """Says in which runs one patient's records were used.
+
+    With study, part, when, and the model that came out.
 
     The answer is for this hospital's own people. Nothing of it is written down.
     """
@@ -134,7 +136,9 @@ def used(
 
 @app.command()
 def consent(study: StudyFile, home: Home, as_json: AsJson = False) -> None:
-    """Shows how many patients may enter a study, and how many are left out and why.
+    """Shows how many patients may enter a study.
+
+    And how many are left out, and why.
 
     Counts below ten are not shown.
     """
@@ -157,7 +161,9 @@ def retention(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Deletes what runs needed of patients once they are over for so many days, and signs it.
+    """Deletes what runs that are over needed of patients.
+
+    Once they are over for so many days; it signs that it did.
 
     Opt-outs, ledger, decisions and patients' sides stay. The supervisor need not be stopped.
     """
