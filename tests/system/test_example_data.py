@@ -13,13 +13,16 @@ from collegium.studies.authoring.from_bundle import (
     write_from_bundle,
 )
 from collegium.studies.preflight import check_records
+from pipelines.networks.networks import build
 from protocol.study.study_file import read_study_file
 from tests import ROOT
 
+MODES = ROOT / "examples" / "pneumonia-modes"
 SURVIVAL = ROOT / "examples" / "breast-cancer-survival"
 FUSION = ROOT / "examples" / "late-fusion"
 READMISSION = ROOT / "examples" / "readmission"
 SEGMENTATION = ROOT / "examples" / "segmentation-3d"
+PNEUMONIA = ROOT.parent / "shared" / "data" / "pneumoniamnist"
 TCGA = ROOT.parent / "shared" / "data" / "tcga_brca"
 
 
@@ -35,6 +38,30 @@ def test_six_regions_have_the_patients_and_events_that_the_page_names(tmp_path: 
     found = check_records(study, SURVIVAL, tmp_path, answers(True))["sites"]
     assert sum(site["train"]["patients"] for site in found.values()) == 866
     assert found["region-5"]["test"]["classes"] == {"event": 1, "censored": 10}
+
+
+@pytest.mark.shared_data
+@pytest.mark.skipif(not PNEUMONIA.is_dir(), reason="../shared/data/pneumoniamnist is not there")
+def test_the_forty_images_that_stand_for_published_ones_are_in_no_hospital(tmp_path: Path) -> None:
+    script = runpy.run_path(str(MODES / "devices.py"))
+    script["main"](PNEUMONIA, tmp_path / "devices", steps=1)
+    folders = (PNEUMONIA, tmp_path / "devices")
+    whole, left = (dict(np.load(folder / "dev_train_val.npz")) for folder in folders)
+    out = script["held_out"](whole)
+    assert np.bincount(whole["train_labels"].ravel()[out]).tolist() == [20, 20]
+    assert len(left["train_images"]) == len(whole["train_images"]) - 40
+    hospitals = {image.tobytes() for part in ("train", "val") for image in left[f"{part}_images"]}
+    twins = [at for at in out if whole["train_images"][at].tobytes() in hospitals]
+    assert twins == []
+    ours = read_study_file(MODES / "per-site.yaml")
+    for name in script["DEVICES"]:
+        study = read_study_file(tmp_path / "devices" / f"{name}.yaml")
+        build(study.task, study.cohort, seed=1)
+        assert (study.cohort, study.privacy, study.split) == (ours.cohort, ours.privacy, ours.split)
+    found = check_records(study, MODES, tmp_path / "devices", answers(True))["sites"]
+    counts = {site.name: found[site.name]["train"]["patients"] for site in study.sites}
+    assert sum(counts.values()) == 4668
+    assert all(counts[site.name] <= site.patients < counts[site.name] + 100 for site in study.sites)
 
 
 def test_volumes_of_three_scanners_fit_their_study(tmp_path: Path) -> None:
