@@ -5,6 +5,7 @@ from typing import Literal
 
 from protocol.study.cohort.clinical import ClinicalEvents, Coding, Death, Index
 from protocol.study.cohort.cohort import Cohort, TableCohort
+from protocol.study.cohort.columns import NumberColumn
 from protocol.study.cohort.labels import SurvivalLabel
 
 #: The name under which the events of day 0 are asked for; no column can have it.
@@ -20,10 +21,12 @@ class Ask:
     Attributes:
         name: of the column, or ``DAY_ZERO``.
         events: what they are and what is taken of them.
+        column: the column of numbers that they fill, if it is one.
     """
 
     name: str
     events: ClinicalEvents | Index
+    column: NumberColumn | None = None
 
     @property
     def what(self) -> str:
@@ -46,10 +49,18 @@ class Ask:
         is_valued = isinstance(self.events, ClinicalEvents) and self.events.has_values
         return self.events if is_valued and isinstance(self.events, ClinicalEvents) else None
 
+    @property
+    def unit(self) -> str | None:
+        """The unit of the column, where the study names it."""
+        own = None if self.valued is None else self.valued.unit
+        return own or (None if self.column is None else self.column.unit)
+
     def converted(self, number: float, unit: str) -> float | None:
         """Returns a number of a unit as one of the column's; None where they do not fit."""
-        own = None if self.valued is None else self.valued.unit
-        return number if own in (None, unit) else None
+        if self.unit in (None, unit):
+            return number
+        how = None if self.column is None else self.column.conversion(unit)
+        return None if how is None else how.of(number)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +81,13 @@ def wanted_by(cohort: TableCohort) -> Wanted:
 
     Where several columns have one meaning, each asks for itself.
     """
+    numbers = {each.name: each for each in cohort.features if isinstance(each, NumberColumn)}
     asks = [] if cohort.index is None else [Ask(name=DAY_ZERO, events=cohort.index)]
     for name, meaning in cohort.clinical_meanings.items():
         is_same = isinstance(cohort.label, SurvivalLabel) and name == cohort.label.event
         if isinstance(meaning, ClinicalEvents) and not is_same:
-            asks.append(Ask(name=name, events=meaning))
+            column = numbers.get(name)
+            asks.append(Ask(name=name, events=meaning, column=column))
     label = cohort.label.clinical_meanings.values()
     return Wanted(
         asks=tuple(asks),

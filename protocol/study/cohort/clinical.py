@@ -161,8 +161,9 @@ class ClinicalEvents(Coding):
     records there are; ``exists`` is ``yes`` or ``no`` (1 or 0 in a column of numbers); ``days`` is
     the day of the first. Imaging is asked for by its modality, and counted by study.
 
-    ``unit`` is the unit of the column, ``unit_concepts`` the numbers of units in OMOP. A record
-    without a unit, in OMOP concept 0, has the unit that lists 0 there, if one does.
+    ``unit`` is the unit of the column, ``unit_concepts`` the numbers of units in OMOP: of the
+    column's own, and of those that it converts (``NumberColumn.units``). A record without a unit,
+    in OMOP concept 0, has the unit that lists 0 there, if one does.
     """
 
     what: EventKind
@@ -184,7 +185,7 @@ class ClinicalEvents(Coding):
             raise ValueError("answers are taken by take: last or first")
         if (self.unit or self.unit_concepts) and (self.take not in _OF_VALUES or self.answers):
             raise ValueError("a unit is of numbers: take last, first, mean, min or max")
-        if self.unit_concepts and list(self.unit_concepts) != [self.unit]:
+        if self.unit_concepts and self.unit not in self.unit_concepts:
             raise ValueError("unit_concepts must hold the column's own unit, under its name")
         return self
 

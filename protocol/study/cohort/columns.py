@@ -81,6 +81,7 @@ class NumberColumn(_Column):
                 raise ValueError(f"replace: {text!r} becomes {number:g}, outside the range")
         _check_meaning(self.clinical, None)
         self._check_units()
+        self._check_clinical_units()
         self._check_missing()
         return self
 
@@ -90,6 +91,17 @@ class NumberColumn(_Column):
         named = [canonical_unit(name) for name in (*self.units, *filter(None, [self.unit]))]
         if len(set(named)) < len(named):
             raise ValueError("units: one unit is named twice, perhaps in two spellings")
+
+    def _check_clinical_units(self) -> None:
+        own = getattr(self.clinical, "unit", None)
+        if own and self.unit and canonical_unit(own) != canonical_unit(self.unit):
+            raise ValueError(f"clinical: unit is {own}, and the column's is {self.unit}")
+        for name in getattr(self.clinical, "unit_concepts", {}):
+            if name != own and self.conversion(name) is None:
+                raise ValueError(
+                    f"clinical: unit_concepts names {name}, which the column does not convert: "
+                    "write it under units"
+                )
 
     def _check_missing(self) -> None:
         codes = [float(code) for code in self.missing_codes if NUMERAL.fullmatch(code)]

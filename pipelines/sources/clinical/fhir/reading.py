@@ -249,13 +249,13 @@ class _Reading:
         if found is None:
             self.tally.leave_out(no_number(ask.name))
             return None
-        if meant.unit is None:
+        if ask.unit is None:
             self.tally.note_unit(ask.name, found.unit)
             return found.number
         unit = found.unit or next((n for n, c in meant.unit_concepts.items() if 0 in c), "")
         number = ask.converted(found.number, unit)
         if number is None:
-            self.tally.refuse(other_unit(ask.name, meant.unit, is_told=bool(found.unit)))
+            self.tally.refuse(other_unit(ask.name, ask.unit, is_told=bool(found.unit)))
         return number
 
 

@@ -272,13 +272,13 @@ class _Reading:
             self.tally.leave_out(no_number(ask.name))
             return None
         unit = same_id(row.get(table.unit or "", "")) or "0"
-        if meant.unit is None:
+        if ask.unit is None:
             self.tally.note_unit(ask.name, unit)
             return number
         named = (n for n, concepts in meant.unit_concepts.items() if unit in map(str, concepts))
         converted = ask.converted(number, next(named, ""))
         if converted is None:
-            self.tally.refuse(other_unit(ask.name, meant.unit, is_told=unit != "0"))
+            self.tally.refuse(other_unit(ask.name, ask.unit, is_told=unit != "0"))
         return converted
 
 

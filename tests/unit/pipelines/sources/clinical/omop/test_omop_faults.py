@@ -10,7 +10,7 @@ from pipelines.cohort.loading import load_cohort
 from pipelines.records import Records
 from pipelines.sources.clinical.clinical_source import OmopRecords
 from pipelines.sources.clinical.omop.table_folder import TableFolder
-from protocol.errors import CohortRefused
+from protocol.errors import CohortRefused, StudyRefused
 from protocol.study.study_file import read_study
 from tests.support.hospital.clinical_tables import (
     STUDY,
@@ -167,6 +167,27 @@ def test_a_unit_that_the_study_names_beside_its_own_is_taken_for_it(tmp_path: Pa
     text = STUDY.replace("[8876]", "[8876, 0]")
     as_it_was = read(write_tables(tmp_path / "same", omop_tables(FOUND)))
     assert read(folder, text).digest == as_it_was.digest
+
+
+def test_records_of_a_unit_that_the_column_converts_become_its_numbers(tmp_path: Path) -> None:
+    def some_in_kilopascals(tables: Tables) -> None:
+        for row in tables["measurement"][::3]:
+            if row["measurement_concept_id"] == "3004249":
+                row["value_as_number"] = str(float(row["value_as_number"]) / 8)
+                row["unit_concept_id"] = "44777602"
+
+    found = {"unit_concepts": '{"mm[Hg]": [8876], kPa: [44777602]}', "of": '{"mm[Hg]": [8876]}'}
+    text = STUDY.replace(
+        f"unit_concepts: {found['of']}", f"unit_concepts: {found['unit_concepts']}"
+    )
+    with pytest.raises(
+        StudyRefused, match="kPa, which the column does not convert: write it under"
+    ):
+        read_study(text)
+    text = text.replace("impute: 130", "impute: 130\n      unit: mmHg\n      units: {kPa: 8}")
+    as_it_was = read(write_tables(tmp_path / "same", omop_tables(FOUND)))
+    converted = read(changed(tmp_path, some_in_kilopascals), text)
+    assert converted.digest == as_it_was.digest
 
 
 def test_a_person_of_the_cohort_without_any_record_is_counted(tmp_path: Path) -> None:
