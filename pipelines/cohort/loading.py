@@ -104,7 +104,9 @@ def check_cohort(
             f"site {site}: the training part holds one class only; leave this site out, or set "
             "cohort.allow_one_class"
         )
-    few = [*_few_of_a_class(train, "training", cohort), *_few_of_a_class(test, "test", cohort)]
+    few = list(_few_of_a_class(test, "test" if trains else "counted", cohort))
+    if trains:
+        few = [*_few_of_a_class(train, "training", cohort), *few]
     if few:
         raise CohortRefused("\n".join(f"site {site}: {said}" for said in few))
     for part, records in (("training", train), ("test", test)):

@@ -156,7 +156,7 @@ def _patients_with(records: Records, chosen: NDArray[np.bool_]) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnCounts:
-    """Counts of one feature's cells in the ``records`` that are kept.
+    """Counts of one feature's cells in the ``records`` that are kept, and have or are given one.
 
     ``single_clipped_value``: the clipped cells of the whole file are one and the same number.
     """
@@ -315,6 +315,7 @@ def column_counts(*parts: Records, cohort: Cohort) -> tuple[ColumnCounts, ...]:
     """Returns what became of each column's cells, in the contract's order."""
     rows, noted = rows_of(parts), parts[0].noted
     imputed = _imputed(cohort)
+    counted = isinstance(cohort, TableCohort) and cohort.on_missing == "count"
 
     def count(found: Mapping[str, NDArray[np.int64]], name: str) -> int:
         return int(np.isin(rows, found[name]).sum()) if name in found else 0
@@ -322,7 +323,7 @@ def column_counts(*parts: Records, cohort: Cohort) -> tuple[ColumnCounts, ...]:
     return tuple(
         ColumnCounts(
             name=column.name,
-            records=len(rows),
+            records=len(rows) - (count(noted.missing, column.name) if counted else 0),
             imputed=count(noted.missing, column.name) if column.name in imputed else 0,
             replaced=count(noted.replaced, column.name),
             converted=count(noted.converted, column.name),

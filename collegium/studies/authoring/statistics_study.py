@@ -16,12 +16,14 @@ from ruamel.yaml.comments import CommentedMap
 from collegium.studies.authoring.template import write_study
 from protocol.errors import StudyRefused
 from protocol.study.cohort.cohort import TableCohort
-from protocol.study.cohort.columns import NumberColumn
-from protocol.study.cohort.labels import Label, SurvivalLabel
+from protocol.study.cohort.columns import CategoryColumn, Column, OtherColumn
+from protocol.study.cohort.labels import Label, SurvivalLabel, TimeToEventLabel
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 
+#: What a column says for a model alone.
+_LEARNED = frozenset({"centre", "scale", "impute"})
 #: So many scales lie between a column's centre and the ends of what is counted.
 _SCALES = 3
 _HEAD = """\
@@ -66,6 +68,11 @@ def statistics_text(study: Study, *, epsilon: float | None = None, bins: int = 0
     cohort = study.cohort
     if not isinstance(cohort, TableCohort) or not study.trains:
         raise StudyRefused(f"{study.name}: statistics are of the columns of a study of a table")
+    if isinstance(cohort.label, TimeToEventLabel):
+        raise StudyRefused(
+            f"{study.name}: statistics count no times to an event: in a copy of it write a label "
+            "with within_days, and task.kind binary_classification"
+        )
     document = {
         "collegium": 1,
         "name": f"{study.name[:51]}-statistics",
@@ -118,36 +125,42 @@ def _cohort(cohort: TableCohort) -> dict[str, Any]:
     found = _written(cohort)
     found["on_missing"] = "count"
     found["label"] = _label(cohort.label)
-    found["columns"] = [
-        _number(column)
-        if isinstance(column, NumberColumn)
-        else {key: value for key, value in _written(column).items() if key != "impute"}
-        for column in cohort.columns
-    ]
+    found["columns"] = [_column(column) for column in cohort.columns]
+    for key in ("allow_one_class", "min_per_class"):  # nothing is learned of classes
+        found.pop(key, None)
     return found
 
 
 def _label(label: Label) -> dict[str, Any]:
     if isinstance(label, SurvivalLabel):  # the event is counted, and not the time to it
         values = _written(label)
+        meaning = values.get("clinical")
         return {
             "column": label.event,
             "positive": values["occurred"],
             "negative": values["censored"],
+            **({"clinical": meaning | {"take": "exists"}} if meaning else {}),
         }
     return _written(label)
 
 
-def _number(column: NumberColumn) -> dict[str, Any]:
+def _column(column: Column) -> dict[str, Any]:
+    """Returns a column as it is declared, but for how it is counted: range, and no imputing."""
+    found = {key: value for key, value in _written(column).items() if key not in _LEARNED}
+    if isinstance(column, OtherColumn | CategoryColumn) or column.range is None:
+        return found
     low, high = column.range
     if "scale" in column.model_fields_set:
         reach = _SCALES * column.scale
         near = max(low, column.centre - reach), min(high, column.centre + reach)
         low, high = near if near[0] < near[1] else (low, high)
     limits = [int(end) if float(end).is_integer() else end for end in (low, high)]
-    found = {"name": column.name, "kind": "number", "range": limits, "outside": "clip"}
-    replaced = {text: min(max(value, low), high) for text, value in column.replace.items()}
-    return found | ({"replace": replaced} if replaced else {})
+    found |= {"range": limits, "outside": "clip"}
+    if "replace" in found:
+        found["replace"] = {
+            text: min(max(value, low), high) for text, value in found["replace"].items()
+        }
+    return found
 
 
 def _site(study: Study, name: str) -> dict[str, Any]:

@@ -126,13 +126,17 @@ class TableDates:
         return found.unobserved & ~found.before_index if refused else found.unobserved
 
     def elapsed(self, column: ElapsedColumn) -> Elapsed:
-        """Returns the numbers of a feature that is counted from dates, imputed and clipped."""
+        """Returns the numbers of a feature that is counted from dates, imputed and clipped.
+
+        Where the contract counts missing cells, a missing one is NaN.
+        """
         numbers = (self.days(column.name) - self.days(column.since)) / column.per
         missing, (low, high) = np.isnan(numbers), column.range
         outside = (numbers < low) | (numbers > high)
         if column.outside == "clip":
             numbers = np.clip(numbers, low, high)
-        filled = np.where(missing, column.impute or 0.0, numbers)
+        counts = self._cohort.on_missing == "count"
+        filled = np.where(missing, np.nan if counts else column.impute or 0.0, numbers)
         return Elapsed(numbers=filled, missing=missing, outside=outside)
 
     def faults(self) -> list[RecordFault]:

@@ -203,13 +203,18 @@ class TableCohort(_Cohort):
     def may_be_missing(self) -> frozenset[str]:
         """The columns of which a missing cell has a meaning: what is imputed, no event.
 
-        A date that others are counted since may be missing where all of those are imputed.
+        A date that others are counted since may be missing where all of those are imputed. Where
+        missing cells are counted, every feature's may be.
         """
         elapsed = [c for c in self.features if isinstance(c, ElapsedColumn)]
-        needed = {c.since for c in elapsed if c.impute is None}
-        needed |= {c.name for c in elapsed if c.impute is None}
-        imputed = super().may_be_missing
-        found = set(imputed) | {c.since for c in elapsed if c.impute is not None}
+        if self.on_missing == "count":
+            found = {c.name for c in self.features} | {c.since for c in elapsed}
+            needed = set[str]()
+        else:
+            needed = {c.since for c in elapsed if c.impute is None}
+            needed |= {c.name for c in elapsed if c.impute is None}
+            found = set(super().may_be_missing)
+            found |= {c.since for c in elapsed if c.impute is not None}
         if isinstance(self.label, DatedLabel):
             found.add(self.label.event_date)
             needed |= {*self.label.columns} - {self.label.event_date}

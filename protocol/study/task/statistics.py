@@ -1,13 +1,21 @@
 """The task of a statistics study: columns are counted, and no network learns."""
 
 from collections.abc import Iterator, Mapping
+from types import UnionType
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from protocol.study.cohort.cohort import Cohort
 from protocol.study.cohort.columns import NumberColumn
-from protocol.study.cohort.labels import BinaryLabel, ClassLabel, FindingsLabel, Label, NumberLabel
+from protocol.study.cohort.labels import (
+    BinaryLabel,
+    ClassLabel,
+    EventLabel,
+    FindingsLabel,
+    Label,
+    NumberLabel,
+)
 from protocol.study.frozen_model import FrozenModel
 from protocol.study.task.networks.network import NetworkSettings
 from protocol.study.task.recipes import RecipeUse
@@ -40,7 +48,9 @@ class Statistics(FrozenModel):
     bins: int = Field(default=0, ge=0, le=64)
 
     gives: ClassVar[str] = "scores"
-    label: ClassVar[tuple[type, ...]] = (BinaryLabel, ClassLabel, FindingsLabel, NumberLabel)
+    label: ClassVar[type | UnionType] = (
+        BinaryLabel | EventLabel | ClassLabel | FindingsLabel | NumberLabel
+    )
     network: ClassVar[NoNetwork] = NoNetwork()
     pretrained: ClassVar[None] = None
     trained_layers: ClassVar[tuple[str, ...]] = ()
@@ -80,5 +90,7 @@ class Statistics(FrozenModel):
         elif isinstance(label, FindingsLabel):
             for finding in label.findings:
                 yield CountedColumn(name=finding, range=None, parts=(HEALTHY, ILL))
+        elif isinstance(label, EventLabel):
+            yield CountedColumn(name=label.event_date, range=None, parts=(HEALTHY, ILL))
         elif isinstance(label, BinaryLabel):
             yield CountedColumn(name=named, range=None, parts=(HEALTHY, ILL))

@@ -224,5 +224,5 @@ LABEL_FORMS: Mapping[str, str] = {
     "regression": "a range",
     "segmentation": "a mask and classes",
     "survival": "a time and an event, or event_date and a range",
-    "statistics": "positive and negative, classes, findings or a range",
+    "statistics": "positive and negative, within_days, classes, findings or a range",
 }

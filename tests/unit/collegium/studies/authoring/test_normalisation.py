@@ -71,6 +71,51 @@ def test_imputed_columns_are_counted_as_missing_and_replaced_words_stay_in_range
     assert (age.impute, age.replace, age.range) == (None, {"old": 110}, (0, 110))
 
 
+DATED = (
+    changed(
+        "{column: ill, positive: [1], negative: [0]}",
+        "{event_date: ill, index_date: entry, observed_until: '2020-12-31', within_days: 30, "
+        "unobserved: drop}",
+    )
+    .replace("{name: ill, kind: other}", "{name: ill, kind: date}")
+    .replace(
+        "    - {name: patient,",
+        "    - {name: born, kind: date}\n    - {name: entry, kind: date, since: born, unit: years, "
+        "range: [0, 120], centre: 60, scale: 15}\n    - {name: patient,",
+    )
+)
+
+
+def test_units_and_codes_for_missing_are_those_of_the_study_that_is_counted() -> None:
+    text = changed(
+        "scale: 20}",
+        "scale: 20, impute: 50, missing: [-9], unit: years, units: {months: 0.08333}}",
+    )
+    before = read_study(text).cohort.features[0].model_dump()
+    after = read_study(statistics_text(read_study(text))).cohort.features[0].model_dump()
+    for key in ("missing", "unit", "units"):
+        assert after[key] == before[key]
+    assert after["impute"] is None
+
+
+def test_ages_at_a_day_are_counted_near_the_declared_ones_and_so_are_events() -> None:
+    study = read_study(statistics_text(read_study(DATED)))
+    assert isinstance(study.task, Statistics)
+    columns = {column.name: column for column in study.task.columns(study.cohort)}
+    assert columns["entry"].range == (15, 105)
+    assert columns["ill"].parts == ("negative", "positive")
+
+
+def test_minimum_counts_of_classes_are_a_models_and_times_to_an_event_are_not_counted() -> None:
+    text = changed("min_patients: 4", "min_patients: 4\n  min_per_class: 5")
+    assert read_study(statistics_text(read_study(text))).cohort.min_per_class is None
+    survival = DATED.replace("within_days: 30", "range: [0, 900]").replace(
+        "task:\n", "task:\n  kind: survival\n  times: [90]\n  event_free: [0.9]\n"
+    )
+    with pytest.raises(StudyRefused, match="count no times to an event"):
+        statistics_text(read_study(survival))
+
+
 def test_a_study_of_columns_or_images_has_no_statistics_of_its_own() -> None:
     counted = read_study(statistics_text(read_study(HEART)))
     with pytest.raises(StudyRefused, match="of the columns of a study of a table"):

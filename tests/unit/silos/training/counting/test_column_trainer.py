@@ -12,7 +12,7 @@ from pipelines.cohort.train_test import parts_of
 from pipelines.records import Records
 from pipelines.sources.cells import Cells
 from pipelines.sources.tables.table import SourceTable
-from protocol.errors import OutOfOrder
+from protocol.errors import CohortRefused, OutOfOrder
 from protocol.study.cohort.cohort import TableCohort
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
@@ -127,6 +127,42 @@ def test_every_patient_is_counted_whatever_the_hospitals_split_key() -> None:
     for key in (b"a" * 32, b"b" * 32):
         parts = parts_of(records_of(rows), STUDY, key=key, site="east", index_file=None)
         assert [part.num_patients for part in parts] == [0, 20]
+
+
+def test_a_missing_date_is_counted_as_missing_and_never_as_a_number() -> None:
+    text = STATISTICS_STUDY.replace(
+        "    - {name: patient,",
+        "    - {name: born, kind: date, since: '1900-01-01', unit: years, range: [0, 100]}\n"
+        "    - {name: patient,",
+    )
+    cohort = read_study(text).cohort
+    assert isinstance(cohort, TableCohort)
+    cells = {"age": "20", "ward": "A", "ill": "1"}
+    born, patients = ["1950-01-01", "", "1990-01-01"], ["1", "2", "3"]
+    table = SourceTable(
+        site="east",
+        file="east.csv",
+        cells={name: Cells.of([cell] * 3) for name, cell in cells.items()}
+        | {"born": Cells.of(born), "patient": Cells.of(patients)},
+        lines=np.arange(2, 5),
+        rows=np.arange(3),
+        repeated=np.array([], dtype=np.int64),
+    )
+    records = encode_table(table, cohort, keep=())
+    none = records.take(np.zeros(3, bool))
+    (values, _) = ColumnTrainer(read_study(text), "east", none, records).patient_scores({})
+    assert np.isnan(values[:, 2]).tolist() == [False, True, False]
+    assert values[[0, 2], 2] == pytest.approx([0.0, 0.8], abs=0.01)
+
+
+def test_a_minimum_of_a_class_is_asked_of_all_that_are_counted() -> None:
+    rows = [(str(age), "A", f"p{age}", "1") for age in range(20, 40)]
+    text = STATISTICS_STUDY.replace("min_patients: 4", "min_patients: 4\n  min_per_class: 2")
+    study = read_study(text)
+    both = [*rows, ("50", "A", "q", "0"), ("51", "A", "r", "0")]
+    assert parts_of(records_of(both, study), study, key=b"", site="east", index_file=None)
+    with pytest.raises(CohortRefused, match="a negative label in the counted part"):
+        parts_of(records_of(rows, study), study, key=b"", site="east", index_file=None)
 
 
 def test_nothing_is_trained() -> None:
