@@ -68,7 +68,9 @@ class Scan:
         orientation: the three letters of the voxels' axes as they are stored; None as above.
         affine: of the image as the study has its axes; None as above.
         native: the voxels as they are stored.
-        patient, study, series: what DICOM's header states of them, for comparison alone.
+        patient: the number in DICOM's header, for comparison alone.
+        study: its StudyInstanceUID, likewise.
+        series: its SeriesInstanceUID, likewise.
         burned_in: why a person's name may stand in the pixels; None where nothing says so.
         pixels: reads the image.
     """
