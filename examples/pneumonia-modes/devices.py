@@ -50,13 +50,10 @@ DEVICES = {
     "classifier-digits": ("classifier", "digits", "all"),
     "classifier-digits-head": ("classifier", "digits", "head"),
     "classifier-forty": ("classifier", "forty", "all"),
-    "classifier-forty-head": ("classifier", "forty", "head"),
     "vit": ("vit", None, "all"),
     "vit-digits": ("vit", "digits", "all"),
     "vit-digits-head": ("vit", "digits", "head"),
     "vit-digits-adapters": ("vit", "digits", "adapters"),
-    "vit-forty": ("vit", "forty", "all"),
-    "vit-forty-adapters": ("vit", "forty", "adapters"),
 }
 #: The best of 0.25, 0.5, 1 and 2 for the study's own network at epsilon 0.3.
 RATE = 0.5
