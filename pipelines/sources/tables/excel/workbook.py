@@ -61,7 +61,8 @@ def read_excel(
         sheet = _chosen(sheets_of(path), dialect.sheet)
         contents = contents_of(path, sheet)
         try:
-            with python_calamine.load_workbook(path) as workbook:
+            # Of a path calamine would believe the ending.
+            with path.open("rb") as file, python_calamine.load_workbook(file) as workbook:
                 read = workbook.get_sheet_by_name(sheet.name)
                 return _table(read, contents, path.name, cohort, site, keep, dialect)
         except BaseException as error:

@@ -71,6 +71,13 @@ def test_a_workbook_holds_the_same_records_as_the_csv_of_its_sheet(tmp_path: Pat
     assert read(saved(sheet()), tmp_path) == read(CSV.encode(), tmp_path)
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.xls", "a.xlsm", "a.ods", "a.parquet"])
+def test_no_name_changes_what_a_workbook_is(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(saved(sheet()))
+    found = load_cohort(COHORT, RecordFile(path=tmp_path / name), site="north").digest
+    assert found == read(CSV.encode(), tmp_path)
+
+
 def moved(made: Worksheet) -> None:
     made.move_range("A1:F9", rows=3, cols=2)
 
