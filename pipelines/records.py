@@ -60,9 +60,11 @@ def _no_rows() -> NDArray[np.int64]:
 class SourceNote:
     """One thing that a source says of what it read: counts and names, never a value.
 
-    ``remedy`` is empty where there is nothing to do.
+    ``remedy`` is empty where there is nothing to do; else ``name`` is one of the catalogue of
+    faults (``pipelines.sources.faults.catalogue``).
     """
 
+    name: str = "records-left-out"
     what: str
     found: str
     remedy: str = ""

@@ -28,6 +28,8 @@ holds a patient's value or a key. Across a hospital's border travel only the
 class name and the round; the message stays at home.
 """
 
+from collections.abc import Sequence
+
 
 class FederationError(Exception):
     """Root of everything the platform refuses; catch it at a process's rim only."""
@@ -38,7 +40,14 @@ class StudyRefused(FederationError):
 
 
 class CohortRefused(FederationError):
-    """The records at hand do not fit the study's cohort contract."""
+    """The records at hand do not fit the study's cohort contract.
+
+    ``faults`` are the same one by one, where they are known so; like the message they stay at home.
+    """
+
+    def __init__(self, message: str, faults: Sequence[object] = ()) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults)
 
 
 class WorkspaceRefused(FederationError):

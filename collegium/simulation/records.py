@@ -17,6 +17,7 @@ from pipelines.cohort.plausibility import require_plausible
 from pipelines.cohort.train_test import parts_of
 from pipelines.records import Rows
 from pipelines.sources.images.stored_rows import StoredRows
+from pipelines.sources.tables.table import SourceTable
 from protocol.study.study import BUNDLED, Study
 
 
@@ -57,8 +58,18 @@ def partitioned_records(study: Study, data: Path | None) -> dict[str, Records]:
     return {site: read() for site, read in site_readers(study, data).items()}
 
 
-def site_readers(study: Study, data: Path | None) -> dict[str, Callable[[], Records]]:
+def site_readers(
+    study: Study,
+    data: Path | None,
+    inspect: Callable[[str, SourceTable], None] = lambda site, table: None,
+) -> dict[str, Callable[[], Records]]:
     """Returns for every site what reads its records, so that one's faults do not hide another's.
+
+    Args:
+        study: names the records.
+        data: the folder in which they lie.
+        inspect: is given each site's own table before its cells are refused; a common file, to be
+            partitioned, is the table of ``all``.
 
     Raises:
         CohortRefused: a common file, to be partitioned, does not fit the contract. A reader
@@ -68,7 +79,9 @@ def site_readers(study: Study, data: Path | None) -> dict[str, Callable[[], Reco
 
     def load(named: str, site: str) -> Records:
         source = named if named == BUNDLED or data is None else data / named
-        return load_cohort(study.cohort, source, site=site, keep=keep)
+        return load_cohort(
+            study.cohort, source, site=site, keep=keep, inspect=partial(inspect, site)
+        )
 
     if study.partition is not None:
         hands = partition_records(

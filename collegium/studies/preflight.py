@@ -25,8 +25,8 @@ from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.budget_filter import Filter
 from compliance.privacy.claims import if_more_collude, while_few_collude
 from compliance.privacy.rounding import TWO_FIGURES, percent
+from pipelines.cohort.inspection.columns import column_remarks
 from pipelines.cohort.plausibility import (
-    Remark,
     far_fewer_than_declared,
     nobody_returns,
     remarks,
@@ -36,9 +36,11 @@ from pipelines.cohort.quality import DataQuality, quality_of
 from pipelines.recipes.admission import recipe_notes
 from pipelines.recipes.installed import is_installed
 from pipelines.records import Records
-from pipelines.sources.faults import MAX_TOLD
+from pipelines.sources.faults import MAX_TOLD, RecordFault
+from pipelines.sources.tables.table import SourceTable
 from protocol.counted import counted
 from protocol.errors import CohortRefused, PolicyRefused, StudyRefused
+from protocol.study.cohort.cohort import TableCohort
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import BUNDLED, Study
 from protocol.study.study_file import index_beside
@@ -234,9 +236,15 @@ def check_records(
     index = index_beside(study, folder)
     quality: dict[str, DataQuality] = {}
     known: dict[str, Records] = {}
-    said: dict[str, list[Remark]] = {}
+    said: dict[str, list[RecordFault]] = {}
+    of_columns: dict[str, list[RecordFault]] = {}
     refused: list[str] = []
-    for site, read in site_readers(study, data).items():
+
+    def inspect(site: str, table: SourceTable) -> None:
+        if isinstance(study.cohort, TableCohort):
+            of_columns[site] = [*column_remarks(table, study.cohort)]
+
+    for site, read in site_readers(study, data, inspect).items():
         try:
             records = read()
             train, test = simulated_parts(study, site, records, index)
@@ -248,6 +256,7 @@ def check_records(
         said[site] = [*remarks(records, study.cohort)]
         fewer = far_fewer_than_declared(train, study.site(site).patients) if study.trains else None
         said[site] += [] if fewer is None else [fewer]
+        said[site] += of_columns.get(site, [])
     if refused:
         told = [line for reason in refused for line in reason.splitlines()]
         more = len(told) - MAX_TOLD
@@ -257,10 +266,12 @@ def check_records(
     print_quality(
         quality, console, partitioned=study.partition.records if study.partition is not None else ""
     )
-    for site, found in said.items():
+    common = [] if study.partition is None else of_columns.get("all", [])
+    shared = {} if study.partition is None else {study.partition.records: common}
+    for site, found in (said | shared).items():
         for remark in found:
             console.print(
-                f"  {site}: {remark.found}; {remark.remedy}",
+                f"  {site}: {remark}",
                 style="yellow",
                 markup=False,
                 soft_wrap=True,
@@ -271,16 +282,17 @@ def check_records(
     }
     return {
         "evaluation": _describe_evaluation(study, assumed_auroc(study), console, tested),
+        "remarks": [f"{remark.name}: {remark.found}" for remark in common],
         "sites": {
             site: report.to_json()
-            | {"remarks": [f"{remark.what}: {remark.found}" for remark in said[site]]}
+            | {"remarks": [f"{remark.name}: {remark.found}" for remark in said[site]]}
             for site, report in quality.items()
         },
     }
 
 
 def _say_who_returns(
-    known: Mapping[str, Records], study: Study, said: Mapping[str, list[Remark]]
+    known: Mapping[str, Records], study: Study, said: Mapping[str, list[RecordFault]]
 ) -> None:
     """Adds that no patient of a site returns, where patients of other sites do."""
     if not any(map(some_patient_returns, known.values())):

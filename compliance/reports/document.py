@@ -162,7 +162,16 @@ class Figure:
     table: Table
 
 
-Block: TypeAlias = Paragraph | Bullets | Commands | Highlights | Facts | Table | Figure
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """Pictures beside each other, as PNG; only a page that stays where it is written has any."""
+
+    title: str
+    pictures: tuple[bytes, ...]
+    caption: str
+
+
+Block: TypeAlias = Paragraph | Bullets | Commands | Highlights | Facts | Table | Figure | Pictures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +200,12 @@ def tables(document: Document) -> Iterator[tuple[Section, Table]]:
     for section in document.sections:
         for table in section_tables(section):
             yield section, table
+
+
+def has_pictures(document: Document) -> bool:
+    """Whether any block of a document is pictures."""
+    blocks = (block for section in document.sections for block in section.blocks)
+    return any(isinstance(block, Pictures) for block in blocks)
 
 
 def section_tables(section: Section) -> Iterator[Table]:

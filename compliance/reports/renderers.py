@@ -4,10 +4,11 @@ Rules:
 
 1. A renderer adds no fact: no clock, no host name, no random identifier.
 2. The HTML page needs no other file, no script and no network; a content
-   security policy in the page forbids all three.
+   security policy in the page forbids all three. Pictures stand inside the page, and only there.
 3. Every text is escaped; in CSV no cell can become a spreadsheet's formula.
 """
 
+import base64
 import csv
 import io
 import json
@@ -31,9 +32,11 @@ from compliance.reports.document import (
     Figure,
     Highlights,
     Paragraph,
+    Pictures,
     Section,
     Statement,
     Table,
+    has_pictures,
     section_tables,
 )
 
@@ -57,7 +60,7 @@ _FORMULA_STARTS = tuple("=+-@＝＋－＠")
 
 def render_html(document: Document) -> str:
     """Returns one self-contained page, for screens light and dark, and for paper."""
-    return _rendered("document", document=document)
+    return _rendered("document", document=document, has_pictures=has_pictures(document))
 
 
 def render_fragment(
@@ -83,6 +86,7 @@ def _rendered(name: str, **parts: Any) -> str:
     environment.globals |= {
         "show": show,
         "kind_of": lambda block: type(block).__name__.lower(),
+        "base64": lambda data: base64.b64encode(data).decode(),
         "drawing": lambda figure: Markup(figure.svg),  # noqa: S704 -- drawn by charts.to_svg
     }
     style = (_TEMPLATES / f"{name}.css").read_text(encoding="utf-8")
@@ -164,6 +168,9 @@ def _block_json(block: Block) -> dict[str, Any]:
         case Figure():
             content |= {"title": block.title, "alt": block.alt, "caption": block.caption}
             content["table"] = _table_json(block.table)
+        case Pictures():
+            content |= {"title": block.title, "caption": block.caption}
+            content["pictures"] = len(block.pictures)
     return content
 
 
@@ -225,6 +232,8 @@ def _prose(section: Section) -> Iterator[tuple[str, Cell]]:
                 yield from ((does, line) for line, does in block.lines)
             case Figure():
                 yield block.title, block.alt
+            case Pictures():
+                yield block.title, block.caption
 
 
 def _guarded(cell: Cell) -> str | int | float:

@@ -9,25 +9,33 @@ Rules:
    before any work.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from pipelines.cohort.encoding.table_encoding import encode_table
+from pipelines.cohort.inspection.small_counts import few
 from pipelines.cohort.quality import groups_of
-from pipelines.records import Records
+from pipelines.records import Records, patient_token
+from pipelines.sources.faults import RecordFault, refusal, refused
 from pipelines.sources.source import BundledRecords, RecordFile, Source
-from protocol.counted import counted
-from protocol.errors import CohortRefused
-from protocol.study.cohort.cohort import Cohort, ImageCohort
+from pipelines.sources.tables.table import SourceTable
+from protocol.study.cohort.cohort import Cohort, ImageCohort, TableCohort
+from protocol.study.cohort.labels import BinaryLabel, ClassLabel
+from protocol.study.cohort.vocabulary import canonical_token
 from protocol.study.study import BUNDLED, ColumnSplit, PartitionByColumn, Partitioning, Split
 
 __all__ = ["Records", "check_cohort", "columns_to_keep", "load_cohort"]
 
 
 def load_cohort(
-    cohort: Cohort, source: Source | str | Path, *, site: str, keep: Sequence[str] = ()
+    cohort: Cohort,
+    source: Source | str | Path,
+    *,
+    site: str,
+    keep: Sequence[str] = (),
+    inspect: Callable[[SourceTable], None] = lambda table: None,
 ) -> Records:
     """Returns the records of one source, encoded by the contract.
 
@@ -37,6 +45,7 @@ def load_cohort(
             contract says; or ``study.BUNDLED``.
         site: whose records these are, for messages.
         keep: columns that split or partition will look at, see ``columns_to_keep``.
+        inspect: is given a table as it was read, before any of its cells is refused.
 
     Guarantee: the encoding of a record depends on the contract and on that
     record only.
@@ -48,7 +57,9 @@ def load_cohort(
         source = BundledRecords() if source == BUNDLED else RecordFile(path=Path(source))
     if isinstance(cohort, ImageCohort):
         return source.images(cohort, site=site, keep=keep)
-    return encode_table(source.table(cohort, site=site, keep=keep), cohort, keep=keep)
+    table = source.table(cohort, site=site, keep=keep)
+    inspect(table)
+    return encode_table(table, cohort, keep=keep)
 
 
 def columns_to_keep(split: Split, partition: Partitioning | None = None) -> tuple[str, ...]:
@@ -87,44 +98,80 @@ def check_cohort(
             declared.
     """
     if not len(train) + len(test):
-        raise CohortRefused(
-            f"site {site}: no records; check the source and what the contract drops"
-        )
+        raise refused(site, "no-rows", "no records", "check the source and what the contract drops")
     patients = train.num_patients + test.num_patients
-    if patients < cohort.min_patients:
-        raise CohortRefused(
-            f"site {site}: {counted(patients, 'patient')}, the study's minimum is "
-            f"{cohort.min_patients}; leave this site out, or amend cohort.min_patients"
-        )
+    too_few = too_few_patients(patients, cohort)
+    if too_few is not None:
+        raise refusal(site, "", [too_few])
     if trains and not len(train):
-        raise CohortRefused(f"site {site}: the training part is empty; amend the study's split")
+        raise refused(
+            site,
+            "no-training-patients",
+            "the training part is empty",
+            "amend the study's split",
+        )
     several = trains and cohort.label.num_classes > 0 and train.labels.ndim == 1
     if several and not cohort.allow_one_class and len(np.unique(train.labels[:])) < 2:
-        raise CohortRefused(
-            f"site {site}: the training part holds one class only; leave this site out, or set "
-            "cohort.allow_one_class"
-        )
-    few = list(_few_of_a_class(test, "test" if trains else "counted", cohort))
+        raise refused(site, "one-class", "the training part holds one class only", ONE_CLASS)
+    small = list(_few_of_a_class(test, "test" if trains else "counted", cohort))
     if trains:
-        few = [*_few_of_a_class(train, "training", cohort), *few]
-    if few:
-        raise CohortRefused("\n".join(f"site {site}: {said}" for said in few))
+        small = [*_few_of_a_class(train, "training", cohort), *small]
+    if small:
+        raise refusal(site, "", small)
     for part, records in (("training", train), ("test", test)):
         if records.num_patients > declared:
-            raise CohortRefused(
-                f"site {site}: {records.num_patients} {part if trains else 'counted'} patients, "
-                "the study declares "
-                f"{declared} for it; declare a round number above (sites: - {{name: {site}, "
-                "patients: ...}): sums are divided by it and the work of a step is laid out for it"
+            raise refused(
+                site,
+                "more-patients-than-declared",
+                f"{records.num_patients} {part if trains else 'counted'} patients, the study "
+                f"declares {declared} for it",
+                f"declare a round number above (sites: - {{name: {site}, patients: ...}}): sums "
+                "are divided by it and the work of a step is laid out for it",
             )
 
 
-def _few_of_a_class(records: Records, part: str, cohort: Cohort) -> Iterator[str]:
+def _few_of_a_class(records: Records, part: str, cohort: Cohort) -> Iterator[RecordFault]:
     """Yields the groups of a label of which a part has fewer patients than the study's minimum."""
     for name, patients in groups_of(records, cohort.label).items():
         if cohort.min_per_class is not None and patients < cohort.min_per_class:
-            yield (
-                f"{counted(patients, 'patient')} with {name} in the {part} part, the study's "
-                f"minimum is {cohort.min_per_class}; leave this site out, or amend "
-                "cohort.min_per_class"
+            yield RecordFault(
+                name="too-few-of-a-class",
+                what=f"{few(patients, 'patient')} with {name} in the {part} part, the study's "
+                f"minimum is {cohort.min_per_class}",
+                remedy="leave this site out, or amend cohort.min_per_class",
             )
+
+
+ONE_CLASS = "leave this site out, or set cohort.allow_one_class"
+
+
+def cohort_faults(table: SourceTable, cohort: TableCohort) -> Iterator[RecordFault]:
+    """Yields what a table shows of the whole cohort although its cells do not fit the contract."""
+    patients = len(table.rows)
+    if cohort.patient_key in table.cells:
+        keys = table.cells[cohort.patient_key].spellings
+        patients = len({patient_token(key) for key in keys if key not in cohort.missing})
+    if cohort.patient_key in (*table.cells, "row"):
+        too_few = too_few_patients(patients, cohort)
+        if too_few is not None:
+            yield too_few
+    label = cohort.label
+    if cohort.allow_one_class or not isinstance(label, BinaryLabel | ClassLabel):
+        return
+    if str(label.column) in table.cells:
+        tokens = map(canonical_token, table.cells[str(label.column)].spellings)
+        if len({label.meaning[one] for one in tokens if one in label.meaning}) == 1:
+            yield RecordFault(
+                name="one-class", what="all records hold one class only", remedy=ONE_CLASS
+            )
+
+
+def too_few_patients(patients: int, cohort: Cohort) -> RecordFault | None:
+    """Returns the fault of fewer patients than the study's minimum, or None."""
+    if patients >= cohort.min_patients:
+        return None
+    return RecordFault(
+        name="too-few-patients",
+        what=f"{few(patients, 'patient')}, the study's minimum is {cohort.min_patients}",
+        remedy="leave this site out, or amend cohort.min_patients",
+    )

@@ -14,21 +14,21 @@ Rules:
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from pipelines.cohort.inspection.small_counts import FEWER, is_small, part_of, share_of, told
 from pipelines.cohort.quality import (
     ColumnCounts,
+    FileCounts,
     column_counts,
     file_counts,
     number_columns,
     rows_of,
-    told,
 )
 from pipelines.records import Records
+from pipelines.sources.faults import RecordFault, refusal
 from protocol.counted import counted
-from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import Cohort
 
 #: Above this part it is remarked that cells were clipped or imputed, or rows dropped.
@@ -43,15 +43,6 @@ _SOME = 3
 _MAX_NAMED = 8
 
 
-@dataclass(frozen=True, kw_only=True)
-class Remark:
-    """One thing that may be wrong with the records, and what to do about it."""
-
-    what: str
-    found: str
-    remedy: str
-
-
 def repeated_rows(*parts: Records) -> int:
     """Returns how many rows stand in the file more than once, equal in every cell."""
     return int(np.isin(rows_of(parts), parts[0].noted.repeated).sum())
@@ -62,7 +53,7 @@ def some_patient_returns(records: Records) -> bool:
     return records.num_patients < len(records)
 
 
-def implausible(*parts: Records, cohort: Cohort) -> list[str]:
+def implausible(*parts: Records, cohort: Cohort) -> list[RecordFault]:
     """Returns what shows that most of the records are in another unit, or written twice.
 
     Every such column and its range, and the count of equal rows; of records that can be
@@ -70,16 +61,21 @@ def implausible(*parts: Records, cohort: Cohort) -> list[str]:
     """
     others = parts[0].noted.other_units
     found = [
-        f"column {column.name!r}: {'; '.join(others[column.name])}"
-        if column.name in others
-        else f"{_clipped_text(column, cohort)}; are they in the study's unit? Convert the column, "
-        "or ask for a wider range"
+        RecordFault(
+            name="wrong-unit",
+            column=column.name,
+            what=others[column.name][0] if column.name in others else _clipped_text(column, cohort),
+            remedy=others[column.name][1]
+            if column.name in others
+            else "are they in the study's unit? Convert the column, or ask for a wider range",
+        )
         for column in column_counts(*parts, cohort=cohort)
         if column.measured >= FEW and column.share_clipped > MOST
     ]
     rows, repeated = sum(len(part) for part in parts), repeated_rows(*parts)
     if cohort.patient_key != "row" and rows >= FEW and repeated > MOST * rows:
-        found.append(f"{_repeated_text(repeated, rows)}; {_WRITE_ONCE}")
+        what = _repeated_text(repeated, rows)
+        found.append(RecordFault(name="doubled-rows", what=what, remedy=_WRITE_ONCE))
     return found
 
 
@@ -91,96 +87,108 @@ def require_plausible(*parts: Records, cohort: Cohort, site: str) -> None:
     """
     found = implausible(*parts, cohort=cohort)
     if found:
-        raise CohortRefused("\n".join(f"site {site}: {fault}" for fault in found))
+        raise refusal(site, "", found)
 
 
-def remarks(records: Records, cohort: Cohort) -> Iterator[Remark]:
+def remarks(records: Records, cohort: Cohort) -> Iterator[RecordFault]:
     """Yields what may be wrong with one hospital's records, though it is not refused."""
     yield from _dropped(records, cohort)
     columns = column_counts(records, cohort=cohort)
     for column in columns:
         if column.single_clipped_value and column.clipped >= _SOME:
-            yield Remark(
-                what="clipped",
-                found=f"{_clipped_text(column, cohort)}, all one and the same number",
+            yield RecordFault(
+                name="one-number-clipped",
+                column=column.name,
+                what=f"{_clipped_text(column, cohort)}, all one and the same number",
                 remedy="if it is a code for missing, in the study write it under missing, and "
                 "impute: VALUE for the column",
             )
         elif column.share_clipped > MANY:
-            yield Remark(
-                what="clipped",
-                found=f"{_clipped_text(column, cohort)} ({column.share_clipped:.1%})",
+            yield RecordFault(
+                name="many-clipped",
+                column=column.name,
+                what=_clipped_text(column, cohort) + share_of(column.clipped, _beside(column)),
                 remedy="compare the column's unit and its codes for missing with the study's",
             )
     imputed = [column for column in columns if column.share_imputed > MANY]
     if imputed:
-        yield Remark(
-            what="imputed",
-            found=f"many cells are missing and imputed: {_listed(imputed)}",
+        yield RecordFault(
+            name="many-imputed",
+            what=f"many cells are missing and imputed: {_listed(imputed)}",
             remedy="is it so in the records? Else mend the export",
         )
     repeated = repeated_rows(records)
     if repeated:
-        yield Remark(
-            what="equal rows",
-            found=_repeated_text(repeated, len(records)),
-            remedy=_ONE_PATIENT if cohort.patient_key == "row" else _WRITE_ONCE,
+        is_row = cohort.patient_key == "row"
+        yield RecordFault(
+            name="rows-counted-as-persons" if is_row else "repeated-rows",
+            what=_repeated_text(repeated, len(records)),
+            remedy=_ONE_PATIENT if is_row else _WRITE_ONCE,
         )
     yield from _scans(records)
 
 
-def _scans(records: Records) -> Iterator[Remark]:
+def _scans(records: Records) -> Iterator[RecordFault]:
     """Yields remarks about images with headers; counts below ten are not told."""
     noted, count = records.noted.scans, records.noted.read
     if noted is None:
         return
     if 0 < noted.studies < count:
-        yield Remark(
-            what="studies",
-            found=f"{told(count)} images are of {told(noted.studies)} studies and "
+        yield RecordFault(
+            name="series-counted-as-studies",
+            what=f"{told(count)} images are of {told(noted.studies)} studies and "
             f"{told(records.num_patients)} patients: series are counted as studies",
             remedy="write one line for each study, or ask for a study whose image.series says "
             "which series is the image",
         )
     if noted.unnamed:
-        yield Remark(
-            what="images that no line names",
-            found=f"{told(noted.unnamed)} files, series or accessions of the folder are in no line",
+        yield RecordFault(
+            name="images-without-a-line",
+            what=f"{told(noted.unnamed)} files, series or accessions of the folder are in no line",
             remedy="add their lines (images without a label, masks without an image), or move them",
         )
     narrow = sum(n for name, n in noted.intensities.items() if name != "a tenth or more")
     if narrow > MANY * count:
-        yield Remark(
-            what="intensities",
-            found=f"{told(narrow)} of {told(count)} images take less than a tenth of the study's "
+        yield RecordFault(
+            name="narrow-intensities",
+            what=f"{told(narrow)} of {told(count)} images take less than a tenth of the study's "
             "range",
             remedy="are they in the study's unit (CT in Hounsfield units, not windowed to 0..255)?",
         )
     if noted.written_on:
-        yield Remark(
-            what="burned-in text",
-            found=f"words may stand in the pixels of {told(noted.written_on)} images",
+        yield RecordFault(
+            name="burned-in-text",
+            what=f"words may stand in the pixels of {told(noted.written_on)} images",
             remedy="look at each of them: burned_in: allowed says that you did",
         )
 
 
-def _dropped(records: Records, cohort: Cohort) -> Iterator[Remark]:
+def _dropped(records: Records, cohort: Cohort) -> Iterator[RecordFault]:
     """Yields a remark where many rows of a hospital's own file (no shared one) were dropped."""
     file = file_counts(records.noted, cohort)
     elsewhere = len(records.noted.outside_window) + len(records.noted.unobserved)
     if file.dropped > MANY * file.rows and len(records) == file.rows - elsewhere - file.dropped:
-        yield Remark(
-            what="dropped",
-            found=f"{file.dropped} of {file.rows} rows are dropped ({file.dropped / file.rows:.0%})"
-            f" for what is missing in {_named(file.dropped_for)}",
+        yield RecordFault(
+            name="many-dropped",
+            what=f"{_dropped_text(file)} for what is missing in {_named(file.dropped_for)}",
             remedy="mend the export, if the records have it; impute: VALUE for a column keeps its "
             "rows",
         )
 
 
+def _dropped_text(file: FileCounts) -> str:
+    """Returns how many rows are dropped; of how many only where neither part is small."""
+    if is_small(file.dropped):
+        return f"{FEWER} rows are dropped"
+    share = share_of(file.dropped, file.rows)
+    return f"{part_of(file.dropped, file.rows)} rows are dropped{share}"
+
+
 def _named(counts: Mapping[str, int]) -> str:
     most = sorted(counts, key=lambda name: -counts[name])
-    return _bounded([f"{name} {counts[name]}" for name in most])
+    return _bounded(
+        [f"{name} {FEWER if is_small(counts[name]) else counts[name]}" for name in most]
+    )
 
 
 def _bounded(named: Sequence[str]) -> str:
@@ -190,44 +198,54 @@ def _bounded(named: Sequence[str]) -> str:
     )
 
 
-def nobody_returns(records: Records, cohort: Cohort) -> Remark | None:
+def nobody_returns(records: Records, cohort: Cohort) -> RecordFault | None:
     """Returns the remark that no patient has a second record where the study has room for more."""
     if cohort.patient_key == "row" or cohort.max_records_per_patient < 2:
         return None
     if not len(records) or some_patient_returns(records):
         return None
-    return Remark(
-        what="patient key",
-        found=f"no patient has a second record: {len(records)} records, as many patients; the "
-        f"study has room for {cohort.max_records_per_patient} of each",
+    return RecordFault(
+        name="row-per-stay",
+        what="no patient has a second record; the study has room for "
+        f"{cohort.max_records_per_patient} of each",
         remedy=f"if column {cohort.patient_key!r} is a key per stay, put the patient's own key "
         "there: privacy by patient cannot be kept otherwise",
     )
 
 
-def far_fewer_than_declared(train: Records, declared: int) -> Remark | None:
+def far_fewer_than_declared(train: Records, declared: int) -> RecordFault | None:
     """Returns the remark that a study declares more than twice the training patients there are."""
     if 2 * train.num_patients >= declared:
         return None
-    return Remark(
-        what="declared patients",
-        found=f"{counted(train.num_patients, 'training patient')}, the study declares {declared}",
+    return RecordFault(
+        name="fewer-patients-than-declared",
+        what=f"fewer training patients than half of what the study declares, {declared}",
         remedy="the hospital's part is divided by the declared number: ask for a round number "
         "nearer to the truth",
     )
 
 
 def _clipped_text(column: ColumnCounts, cohort: Cohort) -> str:
+    many = part_of(column.clipped, _beside(column))
+    if column.clipped == column.measured:
+        many = "all its" if is_small(column.imputed) else many
     low, high = number_columns(cohort)[column.name].range
-    return (
-        f"column {column.name!r}: {column.clipped} of {column.measured} numbers lie outside the "
-        f"range [{low:g}, {high:g}] and are clipped to it"
-    )
+    return f"{many} numbers lie outside the range [{low:g}, {high:g}] and are clipped to it"
+
+
+def _beside(column: ColumnCounts) -> int:
+    """Returns of how many numbers a part is told: all, where those not measured are too few."""
+    return column.records if is_small(column.imputed) else column.measured
 
 
 def _listed(columns: Sequence[ColumnCounts]) -> str:
     most = sorted(columns, key=lambda column: -column.share_imputed)
-    return _bounded([f"{column.name} {column.share_imputed:.0%}" for column in most])
+    return _bounded([f"{c.name}{_percent(c)}" for c in most])
+
+
+def _percent(column: ColumnCounts) -> str:
+    rest = column.records - column.imputed
+    return "" if is_small(column.imputed) or is_small(rest) else f" {column.share_imputed:.0%}"
 
 
 _ONE_PATIENT = (
@@ -241,4 +259,4 @@ _WRITE_ONCE = (
 
 
 def _repeated_text(repeated: int, rows: int) -> str:
-    return f"{repeated} of {rows} rows are equal to another row in every cell"
+    return f"{part_of(repeated, rows)} rows are equal to another row in every cell"

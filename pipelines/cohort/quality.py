@@ -4,9 +4,10 @@ Rules:
 
 1. It is the hospital's own: its people read it on their machine, and nothing of it
    is part of what a hospital sends.
-2. It holds names of the contract and counts, never a value.
-3. It is counted from what was noted while the records were encoded; no file is
-   read a second time.
+2. It holds names of the contract and counts, never a value; where it is shown no count is from 1
+   to 9, nor can one be computed from others (``small_counts``).
+3. It is counted from what was noted while the records were encoded, and from the encoded records;
+   no file is read a second time.
 """
 
 import math
@@ -18,6 +19,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.cohort.inspection.histograms import BINS, Histogram, counts_in_bins
+from pipelines.cohort.inspection.prepared_images import ImageInspection, inspect_images
+from pipelines.cohort.inspection.small_counts import (
+    HIDDEN,
+    ShownCount,
+    is_small,
+    shown,
+    shown_part,
+    told,
+)
 from pipelines.records import EncodingNotes, Records, ScanNotes
 from protocol.study.cohort.cohort import Cohort, ImageCohort, TableCohort
 from protocol.study.cohort.columns import NumberColumn
@@ -108,6 +119,45 @@ class ClassCounts:
             },
         )
 
+    def less(self, other: "ClassCounts") -> "ClassCounts":
+        """Returns what is left of these counts without those of a part."""
+
+        def left(own: int | None, theirs: int | None) -> int | None:
+            return None if own is None or theirs is None else own - theirs
+
+        return ClassCounts(
+            records=self.records - other.records,
+            records_ill=left(self.records_ill, other.records_ill),
+            patients=self.patients - other.patients,
+            patients_ill=left(self.patients_ill, other.patients_ill),
+            classes={name: n - other.classes.get(name, 0) for name, n in self.classes.items()},
+        )
+
+    def counts_by_name(self) -> tuple[dict[str, int], list[tuple[str, tuple[str, ...]]]]:
+        """Returns its counts by name, and which of them are sums of which.
+
+        A name that begins with "not" counts those who are in no group of the rest of the name.
+        """
+        counts = {"records": self.records, "patients": self.patients}
+        sums: list[tuple[str, tuple[str, ...]]] = []
+        if self.records == self.patients:
+            sums.append(("records", ("patients",)))
+            if self.records_ill is not None:
+                sums.append(("records_ill", ("patients_ill",)))
+        groups = [("records", "records_ill", self.records_ill)]
+        groups += [("patients", "patients_ill", self.patients_ill)]
+        classes = {f"class {name}": count for name, count in self.classes.items()}
+        if classes and sum(classes.values()) == self.patients:
+            counts |= classes
+            sums.append(("patients", tuple(classes)))
+        else:
+            groups += [("patients", name, count) for name, count in classes.items()]
+        for of, name, count in groups:
+            if count is not None:
+                counts |= {name: count, f"not {name}": counts[of] - count}
+                sums.append((of, (name, f"not {name}")))
+        return counts, sums
+
 
 def _groups(records: Records, label: Label) -> dict[str, NDArray[np.bool_]]:
     """Returns which records belong to each group that a label names."""
@@ -184,6 +234,12 @@ class ColumnCounts:
         """The part of the measured numbers that was clipped."""
         return self.clipped / self.measured if self.measured else 0.0
 
+    @property
+    def shown_share_clipped(self) -> float:
+        """The same as it is shown: a part of all, where those not measured are too few."""
+        of = self.records if is_small(self.imputed) else self.measured
+        return self.clipped / of if of else 0.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageCounts:
@@ -199,29 +255,36 @@ class ImageCounts:
     preprocessing: tuple[str, ...]
     stored_bytes: int
     scans: Mapping[str, Any] = field(default_factory=dict)
+    inspection: ImageInspection | None = None
 
-
-#: A count below this is not told.
-LEAST_TOLD = 10
-
-
-def told(count: int) -> int | str:
-    """Returns a count, or that it is small.
-
-    >>> told(0), told(3), told(10)
-    (0, 'fewer than 10', 10)
-    """
-    return f"fewer than {LEAST_TOLD}" if 0 < count < LEAST_TOLD else count
+    def to_json(self) -> dict[str, Any]:
+        """Returns the counts of the prepared images as they are shown."""
+        found = self.inspection
+        if found is None:
+            return {}
+        return {
+            name: shown_part(count, found.count)
+            for name, count in (
+                ("blank", found.blank),
+                ("repeated", found.repeated),
+                ("empty_masks", found.empty_masks),
+            )
+        } | {"brightness": _histogram_json(found.brightness)}
 
 
 def scan_counts(noted: ScanNotes) -> dict[str, Any]:
-    """Returns the counts of images with headers; one below ``LEAST_TOLD`` is not told."""
+    """Returns the counts of images with headers as they are shown, those of a kind together."""
     return {
-        name: {key: told(count) for key, count in value.items()}
-        if isinstance(value, dict)
-        else told(value)
+        name: _shown_kinds(value) if isinstance(value, dict) else told(value)
         for name, value in asdict(noted).items()
     }
+
+
+def _shown_kinds(counts: Mapping[str, int]) -> dict[str, ShownCount]:
+    """Returns counts whose sum is known as they are shown."""
+    of_all = {"": sum(counts.values())}
+    found = shown({**counts, **of_all}, [("", tuple(counts))])
+    return {name: found[name] for name in counts}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,22 +302,109 @@ class DataQuality:
     train: ClassCounts
     test: ClassCounts
     max_records: int
+    patients_with_several_records: int
     patients_beyond: int
     records_beyond: int
+    repeated_rows: int
     columns: tuple[ColumnCounts, ...]
+    histograms: tuple[Histogram, ...] = ()
     images: ImageCounts | None = None
     times: TimeCounts | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns all of it as plain values; nothing about images or dates where there are none."""
+        """Returns all of it as it is shown: counts are numbers, or say why they are not.
+
+        Nothing stands there about images or dates where there are none.
+        """
         found = asdict(self)
+        counts = self._shown_parts()
+        for part in ("whole", "train", "test"):
+            own = found[part]
+            for name in ("records", "records_ill", "patients", "patients_ill"):
+                own[name] = counts.get(f"{part}.{name}")
+            own["classes"] = {name: counts[f"{part}.class {name}"] for name in own["classes"]}
+        found["patients_with_several_records"] = counts["several"]
+        whole, file = self.whole, found["file"]
+        file |= {"rows": counts["rows"], "dropped": counts["dropped"]}
+        of_dropped = counts["dropped"] != HIDDEN
+        for name in ("missing", "dropped_for"):
+            file[name] = {
+                column: shown_part(count, self.file.rows)
+                if of_dropped or column not in self.file.dropped_for
+                else HIDDEN
+                for column, count in file[name].items()
+            }
+        found["patients_beyond"] = shown_part(self.patients_beyond, whole.patients)
+        found["records_beyond"] = shown_part(self.records_beyond, whole.records)
+        found["repeated_rows"] = shown_part(self.repeated_rows, self.file.rows)
+        for column, counted in zip(found["columns"], self.columns, strict=True):
+            for name in ("records", "imputed", "replaced", "converted", "clipped"):
+                column[name] = shown_part(column[name], counted.records)
+            column["records"] = counts["whole.records"]
+        found["histograms"] = [_histogram_json(one) for one in self.histograms]
         if self.images is None:
             del found["images"]
-        elif not self.images.scans:
-            del found["images"]["scans"]
+        else:
+            found["images"] |= self.images.to_json()
+            del found["images"]["inspection"]
+            if not self.images.scans:
+                del found["images"]["scans"]
         if self.times is None:
             del found["times"]
+        else:
+            found["times"] = self._shown_times(counts)
         return found
+
+    def _shown_times(self, counts: Mapping[str, ShownCount]) -> dict[str, Any]:
+        times, rows = self.times, self.file.rows
+        if times is None:
+            return {}
+        return {
+            "outside_window": counts["outside"],
+            "unobserved": counts["unobserved"],
+            "before_index": shown_part(times.before_index, rows),
+            "cut": _shown_by_column(times.cut, rows),
+            "completed": _shown_by_column(times.completed, rows),
+        }
+
+    def _shown_parts(self) -> dict[str, ShownCount]:
+        """Returns the counts of rows and parts as they are shown, by ``part.name``."""
+        counts = {"rows": self.file.rows, "dropped": self.file.dropped}
+        counts["several"] = self.patients_with_several_records
+        counts["single"] = self.whole.patients - counts["several"]
+        sums: list[tuple[str, tuple[str, ...]]] = [("whole.patients", ("several", "single"))]
+        implied = {"single"}
+        neither = self.whole.less(self.train).less(self.test)
+        parts = {"whole": self.whole, "train": self.train, "test": self.test}
+        if neither.records:
+            parts["neither"] = neither
+        for part, found in parts.items():
+            named, of_part = found.counts_by_name()
+            counts |= {f"{part}.{name}": count for name, count in named.items()}
+            sums += [(f"{part}.{total}", tuple(f"{part}.{n}" for n in names))
+                     for total, names in of_part]  # fmt: skip
+            implied |= {f"{part}.{name}" for name in named if name.startswith("not ")}
+        for name in self.whole.counts_by_name()[0]:
+            several = tuple(f"{part}.{name}" for part in parts if part != "whole")
+            if all(one in counts for one in several):
+                sums.append((f"whole.{name}", several))
+        implied |= {name for name in counts if name.startswith("neither.")}
+        left_out = ["dropped"]
+        if self.times is not None:
+            counts |= {"outside": self.times.outside_window, "unobserved": self.times.unobserved}
+            left_out += ["outside", "unobserved"]
+        if self.file.rows == sum(counts[one] for one in left_out) + self.whole.records:
+            sums.append(("rows", (*left_out, "whole.records")))
+        first = frozenset({"rows"})  # no remark names them where few are dropped
+        return shown(counts, sums, frozenset(implied & counts.keys()), first)
+
+
+def _shown_by_column(counts: Mapping[str, int], rows: int) -> dict[str, ShownCount]:
+    return {name: shown_part(count, rows) for name, count in counts.items()}
+
+
+def _histogram_json(found: Histogram) -> dict[str, Any]:
+    return {"name": found.name, "low": found.low, "high": found.high, "counts": found.shown}
 
 
 def quality_of(records: Records, train: Records, test: Records, cohort: Cohort) -> DataQuality:
@@ -267,6 +417,7 @@ def quality_of(records: Records, train: Records, test: Records, cohort: Cohort) 
     """
     most = 1 if cohort.patient_key == "row" else cohort.max_records_per_patient
     of_each = [np.bincount(part.patients) for part in (train, test)]
+    image = isinstance(cohort, ImageCohort)
     beyond = np.concatenate(of_each) - most
     return DataQuality(
         file=file_counts(records.noted, cohort),
@@ -275,8 +426,11 @@ def quality_of(records: Records, train: Records, test: Records, cohort: Cohort) 
         test=ClassCounts.of(test, cohort.label),
         max_records=most,
         patients_beyond=int((beyond > 0).sum()),
+        patients_with_several_records=int((np.bincount(records.patients) > 1).sum()),
         records_beyond=int(beyond[beyond > 0].sum()),
+        repeated_rows=int(np.isin(records.rows, records.noted.repeated).sum()),
         columns=column_counts(records, cohort=cohort),
+        histograms=() if image else _histograms(records, cohort),
         images=_image_counts(records, cohort),
         times=TimeCounts.of(records.noted)
         if isinstance(cohort, TableCohort) and cohort.dates
@@ -294,6 +448,34 @@ def _image_counts(records: Records, cohort: Cohort) -> ImageCounts | None:
         preprocessing=tuple(each.target for each in cohort.image.preprocessing),
         stored_bytes=size if records.is_stored else 0,
         scans={} if records.noted.scans is None else scan_counts(records.noted.scans),
+        inspection=inspect_images(records, cohort) if len(records) else None,
+    )
+
+
+def _histograms(records: Records, cohort: Cohort) -> tuple[Histogram, ...]:
+    """Returns the histogram of each column of numbers: of its measured cells, clipped ones too."""
+    places: list[tuple[NumberColumn, int]] = []
+    place = 0
+    for column in cohort.features:
+        if isinstance(column, NumberColumn):
+            places.append((column, place))
+        place += column.width
+    counts = {column.name: np.zeros(BINS, dtype=np.int64) for column, _ in places}
+    for begin in range(0, len(records), _AT_ONCE):
+        encoded = records.features[begin : begin + _AT_ONCE]
+        rows = records.rows[begin : begin + _AT_ONCE]
+        for column, place in places:
+            absent = np.isin(rows, records.noted.missing.get(column.name, _NO_ROWS))
+            own = encoded[~absent & np.isfinite(encoded[:, place]), place].astype(np.float64)
+            counts[column.name] += counts_in_bins(own * column.scale + column.centre, column.range)
+    return tuple(
+        Histogram(
+            name=column.name,
+            low=column.range[0],
+            high=column.range[1],
+            counts=tuple(counts[column.name].tolist()),
+        )
+        for column, _ in places
     )
 
 
@@ -348,4 +530,6 @@ def _imputed(cohort: Cohort) -> frozenset[str]:
     return frozenset(column.name for column in cohort.features if column.impute is not None)
 
 
+#: So many records are looked at together.
+_AT_ONCE = 1 << 16
 _NO_ROWS = np.array([], dtype=np.int64)

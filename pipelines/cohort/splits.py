@@ -18,9 +18,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.cohort.inspection.small_counts import few
 from pipelines.records import Records
+from pipelines.sources.faults import refused
+from protocol.counted import counted
 from protocol.encoding import digest
-from protocol.errors import CohortRefused, StudyRefused
+from protocol.errors import StudyRefused
 from protocol.study.cohort.vocabulary import Token, canonical_token
 from protocol.study.study import ColumnSplit, FileSplit, KeyedHashSplit, Split
 
@@ -56,9 +59,11 @@ def split(
         train, test = _by_file(records, split, index_file, site)
     both = np.intersect1d(records.patients[train], records.patients[test])
     if len(both):
-        raise CohortRefused(
-            f"site {site}: {len(both)} patients have records in both the training and the test "
-            "part; amend the split so that each patient is in one"
+        raise refused(
+            site,
+            "patient-in-both-parts",
+            f"{few(len(both), 'patient')} with records in both the training and the test part",
+            "amend the split so that each patient is in one",
         )
     return records.take(train), records.take(test)
 
@@ -92,9 +97,11 @@ def _by_column(
     chosen = np.isin(found, train), np.isin(found, test)
     for part, mask in zip(("training", "test"), chosen, strict=True):
         if len(records) and not mask.any():
-            raise CohortRefused(
-                f"site {site}: column {split.column!r} marks no record for the {part} part; amend "
-                "the study's split"
+            raise refused(
+                site,
+                "split-finds-nobody",
+                f"column {split.column!r} marks no record for the {part} part",
+                "amend the study's split",
             )
     return chosen
 
@@ -103,10 +110,12 @@ def _by_file(
     records: Records, split: FileSplit, index_file: bytes | None, site: str
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     if not records.noted.has_order:
-        raise CohortRefused(
-            f"site {site}: the index file {split.file!r} names rows by their place, and a query's "
-            "rows have none: write them to a file (Parquet or CSV) in the index's order, or ask "
-            "for another split"
+        raise refused(
+            site,
+            "rows-without-order",
+            f"the index file {split.file!r} names rows by their place, and a query's rows have "
+            "none",
+            "write them to a file (Parquet or CSV) in the index's order, or ask for another split",
         )
     if index_file is None:
         raise StudyRefused(f"split: the index file {split.file!r} is missing beside the study")
@@ -118,10 +127,13 @@ def _by_file(
     parts = _parts_of(_read_index(index_file, split.file), site)
     unknown = sorted(set(parts) - set(records.rows.tolist()))
     if unknown:
-        raise CohortRefused(
-            f"site {site}: the index file {split.file!r} names row {unknown[0]}, which is not "
-            f"among the site's {len(records)} records (beyond the end, or dropped by the "
-            f"contract); {len(unknown)} such rows: is it the file the split was made for?"
+        raise refused(
+            site,
+            "row-not-in-the-file",
+            f"the index file {split.file!r} names row {unknown[0]}, which is not among the site's "
+            f"{few(len(records), 'record')} (beyond the end, or dropped by the contract), "
+            f"{counted(len(unknown), 'such row')}",
+            "is it the file the split was made for?",
         )
     named = [parts.get(row) for row in records.rows.tolist()]
     return np.array([p == "train" for p in named]), np.array([p == "test" for p in named])
@@ -130,7 +142,12 @@ def _by_file(
 def _parts_of(index: Sequence[tuple[str, int, str]], site: str) -> dict[int, str]:
     parts = {row: part for name, row, part in index if name == site}
     if not parts:
-        raise CohortRefused(f"site {site}: the index file of the split does not name this site")
+        raise refused(
+            site,
+            "split-finds-nobody",
+            "the index file of the split does not name this site",
+            "ask for a split that does",
+        )
     return parts
 
 

@@ -20,6 +20,14 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.sources.cell_patterns import (
+    is_age_over_89,
+    is_date,
+    is_excel_day,
+    is_missing_word,
+    is_with_thousands,
+    is_with_unit,
+)
 from pipelines.sources.cells import Cells
 from protocol.study.cohort.columns import CategoryColumn, NumberColumn, OtherColumn, width_of
 from protocol.study.cohort.units import UNCHANGED, Conversion
@@ -33,8 +41,12 @@ _INFINITE = frozenset({"inf", "infinity", "nan"})
 
 @dataclass(frozen=True, kw_only=True)
 class CellProblem:
-    """A fault of a cell that has no meaning by the contract, and its remedy."""
+    """A fault of a cell that has no meaning by the contract, and its remedy.
 
+    ``name`` is one of the catalogue of faults.
+    """
+
+    name: str = "records"
     what: str
     remedy: str
 
@@ -51,14 +63,67 @@ class SourceProblems:
 Reading: TypeAlias = Callable[[str], float | CellProblem]
 
 _TEXT = CellProblem(
+    name="text-for-number",
     what="text where a number was expected",
     remedy="mend the cell, or in the study write replace: {TEXT: NUMBER} for the column, or "
     "missing: [TEXT]",
 )
 _WIDER = "mend the cell, or in the study write a wider range or outside: clip for the column"
 _NOT_FINITE = CellProblem(
+    name="not-finite",
     what="not a finite number",
     remedy="mend the cell, or in the study write missing: [TEXT]",
+)
+#: Texts that are recognised where a number was expected; the first that fits is told.
+_KNOWN_TEXTS: tuple[tuple[Callable[[str], bool], CellProblem], ...] = (
+    (
+        is_age_over_89,
+        CellProblem(
+            name="ages-over-89",
+            what="the word for ages above 89 where a number was expected",
+            remedy="in the study write replace: {TEXT: 90} for the column",
+        ),
+    ),
+    (
+        is_missing_word,
+        CellProblem(
+            name="unnamed-missing-code",
+            what="a word that means missing, which the study does not list",
+            remedy="in the study write missing: [TEXT], or empty the cell",
+        ),
+    ),
+    (
+        is_date,
+        CellProblem(
+            name="date-for-number",
+            what="a date where a number was expected",
+            remedy="export the number that the study asks for, such as an age or days",
+        ),
+    ),
+    (
+        is_with_unit,
+        CellProblem(
+            name="unit-in-cell",
+            what="a number with its unit in the cell",
+            remedy="export the number alone, in the study's unit",
+        ),
+    ),
+)
+_THOUSANDS = CellProblem(
+    name="thousands-separator",
+    what="a number with separators between thousands",
+    remedy="export numbers without them",
+)
+_EXCEL_DAY = CellProblem(
+    name="excel-date-number",
+    what="as large as Excel's number of a day, far above the range",
+    remedy="format the column as text or YYYY-MM-DD in Excel, and export the number that the "
+    "study asks for",
+)
+_WORD_FOR_MISSING = CellProblem(
+    name="unnamed-missing-code",
+    what="a word that means missing, which the study does not list",
+    remedy="in the study write missing: [TEXT], or list it among the values",
 )
 
 
@@ -103,6 +168,7 @@ def reading_of(
     place = {token: float(i) for i, token in enumerate(column.tokens)}
     imputed = None if column.impute is None else place[canonical_token(column.impute)]
     unknown = CellProblem(
+        name="outside-vocabulary",
         what="a value outside the vocabulary",
         remedy=f"it must be one of {spelled(column.tokens)}",
     )
@@ -110,9 +176,15 @@ def reading_of(
     def read(cell: str) -> float | CellProblem:
         if cell in missing:
             return problems.missing if imputed is None else imputed
-        return place.get(canonical_token(cell), unknown)
+        token = canonical_token(cell)
+        return place[token] if token in place else unknown_value(token, unknown)
 
     return read
+
+
+def unknown_value(token: str, unknown: CellProblem) -> CellProblem:
+    """Returns the problem of a value that is not listed: as given, or that it means missing."""
+    return _WORD_FOR_MISSING if is_missing_word(token) else unknown
 
 
 def number_reading(
@@ -132,7 +204,7 @@ def number_reading(
         conversion: what makes the column's unit of the numbers'; None leaves them.
     """
     low, high = column.range
-    outside = CellProblem(what=outside_the_range(column), remedy=remedy)
+    outside = CellProblem(name="outside-range", what=outside_the_range(column), remedy=remedy)
 
     def read(cell: str) -> float | CellProblem:
         if cell in missing:
@@ -140,13 +212,15 @@ def number_reading(
         if cell in column.replace:
             return column.replace[cell]
         if not NUMERAL.fullmatch(cell):
-            return _no_number(cell, problems)
+            return _no_number(cell, problems, column)
         value = float(cell) if conversion is None else conversion.of(float(cell))
         if not math.isfinite(value):
             return _NOT_FINITE
         if column.outside == "clip":
             return min(max(value, low), high)
-        return value if low <= value <= high else outside
+        if low <= value <= high:
+            return value
+        return _EXCEL_DAY if is_excel_day(value) and value > 2 * high else outside
 
     return read
 
@@ -157,11 +231,18 @@ def outside_the_range(column: NumberColumn) -> str:
     return f"outside the range [{low:g}, {high:g}]"
 
 
-def _no_number(cell: str, problems: SourceProblems) -> CellProblem:
+def _no_number(cell: str, problems: SourceProblems, column: NumberColumn) -> CellProblem:
     if cell.lower().lstrip("+-") in _INFINITE:
         return _NOT_FINITE
-    is_comma = "," in cell and NUMERAL.fullmatch(cell.replace(",", "."))
-    return problems.comma if is_comma else _TEXT
+    low, high = column.range
+    has_comma = "," in cell and NUMERAL.fullmatch(cell.replace(",", "."))
+    if has_comma and low <= float(cell.replace(",", ".")) <= high:
+        return problems.comma
+    if is_with_thousands(cell):
+        return _THOUSANDS
+    if has_comma:
+        return problems.comma
+    return next((problem for is_one, problem in _KNOWN_TEXTS if is_one(cell)), _TEXT)
 
 
 def counting_missing(read: Reading, missing: frozenset[str]) -> Reading:
@@ -191,6 +272,7 @@ def conversions_of(
         own = getattr(column, "unit", None)
         known = [own, *column.units] if isinstance(column, NumberColumn) and own else []
         problems[column.name] = CellProblem(
+            name="unknown-unit",
             what=f"units under data in the site file say {unit}, which the study does not convert"
             + (f" (it knows {', '.join(map(str, known))})" if known else ""),
             remedy="convert the column and take it out there, or ask the study's author to name "

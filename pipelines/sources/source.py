@@ -7,10 +7,10 @@ from typing import Protocol
 
 from pipelines.records import Records
 from pipelines.sources.description import SourceDescription
-from pipelines.sources.faults import unreadable
+from pipelines.sources.faults import refused, unreadable
 from pipelines.sources.images.npz_images import load_images
 from pipelines.sources.tables.bundled import read_bundled
-from pipelines.sources.tables.csv_file import read_csv
+from pipelines.sources.tables.delimited.csv_file import read_csv
 from pipelines.sources.tables.dialect import AS_DECLARED, FileDialect
 from pipelines.sources.tables.excel.workbook import read_excel
 from pipelines.sources.tables.file_kinds import UTF_16, kind_of_file
@@ -59,16 +59,18 @@ class RecordFile:
         try:
             kind = kind_of_file(self.path)
         except OSError as error:
-            raise CohortRefused(unreadable(site, self.path, error)) from error
+            raise unreadable(site, self.path, error) from error
         if kind is None or (kind.name == UTF_16 and self.dialect.encoding == "utf-16"):
             return read_csv(self.path, cohort, site=site, keep=keep, dialect=self.dialect)
         if kind.read_as == "excel":
             return read_excel(self.path, cohort, site=site, keep=keep, dialect=self.dialect)
         if kind.read_as == "parquet":
             return read_parquet(self.path, cohort, site=site, keep=keep)
-        raise CohortRefused(
-            f"site {site}: the file of records {self.path.name!r} is {kind.name}, not CSV text; "
-            f"{kind.remedy}"
+        raise refused(
+            site,
+            kind.fault,
+            f"the file of records {self.path.name!r} is {kind.name}, not CSV text",
+            kind.remedy,
         )
 
     def images(self, cohort: ImageCohort, *, site: str, keep: Sequence[str]) -> Records:

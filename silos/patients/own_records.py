@@ -11,7 +11,7 @@ Rules:
 2. Who opted out, or did not consent to the study's purpose, is in neither part, and counted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -27,6 +27,7 @@ from pipelines.cohort.train_test import parts_of
 from pipelines.records import Records, number_patients
 from pipelines.sources.clinical.fhir.consent import PatientConsent
 from pipelines.sources.description import described
+from pipelines.sources.tables.table import SourceTable
 from protocol.errors import PolicyRefused
 from protocol.study.cohort.vocabulary import canonical_token
 from protocol.study.study import Study
@@ -255,15 +256,19 @@ def read_own_records(
     hospital: SiteDatabase,
     cohort: FrozenCohort | None,
     wishes: PatientWishes | None = None,
+    inspect: Callable[[SourceTable], None] = lambda table: None,
 ) -> OwnRecords:
     """Returns a hospital's records from its site file; see ``divided``.
+
+    ``inspect`` is given a table as it was read, before any of its cells is refused.
 
     Raises:
         CohortRefused, StudyRefused, SiteFileRefused, PolicyRefused: they cannot be read, or do not
             fit; see ``divided``.
     """
     keep = columns_for(study, site.stated)
-    whole = load_cohort(study.cohort, source_of(site, home), site=site.name, keep=keep)
+    source = source_of(site, home)
+    whole = load_cohort(study.cohort, source, site=site.name, keep=keep, inspect=inspect)
     return divided(
         whole,
         study,

@@ -8,62 +8,44 @@ earlier one failed is left out.
 
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.budget_filter import Filter
 from compliance.privacy.claims import while_few_collude
 from compliance.storage.clock import utc_now
-from pipelines.cohort.plausibility import (
-    far_fewer_than_declared,
-    implausible,
-    nobody_returns,
-    remarks,
-)
-from pipelines.cohort.quality import DataQuality, quality_of
 from protocol.counted import counted
 from protocol.errors import FederationError, StudyRefused
 from protocol.identity.roster import ROSTER_WARNING
 from protocol.identity.timestamps import read_time
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
-from protocol.study.study_file import index_beside
 from protocol.transport.requests import MAX_SKEW_SECONDS
 from silos.config.attestation import AttestationPolicy
 from silos.config.coordinator_identity import require_coordinator
 from silos.config.credentials import Credentials
 from silos.config.directory import read_own
 from silos.config.folder import SITE_FILE
-from silos.config.patient_statement import sides_of, stays_on_one_side
+from silos.config.patient_statement import stays_on_one_side
 from silos.config.policy import open_at
 from silos.config.site_file import SiteFile, site_file_of
 from silos.config.study_authorization import refusals_here
 from silos.database.approvals import approvals_of
 from silos.database.database import SiteDatabase
-from silos.database.patient_sides import require_same_sides
 from silos.database.trusted_rosters import TrustedRosters
 from silos.operations.budget_text import CHEAPER, price_text, too_dear
 from silos.operations.site import require_run_left
-from silos.patients.frozen_cohorts import FrozenCohorts
-from silos.patients.own_records import OwnRecords, PatientWishes, read_own_records
 from silos.preflight.connectivity import Reach, reach
 from silos.preflight.findings import Finding, bad, ok, warn
 from silos.preflight.machine import machine_findings
-from silos.preflight.patients import patient_findings
 from silos.preflight.recipes import recipe_findings
+from silos.preflight.records import RecordsCheck, check_records
 
 _WORRYING_SKEW = 60
 _FEW_DAYS = timedelta(days=2)
-
-
-#: What to do about records that fit the contract and are implausible.
-NOT_APPROVED = (
-    "mend the records, and do not approve the study before that (collegium silo withdraw, if it "
-    "is approved): the hospital joins whatever its records are like, for not joining would tell "
-    "the coordinator"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +57,16 @@ class SiteCheck:
 
     findings: tuple[Finding, ...]
     site: str = ""
-    quality: DataQuality | None = None
+    records: RecordsCheck = field(default_factory=RecordsCheck)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns all of it as plain values, as ``docs/data-faults.md`` describes them."""
+        quality = self.records.quality
+        return {
+            "site": self.site,
+            "findings": [asdict(entry) for entry in self.findings],
+            "records": None if quality is None else quality.to_json(),
+        }
 
 
 def check_site(
@@ -106,26 +97,20 @@ def check_site(
             "mend the site file; where there is none, collegium silo init writes one",
         )
         return SiteCheck(findings=(broken,))
-    quality = None
     try:
         found = [
             ok("site file", f"hospital {site.name}, {home / SITE_FILE}"),
             *_policy(site, study, hospital),
         ]
+        records = RecordsCheck()
         if site.name in study.site_names:
             found += [*_approval(site, study, hospital), *_hours(site, moment)]
-            try:
-                wishes = PatientWishes(hospital, site.patients, home)
-                read = _read(home, site, study, folder, hospital, wishes)
-                quality = quality_of(read.whole, read.train, read.test, study.cohort)
-                found += _records(site, study, read)
-                found += patient_findings(site, study, hospital, read, wishes)
-            except FederationError as error:
-                found += _unfit(site, error)
+            records = check_records(home, site, study, folder, hospital)
+            found += records.findings
             found += [_quorum(study), *_budget(site, study, hospital)]
         found += recipe_findings(home, site, study)
         found += [*machine_findings(home, site, study), *_line(home, site, hospital, reach, moment)]
-        return SiteCheck(findings=tuple(found), site=site.name, quality=quality)
+        return SiteCheck(findings=tuple(found), site=site.name, records=records)
     finally:
         hospital.close()
 
@@ -180,66 +165,6 @@ def _hours(site: SiteFile, now: datetime) -> Iterator[Finding]:
         yield ok("hours", f"{said}: open now")
     else:
         yield warn("hours", f"{said}: closed now", "the study joins when the hours begin")
-
-
-def _read(
-    home: Path,
-    site: SiteFile,
-    study: Study,
-    folder: Path,
-    hospital: SiteDatabase,
-    wishes: PatientWishes,
-) -> OwnRecords:
-    """Returns this hospital's records, read, split and checked as the run would.
-
-    Raises:
-        FederationError: the run would refuse them too.
-    """
-    index = index_beside(study, folder)
-    cohort = FrozenCohorts(hospital).newest(study.digest)
-    read = read_own_records(home, site, study, index, hospital, cohort, wishes)
-    if stays_on_one_side(study, site.stated):
-        require_same_sides(hospital, sides_of(read.train, read.test))
-    return read
-
-
-def _unfit(site: SiteFile, error: FederationError) -> Iterator[Finding]:
-    """Yields every fault of the records as a line of its own; the hospital knows its own name."""
-    for fault in str(error).splitlines():
-        yield bad(
-            "records",
-            fault.removeprefix(f"site {site.name}: "),
-            "mend the records or data in the site file",
-        )
-
-
-def _records(site: SiteFile, study: Study, read: OwnRecords) -> Iterator[Finding]:
-    patients = read.train.num_patients + read.test.num_patients
-    faults = implausible(read.train, read.test, cohort=study.cohort)
-    for fault in faults:
-        yield bad("records", fault, NOT_APPROVED)
-    if not faults:
-        used = f"{read.train.num_patients} patients train, {read.test.num_patients} test"
-        if not study.trains:
-            used = f"{counted(read.test.num_patients, 'patient')} are counted"
-        yield ok("records", f"{len(read.whole)} fit the contract: {used}")
-    for note in read.whole.noted.source:
-        yield warn(note.what, note.found, note.remedy) if note.remedy else ok(note.what, note.found)
-    for found in (
-        *remarks(read.whole, study.cohort),
-        nobody_returns(read.whole, study.cohort),
-        far_fewer_than_declared(read.train, study.site(site.name).patients)
-        if study.trains
-        else None,
-    ):
-        if found is not None:
-            yield warn(found.what, found.found, found.remedy)
-    if patients < site.policy.patients:
-        yield bad(
-            "patients",
-            f"{counted(patients, 'patient')}, the policy asks for {site.policy.patients}",
-            "this hospital is too small for its own policy.patients: amend it, or stay out",
-        )
 
 
 def _quorum(study: Study) -> Finding:

@@ -1,36 +1,44 @@
-"""The data quality report as people read it: short tables that fit 80 columns."""
+"""The data quality report as people read it: short tables that fit 80 columns.
+
+Small counts are marks there (``<10``), and so are those that would give one away (``*``).
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.cohort.quality import ClassCounts, DataQuality, FileCounts, ImageCounts, TimeCounts
+from pipelines.cohort.inspection.small_counts import FEWER, HIDDEN, ShownCount, shown_part
+from pipelines.cohort.quality import DataQuality, FileCounts, ImageCounts
 from protocol.counted import counted
 
 #: Columns of one hospital that are shown; those with most cells come first into the choice.
 MAX_COLUMNS = 12
 
 
+#: The marks of counts that are not shown as numbers.
+MARKS = {FEWER: "<10", HIDDEN: "*"}
+LEGEND = {FEWER: "<10: fewer than 10", HIDDEN: "*: not shown, a count below 10 would follow"}
+
+
 class _Line(NamedTuple):
-    """One column's counts: of the file, and of the records that are kept."""
+    """One column's counts as they are shown: of the file, and of the records that are kept.
+
+    ``cells`` is how many were missing, replaced or clipped, for the order only.
+    """
 
     name: str
-    missing: int
-    imputed: int
-    replaced: int
-    converted: int
-    clipped: int
-    dropped_for: int
+    cells: int
+    missing: ShownCount
+    imputed: ShownCount
+    replaced: ShownCount
+    converted: ShownCount
+    clipped: ShownCount
+    dropped_for: ShownCount
     share_imputed: float = 0.0
     share_clipped: float = 0.0
-
-    @property
-    def cells(self) -> int:
-        """The number of cells that were missing, replaced, converted or clipped."""
-        return self.missing + self.replaced + self.converted + self.clipped
 
 
 def print_quality(
@@ -45,30 +53,65 @@ def print_quality(
     """
     if partitioned and found:
         _print_file(partitioned, next(iter(found.values())).file, console)
-    _print_counts(found, console, partitioned=bool(partitioned))
+    shown = {site: quality.to_json() for site, quality in found.items()}
+    _print_counts(found, shown, console, partitioned=bool(partitioned))
     clean = []
+    used: set[str] = set()
     for site, quality in found.items():
-        lines = _lines(quality, partitioned=bool(partitioned))
+        told = shown[site]
+        used |= _words(told)
+        lines = _lines(quality, told, partitioned=bool(partitioned))
         if any(line.cells for line in lines):
             _print_columns(site, lines, console)
         elif lines:
             clean.append(site)
+        if quality.patients_with_several_records:
+            several = _with_noun(told["patients_with_several_records"], "patient")
+            _say(f"  {site}: {several} with several records", console)
         if quality.patients_beyond:
             _say(
-                f"  {site}: {counted(quality.patients_beyond, 'patient')} with more than "
+                f"  {site}: {_with_noun(told['patients_beyond'], 'patient')} with more than "
                 f"{quality.max_records} records (max_records_per_patient): "
-                f"{counted(quality.records_beyond, 'record')} left out where they are drawn",
+                f"{_with_noun(told['records_beyond'], 'record')} left out where they are drawn",
                 console,
             )
         if quality.times is not None:
-            _print_times(site, quality.times, console)
+            _print_times(site, told["times"], console)
         if quality.images is not None:
             _print_images(site, quality.images, console)
     if clean:
         _say(f"  {', '.join(clean)}: nothing missing, imputed or clipped", console)
+    for word in sorted(used):
+        _say(f"  {LEGEND[word]}", console)
 
 
-def _print_counts(found: Mapping[str, DataQuality], console: Console, *, partitioned: bool) -> None:
+def _words(told: object) -> set[str]:
+    """Returns the marks that stand in place of counts anywhere in a report, lists apart."""
+    if isinstance(told, dict):
+        return set().union(*map(_words, told.values()))
+    return {told} if isinstance(told, str) and told in MARKS else set()
+
+
+def mark(count: ShownCount | None) -> str:
+    """Returns a count as it stands in a table.
+
+    >>> mark(12), mark("fewer than 10"), mark("not shown")
+    ('12', '<10', '*')
+    """
+    return MARKS[count] if isinstance(count, str) else str(count)
+
+
+def _with_noun(count: ShownCount, noun: str) -> str:
+    return counted(count, noun) if isinstance(count, int) else f"{MARKS[count]} {noun}s"
+
+
+def _print_counts(
+    found: Mapping[str, DataQuality],
+    shown: Mapping[str, Mapping[str, Any]],
+    console: Console,
+    *,
+    partitioned: bool,
+) -> None:
     table = Table(box=None, padding=(0, 1), show_edge=False)
     table.add_column(" site", overflow="fold")
     of_records = ("records",) if partitioned else ("rows", "dropped")
@@ -77,36 +120,38 @@ def _print_counts(found: Mapping[str, DataQuality], console: Console, *, partiti
     counted_parts = (name for part in parts for name in ((part, "(ill)") if ill else (part,)))
     for heading in (*of_records, *counted_parts):
         table.add_column(heading, justify="right", no_wrap=True)
-    for site, quality in found.items():
-        rows = (quality.file.rows, quality.file.dropped)
-        read = (quality.whole.records,) if partitioned else rows
-        classes = (quality.whole, quality.train, quality.test)
+    for site, told in shown.items():
+        rows = (told["file"]["rows"], told["file"]["dropped"])
+        read = (told["whole"]["records"],) if partitioned else rows
         counts = (
-            word for part in classes for word in (_both(part) if ill else [str(part.patients)])
+            word
+            for part in (told["whole"], told["train"], told["test"])
+            for word in (_both(part) if ill else [mark(part["patients"])])
         )
-        table.add_row(Text(f" {site}"), *map(str, read), *counts)
+        table.add_row(Text(f" {site}"), *map(mark, read), *counts)
     console.print(table)
-    for site, quality in found.items():
-        of_class = [f"{name} {count}" for name, count in quality.whole.classes.items()]
+    for site, told in shown.items():
+        classes = told["whole"]["classes"]
+        of_class = [f"{name} {mark(count)}" for name, count in classes.items()]
         if of_class:
             _say(f"  {site}: patients with: {', '.join(of_class)}", console)
 
 
-def _print_times(site: str, times: TimeCounts, console: Console) -> None:
-    """Prints what dates made of rows."""
-    for count, what in (
-        (times.outside_window, "outside the window of time, left out"),
-        (times.unobserved, "not observed for long enough, left out"),
-        (times.before_index, "with an event before the days that count, ignored"),
+def _print_times(site: str, times: Mapping[str, Any], console: Console) -> None:
+    """Prints what dates made of rows, as its counts are shown."""
+    for name, what in (
+        ("outside_window", "outside the window of time, left out"),
+        ("unobserved", "not observed for long enough, left out"),
+        ("before_index", "with an event before the days that count, ignored"),
     ):
-        if count:
-            _say(f"  {site}: {counted(count, 'row')} {what}", console)
-    for counts, what in (
-        (times.cut, "a time of day, cut off"),
-        (times.completed, "no day or month, completed"),
+        if times[name]:
+            _say(f"  {site}: {_with_noun(times[name], 'row')} {what}", console)
+    for name, what in (
+        ("cut", "a time of day, cut off"),
+        ("completed", "no day or month, completed"),
     ):
-        for name, count in counts.items():
-            _say(f"  {site}: {name}: {counted(count, 'date')} with {what}", console)
+        for column, count in times[name].items():
+            _say(f"  {site}: {column}: {_with_noun(count, 'date')} with {what}", console)
 
 
 def _print_images(site: str, images: ImageCounts, console: Console) -> None:
@@ -155,41 +200,47 @@ def _sides(sides: Sequence[int]) -> str:
     return " x ".join(map(str, sides))
 
 
-def _both(part: ClassCounts) -> tuple[str, str]:
-    return str(part.patients), f"({part.patients_ill})"
+def _both(part: Mapping[str, ShownCount | None]) -> tuple[str, str]:
+    return mark(part["patients"]), f"({mark(part['patients_ill'])})"
 
 
 def _print_file(name: str, file: FileCounts, console: Console) -> None:
-    reasons = ", ".join(f"{column} {count}" for column, count in file.dropped_for.items())
+    told = {column: mark(shown_part(n, file.rows)) for column, n in file.dropped_for.items()}
+    reasons = ", ".join(f"{column} {count}" for column, count in told.items())
     missing = f" for what is missing in {reasons}" if file.dropped else ""
-    _say(f"  {name}: {counted(file.rows, 'row')} read, {file.dropped} dropped{missing}", console)
+    dropped = mark(shown_part(file.dropped, file.rows))
+    _say(f"  {name}: {counted(file.rows, 'row')} read, {dropped} dropped{missing}", console)
 
 
-def _lines(quality: DataQuality, *, partitioned: bool) -> list[_Line]:
+def _lines(quality: DataQuality, told: Mapping[str, Any], *, partitioned: bool) -> list[_Line]:
     """Returns a line for each feature, then for each other column that lacks a cell.
 
     Of a partitioned file nobody knows whose a dropped row was: what is missing is what is imputed.
     """
     imputed = {column.name: column.imputed for column in quality.columns if column.imputed}
     missing = imputed if partitioned else quality.file.missing
-    dropped_for = {} if partitioned else quality.file.dropped_for
+    of_file = {c["name"]: c["imputed"] for c in told["columns"]} if partitioned else {}
+    of_file = of_file or told["file"]["missing"]
+    dropped_for = {} if partitioned else told["file"]["dropped_for"]
     lines = [
         _Line(
             name=column.name,
-            missing=missing.get(column.name, 0),
-            imputed=column.imputed,
-            replaced=column.replaced,
-            converted=column.converted,
-            clipped=column.clipped,
+            cells=missing.get(column.name, 0) + column.replaced + column.converted + column.clipped,
+            missing=of_file.get(column.name, 0),
+            imputed=shown["imputed"],
+            replaced=shown["replaced"],
+            converted=shown["converted"],
+            clipped=shown["clipped"],
             dropped_for=dropped_for.get(column.name, 0),
             share_imputed=column.share_imputed,
-            share_clipped=column.share_clipped,
+            share_clipped=column.shown_share_clipped,
         )
-        for column in quality.columns
+        for column, shown in zip(quality.columns, told["columns"], strict=True)
     ]
     others = missing.keys() - {line.name for line in lines}
     return lines + [
-        _Line(name, missing[name], 0, 0, 0, 0, dropped_for.get(name, 0)) for name in sorted(others)
+        _Line(name, missing[name], of_file[name], 0, 0, 0, 0, dropped_for.get(name, 0))
+        for name in sorted(others)
     ]
 
 
@@ -228,12 +279,12 @@ def _counts(lines: Sequence[_Line]) -> dict[str, list[str]]:
     }
 
 
-def _with_share(count: int, share: float) -> str:
-    return f"{count} ({share:.1%})" if count else "-"
+def _with_share(count: ShownCount, share: float) -> str:
+    return f"{count} ({share:.1%})" if count and isinstance(count, int) else _or_dash(count)
 
 
-def _or_dash(count: int) -> str:
-    return str(count) if count else "-"
+def _or_dash(count: ShownCount) -> str:
+    return mark(count) if count else "-"
 
 
 def _say(line: str, console: Console) -> None:

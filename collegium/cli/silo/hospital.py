@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +25,10 @@ from collegium.cli.silo.supervisor import app as supervisor_app
 from collegium.output.console import PAGE, answer, answers, ask, console, emit, say
 from protocol.counted import counted
 from protocol.errors import PolicyRefused, WorkspaceRefused
+
+if TYPE_CHECKING:
+    from protocol.study.study import Study
+    from silos.preflight.checks import SiteCheck
 
 app = typer.Typer(help="Commands of a hospital's own people.", no_args_is_help=True)
 app.add_typer(roster_app, name="roster")
@@ -92,7 +96,15 @@ def grant(
 
 
 @app.command()
-def check(study: StudyFile, home: Home, as_json: AsJson = False) -> None:
+def check(
+    study: StudyFile,
+    home: Home,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write a page with drawings; it stays in the hospital."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Says whether a study could run here, and what to mend first.
 
     Exit code 2 if there is anything to mend.
@@ -100,29 +112,40 @@ def check(study: StudyFile, home: Home, as_json: AsJson = False) -> None:
     Records (what they are goes to stdout), policy, approval, budget, machine, certificate and
     line; counts only, and nothing of it is sent anywhere.
     """
-    from dataclasses import asdict
-
     from collegium.output.progress import rows_on_screen
     from protocol.study.study_file import read_study_file
     from silos.preflight.checks import check_site
     from silos.preflight.findings import print_findings
     from silos.preflight.quality_table import print_quality
 
+    read = read_study_file(study)
     with rows_on_screen(console()):
-        found = check_site(home, read_study_file(study), study.parent)
+        found = check_site(home, read, study.parent)
     screen = answers(as_json, in_a_pipe=PAGE)
-    if found.quality is not None:
-        print_quality({found.site: found.quality}, screen)
+    if found.records.quality is not None:
+        print_quality({found.site: found.records.quality}, screen)
     print_findings(found.findings, screen)
-    emit(
-        {
-            "findings": [asdict(entry) for entry in found.findings],
-            "records": found.quality.to_json() if found.quality is not None else None,
-        },
-        as_json,
-    )
+    if html is not None:
+        _write_page(html, read, found)
+    emit(found.to_json(), as_json)
     if any(entry.state == "bad" for entry in found.findings):
         raise typer.Exit(2)
+
+
+def _write_page(to: Path, study: "Study", found: "SiteCheck") -> None:
+    """Writes the hospital's own page, for its owner alone."""
+    from compliance.reports.renderers import render_html
+    from compliance.storage.atomic_file import write_whole
+    from compliance.storage.clock import utc_now
+    from silos.preflight.quality_page import quality_page
+
+    at = f"{utc_now():%Y-%m-%d %H:%M} UTC"
+    page = quality_page(found.site, study, found.findings, found.records, at=at)
+    try:
+        write_whole(to, render_html(page).encode())
+    except OSError as error:
+        raise WorkspaceRefused(f"--html {to} cannot be written: {error.strerror}") from error
+    say(f"wrote {to}: about patients' data; it stays in this hospital, and you alone may read it")
 
 
 @app.command()

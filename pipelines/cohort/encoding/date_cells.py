@@ -72,6 +72,7 @@ class DateCells:
         where = f"write dates: {{{self._column.name}: {other}}} under data in the site file"
         year_first = self._format.startswith("Y") or self._format == EXCEL_FORMAT
         return CellProblem(
+            name="date-in-another-order",
             what=f"a day above 12 in the month's place of {self._format}",
             remedy="mend the cell"
             if year_first
@@ -149,12 +150,14 @@ class DateCells:
             others = [each for each in _COMMON if _is_day(each, text)]
         if others:
             return CellProblem(
+                name="date-in-another-order",
                 what=f"a date written as {' or '.join(others)}, not as {self._format}",
                 remedy=f"write dates: {{{self._column.name}: {others[0]}}} under data in the site "
                 "file where the whole column is written so, or mend the cell",
             )
         formats = " or ".join(dict.fromkeys([self._format, ISO_FORMAT]))
         return CellProblem(
+            name="no-date",
             what=f"no date as {formats}",
             remedy="mend the cell, or say how the column is written: dates: "
             f"{{{self._column.name}: DD.MM.YYYY}} under data in the site file",
@@ -170,19 +173,24 @@ class DateCells:
         if not any(month > 12 for _, month, _ in parts) or not any(d > 12 for _, _, d in parts):
             return None
         return CellProblem(
+            name="two-date-orders",
             what=f"dates in two orders: a day above 12 in the month's place of {self._format}, and "
             "in other cells in the day's",
             remedy=f"export the column anew in one order, best {ISO_FORMAT}",
         )
 
 
-_IMPOSSIBLE = CellProblem(what="a day that no calendar has", remedy="mend the cell")
+_IMPOSSIBLE = CellProblem(
+    name="impossible-date", what="a day that no calendar has", remedy="mend the cell"
+)
 _FAR_AWAY = CellProblem(
+    name="date-far-away",
     what=f"a year before {FIRST_YEAR} or after {LAST_YEAR}",
     remedy="mend the cell; if it is a code for missing, in the study write missing: [DATE] for the "
     "column",
 )
 _PARTIAL = CellProblem(
+    name="partial-date",
     what="a date without its day or its month",
     remedy="fill it, or in the study write partial: first, middle or last for the column",
 )

@@ -142,7 +142,7 @@ class TableDates:
     def faults(self) -> list[RecordFault]:
         """Returns the faults of dates, but for cells that are missing and must not be."""
         found = [
-            self._fault(name, problem.what, problem.remedy, places)
+            self._fault(problem.name, name, problem.what, problem.remedy, places)
             for name in self._read_columns
             for problem, places in self._read(name)[1].items()
         ]
@@ -150,7 +150,9 @@ class TableDates:
             if isinstance(column, ElapsedColumn) and column.outside == "refuse":
                 outside = self.elapsed(column).outside
                 what = f"the time since {column.since} is {outside_the_range(column)}"
-                found.append(self._fault(column.name, what, _WIDER, np.flatnonzero(outside)))
+                found.append(
+                    self._fault("outside-range", column.name, what, _WIDER, np.flatnonzero(outside))
+                )
         return [*(fault for fault in found if len(fault.lines)), *self._of_outcomes()]
 
     def notes(self) -> dict[str, dict[str, Rows]]:
@@ -197,24 +199,39 @@ class TableDates:
         if label.before_index == "refuse":
             what = "an event before the index day" + (", or on it" if label.from_day else "")
             places = np.flatnonzero(found.before_index)
-            faults.append(self._fault(label.event_date, what, _BEFORE, places))
+            faults.append(
+                self._fault("event-before-index", label.event_date, what, _BEFORE, places)
+            )
         if label.unobserved == "refuse":
             what = "no event, and not observed for long enough"
             if isinstance(label, EventLabel):
                 what = f"no event, and not observed through day {label.within_days}"
             places = np.flatnonzero(found.unobserved)
-            faults.append(self._fault(label.index_date, what, _UNOBSERVED, places))
+            faults.append(
+                self._fault("outcome-not-observed", label.index_date, what, _UNOBSERVED, places)
+            )
         if isinstance(label, TimeToEventLabel):
             low, high = label.range
             outside = ((found.days < low) | (found.days > high)) & ~found.unobserved
             what = f"days to event or censoring outside the range [{low:g}, {high:g}]"
-            faults.append(self._fault(label.index_date, what, _TIMES, np.flatnonzero(outside)))
+            faults.append(
+                self._fault(
+                    "outside-range", label.index_date, what, _TIMES, np.flatnonzero(outside)
+                )
+            )
         return [fault for fault in faults if len(fault.lines)]
 
-    def _fault(self, column: str, what: str, remedy: str, places: Rows | list[int]) -> RecordFault:
+    def _fault(
+        self, name: str, column: str, what: str, remedy: str, places: Rows | list[int]
+    ) -> RecordFault:
         lines = self._table.lines[places].tolist()
         return RecordFault(
-            column=column, lines=lines, what=what, remedy=remedy, row_word=self._table.row_word
+            name=name,
+            column=column,
+            lines=lines,
+            what=what,
+            remedy=remedy,
+            row_word=self._table.row_word,
         )
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pipelines.cohort.encoding.other_units import OtherUnit, other_unit
 from pipelines.cohort.encoding.record_order import order_by_content, order_by_patient
 from pipelines.cohort.encoding.table_dates import DateReadings, TableDates
+from pipelines.cohort.inspection.whole_rows import rows_that_are_none, shifted_rows
 from pipelines.records import (
     EncodingNotes,
     Records,
@@ -44,6 +45,7 @@ from pipelines.sources.column_cells import (
     reading_of,
     rows_with,
     spelled,
+    unknown_value,
 )
 from pipelines.sources.faults import RecordFault, refusal
 from pipelines.sources.tables.table import SourceTable, needed_columns
@@ -62,16 +64,19 @@ from protocol.study.cohort.units import UNCHANGED, Conversion
 from protocol.study.cohort.vocabulary import canonical_token
 
 _NO_KEY = CellProblem(
+    name="no-patient-key",
     what="no patient key",
     remedy="every record needs its patient, or privacy by patient cannot be kept",
 )
 _IN_A_TABLE = SourceProblems(
     missing=CellProblem(
+        name="missing-cell",
         what="the cell is missing",
         remedy="fill it, or in the study write impute: VALUE for the column, or on_missing: "
         "drop_row",
     ),
     comma=CellProblem(
+        name="decimal-comma",
         what="a number with a decimal comma",
         remedy="mend the cell; where the whole file has them, write decimal: ',' in the contract, "
         "or under data in a hospital's site file (a simulation reads every file as the contract "
@@ -79,9 +84,11 @@ _IN_A_TABLE = SourceProblems(
     ),
 )
 _MISSING = CellProblem(
+    name="missing-cell",
     what="the cell is missing",
     remedy="fill it, or in the study write on_missing: drop_row",
 )
+_NO_LABEL = replace(_MISSING, name="missing-label")
 
 
 def encode_table(table: SourceTable, cohort: TableCohort, *, keep: Sequence[str]) -> Records:
@@ -94,6 +101,9 @@ def encode_table(table: SourceTable, cohort: TableCohort, *, keep: Sequence[str]
         CohortRefused: one line for each fault of each column: a column or cell that
             is missing, no number, outside its range or its vocabulary.
     """
+    none, of_rows = rows_that_are_none(table, cohort)
+    if none.any():
+        table = table.take(~none)
     readings = DateReadings(cohort, table.dates)
     chosen = _chosen(table, cohort, readings)
     kept, lacking = chosen.kept, chosen.lacking
@@ -101,22 +111,15 @@ def encode_table(table: SourceTable, cohort: TableCohort, *, keep: Sequence[str]
     conversions, unknown = conversions_of(cohort.features, table.units)
     others = _other_units(kept, cohort, lacking, conversions)
     values: dict[str, NDArray[np.float64]] = {}
-    faults = [*table.faults, *(_of_column(name, problem) for name, problem in unknown.items())]
+    faults = [*table.faults, *of_rows]
+    faults += [_of_column(name, problem) for name, problem in unknown.items()]
+    problems: dict[str, dict[CellProblem, list[int]]] = {}
     for name, reading in _readings(cohort, keep, lacking, conversions).items():
         if name in kept.cells:
-            values[name], problems = read_cells(kept.cells[name], reading)
-            if name in others and _drop_outside(problems, cohort, name):
+            values[name], problems[name] = read_cells(kept.cells[name], reading)
+            if name in others and _drop_outside(problems[name], cohort, name):
                 faults.append(_of_column(name, others[name]))
-            faults += [
-                RecordFault(
-                    column=name,
-                    lines=kept.lines[places].tolist(),
-                    what=problem.what,
-                    remedy=problem.remedy,
-                    row_word=table.row_word,
-                )
-                for problem, places in problems.items()
-            ]
+    faults += _cell_faults(kept, problems)
     faults += dates.faults()
     if faults:
         raise refusal(table.site, table.file, faults)
@@ -191,8 +194,31 @@ def _chosen(table: SourceTable, cohort: TableCohort, readings: DateReadings) -> 
     )
 
 
+def _cell_faults(
+    table: SourceTable, problems: Mapping[str, Mapping[CellProblem, Sequence[int]]]
+) -> list[RecordFault]:
+    """Returns the faults of cells; a row that holds many of them is one fault."""
+    shifted, found = shifted_rows(table, problems)
+    for name, of_column in problems.items():
+        for problem, all_places in of_column.items():
+            places = [one for one in all_places if one not in shifted] if shifted else all_places
+            if places:
+                found.append(
+                    RecordFault(
+                        name=problem.name,
+                        column=name,
+                        lines=table.lines[places].tolist(),
+                        what=problem.what,
+                        remedy=problem.remedy,
+                        row_word=table.row_word,
+                    )
+                )
+    return found
+
+
 def _of_column(name: str, problem: CellProblem | OtherUnit) -> RecordFault:
-    return RecordFault(column=name, what=problem.what, remedy=problem.remedy)
+    known = problem.name if isinstance(problem, CellProblem) else "wrong-unit"
+    return RecordFault(name=known, column=name, what=problem.what, remedy=problem.remedy)
 
 
 def _other_units(
@@ -309,12 +335,16 @@ def _label(label: Label, name: str, missing: frozenset[str]) -> Reading:
     else:
         meaning = label.meaning
     unknown = CellProblem(
+        name="unknown-label",
         what="a label outside the vocabulary",
         remedy=f"it must be one of {spelled(tuple(meaning))}",
     )
 
     def read(cell: str) -> float | CellProblem:
-        return _MISSING if cell in missing else meaning.get(canonical_token(cell), unknown)
+        if cell in missing:
+            return _NO_LABEL
+        token = canonical_token(cell)
+        return meaning[token] if token in meaning else unknown_value(token, unknown)
 
     return read
 
@@ -333,7 +363,7 @@ def _number_label(
     numbers = number_reading(column, missing, _IN_A_TABLE, remedy)
 
     def read(cell: str) -> float | CellProblem:
-        found = _MISSING if cell in missing else numbers(cell)
+        found = _NO_LABEL if cell in missing else numbers(cell)
         return found if isinstance(found, CellProblem) else (found - centre) / scale
 
     return read

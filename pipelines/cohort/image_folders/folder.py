@@ -166,6 +166,7 @@ def _in_order(table: SourceTable, cohort: ImageCohort, column: str, site: str) -
     outside = np.flatnonzero(of_each < 0)
     if len(outside):
         fault = RecordFault(
+            name="unknown-part",
             column=column,
             lines=table.lines[outside].tolist(),
             what="a part that the study does not name",

@@ -67,7 +67,7 @@ class LineReader:
         label = cohort.label
         self._masks = tuple(table.cells[label.mask]) if isinstance(label, MaskLabel) else ()
         self._is_formless = False  # whether a header was refused: pixels are read no more
-        self._faults: dict[tuple[str | None, str, str], list[int]] = {}
+        self._faults: dict[tuple[str, str | None, str, str], list[int]] = {}
         self._places: dict[object, int] = {}
         self._patients: dict[str, set[int]] = {}
         self._headers: dict[int, set[str]] = {}
@@ -103,27 +103,32 @@ class LineReader:
             self._add(column, fault, place)
         except CohortRefused as error:  # of preprocessing, whose words name transforms alone
             what, _, remedy = str(error).partition("; ")
-            self._add(column, ScanFault(what, remedy), place)
+            self._add(column, ScanFault(what, remedy, "image-of-another-size"), place)
         except OSError as error:
             again = "see to its permissions and its disk"
             self._add(column, ScanFault(f"cannot be read: {reason_of(error)}", again), place)
         self._is_formless = self._is_formless or not has_form
 
     def _add(self, column: str | None, fault: ScanFault, place: int) -> None:
-        lines = self._faults.setdefault((column, fault.what, fault.remedy), [])
+        lines = self._faults.setdefault((fault.name, column, fault.what, fault.remedy), [])
         lines.append(int(self._lines[place]))
 
     def _opened(self, place: int) -> Scan:
         cell = self._images[place]
         if cell in self._cohort.missing:
             if self._masks and self._masks[place] not in self._cohort.missing:
-                raise ScanFault("a mask without its image", "name its image, or take the line out")
-            raise ScanFault("no image is named", "name it, or take the line out")
+                raise ScanFault(
+                    "a mask without its image",
+                    "name its image, or take the line out",
+                    "mask-without-image",
+                )
+            raise ScanFault("no image is named", "name it, or take the line out", "no-image-named")
         at = self._listing.place(cell)
         if self._places.setdefault(at, place) != place:
             raise ScanFault(
                 "the same image as in a line before",
                 "name each image once: one line for each record, not for each file or series",
+                "image-named-twice",
             )
         expected = self._cohort.image
         scan = self._listing.open(cell, expected)
@@ -135,6 +140,7 @@ class LineReader:
                 scan.burned_in,
                 "blacken the words and state Burned In Annotation NO, or, once you have looked "
                 "at the images, write burned_in: allowed under data",
+                "stated-burned-in-text",
             )
         return scan
 
@@ -151,6 +157,7 @@ class LineReader:
                     "the header states another patient than the table",
                     "mend the table or the image; where the table has pseudonyms, write "
                     "header_patient: other under data",
+                    "another-patient-in-the-header",
                 )
             return
         rows = self._patients.setdefault(stated, set())
@@ -164,17 +171,23 @@ class LineReader:
                 if not by_row
                 else "name the column of the patient's number in the study (patient_key): lines "
                 "are not persons",
+                "two-persons-for-a-patient",
             )
         if len(headers) > 1:
             raise ScanFault(
                 "the table's patient has images of several persons, by their headers",
                 "give every person an own number in the table",
+                "two-persons-for-a-patient",
             )
 
     def _mask(self, place: int, scan: Scan, label: MaskLabel) -> MaskReader:
         cell = self._masks[place]
         if cell in self._cohort.missing:
-            raise ScanFault("an image without its mask", "name its mask, or take the line out")
+            raise ScanFault(
+                "an image without its mask",
+                "name its mask, or take the line out",
+                "image-without-mask",
+            )
         path = path_below(self._source.folder, cell)
         return open_mask(path, scan, self._cohort.image, label)
 
@@ -186,6 +199,7 @@ class LineReader:
             raise ScanFault(
                 f"a pixel is outside the range [{low:g}, {high:g}], or not a number",
                 "amend the contract's range, or mend the image (is it in the study's unit?)",
+                "pixel-outside-range",
             )
         self._counts["intensities"][_share_of_range(pixels, image)] += 1
         return pixels
@@ -208,6 +222,7 @@ class LineReader:
                     "an image of the same study as a line before, of which image.series makes "
                     "one record",
                     "write one line for each study, not for each series",
+                    "line-per-series",
                 )
         if scan.series:
             self._series.add(scan.series)
@@ -215,8 +230,8 @@ class LineReader:
     def faults(self) -> list[RecordFault]:
         """Returns every fault, with the table's lines that have it."""
         return [
-            RecordFault(column=column, lines=sorted(lines), what=what, remedy=remedy)
-            for (column, what, remedy), lines in self._faults.items()
+            RecordFault(name=name, column=column, lines=sorted(lines), what=what, remedy=remedy)
+            for (name, column, what, remedy), lines in self._faults.items()
         ]
 
     @property
@@ -244,18 +259,22 @@ def _require_form(scan: Scan, expected: Image) -> None:
         raise ScanFault(
             f"its size does not become the study's {whole}",
             "take another image, or ask for a study that lists Resized or ResizeWithPadOrCropd",
+            "image-of-another-size",
         )
     if expected.spacing is None:
         return
     if scan.spacing is None:
         raise ScanFault(
-            "the header does not state the distance of its voxels", "export it with its spacing"
+            "the header does not state the distance of its voxels",
+            "export it with its spacing",
+            "image-geometry",
         )
     for low_high, own in zip(expected.spacing, scan.spacing, strict=True):
         if not low_high[0] * 0.999 <= own <= low_high[1] * 1.001:
             raise ScanFault(
                 "its spacing is outside the study's image.spacing",
                 "take another series, or resample it before",
+                "image-geometry",
             )
 
 

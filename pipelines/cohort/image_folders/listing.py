@@ -67,7 +67,9 @@ def path_below(folder: Path, cell: str) -> Path:
     written = cell.replace("\\", "/")
     if written.startswith("/") or "\x00" in written or ".." in written.split("/"):
         raise ScanFault(
-            "a path that does not begin in data.folder", "write it from that folder on, without .."
+            "a path that does not begin in data.folder",
+            "write it from that folder on, without ..",
+            "image-outside-the-folder",
         )
     path = folder / written
     if not path.exists():
@@ -75,11 +77,16 @@ def path_below(folder: Path, cell: str) -> Path:
             raise ScanFault(
                 "the NIfTI is not there, though its DICOM is",
                 "convert it, or name the folder of its DICOM series",
+                "dicom-without-nifti",
             )
-        raise ScanFault("the file is not there", "put it there, or take the line out")
+        raise ScanFault(
+            "the file is not there", "put it there, or take the line out", "image-not-there"
+        )
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ScanFault(
-            "a link that leads out of data.folder", "copy the file, or name a folder above both"
+            "a link that leads out of data.folder",
+            "copy the file, or name a folder above both",
+            "image-outside-the-folder",
         )
     return path
 
@@ -102,7 +109,7 @@ class _Files:
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise ScanFault("data.folder is not there", "write where the images lie")
+            raise ScanFault("data.folder is not there", "write where the images lie", "no-file")
         self._folder = folder
 
     def open(self, cell: str, expected: Image) -> Scan:
@@ -147,12 +154,14 @@ class _Numbered:
             raise ScanFault(
                 f"no image of the folder has this {_NUMBERS[self._by]}",
                 "export its images into data.folder, or take the line out",
+                "image-not-there",
             )
         studies = {each.study for each in found}
         if len(studies) > 1:
             raise ScanFault(
                 f"{len(studies)} studies under one {_NUMBERS[self._by]}",
                 "name the series itself in the table (data.by: series)",
+                "studies-under-one-number",
             )
         series = chosen_series([(e.series, e.modality, e.description) for e in found], rule)
         return [each for each in found if each.series in series]

@@ -33,6 +33,7 @@ def table_of(
         else:
             faults.append(
                 RecordFault(
+                    name="no-clinical-meaning",
                     column=name,
                     what="the study does not say what it is made of",
                     remedy="clinical records have no such column: ask for split: {method: "
@@ -71,6 +72,7 @@ def _empty_notes(records: ClinicalRecords) -> Iterator[SourceNote]:
     for name, events in records.events.items():
         if not len(events) and name != DEATHS:
             yield SourceNote(
+                name="nothing-for-a-column",
                 what=f"column {name!r}" if name else "day 0",
                 found="no record of the source is what the study asks for",
                 remedy="compare the study's concepts and codes with those of the records",

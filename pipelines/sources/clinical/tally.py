@@ -67,7 +67,10 @@ class Tally:
         }
         return tuple(
             RecordFault(
-                column=reason.column, what=f"{told(count)} {reason.what}", remedy=reason.remedy
+                name="clinical-records",
+                column=reason.column,
+                what=f"{told(count)} {reason.what}",
+                remedy=reason.remedy,
             )
             for reason, count in (*self.refused.items(), *several.items())
         )
@@ -77,6 +80,7 @@ class Tally:
         """The records left out by reason, as a table's notes."""
         return tuple(
             SourceNote(
+                name="records-left-out",
                 what="left out" if reason.column is None else f"column {reason.column!r}",
                 found=f"{told(count)} {reason.what}",
                 remedy=reason.remedy,

@@ -44,13 +44,15 @@ class NpzArrays:
 
     Args:
         archive: of ``.npy`` members.
-        refused: makes a refusal of its reason.
+        refused: makes a refusal of its reason and its name in the catalogue of faults.
 
     Raises:
         CohortRefused: of any method: the array is missing, damaged or a single number.
     """
 
-    def __init__(self, archive: zipfile.ZipFile, refused: Callable[[str], CohortRefused]) -> None:
+    def __init__(
+        self, archive: zipfile.ZipFile, refused: Callable[[str, str], CohortRefused]
+    ) -> None:
         self._archive, self._refused = archive, refused
         listed = archive.namelist()
         self._names = {name.removesuffix(".npy") for name in listed if name.endswith(".npy")}
@@ -67,7 +69,8 @@ class NpzArrays:
         if size > MAX_WHOLE_BYTES:
             raise self._refused(
                 f"array {name!r} has {size} bytes, the limit is {MAX_WHOLE_BYTES}; save it row by "
-                "row (numpy.ascontiguousarray), or in smaller parts"
+                "row (numpy.ascontiguousarray), or in smaller parts",
+                "damaged-array",
             )
         try:
             with self._archive.open(f"{name}.npy") as member:
@@ -109,7 +112,8 @@ class NpzArrays:
     def _header(self, name: str) -> _Header:
         if name not in self._names:
             raise self._refused(
-                f"array {name!r} is missing; the file holds {', '.join(sorted(self._names)[:12])}"
+                f"array {name!r} is missing; the file holds {', '.join(sorted(self._names)[:12])}",
+                "missing-array",
             )
         try:
             info = self._archive.getinfo(f"{name}.npy")
@@ -118,11 +122,11 @@ class NpzArrays:
         except _DAMAGE as error:
             raise self._damaged(name) from error
         if not header.shape:
-            raise self._refused(f"array {name!r} is a single number")
+            raise self._refused(f"array {name!r} is a single number", "damaged-array")
         return header
 
     def _damaged(self, name: str) -> CohortRefused:
-        return self._refused(f"array {name!r} is damaged; export the file again")
+        return self._refused(f"array {name!r} is damaged; export the file again", "damaged-array")
 
 
 def _checked_header(member: IO[bytes], size: int) -> _Header:

@@ -32,10 +32,12 @@ from protocol.study.cohort.vocabulary import canonical_token
 
 _IN_ARRAYS = SourceProblems(
     missing=CellProblem(
+        name="missing-cell",
         what="the entry is missing",
         remedy="fill it, or in the study write impute: VALUE for the column",
     ),
     comma=CellProblem(
+        name="decimal-comma",
         what="a number with a decimal comma",
         remedy="write the array as numbers",
     ),
@@ -132,6 +134,7 @@ def _faults(
         if entries:
             found.append(
                 RecordFault(
+                    name=problem.name,
                     column=f"{part}_{name}",
                     lines=entries,
                     what=problem.what,

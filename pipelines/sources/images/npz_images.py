@@ -34,7 +34,7 @@ from pipelines.records import (
     patient_token,
 )
 from pipelines.sources.cells import Cells
-from pipelines.sources.faults import unreadable
+from pipelines.sources.faults import refused, unreadable
 from pipelines.sources.images.npz_arrays import NpzArrays
 from pipelines.sources.images.npz_columns import cells_of, encode_columns
 from pipelines.sources.images.pixel_values import fits_range, mask_numbers, scaled
@@ -88,11 +88,14 @@ def load_images(
                 )
             images, masks = reader.prepared(parts, numbers)
     except zipfile.BadZipFile as error:
-        raise CohortRefused(
-            f"site {site}: the file of records is not an npz, or is cut short; export it again"
+        raise refused(
+            site,
+            "not-an-npz",
+            "the file of records is not an npz, or is cut short",
+            "export it again",
         ) from error
     except OSError as error:
-        raise CohortRefused(unreadable(site, path, error)) from error
+        raise unreadable(site, path, error) from error
     noted = replace(noted, sides=tuple(sorted({part.sides for part in parts})))
     return _assemble(parts, images, masks, cohort, keep, noted)
 
@@ -120,7 +123,7 @@ class _Reader:
         self._label = cohort.label if isinstance(cohort.label, MaskLabel) else None
         total = sum(info.file_size for info in archive.infolist())
         if total > MAX_BYTES:
-            raise self._refused(f"unpacks to {total} bytes, the limit is {MAX_BYTES}")
+            raise self._refused(f"unpacks to {total} bytes, the limit is {MAX_BYTES}", "not-an-npz")
 
     def part(self, part: str, keep: Sequence[str]) -> _Part:
         """Returns the index of one part: labels, keys and kept columns, no image."""
@@ -136,7 +139,8 @@ class _Reader:
             tokens = [patient_token(str(key)) for key in keys.tolist()]
             if any(token in ("", "nan", "None") for token in tokens):
                 raise self._refused(
-                    f"array '{part}_{self._cohort.patient_key}': an entry holds no patient key"
+                    f"array '{part}_{self._cohort.patient_key}': an entry holds no patient key",
+                    "no-patient-key",
                 )
             arrays["keys"] = np.array(tokens, dtype=np.str_)
         for name in keep:
@@ -200,7 +204,9 @@ class _Reader:
             try:
                 found[place], turned = prepared.prepared(image, mask)
             except CohortRefused as error:
-                raise self._refused(f"array {name!r}, entry {begin + place}: {error}") from error
+                raise self._refused(
+                    f"array {name!r}, entry {begin + place}: {error}", "image-of-another-size"
+                ) from error
             if own is not None:
                 own[place] = turned
         return found, own
@@ -209,17 +215,19 @@ class _Reader:
         image = self._cohort.image
         shape, dtype = self._arrays.form(name)
         if dtype.kind not in "buif":
-            raise self._refused(f"array {name!r} holds {dtype}, expected numbers")
+            raise self._refused(f"array {name!r} holds {dtype}, expected numbers", "damaged-array")
         if not image.takes(shape[1:]):
             if not image.preprocessing:
                 raise self._refused(
                     f"array {name!r}: images of shape {shape[1:]}, the contract declares "
-                    f"{image.shape}"
+                    f"{image.shape}",
+                    "image-of-another-size",
                 )
             raise self._refused(
                 f"array {name!r}: the study's preprocessing does not make images of shape "
                 f"{image.shape} of these, of shape {shape[1:]}; save them in another size, or ask "
-                "for a study that lists Resized or ResizeWithPadOrCropd"
+                "for a study that lists Resized or ResizeWithPadOrCropd",
+                "image-of-another-size",
             )
         return shape
 
@@ -229,7 +237,8 @@ class _Reader:
         if not fits_range(pixels, image):
             raise self._refused(
                 f"array {name!r}: a pixel is outside the range [{low:g}, {high:g}], or NaN; amend "
-                "the contract's range, or mend the images"
+                "the contract's range, or mend the images",
+                "pixel-outside-range",
             )
         return scaled(pixels, image)
 
@@ -260,7 +269,8 @@ class _Reader:
             more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
             raise self._refused(
                 f"array {name!r}, entry {bad[0]}{more}: a label outside the vocabulary; it must "
-                f"be one of {', '.join(meaning)}"
+                f"be one of {', '.join(meaning)}",
+                "unknown-label",
             )
         return np.array([meaning[token] for token in tokens])
 
@@ -279,7 +289,8 @@ class _Reader:
             if bad:
                 raise self._refused(
                     f"array {name!r}, entry {bad[0]}: finding {title!r} has a value outside its "
-                    f"vocabulary; it must be one of {', '.join(finding.meaning)}"
+                    f"vocabulary; it must be one of {', '.join(finding.meaning)}",
+                    "unknown-label",
                 )
             columns.append([finding.meaning[token] for token in tokens])
         return np.array(columns, dtype=np.float32).T
@@ -287,7 +298,9 @@ class _Reader:
     def _check_mask_form(self, name: str, expected: tuple[int, ...]) -> None:
         shape, dtype = self._arrays.form(name)
         if dtype.kind not in "bui":
-            raise self._refused(f"array {name!r} holds {dtype}, expected whole numbers")
+            raise self._refused(
+                f"array {name!r} holds {dtype}, expected whole numbers", "damaged-array"
+            )
         if shape != expected:
             raise self._refused(
                 f"array {name!r} has shape {shape}, expected {expected}: a mask of its "
@@ -303,7 +316,8 @@ class _Reader:
             first = begin + int(np.argmax(unknown.reshape(len(masks), -1).any(1)))
             raise self._refused(
                 f"array {name!r}, entry {first}: a value outside the classes; it must be one of "
-                f"{', '.join(label.meaning)}"
+                f"{', '.join(label.meaning)}",
+                "unknown-class",
             )
         return numbers
 
@@ -312,7 +326,9 @@ class _Reader:
     ) -> NDArray[np.float64]:
         values = self._column(name, count)
         if values.dtype.kind not in "buif":
-            raise self._refused(f"array {name!r} holds {values.dtype}, expected numbers")
+            raise self._refused(
+                f"array {name!r} holds {values.dtype}, expected numbers", "damaged-array"
+            )
         low, high = label.range
         values = values.astype(np.float64)
         if isinstance(label, NumberLabel) and label.outside == "clip":
@@ -320,14 +336,17 @@ class _Reader:
         if values.size and not (values.min() >= low and values.max() <= high):  # NaN fails too
             raise self._refused(
                 f"array {name!r}: a number is outside the range [{low:g}, {high:g}], or NaN; amend "
-                "the contract's range, or mend the array"
+                "the contract's range, or mend the array",
+                "outside-range",
             )
         return values
 
     def _column(self, name: str, count: int) -> NDArray[Any]:
         values = self._arrays.whole(name)
         if values.dtype.kind not in "buifU":
-            raise self._refused(f"array {name!r} holds {values.dtype}, expected numbers or text")
+            raise self._refused(
+                f"array {name!r} holds {values.dtype}, expected numbers or text", "damaged-array"
+            )
         if values.ndim == 2 and values.shape[1] == 1:
             values = values[:, 0]
         if values.shape != (count,):
@@ -337,8 +356,10 @@ class _Reader:
             )
         return values
 
-    def _refused(self, what: str) -> CohortRefused:
-        return CohortRefused(f"site {self._site}: {what}")
+    def _refused(self, said: str, name: str = "array-of-another-shape") -> CohortRefused:
+        """Returns the refusal of what is said, which is the fault, a semicolon and the remedy."""
+        what, _, remedy = said.partition("; ")
+        return refused(self._site, name, what, remedy)
 
 
 def _assemble(

@@ -19,11 +19,15 @@ _ENDS = 1 << 16
 
 
 class FileKind(NamedTuple):
-    """A kind of file, and how its records are read, or the way from them to a file that is read."""
+    """A kind of file, and how its records are read, or the way from them to a file that is read.
+
+    ``fault`` is its name in the catalogue of faults where it is not read.
+    """
 
     name: str
     remedy: str = ""
     read_as: Literal["excel", "parquet"] | None = None
+    fault: str = "another-kind-of-file"
 
 
 def kind_of_file(path: Path) -> FileKind | None:
@@ -111,6 +115,7 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], FileKind], ...] = (
             UTF_16,
             "save the file as CSV in UTF-8, or write encoding: utf-16 under data in a hospital's "
             "site file",
+            fault="utf-16",
         ),
     ),
 )

@@ -168,6 +168,7 @@ class _NeededColumn(_Column):
         """Returns what cannot be a cell."""
         found = [
             RecordFault(
+                name="cell-of-another-type",
                 column=name,
                 lines=where,
                 what=f"of the type {kind}, which is no number, category or date",
@@ -181,6 +182,7 @@ class _NeededColumn(_Column):
             codes = np.concatenate(self._pieces)
             found.append(
                 RecordFault(
+                    name="long-cell",
                     column=name,
                     lines=lines[np.isin(codes, sorted(self._long))].tolist(),
                     what=f"a text of more than {MAX_CELL} letters",

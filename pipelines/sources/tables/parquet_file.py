@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.sources.faults import RecordFault, refusal, unreadable
+from pipelines.sources.faults import RecordFault, refusal, refused, unreadable
 from pipelines.sources.tables.growing_table import ROWS_AT_ONCE, Coded, GrowingTable
 from pipelines.sources.tables.table import SourceTable, needed_columns
 from pipelines.sources.tables.typed_cells import spell_single
@@ -50,11 +50,14 @@ def read_parquet(path: Path, cohort: TableCohort, *, site: str, keep: Sequence[s
         fault = type(error).__name__
     except OSError as error:
         if type(error) is not OSError:
-            raise CohortRefused(unreadable(site, path, error)) from error
+            raise unreadable(site, path, error) from error
         fault = "damaged"
-    raise CohortRefused(
-        f"site {site}: the file of records {path.name!r} cannot be read as Parquet ({fault}): it "
-        "is cut off, damaged or encrypted; write it again"
+    raise refused(
+        site,
+        "damaged-file",
+        f"the file of records {path.name!r} cannot be read as Parquet ({fault}): it is cut off, "
+        "damaged or encrypted",
+        "write it again",
     )
 
 
@@ -70,6 +73,7 @@ def _read(file: Any, name: str, cohort: TableCohort, site: str, keep: Sequence[s
     needed = set(needed_columns(cohort, keep))
     faults = [
         RecordFault(
+            name="cell-of-another-type",
             column=field.name,
             what=f"of the type {_kind(field.type)}, which is no number, category or date",
             remedy="write a column for each value, or leave the column out where nothing needs it",
@@ -80,9 +84,12 @@ def _read(file: Any, name: str, cohort: TableCohort, site: str, keep: Sequence[s
     if faults:
         raise refusal(site, name, faults)
     if not set(schema.names) & needed:
-        raise CohortRefused(
-            f"site {site}: {name}: none of the study's columns is among the file's: mend "
-            "their names"
+        raise refused(
+            site,
+            "no-header",
+            "none of the study's columns is among the file's",
+            "mend their names",
+            file=name,
         )
     growing = GrowingTable(
         schema.names, cohort, site=site, keep=keep, file=name, row_word="row", typed=True

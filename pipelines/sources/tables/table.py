@@ -1,7 +1,9 @@
 """Tables: the cells of the columns that a study needs, as text, whatever they were read from."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,12 +83,18 @@ def places_of(
         if count == 1:
             places[name] = names.index(name)
         elif count:
-            what = f"occurs {count} times in the {'header' if where == 'file' else where}"
-            remedy = "keep one, or give the others names of their own"
-            faults.append(RecordFault(column=name, what=what, remedy=remedy))
+            faults.append(
+                RecordFault(
+                    name="column-twice",
+                    column=name,
+                    what=f"occurs {count} times in the {'header' if where == 'file' else where}",
+                    remedy="keep one, or give the others names of their own",
+                )
+            )
         else:
             remedy = f"the study needs it: export it, or mend its name{_hint(name, names)}"
-            faults.append(RecordFault(column=name, what=f"missing in the {where}", remedy=remedy))
+            what = f"missing in the {where}"
+            faults.append(RecordFault(name="missing-column", column=name, what=what, remedy=remedy))
     return places, tuple(faults)
 
 
@@ -107,3 +115,75 @@ def _hint(name: str, names: Sequence[str]) -> str:
     """Returns the column that was probably meant: other capitals, or a slip of the pen."""
     same = next((other for other in names if other.casefold() == name.casefold()), None)
     return f"; did you mean {same!r}?" if same else nearest(name, list(names))
+
+
+_TOTALS = re.compile(
+    r"(grand |sub)?totals?:?|sum:?|mean:?|average:?|summe:?|gesamt:?|somme:?|totale:?"
+    r"|\(?\d+ rows?( (affected|selected|returned))?\)?\.?",
+    re.IGNORECASE,
+)
+
+
+def is_total(cell: str) -> bool:
+    """Whether a cell says that its row is a summary of others.
+
+    >>> [is_total(cell) for cell in ("Total", "(303 rows affected)", "12")]
+    [True, True, False]
+    """
+    text = cell.strip()
+    return not text[-1:].isdigit() and _TOTALS.fullmatch(text) is not None
+
+
+class UnevenLine(NamedTuple):
+    """A line of another length than the header's: its number, its cells, and what they look like.
+
+    ``is_total``: a cell says that the line sums up others. ``ends_empty``: its last cell is empty.
+    """
+
+    number: int
+    cells: int
+    is_total: bool
+    ends_empty: bool
+
+    @classmethod
+    def of(cls, number: int, cells: Sequence[str]) -> "UnevenLine":
+        """Returns a line by its cells."""
+        return cls(number, len(cells), any(map(is_total, cells)), not cells[-1].strip())
+
+
+def uneven_lines(odd: Sequence[UnevenLine], width: int) -> tuple[RecordFault, ...]:
+    """Returns the faults of lines of another length than the header's, which is ``width``."""
+    totals = [line.number for line in odd if line.is_total]
+    others = [line for line in odd if not line.is_total]
+    faults = [summary_fault(totals)] if totals else []
+    if len(others) > 1 and all(line.cells == width + 1 and line.ends_empty for line in others):
+        faults.append(
+            RecordFault(
+                name="empty-last-column",
+                lines=[line.number for line in others],
+                what=f"{width + 1} cells where {width} were expected, and the last is empty",
+                remedy="export without a mark at the end of a line, or name the column in the "
+                "header",
+            )
+        )
+    elif others:
+        faults.append(
+            RecordFault(
+                name="uneven-line",
+                lines=[line.number for line in others],
+                what=f"{others[0].cells} cells where {width} were expected",
+                remedy="mend the line, or put a cell that holds the delimiter in quotes",
+            )
+        )
+    return tuple(faults)
+
+
+def summary_fault(lines: Sequence[int], row_word: RowWord = "line") -> RecordFault:
+    """Returns the fault of lines that sum up others."""
+    return RecordFault(
+        name="summary-row",
+        lines=lines,
+        row_word=row_word,
+        what="a total or a count of rows stands here, not a record",
+        remedy="delete the line",
+    )

@@ -29,6 +29,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "images",
         "patients",
         "clinical-data",
+        "data-faults",
         "examples/consortium/index",
         "operations",
         "identity",

@@ -36,6 +36,7 @@ class Turn:
                 raise ScanFault(
                     "the header does not state how the image lies",
                     "export it with its orientation, or ask for a study without image.orientation",
+                    "image-geometry",
                 )
             if grid.affine is not None:
                 stored = nibabel.orientations.io_orientation(grid.affine)

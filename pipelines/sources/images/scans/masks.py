@@ -51,10 +51,16 @@ def open_mask(path: Path, scan: Scan, expected: Image, label: MaskLabel) -> Mask
         return partial(_segmentation, header, scan.native, expected, label)
     mask = open_scan(path, expected)
     if mask.sides != scan.sides:
-        raise ScanFault("its size is not that of its image", "export the mask on its own image")
+        raise ScanFault(
+            "its size is not that of its image",
+            "export the mask on its own image",
+            "mask-elsewhere",
+        )
     if not same_place(scan.affine, mask.affine, scan.sides):
         raise ScanFault(
-            "it lies elsewhere than its image", "export the mask on its own image, not moved"
+            "it lies elsewhere than its image",
+            "export the mask on its own image, not moved",
+            "mask-elsewhere",
         )
     return partial(_numbers, mask, label)
 
@@ -72,5 +78,6 @@ def _numbers(mask: Scan, label: MaskLabel) -> NDArray[np.float32]:
         raise ScanFault(
             f"{counted(int(unknown.sum()), 'voxel')} outside the classes",
             f"they must be one of {', '.join(label.meaning)}",
+            "unknown-class",
         )
     return numbers

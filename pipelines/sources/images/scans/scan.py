@@ -30,11 +30,12 @@ class ScanFault(CohortRefused):
     Args:
         what: the fault, without a value of a header.
         remedy: what to do about it.
+        name: its name in the catalogue of faults.
     """
 
-    def __init__(self, what: str, remedy: str) -> None:
+    def __init__(self, what: str, remedy: str, name: str = "unreadable-image") -> None:
         super().__init__(f"{what}; {remedy}")
-        self.what, self.remedy = what, remedy
+        self.what, self.remedy, self.name = what, remedy, name
 
 
 class NoImage(ScanFault):

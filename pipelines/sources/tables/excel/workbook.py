@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.sources.faults import RecordFault, unreadable
+from pipelines.sources.faults import RecordFault, refused, unreadable
 from pipelines.sources.tables.dialect import FileDialect, respelling_of
 from pipelines.sources.tables.excel.contents import (
     Sheet,
@@ -72,12 +72,14 @@ def read_excel(
                 raise
         raise WorkbookFault("it is not as Excel writes one: open it in Excel and save it again")
     except WorkbookFault as fault:
-        raise CohortRefused(
-            f"site {site}: the file of records {path.name!r} cannot be read as an Excel workbook: "
-            f"{fault}"
+        raise refused(
+            site,
+            "damaged-file",
+            f"the file of records {path.name!r} cannot be read as an Excel workbook: {fault}",
+            "",
         ) from fault
     except OSError as error:
-        raise CohortRefused(unreadable(site, path, error)) from error
+        raise unreadable(site, path, error) from error
 
 
 def _chosen(sheets: Sequence[Sheet], named: str | None) -> Sheet:
@@ -109,7 +111,7 @@ def _table(
     rows = ((n, row) for n, row in enumerate(sheet.iter_rows(), start=1) if _has_content(row))
     first = next(rows, None)
     if first is None:
-        raise CohortRefused(f"site {site}: {file}: the sheet is empty: export it again")
+        raise refused(site, "empty-file", "the sheet is empty", "export it again", file=file)
     needed = set(needed_columns(cohort, keep))
     names = [column.name for column in cohort.columns]
     begin: list[tuple[int, list[object]]] = []
@@ -207,10 +209,16 @@ class _Kinds:
         if len(numbers) <= len(dates):
             what = "a number among dates, as Excel stores a date"
             remedy = "format the whole column as a date, and write those cells again"
-            return [RecordFault(column=name, lines=numbers.tolist(), what=what, remedy=remedy)]
+            return [_mixed(name, numbers.tolist(), what, remedy)]
         what = "a date among numbers: Excel makes one of 3.4 or 3/4"
         remedy = "format the whole column as a number, and write those cells again"
-        return [RecordFault(column=name, lines=dates.tolist(), what=what, remedy=remedy)]
+        return [_mixed(name, dates.tolist(), what, remedy)]
+
+
+def _mixed(column: str, lines: list[int], what: str, remedy: str) -> RecordFault:
+    return RecordFault(
+        name="dates-among-numbers", column=column, lines=lines, what=what, remedy=remedy
+    )
 
 
 def _without_value(contents: SheetContents, at: dict[int, str], header: int) -> list[RecordFault]:
@@ -229,7 +237,7 @@ def _without_value(contents: SheetContents, at: dict[int, str], header: int) -> 
             if row >= header and column in at:
                 lines.setdefault(at[column], []).append(row + 1)
         found += [
-            RecordFault(column=name, lines=of_column, what=what, remedy=remedy)
+            RecordFault(name="excel-error", column=name, lines=of_column, what=what, remedy=remedy)
             for name, of_column in lines.items()
         ]
     return found
@@ -250,6 +258,7 @@ def _merged(
                 lines.setdefault(at[column], set()).update(within)
     return [
         RecordFault(
+            name="merged-cells",
             column=name,
             lines=sorted(of_column),
             what="cells that are merged: all but the first are empty",

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from sqlalchemy import URL, Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from pipelines.sources.faults import refused
 from protocol.errors import CohortRefused
 
 _CONNECT_SECONDS = 10
@@ -141,8 +142,11 @@ def engine_of(url: URL, *, site: str) -> Engine:
     if name == "sqlite":
         file = Path(str(url.database))
         if not file.is_file():
-            raise CohortRefused(
-                f"site {site}: there is no SQLite database {file.name!r}: mend the address"
+            raise refused(
+                site,
+                "database-not-reached",
+                f"there is no SQLite database {file.name!r}",
+                "mend the address",
             )
         url = URL.create(
             "sqlite+pysqlite",

@@ -10,12 +10,12 @@ import numpy as np
 from sqlalchemy import Connection, CursorResult, Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipelines.sources.faults import refused
 from pipelines.sources.tables.growing_table import GrowingTable
 from pipelines.sources.tables.sql.address import DatabaseAddress, engine_of
 from pipelines.sources.tables.sql.faults import CONNECTING, DatabaseFault, fault_of
 from pipelines.sources.tables.sql.query import read_query
 from pipelines.sources.tables.table import SourceTable
-from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import TableCohort
 
 #: What drivers raise, beside their own errors, where a value cannot be made one of Python's.
@@ -69,7 +69,13 @@ def read_sql(
     finally:
         engine.dispose()
     # Raised here, where no driver's error is being handled, so that none is in the chain.
-    raise CohortRefused(f"site {site}: {query_file.name}: {fault}; nothing of it was taken")
+    raise refused(
+        site,
+        "database-not-reached" if fault.step == CONNECTING else "query-failed",
+        str(fault),
+        "nothing of it was taken",
+        file=query_file.name,
+    )
 
 
 class _Reading:
@@ -114,9 +120,12 @@ class _Reading:
             finally:
                 result.close()
         if not read:
-            raise CohortRefused(
-                f"site {site}: {self._name}: the query gives no rows: look at its conditions, and "
-                "at what the account may read"
+            raise refused(
+                site,
+                "no-rows",
+                "the query gives no rows",
+                "look at its conditions, and at what the account may read",
+                file=self._name,
             )
         return growing.table()
 
@@ -140,14 +149,20 @@ class _Reading:
 
     def _check(self, read: int, site: str) -> None:
         if read > self._limits.rows:
-            raise CohortRefused(
-                f"site {site}: {self._name}: the query gives more than {self._limits.rows} rows: "
-                "select fewer, or allow more by data.rows"
+            raise refused(
+                site,
+                "query-too-large",
+                f"the query gives more than {self._limits.rows} rows",
+                "select fewer, or allow more by data.rows",
+                file=self._name,
             )
         if time.monotonic() > self._until:
-            raise CohortRefused(
-                f"site {site}: {self._name}: the query took longer than {self._limits.seconds} "
-                f"seconds ({read} rows came): make it faster, or allow more by data.seconds"
+            raise refused(
+                site,
+                "query-too-large",
+                f"the query took longer than {self._limits.seconds} seconds ({read} rows came)",
+                "make it faster, or allow more by data.seconds",
+                file=self._name,
             )
 
 

@@ -148,7 +148,7 @@ def test_words_that_mean_numbers_are_replaced_as_the_contract_says(tmp_path):
     text = f"{HEAD}a, > 89 ,F,yes\nb,newborn,F,no\nc,?,F,no\nd,70,F,no\n"
     records = load(tmp_path, text, columns=columns)
     assert records.features[:, 0].tolist() == [4, -5, -2, 2]
-    with pytest.raises(CohortRefused, match="column 'age', line 2: text where a number"):
+    with pytest.raises(CohortRefused, match="column 'age', line 2: the word for ages above 89"):
         load(tmp_path, f"{HEAD}a,>89,F,yes\n", columns=columns)
 
 
@@ -496,7 +496,12 @@ def test_sound_cohort_is_accepted():
 CHECKS = {
     "no records": ([], [], {}, "no records"),
     "training empty": ([], [0, 1], {}, "the training part is empty"),
-    "minimum": ([0, 1], [1], {"min_patients": 4}, "3 patients, the study's minimum is 4"),
+    "minimum": (
+        [0, 1],
+        [1],
+        {"min_patients": 4},
+        "fewer than 10 patients, the study's minimum is 4",
+    ),
     "one class": ([1, 1], [0], {}, "the training part holds one class only"),
     "declared": ([0, 1], [0], {"declared": 1}, "2 training patients, the study declares 1 for it"),
     "tested": ([0, 1], [0, 1, 0], {"declared": 2}, "3 test patients, the study declares 2 for it"),
@@ -511,7 +516,7 @@ def test_cohort_that_cannot_be_protected_or_learned_from_is_refused(name):
 
 
 def test_minimum_counts_patients_not_records():
-    with pytest.raises(CohortRefused, match="2 patients, the study's minimum is 3"):
+    with pytest.raises(CohortRefused, match="fewer than 10 patients, the study's minimum is 3"):
         check(cohort_of([0, 1, 1], patients=[5, 5, 5]), cohort_of([1]), min_patients=3)
 
 

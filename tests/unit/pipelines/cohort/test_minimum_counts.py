@@ -39,11 +39,11 @@ def records(labels: list[Any]) -> Records:
 @pytest.mark.parametrize(
     ("label", "enough", "few", "said"),
     [
-        (BINARY, [0, 1, 0, 1], [0, 0, 1], "1 patient with a positive label"),
+        (BINARY, [0, 1, 0, 1], [0, 0, 1], "fewer than 10 patients with a positive label"),
         (BINARY, [0, 1, 0, 1], [1, 1, 1], "0 patients with a negative label"),
-        (CLASSES, [0, 1, 0, 1], [0, 0, 1], "1 patient with class late"),
-        (FINDINGS, [[1, 1], [1, 1]], [[1, 1], [0, 1]], "1 patient with finding cough"),
-        (SURVIVAL, [3, 4, -1], [3, -4, -1], "1 patient with an event"),
+        (CLASSES, [0, 1, 0, 1], [0, 0, 1], "fewer than 10 patients with class late"),
+        (FINDINGS, [[1, 1], [1, 1]], [[1, 1], [0, 1]], "fewer than 10 patients with finding cough"),
+        (SURVIVAL, [3, 4, -1], [3, -4, -1], "fewer than 10 patients with an event"),
     ],
 )
 def test_too_few_of_a_class_in_either_part_are_refused(

@@ -23,16 +23,17 @@ FINE = [f"{40 + n},{'ABC'[n % 3]},p{n},{n % 2}" for n in range(12)]
 FAULTY = ["?,A,p1,0", "> 89,B,p2,1", "50,X4711,p3,0", "> 89,C,p4,", "61,A,,1", "130,A,p6,0"]
 SAID = [
     "column 'age', line 2: the cell is missing; fill it, or in the study write impute: VALUE for "
-    "the column, or on_missing: drop_row",
-    "column 'age', line 3 (and 1 more line): text where a number was expected; mend the cell, or "
-    "in the study write replace: {TEXT: NUMBER} for the column, or missing: [TEXT]",
+    "the column, or on_missing: drop_row [missing-cell]",
+    "column 'age', line 3 (and 1 more line): the word for ages above 89 where a number was "
+    "expected; in the study write replace: {TEXT: 90} for the column [ages-over-89]",
     "column 'age', line 7: outside the range [0, 120]; mend the cell, or in the study "
-    "write a wider range or outside: clip for the column",
-    "column 'ward', line 4: a value outside the vocabulary; it must be one of A, B, C",
+    "write a wider range or outside: clip for the column [outside-range]",
+    "column 'ward', line 4: a value outside the vocabulary; it must be one of A, B, C "
+    "[outside-vocabulary]",
     "column 'ill', line 5: the cell is missing; fill it, or in the study write on_missing: "
-    "drop_row",
+    "drop_row [missing-label]",
     "column 'patient', line 6: no patient key; every record needs its patient, or privacy by "
-    "patient cannot be kept",
+    "patient cannot be kept [no-patient-key]",
 ]
 
 
@@ -81,7 +82,8 @@ def test_many_faults_are_bounded(tmp_path: Path) -> None:
     names = [f"lab{n}" for n in range(MAX_TOLD + 3)]
     columns = "\n".join(f"    - {{name: {n}, kind: number, range: [0, 9]}}" for n in names)
     study = read_study(changed("  columns:", f"  columns:\n{columns}"))
-    text = f"{HEAD.strip()},{','.join(names)}\n50,A,p1,0{',x' * len(names)}\n"
+    rows = "".join(f"50,A,p{n},0{',x' * len(names)}\n" for n in range(2))
+    text = f"{HEAD.strip()},{','.join(names)}\n{rows}"
     with pytest.raises(CohortRefused) as refusal:
         load(tmp_path, text, study)
     said = str(refusal.value).splitlines()
@@ -135,7 +137,7 @@ def test_silo_check_has_a_line_for_each_fault(tmp_path: Path) -> None:
     home = make_east(tmp_path)
     (home / "east.csv").write_text(HEAD + "\n".join([*FINE, *FAULTY]))
     found = check_site(home, read_study(TABLE_STUDY), tmp_path)
-    bad = [entry.finding for entry in found.findings if entry.what == "records"]
-    assert len(bad) == len(SAID)
-    assert bad[0].startswith("east.csv: column 'age', line 14: the cell is missing")
-    assert found.quality is None
+    bad = [entry for entry in found.findings if entry.see]
+    assert [entry.what for entry in bad] == [said.split("[")[-1].rstrip("]") for said in SAID]
+    assert bad[0].finding == "east.csv: column 'age', line 14: the cell is missing"
+    assert found.records.quality is None

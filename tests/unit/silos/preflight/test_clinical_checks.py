@@ -62,8 +62,10 @@ def test_records_fit_and_persons_are_counted(kind: str, tmp_path: Path) -> None:
     assert "fit the contract" in said["records"]
     assert said["persons"].startswith("300 in the source, 2")
     assert "have no event that the study begins with" in said["persons"]
-    assert said["column 'readmitted'"].count("rows were not observed to day 30") == 1
-    assert found.quality is not None and found.quality.file.rows > 250
+    assert said["records-left-out"].startswith("column 'readmitted': ")
+    assert said["records-left-out"].count("rows were not observed to day 30") == 1
+    quality = found.records.quality
+    assert quality is not None and quality.file.rows > 250
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,12 @@ def unreachable(_url: str, _context: ssl.SSLContext) -> Contact:
 
 def check(home: Path, study: str = STUDY) -> tuple[SiteCheck, list[str]]:
     found = check_site(home, read_study(study), home.parent, reach=unreachable)
-    return found, [entry.finding for entry in found.findings if entry.what == "records"]
+    of_records = (
+        entry
+        for entry in found.findings
+        if entry.what == "records" or (entry.see and entry.state == "bad")
+    )
+    return found, [f"{entry.finding}; {entry.remedy}" for entry in of_records]
 
 
 def test_a_column_in_another_unit_is_named_and_once_it_is_stated_check_and_run_read_it(
@@ -40,7 +45,8 @@ def test_a_column_in_another_unit_is_named_and_once_it_is_stated_check_and_run_r
     (home / "site.yaml").write_text(changed_site("east.csv}", "east.csv, units: {age: months}}"))
     found, (after,) = check(home)
     assert after.startswith("40 fit the contract") and before.startswith("40 fit")
-    assert found.quality is not None and found.quality.columns[0].converted == 40
+    quality = found.records.quality
+    assert quality is not None and quality.columns[0].converted == 40
     assert joined(home, STUDY).site == "east"
 
 

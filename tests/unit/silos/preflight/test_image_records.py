@@ -39,8 +39,8 @@ def check(home: Path, **image: object) -> SiteCheck:
 
 def printed(found: SiteCheck) -> str:
     console = Console(file=StringIO(), width=100)
-    if found.quality is not None:
-        print_quality({"east": found.quality}, console)
+    if found.records.quality is not None:
+        print_quality({"east": found.records.quality}, console)
     return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 
@@ -57,9 +57,9 @@ def test_a_folder_of_images_is_checked_and_counted(home: Path) -> None:
     found = check(home)
     states = {entry.what: entry for entry in found.findings}
     assert states["records"].state == "ok", states["records"]
-    assert "fewer than 10 files" in states["images that no line names"].finding
-    assert found.quality is not None and found.quality.images is not None
-    scans = json.loads(json.dumps(found.quality.to_json()))["images"]["scans"]
+    assert "fewer than 10 files" in states["images-without-a-line"].finding
+    assert found.records.quality is not None and found.records.quality.images is not None
+    scans = json.loads(json.dumps(found.records.quality.to_json()))["images"]["scans"]
     assert scans["kinds"] == {"NIfTI": 24}
     assert scans["spacings"] == {"1.00 x 2.00 x 3.00": 24}
     assert scans["orientations"] == {"RAS": 24}
@@ -68,7 +68,7 @@ def test_a_folder_of_images_is_checked_and_counted(home: Path) -> None:
     assert "east: images: NIfTI 24" in text
     assert "east: axes as stored: RAS 24" in text
     assert "mm between voxels: 1.00 x 2.00 x 3.00 24" in text
-    assert "intensities" in states
+    assert "narrow-intensities" in states
 
 
 def test_series_counted_as_studies_are_a_finding(home: Path) -> None:
@@ -87,9 +87,9 @@ def test_series_counted_as_studies_are_a_finding(home: Path) -> None:
                  "part": "train"}
             )  # fmt: skip
     write_table(home / "labels.csv", rows)
-    remark = {entry.what: entry for entry in check(home).findings}["studies"]
+    remark = {entry.what: entry for entry in check(home).findings}["series-counted-as-studies"]
     assert "36 images are of 12 studies and 12 patients: series are counted" in remark.finding
-    bad = {e.what: e for e in check(home, series={"choose": "largest"}).findings}["records"]
+    bad = {e.what: e for e in check(home, series={"choose": "largest"}).findings}["line-per-series"]
     assert "line 3 (and 23 more lines): an image of the same study" in bad.finding
 
 
@@ -97,7 +97,7 @@ def test_a_folder_that_does_not_fit_is_a_finding_with_lines(home: Path) -> None:
     rows = write_scans(home, 12)
     rows[7]["image"] = "gone.nii.gz"
     write_table(home / "labels.csv", rows)
-    (bad,) = [e for e in check(home).findings if e.what == "records"]
+    (bad,) = [e for e in check(home).findings if e.what == "image-not-there"]
     assert bad.state == "bad" and "line 9: the file is not there" in bad.finding
 
 

@@ -127,9 +127,14 @@ def test_silo_check_refuses_exactly_what_the_run_refuses_and_in_its_words(
         declaring = changed("east.csv, patients: 40", f"east.csv, patients: {declared}")
         text = in_mode(mode, declaring)
         found = check_site(home, read_study(text), tmp_path).findings
-        checked = [entry for entry in found if entry.what == "records"]
+        names = ("records", "more-patients-than-declared")
+        checked = [entry for entry in found if entry.what in names]
         refused = refusal(partial(joined, home, text, f"run-{declared}"))
-        forecast = "" if checked[0].state == "ok" else f"site east: {checked[0].finding}"
+        forecast = (
+            ""
+            if checked[0].state == "ok"
+            else (f"site east: {checked[0].finding}; {checked[0].remedy} [{checked[0].what}]")
+        )
         assert forecast == refused
         said.add(bool(refused))
     assert said == {True, False}

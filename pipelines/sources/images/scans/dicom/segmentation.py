@@ -37,7 +37,7 @@ def segmentation_classes(
     if image.affine is None:
         raise ScanFault("its image does not state where it lies", "name a mask in NIfTI instead")
     if (header.columns, header.rows) != image.sides[:2]:
-        raise ScanFault("its size is not that of its image", _AGAIN)
+        raise ScanFault("its size is not that of its image", _AGAIN, "mask-elsewhere")
     places = [_slice_of(frame, image.sides, _TO_LPS @ image.affine) for frame in header.frames]
     found = np.zeros(image.sides, dtype=np.float32)
     taken = np.zeros(image.sides, dtype=np.bool_)

@@ -156,7 +156,7 @@ def test_dates_in_two_orders_are_found(tmp_path: Path) -> None:
     assert told == (
         "column 'seen', line 3: dates in two orders: a day above 12 in the month's place of "
         "DD/MM/YYYY, and in other cells in the day's; export the column anew in one order, best "
-        "YYYY-MM-DD"
+        "YYYY-MM-DD [two-date-orders]"
     )
     told = refused(tmp_path, rows("01/03/2020") + rows("03/25/2020"), columns=columns)
     assert (

@@ -96,7 +96,8 @@ def test_a_fahrenheit_column_is_found_and_named(tmp_path: Path) -> None:
         load(tmp_path, WARM)
     assert str(refused.value) == (
         "site north: records.csv: column 'temperature': 100% of the cells are outside [34, 43], "
-        "and 100% are inside as degF; write units: {temperature: degF} under data in the site file"
+        "and 100% are inside as degF; write units: {temperature: degF} under data in the site file "
+        "[wrong-unit]"
     )
 
 

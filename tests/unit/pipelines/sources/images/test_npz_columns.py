@@ -155,13 +155,13 @@ def test_the_quality_report_counts_their_cells_as_it_counts_a_tables(tmp_path: P
     assert (age.imputed, age.replaced, age.clipped, age.single_clipped_value) == (4, 2, 2, True)
     assert (crp.imputed, crp.clipped, sex.imputed) == (0, 0, 4)
     assert quality.file.missing == {"age": 4, "sex": 4} and quality.file.rows == 10
-    assert {remark.what for remark in remarks(records, IMAGES)} == {"clipped", "imputed"}
+    assert {remark.name for remark in remarks(records, IMAGES)} == {"many-clipped", "many-imputed"}
 
 
 def test_a_column_in_another_unit_is_implausible(tmp_path: Path) -> None:
     months = load(tmp_path, age=np.array([840, 462, 333, 850, 900]))
     (found,) = implausible(months, cohort=IMAGES)
-    assert "column 'age': 10 of 10 numbers lie outside the range [0, 120]" in found
+    assert "column 'age': 10 of 10 numbers lie outside the range [0, 120]" in found.found
 
 
 @pytest.mark.parametrize("name", ["labels", "images", "part", "patient"])

@@ -8,7 +8,8 @@ from pipelines.cohort.loading import load_cohort
 from pipelines.records import Records
 from pipelines.sources import progress
 from pipelines.sources.source import RecordFile
-from pipelines.sources.tables import csv_file, growing_table
+from pipelines.sources.tables import growing_table
+from pipelines.sources.tables.delimited import csv_file
 from pipelines.sources.tables.dialect import AS_DECLARED, FileDialect
 from protocol.errors import CohortRefused
 from tests.unit.pipelines.sources.tables.excel.test_workbook import COHORT

@@ -102,7 +102,7 @@ FAULTS: dict[str, tuple[str, str]] = {
         "SELECT *, age + 1 AS age FROM stays",
         "column 'age': occurs 2 times in the result; keep one, or give the others names",
     ),
-    "no rows": (QUERY + " WHERE id > 99", "the query gives no rows: look at its conditions"),
+    "no rows": (QUERY + " WHERE id > 99", "the query gives no rows; look at its conditions"),
     "bytes": (
         "SELECT id, x'00ff' AS age, sex, smokes, ill FROM stays",
         r"column 'age', row 1 \(and 7 more rows\): of the type bytes",
@@ -113,7 +113,7 @@ FAULTS: dict[str, tuple[str, str]] = {
         r"column 'age', row 5 \(and 1 more row\): text where a number was expected",
     ),
     "too slow": (SLOW, "SQLITE_INTERRUPT.*longer than data.seconds"),
-    "too many rows": ("SELECT a.* FROM stays a, stays b", "more than 20 rows: select fewer"),
+    "too many rows": ("SELECT a.* FROM stays a, stays b", "more than 20 rows; select fewer"),
 }
 
 

@@ -12,7 +12,6 @@ Rules:
 import codecs
 import csv
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -20,11 +19,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.sources.faults import RecordFault, unreadable
+from pipelines.sources.faults import refusal, refused, unreadable
+from pipelines.sources.tables.delimited.csv_trial import HEAD, delimiter_fault
 from pipelines.sources.tables.dialect import AS_DECLARED, FileDialect, respelling_of
 from pipelines.sources.tables.growing_table import ROWS_AT_ONCE, GrowingTable
-from pipelines.sources.tables.table import SourceTable, needed_columns
-from protocol.errors import CohortRefused
+from pipelines.sources.tables.table import (
+    SourceTable,
+    UnevenLine,
+    needed_columns,
+    uneven_lines,
+)
 from protocol.study.cohort.cohort import TableCohort
 
 _PIECE = 1 << 20
@@ -49,15 +53,20 @@ def read_csv(
     try:
         with path.open(encoding=codec, newline="") as text:
             lines_read = _records_of(text, delimiter, site, path.name)
-            return _table(lines_read, path, cohort, site, keep, dialect, delimiter)
+            return _table(lines_read, path, cohort, site, keep, dialect, delimiter, codec)
     except UnicodeError:
         line = _line_of_fault(path, codec)
     except OSError as error:
-        raise CohortRefused(unreadable(site, path, error)) from error
+        raise unreadable(site, path, error) from error
     other = "utf-8" if encoding == "utf-16" else "latin-1"
-    raise CohortRefused(
-        f"site {site}: {path.name}: line {line}: not {encoding} text; save the file as "
-        f"{encoding}, or say how it is written: {_IN_SITE_FILE.format(f'encoding: {other}')}"
+    raise refused(
+        site,
+        "other-encoding",
+        f"not {encoding} text",
+        f"save the file as {encoding}, or say how it is written: "
+        f"{_IN_SITE_FILE.format(f'encoding: {other}')}",
+        file=path.name,
+        lines=[line],
     )
 
 
@@ -69,25 +78,36 @@ def _table(
     keep: Sequence[str],
     dialect: FileDialect,
     delimiter: str,
+    codec: str,
 ) -> SourceTable:
     first = next(lines_read, None)
     if first is None:
-        raise CohortRefused(
-            f"site {site}: the file of records {path.name!r} is empty: export it again"
+        raise refused(
+            site, "empty-file", f"the file of records {path.name!r} is empty", "export it again"
         )
     names = [column.name for column in cohort.columns]
-    if len(first.cells) == 1 != len(names):
-        _refuse_delimiter(first.cells[0], delimiter, site, path.name)
+    found = [name.strip() for name in first.cells]
+    has_header = dialect.has_header(cohort)
+    fits = bool(set(found) & set(needed_columns(cohort, keep))) if has_header else True
+    if not fits or len(found) < len(names) or (not has_header and len(found) != len(names)):
+        with path.open(encoding=codec, errors="replace", newline="") as text:
+            head = text.read(HEAD)
+        other = delimiter_fault(head, delimiter, cohort, keep, _IN_SITE_FILE, has_header=has_header)
+        if other is not None:
+            raise refusal(site, path.name, [other])
     begin: list[_Line] = []
-    if dialect.has_header(cohort):
-        names = [name.strip() for name in first.cells]
-        if not set(names) & set(needed_columns(cohort, keep)):
-            raise CohortRefused(
-                f"site {site}: {path.name}: line {first.number} names none of the study's columns; "
-                "the first line must hold their names, or the study must say header: false"
+    if has_header:
+        names = found
+        if not fits:
+            raise refused(
+                site,
+                "no-header",
+                f"line {first.number} names none of the study's columns",
+                "the first line must hold their names, or the study must say header: false",
+                file=path.name,
             )
     else:
-        check_declared(len(first.cells), len(names), site, path.name)
+        check_declared(len(found), len(names), site, path.name)
         begin.append(first)
     growing = GrowingTable(
         names,
@@ -98,10 +118,12 @@ def _table(
         respell=respelling_of(cohort, dialect),
     )
     places = list(growing.needed)
-    width, odd = len(names), list[tuple[int, int]]()
+    width, odd = len(names), list[UnevenLine]()
     lines_read = itertools.chain(begin, lines_read)
     while piece := list(itertools.islice(lines_read, ROWS_AT_ONCE)):
-        odd += [(line.number, len(line.cells)) for line in piece if len(line.cells) != width]
+        odd += [
+            UnevenLine.of(line.number, line.cells) for line in piece if len(line.cells) != width
+        ]
         rows = [line for line in piece if len(line.cells) == width] if odd else piece
         cells = [line.cells for line in rows]
         growing.add_text(
@@ -109,7 +131,7 @@ def _table(
             np.array([line.number for line in rows], dtype=np.int64),
             np.array([line.whole for line in rows], dtype=np.int64),
         )
-    return growing.table(_uneven(odd, width))
+    return growing.table(uneven_lines(odd, width))
 
 
 class _Line(NamedTuple):
@@ -130,15 +152,21 @@ def _records_of(text: Iterator[str], delimiter: str, site: str, file: str) -> It
             yield line
 
     reader = csv.reader(noted(), delimiter=delimiter, strict=True)
+    begun = 1
     try:
         for cells in reader:
             if cells:
                 yield _Line(reader.line_num, cells, read[0] if len(read) == 1 else hash((*read,)))
             read.clear()
+            begun = reader.line_num + 1
     except csv.Error as error:
-        raise CohortRefused(
-            f"site {site}: {file}: line {reader.line_num}: not CSV (an open quote, or a cell too "
-            "long)"
+        raise refused(
+            site,
+            "open-quote",
+            "not CSV (an open quote, or a cell too long)",
+            "close the quote that opens here, or export with quotes doubled inside cells",
+            file=file,
+            lines=[begun],
         ) from error
 
 
@@ -168,29 +196,10 @@ _IN_SITE_FILE = (
 def check_declared(found: int, declared: int, site: str, file: str) -> None:
     """Refuses a file without header whose columns are not those that the contract declares."""
     if found != declared:
-        raise CohortRefused(
-            f"site {site}: {file}: the file has {found} columns, the contract declares {declared}; "
-            "a file without header needs every column declared, in order"
-        )
-
-
-def _uneven(odd: list[tuple[int, int]], width: int) -> tuple[RecordFault, ...]:
-    if not odd:
-        return ()
-    return (
-        RecordFault(
-            column=None,
-            lines=[line for line, _ in odd],
-            what=f"{odd[0][1]} cells where {width} were expected",
-            remedy="mend the line, or put a cell that holds the delimiter in quotes",
-        ),
-    )
-
-
-def _refuse_delimiter(line: str, declared: str, site: str, file: str) -> None:
-    other = next((mark for mark in (",", ";", "\t", "|") if mark != declared and mark in line), "")
-    if other:
-        raise CohortRefused(
-            f"site {site}: {file}: the columns seem to be separated by {other!r}, expected "
-            f"{declared!r}; write {_IN_SITE_FILE.format(f'delimiter: {json.dumps(other)}')}"
+        raise refused(
+            site,
+            "wrong-number-of-columns",
+            f"the file has {found} columns, the contract declares {declared}",
+            "a file without header needs every column declared, in order",
+            file=file,
         )

@@ -1,0 +1,41 @@
+"""Histograms over a contract's ranges: how many records lie in each of ten equal bins."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.cohort.inspection.small_counts import ShownCount, shown
+
+#: The number of bins.
+BINS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Histogram:
+    """Counts of ``BINS`` equal bins from ``low`` to ``high``; what lies outside is at the ends."""
+
+    name: str
+    low: float
+    high: float
+    counts: tuple[int, ...]
+
+    @property
+    def shown(self) -> list[ShownCount]:
+        """The counts as they are shown, beside the number of all."""
+        bins = {f"{place:02}": count for place, count in enumerate(self.counts)}
+        of_all = {"all": sum(self.counts)}
+        return list(shown(bins | of_all, [("all", tuple(bins))]).values())[: len(bins)]
+
+
+def counts_in_bins(numbers: NDArray[np.float64], extent: tuple[float, float]) -> NDArray[np.int64]:
+    """Returns how many numbers lie in each of ``BINS`` equal bins of a range."""
+    low, high = extent
+    counts, _ = np.histogram(np.clip(numbers, low, high), bins=BINS, range=(low, high))
+    return counts.astype(np.int64)
+
+
+def histogram(name: str, numbers: NDArray[np.float64], extent: tuple[float, float]) -> Histogram:
+    """Returns the histogram of some numbers over a range."""
+    counts = counts_in_bins(numbers, extent)
+    return Histogram(name=name, low=extent[0], high=extent[1], counts=tuple(counts.tolist()))

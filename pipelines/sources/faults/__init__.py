@@ -1,0 +1,12 @@
+"""Faults of records: the catalogue of their names, and one fault with its place and remedy."""
+
+from pipelines.sources.faults.record_fault import (
+    MAX_TOLD,
+    RecordFault,
+    RowWord,
+    refusal,
+    refused,
+    unreadable,
+)
+
+__all__ = ["MAX_TOLD", "RecordFault", "RowWord", "refusal", "refused", "unreadable"]

@@ -1,0 +1,1 @@
+"""CSV files: read in pieces, and tried where they do not fit."""
