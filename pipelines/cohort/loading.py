@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.cohort.encoding.table_encoding import encode_table
-from pipelines.cohort.inspection.small_counts import few
 from pipelines.cohort.quality import groups_of
 from pipelines.records import Records, patient_token
 from pipelines.sources.faults import RecordFault, refusal, refused
+from pipelines.sources.faults.small_counts import few
 from pipelines.sources.source import BundledRecords, RecordFile, Source
 from pipelines.sources.tables.table import SourceTable
 from protocol.study.cohort.cohort import Cohort, ImageCohort, TableCohort

@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from pipelines.cohort.inspection.small_counts import FEWER, is_small, part_of, share_of, told
 from pipelines.cohort.quality import (
     ColumnCounts,
     FileCounts,
@@ -28,6 +27,7 @@ from pipelines.cohort.quality import (
 )
 from pipelines.records import Records
 from pipelines.sources.faults import RecordFault, refusal
+from pipelines.sources.faults.small_counts import FEWER, is_small, part_of, share_of, told
 from protocol.counted import counted
 from protocol.study.cohort.cohort import Cohort
 

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from pipelines.cohort.inspection.histograms import BINS, Histogram, counts_in_bins
 from pipelines.cohort.inspection.prepared_images import ImageInspection, inspect_images
-from pipelines.cohort.inspection.small_counts import (
+from pipelines.records import EncodingNotes, Records, ScanNotes
+from pipelines.sources.faults.small_counts import (
     HIDDEN,
     ShownCount,
     is_small,
@@ -29,7 +30,6 @@ from pipelines.cohort.inspection.small_counts import (
     shown_part,
     told,
 )
-from pipelines.records import EncodingNotes, Records, ScanNotes
 from protocol.study.cohort.cohort import Cohort, ImageCohort, TableCohort
 from protocol.study.cohort.columns import NumberColumn
 from protocol.study.cohort.labels import (
@@ -393,8 +393,13 @@ class DataQuality:
         if self.times is not None:
             counts |= {"outside": self.times.outside_window, "unobserved": self.times.unobserved}
             left_out += ["outside", "unobserved"]
-        if self.file.rows == sum(counts[one] for one in left_out) + self.whole.records:
-            sums.append(("rows", (*left_out, "whole.records")))
+        elsewhere = self.file.rows - sum(counts[one] for one in left_out) - self.whole.records
+        if elsewhere:  # of patients who are left out, or of another site of a simulation
+            counts["elsewhere"] = elsewhere
+            left_out.append("elsewhere")
+        counts["not taken"] = sum(counts[one] for one in left_out)
+        sums += [("not taken", tuple(left_out)), ("rows", ("not taken", "whole.records"))]
+        implied |= {"elsewhere", "not taken"}
         first = frozenset({"rows"})  # no remark names them where few are dropped
         return shown(counts, sums, frozenset(implied & counts.keys()), first)
 

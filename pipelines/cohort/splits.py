@@ -18,9 +18,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.cohort.inspection.small_counts import few
 from pipelines.records import Records
 from pipelines.sources.faults import refused
+from pipelines.sources.faults.small_counts import few
 from protocol.counted import counted
 from protocol.encoding import digest
 from protocol.errors import StudyRefused

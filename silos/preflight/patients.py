@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
-from protocol.counted import counted
+from pipelines.sources.faults.small_counts import in_words, told
 from protocol.errors import FederationError
 from protocol.study.study import Study
 from protocol.study.study_file import index_beside
@@ -17,18 +15,6 @@ from silos.patients.frozen_cohorts import FrozenCohort, FrozenCohorts, require_f
 from silos.patients.marks import Marks, PatientMarks
 from silos.patients.own_records import OwnRecords, PatientWishes, list_of, read_own_records
 from silos.preflight.findings import Finding, bad, ok, warn
-
-#: A smaller group of patients is not counted on the screen.
-_FEWEST = 10
-
-
-def few(count: int) -> str:
-    """Returns a count as it is shown: of a small group only that it is small.
-
-    >>> few(0), few(3), few(10)
-    ('none', 'fewer than 10', '10')
-    """
-    return str(count) if count >= _FEWEST else "fewer than 10" if count else "none"
 
 
 def patient_findings(
@@ -61,8 +47,8 @@ def patient_findings(
     if late:
         yield warn(
             "not frozen",
-            f"{few(late)} of the patients may enter now and could not, or left, when the cohort "
-            "was frozen: they stay out",
+            f"{in_words(told(late))} of the patients may enter now and could not, or left, when "
+            "the cohort was frozen: they stay out",
             "collegium silo freeze makes a new version, which takes them in",
         )
 
@@ -83,18 +69,20 @@ def _opt_outs(own: OwnRecords, wishes: PatientWishes) -> Iterator[Finding]:
     if not anywhere:
         yield ok("opt-outs", "nobody opted out here")
     else:
-        yield ok("opt-outs", f"left out of these patients: {few(out)}")
+        yield ok("opt-outs", f"left out of these patients: {_few(out)}")
 
 
 def _consent(site: SiteFile, own: OwnRecords) -> Finding:
-    rules, left_out = site.patients, own.persons.left_out
+    rules = site.patients
     if rules.consent is None:
         return ok("consent", "not asked for: patients.consent names no file")
-    lacking = int(left_out.without_consent.sum())
-    having = int(np.count_nonzero(~left_out.opted_out)) - lacking
-    what = "consent to this purpose" if rules.required else "did not refuse this purpose"
-    said = f"{counted(having, 'patient')} {what}; left out: {few(lacking)}"
-    return ok("consent", said)
+    lacking = _few(int(own.persons.left_out.without_consent.sum()))
+    why = "without consent to this purpose" if rules.required else "who refused this purpose"
+    return ok("consent", f"left out of these patients, {why}: {lacking}")
+
+
+def _few(count: int) -> str:
+    return in_words(told(count)) if count else "none"
 
 
 def count_consents(home: Path, study: Study, folder: Path) -> dict[str, str]:
@@ -113,7 +101,7 @@ def count_consents(home: Path, study: Study, folder: Path) -> dict[str, str]:
         out = own.persons.left_out
         return {
             "consent": "required" if site.patients.required else "unless refused",
-            "may_enter": few(int((~out.all).sum())),
-            "without_consent": few(int(out.without_consent.sum())),
-            "opted_out": few(int(out.opted_out.sum())),
+            "may_enter": _few(int((~out.all).sum())),
+            "without_consent": _few(int(out.without_consent.sum())),
+            "opted_out": _few(int(out.opted_out.sum())),
         }

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.cohort.inspection.small_counts import FEWER, HIDDEN, ShownCount, shown_part
 from pipelines.cohort.quality import DataQuality, FileCounts, ImageCounts
+from pipelines.sources.faults.small_counts import FEWER, HIDDEN, ShownCount, shown_part
 from protocol.counted import counted
 
 #: Columns of one hospital that are shown; those with most cells come first into the choice.

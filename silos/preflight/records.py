@@ -10,7 +10,6 @@ from pathlib import Path
 
 from pipelines.cohort.inspection.columns import column_remarks
 from pipelines.cohort.inspection.prepared_images import image_remarks
-from pipelines.cohort.inspection.small_counts import HIDDEN, ShownCount
 from pipelines.cohort.loading import cohort_faults
 from pipelines.cohort.plausibility import (
     far_fewer_than_declared,
@@ -20,6 +19,7 @@ from pipelines.cohort.plausibility import (
 )
 from pipelines.cohort.quality import DataQuality, quality_of
 from pipelines.sources.faults import MAX_TOLD, RecordFault
+from pipelines.sources.faults.small_counts import HIDDEN, ShownCount
 from pipelines.sources.source import RecordFile
 from pipelines.sources.tables.delimited.csv_trial import byte_faults
 from pipelines.sources.tables.table import SourceTable

@@ -1,1 +1,1 @@
-"""Inspection of records for faults that no single cell shows, and what may be said of counts."""
+"""Inspection of records for faults that no single cell shows."""

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.cohort.inspection.patient_keys import pairs_of_spellings
-from pipelines.cohort.inspection.small_counts import few
 from pipelines.sources.cell_patterns import (
     has_two_date_orders,
     is_date,
@@ -22,6 +21,7 @@ from pipelines.sources.cell_patterns import (
 from pipelines.sources.cells import Cells
 from pipelines.sources.column_cells import missing_among
 from pipelines.sources.faults import RecordFault
+from pipelines.sources.faults.small_counts import few
 from pipelines.sources.tables.table import SourceTable
 from protocol.study.cohort.cohort import TableCohort
 from protocol.study.cohort.columns import CategoryColumn, NumberColumn

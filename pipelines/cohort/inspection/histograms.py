@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.cohort.inspection.small_counts import ShownCount, shown
+from pipelines.sources.faults.small_counts import ShownCount, shown
 
 #: The number of bins.
 BINS = 10

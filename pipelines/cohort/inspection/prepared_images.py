@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.cohort.inspection.histograms import Histogram, histogram
-from pipelines.cohort.inspection.small_counts import part_of
 from pipelines.records import Records
 from pipelines.sources.faults import RecordFault
+from pipelines.sources.faults.small_counts import part_of
 from protocol.study.cohort.cohort import ImageCohort
 from protocol.study.cohort.labels import MaskLabel
 

@@ -9,9 +9,10 @@ from pipelines.records import SourceNote
 from pipelines.sources.cells import Cells
 from pipelines.sources.clinical.records import ClinicalRecords
 from pipelines.sources.clinical.row_cells import ClinicalRows, RowCells, within_life
-from pipelines.sources.clinical.tally import Reason, told
+from pipelines.sources.clinical.tally import Reason
 from pipelines.sources.clinical.wanted import DAY_ZERO, DEATHS
 from pipelines.sources.faults import RecordFault
+from pipelines.sources.faults.small_counts import Sum, in_words, shown, shown_part
 from pipelines.sources.tables.table import SourceTable, needed_columns
 from protocol.study.cohort.cohort import TableCohort
 
@@ -55,15 +56,23 @@ def table_of(
 
 def _persons_note(records: ClinicalRecords, rows: ClinicalRows, cohort: TableCohort) -> SourceNote:
     persons, chosen = len(records.persons), np.unique(rows.person)
-    found = f"{told(persons)} in the source, {told(len(chosen))} of them in the cohort, with "
-    found += f"{told(len(rows.person))} rows"
+    counts = {"source": persons, "cohort": len(chosen), "none": persons - len(chosen)}
+    sums: list[Sum] = [("source", ("cohort", "none"))]
+    if len(rows.person) == len(chosen):
+        counts["rows"] = len(chosen)
+        sums.append(("rows", ("cohort",)))
+    told = shown(counts | {"rows": len(rows.person)}, sums, first=frozenset({"source"}))
+    words = {name: in_words(count) for name, count in told.items()}
+    found = f"{words['source']} in the source, {words['cohort']} of them in the cohort, with "
+    found += f"{words['rows']} rows"
     if persons > len(chosen):
-        found += f"; {told(persons - len(chosen))} have no event that the study begins with"
+        found += f"; {words['none']} have no event that the study begins with"
     names = {column.name for column in cohort.features}
     asked = [events.person for name, events in records.events.items() if name in names]
     bare = len(np.setdiff1d(chosen, np.concatenate(asked))) if asked else 0
     if bare:
-        found += f"; {told(bare)} of the cohort have no record for any feature"
+        without = in_words(shown_part(bare, len(chosen)))
+        found += f"; {without} of the cohort have no record for any feature"
     return SourceNote(what="persons", found=found)
 
 

@@ -5,18 +5,7 @@ from dataclasses import dataclass, field
 
 from pipelines.records import SourceNote
 from pipelines.sources.faults import RecordFault
-
-#: Smaller counts are not told.
-FEW = 10
-
-
-def told(count: int) -> str:
-    """Returns a count as it is told.
-
-    >>> told(9), told(12345)
-    ('fewer than 10', '12,345')
-    """
-    return f"fewer than {FEW}" if count < FEW else f"{count:,}"
+from pipelines.sources.faults.small_counts import in_words, told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +58,7 @@ class Tally:
             RecordFault(
                 name="clinical-records",
                 column=reason.column,
-                what=f"{told(count)} {reason.what}",
+                what=f"{in_words(told(count))} {reason.what}",
                 remedy=reason.remedy,
             )
             for reason, count in (*self.refused.items(), *several.items())
@@ -82,7 +71,7 @@ class Tally:
             SourceNote(
                 name="records-left-out",
                 what="left out" if reason.column is None else f"column {reason.column!r}",
-                found=f"{told(count)} {reason.what}",
+                found=f"{in_words(told(count))} {reason.what}",
                 remedy=reason.remedy,
             )
             for reason, count in self.left_out.items()

@@ -1,4 +1,4 @@
-"""Faults of records: the catalogue of their names, and one fault with its place and remedy."""
+"""Faults of records: the catalogue of their names, one fault with its place, and small counts."""
 
 from pipelines.sources.faults.record_fault import (
     MAX_TOLD,

@@ -227,9 +227,9 @@ def test_a_columns_name_is_shown_as_it_stands(tmp_path: Path, name: str) -> None
     assert name in shown(tmp_path, text, head=HEAD.replace("age", name))
 
 
-@given(st.lists(st.integers(0, 25), min_size=6, max_size=6), st.integers(0, 12))
+@given(st.lists(st.integers(0, 25), min_size=6, max_size=6), st.integers(0, 12), st.integers(0, 12))
 def test_no_count_below_ten_follows_from_rows_parts_and_classes(
-    numbers: list[int], dropped: int
+    numbers: list[int], dropped: int, opted_out: int
 ) -> None:
     """Of the report's numbers no difference of two, or of a part and its ill, is from 1 to 9."""
 
@@ -244,12 +244,16 @@ def test_no_count_below_ten_follows_from_rows_parts_and_classes(
     train, test = part(*numbers[:3]), part(*numbers[3:])
     whole = part(*(a + b for a, b in zip(numbers[:3], numbers[3:], strict=True)))
     quality = DataQuality(
-        file=FileCounts(rows=whole.records + dropped, dropped=dropped, missing={}, dropped_for={}),
+        file=FileCounts(rows=whole.records + dropped + opted_out, dropped=dropped, missing={},
+                        dropped_for={}),
         whole=whole, train=train, test=test, max_records=8, patients_with_several_records=0,
         patients_beyond=0, records_beyond=0, repeated_rows=0, columns=(),
     )  # fmt: skip
     told = quality.to_json()
-    pairs = [(told["file"]["rows"], told["whole"]["records"])]
+    rows, of_dropped = told["file"]["rows"], told["file"]["dropped"]
+    pairs = [(rows, told["whole"]["records"])]
+    if isinstance(rows, int) and isinstance(of_dropped, int):
+        pairs += [(rows - of_dropped, told["whole"]["records"])]
     for name in ("records", "records_ill", "patients", "patients_ill"):
         pairs += [(told["whole"][name], told[one][name]) for one in ("train", "test")]
     for one in ("whole", "train", "test"):

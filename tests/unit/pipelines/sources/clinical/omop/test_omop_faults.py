@@ -201,6 +201,19 @@ def test_a_person_of_the_cohort_without_any_record_is_counted(tmp_path: Path) ->
     assert "fewer than 10 of the cohort have no record for any feature" in said
 
 
+def test_how_many_persons_lack_an_index_event_does_not_follow_where_they_are_few(
+    tmp_path: Path,
+) -> None:
+    def change(tables: Tables) -> None:
+        for person in range(3):
+            tables["person"].append(tables["person"][0] | {"person_id": f"99999{person}"})
+
+    noted = read(changed(tmp_path, change)).noted.source
+    said = next(note.found for note in noted if note.what == "persons")
+    assert said.startswith("not shown in the source, "), said
+    assert "; fewer than 10 have no event that the study begins with" in said
+
+
 def test_a_line_of_another_length_is_refused_with_its_number(tmp_path: Path) -> None:
     folder = write_tables(tmp_path / "cdm", omop_tables(FOUND))
     with (folder / "person.csv").open("a") as file:

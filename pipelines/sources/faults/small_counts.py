@@ -54,6 +54,15 @@ def told(count: int) -> ShownCount:
     return FEWER if is_small(count) else count
 
 
+def in_words(count: ShownCount) -> str:
+    """Returns a count as it stands in a sentence.
+
+    >>> in_words(told(9)), in_words(told(12345))
+    ('fewer than 10', '12,345')
+    """
+    return f"{count:,}" if isinstance(count, int) else count
+
+
 def part_of(part: int, whole: int) -> str:
     """Returns a part of a whole, which says nothing closer than ten about the part or the rest.
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.cohort.inspection.histograms import histogram
-from pipelines.cohort.inspection.small_counts import (
+from pipelines.sources.faults.small_counts import (
     FEWER,
     HIDDEN,
     LEAST,
