@@ -374,7 +374,8 @@ class Check:
         """A row for each hospital whose records were read; none where no records were read.
 
         Columns: ``records``, ``patients``, ``patients_ill`` of the whole, of ``train`` and of
-        ``test``, and ``remarks``, what is odd about them.
+        ``test``, and ``remarks``, what is odd about them. A small count is text, as it is shown:
+        "fewer than 10", or "not shown" where one would follow from it.
         """
         return by_name({site: _counts(found) for site, found in self._read.items()}, "site")
 

@@ -16,6 +16,7 @@ from tests.bench import (
     noise,
     secure_sum,
     simulation,
+    site_check,
     step_time,
     tables,
     whole_round,
@@ -24,7 +25,7 @@ from tests.bench.measurement import Row
 from tests.bench.report import machine, print_table, write_report
 
 #: Those that start processes, which takes long.
-_LONG = ("simulation", "memory", "tables")
+_LONG = ("simulation", "memory", "tables", "site-check")
 _AREAS = ("secure-sum", "noise", "gradients", "step-time", "round", *_LONG)
 
 
@@ -39,6 +40,8 @@ def measured(areas: list[str], *, quick: bool) -> Iterator[Row]:
         yield from memory.rows()
     if "tables" in areas:
         yield from tables.rows(min(turns, 7))
+    if "site-check" in areas:
+        yield from site_check.rows()
     if "gradients" in areas:
         yield from gradients.rows(turns)
     if "step-time" in areas:

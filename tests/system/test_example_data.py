@@ -37,7 +37,10 @@ def test_six_regions_have_the_patients_and_events_that_the_page_names(tmp_path: 
     study = read_study_file(SURVIVAL / "study.yaml")
     found = check_records(study, SURVIVAL, tmp_path, answers(True))["sites"]
     assert sum(site["train"]["patients"] for site in found.values()) == 866
-    assert found["region-5"]["test"]["classes"] == {"event": 1, "censored": 10}
+    assert found["region-5"]["test"]["classes"] == {
+        "event": "fewer than 10",
+        "censored": "not shown",
+    }
 
 
 @pytest.mark.shared_data
@@ -79,8 +82,8 @@ def test_as_many_volumes_as_are_asked_for_fit_the_private_study(tmp_path: Path) 
     script["main"](tmp_path, {"train": 20, "test": 5})
     study = read_study_file(SEGMENTATION / "private.yaml")
     found = check_records(study, SEGMENTATION, tmp_path, answers(True))["sites"]
-    assert {site["train"]["patients"] for site in found.values()} == {20}
-    assert {site["test"]["patients"] for site in found.values()} == {5}
+    assert {site["whole"]["patients"] for site in found.values()} == {25}
+    assert {site["test"]["patients"] for site in found.values()} == {"fewer than 10"}
 
 
 def test_a_bundle_of_spheres_begins_a_study_of_these_volumes(tmp_path: Path) -> None:

@@ -198,7 +198,8 @@ def test_the_records_can_be_checked_before_anything_starts(home: Path) -> None:
     done = ask("study", "check", home / "study.yaml", "--data", home / "data", "--json")
     assert done.returncode == 0, done.stderr
     east = json.loads(done.stdout)["sites"]["east"]
-    assert east["train"]["patients"] + east["test"]["patients"] == 40
+    assert east["whole"]["patients"] == 40
+    assert [east[part]["patients"] for part in ("train", "test")] == ["not shown", "fewer than 10"]
 
 
 @pytest.mark.long
@@ -368,7 +369,10 @@ FAULTS = {
     "no patient key": (lambda t: t.replace("east-0", "", 1), "east.*patient.*line 2"),
     "a label of no meaning": (lambda t: t.replace(",1\n", ",7\n", 1), "east.*ill.*line"),
     "no rows": (lambda t: t.splitlines()[0] + "\n", "east.*no rec|east.*empty"),
-    "too few patients": (lambda t: "\n".join(t.splitlines()[:3]) + "\n", "east: 2 patients"),
+    "too few patients": (
+        lambda t: "\n".join(t.splitlines()[:3]) + "\n",
+        "east: fewer than 10 patients",
+    ),
     "one class only": (lambda t: t.replace(",1\n", ",0\n"), "east.*one class only"),
 }
 

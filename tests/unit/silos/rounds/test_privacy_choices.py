@@ -170,5 +170,5 @@ def test_preflight_counts_the_unit_that_the_hospitals_will_protect(tmp_path: Pat
     by_patient = check_records(
         read_study(text.replace("unit: record, ", "")), tmp_path, tmp_path, console
     )["sites"]["east"]
-    assert by_record["train"]["patients"] + by_record["test"]["patients"] == 40
-    assert by_patient["train"]["patients"] + by_patient["test"]["patients"] == 20
+    assert by_record["whole"]["patients"] == 40
+    assert by_patient["whole"]["patients"] == 20
