@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -100,14 +100,16 @@ def _again(line: str, place: int, turn: int) -> str:
 
 def _checked(folder: Path) -> tuple[float, float]:
     """Returns the seconds and the MB of one check, which need not find that the study may run."""
-    command: Sequence[str] = [sys.executable, "-m", "collegium", "silo", "check",
-                              str(folder / "study.yaml"), "--home", str(folder / "ash"), "--json"]  # fmt: skip
+    study, home = folder / "study.yaml", folder / "ash"
+    command = [sys.executable, *f"-m collegium silo check {study} --home {home} --json".split()]
     started = time.perf_counter()
     out = os.open(folder / "said.json", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
     try:
-        child = os.posix_spawn(sys.executable, command, os.environ,
-                               file_actions=[(os.POSIX_SPAWN_DUP2, out, 1),
-                                             (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)])  # fmt: skip
+        ends = [
+            (os.POSIX_SPAWN_DUP2, out, 1),
+            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+        ]
+        child = os.posix_spawn(sys.executable, command, os.environ, file_actions=ends)
         _, status, used = os.wait4(child, 0)
     finally:
         os.close(out)

@@ -371,7 +371,7 @@ FAULTS = {
     "no rows": (lambda t: t.splitlines()[0] + "\n", "east.*no rec|east.*empty"),
     "too few patients": (
         lambda t: "\n".join(t.splitlines()[:3]) + "\n",
-        "east: fewer than 10 patients",
+        "east: fewer than 10 p",
     ),
     "one class only": (lambda t: t.replace(",1\n", ",0\n"), "east.*one class only"),
 }

@@ -159,16 +159,18 @@ def test_words_that_somebody_else_signed_stop_nobody(tmp_path: Path) -> None:
 
 
 def test_preflight_counts_the_unit_that_the_hospitals_will_protect(tmp_path: Path) -> None:
-    text = changed(PRIVACY, f"{PRIVACY}unit: record, ").replace(
-        "  min_patients: 4\n", "  min_patients: 4\n  max_records_per_patient: 9\n"
+    text = (
+        changed(PRIVACY, f"{PRIVACY}unit: record, ")
+        .replace("  min_patients: 4\n", "  min_patients: 4\n  max_records_per_patient: 9\n")
+        .replace("patients: 40}", "patients: 140}")
     )
     for site in read_study(text).site_names:
-        lines = [f"{30 + row},A,{site}-{row // 2},{row // 2 % 2}" for row in range(40)]
+        lines = [f"{30 + row % 80},A,{site}-{row // 2},{row // 2 % 2}" for row in range(160)]
         (tmp_path / f"{site}.csv").write_text("\n".join(["age,ward,patient,ill", *lines]) + "\n")
     console = Console(stderr=True)
     by_record = check_records(read_study(text), tmp_path, tmp_path, console)["sites"]["east"]
     by_patient = check_records(
         read_study(text.replace("unit: record, ", "")), tmp_path, tmp_path, console
     )["sites"]["east"]
-    assert by_record["whole"]["patients"] == 40
-    assert by_patient["whole"]["patients"] == 20
+    assert by_record["train"]["patients"] + by_record["test"]["patients"] == 160
+    assert by_patient["train"]["patients"] + by_patient["test"]["patients"] == 80
