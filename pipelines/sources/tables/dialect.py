@@ -1,13 +1,22 @@
 """The dialect of a hospital's own file: how it writes what the contract asks for."""
 
 import re
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeAlias
 
 from pipelines.sources.tables.growing_table import Respell
 from protocol.study.cohort.cohort import Decimal, Delimiter, TableCohort
-from protocol.study.cohort.columns import NumberColumn
-from protocol.study.cohort.labels import NumberLabel, SurvivalLabel
+from protocol.study.cohort.columns import CategoryColumn, NumberColumn
+from protocol.study.cohort.labels import (
+    BinaryLabel,
+    ClassLabel,
+    FindingsLabel,
+    NumberLabel,
+    SurvivalLabel,
+)
+from protocol.study.cohort.vocabulary import canonical_token
 
 __all__ = ["AS_DECLARED", "FileDialect", "FileEncoding", "Thousands", "respelling_of"]
 
@@ -20,6 +29,7 @@ Thousands: TypeAlias = Literal[",", ".", " ", "'"]
 _BLANKS = "  \u2009\u202f"
 _MARKS = {",": ",", ".": r"\.", " ": f"[{_BLANKS}]", "'": "['\u2019]"}
 _DIGITS = re.compile(r"[+-]?[0-9.,]+([eE][+-]?[0-9]+)?")
+_WHOLE = re.compile("([0-9]+),0+")
 _EXCHANGED = str.maketrans(",.", "._")
 
 
@@ -48,7 +58,11 @@ AS_DECLARED = FileDialect()
 
 
 def respelling_of(cohort: TableCohort, dialect: FileDialect) -> dict[str, Respell]:
-    """Returns how text is read in columns of numbers, where it is not as the contract says."""
+    """Returns how text is read by column, where it is not as the contract says.
+
+    In a column of numbers each is written as the contract does. Elsewhere only a word that the
+    contract lists as a number, or a patient's whole number, loses its comma: ``1,0`` is 1.
+    """
     decimal = dialect.decimal or cohort.decimal
     if decimal == "." and dialect.thousands is None:
         return {}
@@ -56,7 +70,39 @@ def respelling_of(cohort: TableCohort, dialect: FileDialect) -> dict[str, Respel
     names = [column.name for column in cohort.columns if isinstance(column, NumberColumn)]
     if isinstance(cohort.label, NumberLabel | SurvivalLabel):
         names.append(str(cohort.label.column))
-    return dict.fromkeys(names, respell)
+    respellings = dict.fromkeys(names, respell)
+    if decimal == ",":
+        respellings[cohort.patient_key] = _whole
+        for name, words in _vocabularies(cohort):
+            respellings[name] = partial(_listed, words=frozenset(words), respell=respell)
+    return respellings
+
+
+def _vocabularies(cohort: TableCohort) -> Iterator[tuple[str, Iterable[str]]]:
+    """Yields the columns of which the contract lists the words, and these in their one spelling."""
+    for column in cohort.columns:
+        if isinstance(column, CategoryColumn):
+            yield column.name, column.tokens
+    label = cohort.label
+    if isinstance(label, FindingsLabel):
+        for finding in label.findings.values():
+            yield str(finding.column), finding.meaning
+    elif isinstance(label, BinaryLabel | ClassLabel):
+        yield str(label.column), label.meaning
+    elif isinstance(label, SurvivalLabel):
+        yield label.event, label.meaning
+
+
+def _listed(cell: str, words: Set[str], respell: Respell) -> str:
+    if "," not in cell or canonical_token(cell) in words:
+        return cell
+    number = respell(cell)
+    return number if canonical_token(number) in words else cell
+
+
+def _whole(cell: str) -> str:
+    found = _WHOLE.fullmatch(cell)
+    return found[1] if found else cell
 
 
 def number_respelling(decimal: Decimal, thousands: Thousands | None) -> Respell:

@@ -12,6 +12,7 @@ from pipelines.sources.tables import growing_table
 from pipelines.sources.tables.delimited import csv_file
 from pipelines.sources.tables.dialect import AS_DECLARED, FileDialect
 from protocol.errors import CohortRefused
+from protocol.study.cohort.cohort import TableCohort
 from tests.unit.pipelines.sources.tables.excel.test_workbook import COHORT
 
 HEAD = "id,age,sex,smokes,ill\n"
@@ -72,6 +73,34 @@ def test_thousands_are_read_where_the_hospital_writes_them(tmp_path: Path) -> No
         read(text.format("1.101,5"), tmp_path, german)
     with pytest.raises(CohortRefused, match="'age', line 2: text where a number was expected"):
         read(text.format("1.01"), tmp_path, german)
+
+
+def test_categories_labels_and_keys_that_are_whole_numbers_may_have_a_decimal_comma(
+    tmp_path: Path,
+) -> None:
+    cohort = TableCohort.model_validate(
+        {
+            "kind": "table",
+            "patient_key": "p",
+            "columns": [
+                {"name": "grade", "kind": "category", "values": [1, 2, 0.5, "1,5 mg"]},
+                {"name": "p", "kind": "other"},
+            ],
+            "label": {"column": "ill", "positive": [1], "negative": [0]},
+        }
+    )
+
+    def digest(text: str, dialect: FileDialect = AS_DECLARED) -> str:
+        file = tmp_path / "stays.csv"
+        file.write_text(text)
+        return load_cohort(cohort, RecordFile(path=file, dialect=dialect), site="east").digest
+
+    german = FileDialect(delimiter=";", decimal=",")
+    plain = digest('p,grade,ill\n7,1,0\n8,2,1\n9,0.5,0\n10,"1,5 mg",1\n')
+    commas = "p;grade;ill\n7,0;1,0;0,0\n8,0;2,0;1,0\n9,0;0,5;0,0\n10,0;1,5 mg;1,0\n"
+    assert digest(commas, german) == plain
+    with pytest.raises(CohortRefused, match="'grade', line 2: a value outside the vocabulary"):
+        digest(commas.replace(";1,0;", ";1,7;", 1), german)
 
 
 def test_a_table_that_takes_too_much_memory_is_refused(
