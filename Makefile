@@ -14,7 +14,7 @@ TOOLS  := $(STAMP)-tools
 OUT    ?= demo-out
 PACKAGES := protocol pipelines compliance silos coordinator dashboard collegium
 
-.PHONY: help demo network-demo test test-pg postgres check docs coverage wheel bench gpu-check soak chaos long fuzz dashboard lock schema picture clean-demo
+.PHONY: help demo network-demo tools test test-pg postgres check docs coverage wheel bench gpu-check soak chaos long fuzz dashboard lock schema picture clean-demo
 
 help:
 	@echo "make demo       four hospitals train together on real records, in less than a minute"
@@ -58,10 +58,13 @@ $(TOOLS): $(STAMP)
 	@$(INSTALL) -r requirements-dev.lock
 	@$(INSTALL) --upgrade --target $(VENV)/share/synthetic-omop -r tests/data.lock
 	@$(BIN)/python -m pip check
+	@$(BIN)/python -c "import altair, monai, opacus, pandas, pyarrow, ray, sklearn, streamlit"  # compiles them once
 	@touch $@
 
 demo: $(STAMP)
 	@$(BIN)/collegium demo --out $(OUT)
+
+tools: $(TOOLS)
 
 test: $(TOOLS)
 	@$(BIN)/python -m pytest
@@ -93,7 +96,7 @@ postgres:
 check: $(TOOLS)
 	@$(BIN)/ruff check $(PACKAGES) tests
 	@$(BIN)/ruff format --check $(PACKAGES) tests
-	@$(BIN)/mypy --num-workers 2 $(PACKAGES)
+	@$(BIN)/mypy $(PACKAGES)
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m tests.structure.word_list
 	@$(BIN)/python -m tests.docs.site

@@ -34,7 +34,7 @@ def test_the_workflow_runs_what_the_documents_name() -> None:
 
 def test_the_workflow_runs_all_that_our_own_host_runs() -> None:
     ours = set(re.findall(r"^make ([a-z-]+)", (ROOT / ".ci/run").read_text(), re.MULTILINE))
-    assert ours and ours <= commands()
+    assert {"test", "check"} <= ours <= commands() | {"tools"}
 
 
 @pytest.mark.parametrize("target", sorted(commands()))
