@@ -14,6 +14,7 @@ from compliance.facts.figures import TASK_FIGURES, FigureKind, TaskFigures
 from compliance.facts.interval import Interval
 from compliance.facts.model_warnings import model_warnings
 from compliance.facts.released.column_figures import ColumnFigures
+from compliance.facts.released.operating_points import OperatingPoint
 from compliance.facts.released.risk_figures import RiskFigures
 from compliance.privacy.claims import if_more_collude, while_few_collude
 from compliance.privacy.rounding import rounded_up
@@ -136,6 +137,7 @@ class Dossier:
     environment: dict[str, str]
     verification: LogVerification | None = None  # None: nothing was verified
     risks: RiskFigures | None = None
+    operating_points: tuple[OperatingPoint, ...] = ()  # of a model with thresholds
     columns: tuple[ColumnFigures, ...] = ()  # of a statistics study
     exact_columns: tuple[Mapping[str, Any], ...] = ()  # of these columns: simulation only
     unprotected_runs: tuple[str, ...] = ()  # of the same hospitals, begun before this one ended
@@ -272,6 +274,7 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         "figures_are": "NAME is exact, pooled over all test patients: simulation only; "
         "NAME_released is the released one",
         **_figures(dossier.figures.pooled, dossier.exact, dossier.released),
+        "operating_points_released": [point.to_json() for point in dossier.operating_points],
         "risks_released": None if dossier.risks is None else asdict(dossier.risks),
         **_columns(dossier),
         "epsilon": {site.site: _privacy(site.privacy) for site in dossier.sites},

@@ -28,6 +28,7 @@ from compliance.reports.document import (
     Table,
     Tone,
 )
+from compliance.reports.threshold_sections import thresholds_section
 from protocol.counted import counted
 
 __all__ = [
@@ -76,7 +77,16 @@ def privacy_report(dossier: Dossier) -> Document:
 def _results(dossier: Dossier) -> tuple[Section, ...]:
     """Returns what came out: of a model its figures, of a statistics study its columns."""
     columns = () if dossier.trains else (column_sections.columns_section(dossier),)
-    return (sections.figures_section(dossier), *columns, _hospitals(dossier))
+    return (
+        sections.figures_section(dossier),
+        *_thresholds(dossier),
+        *columns,
+        _hospitals(dossier),
+    )
+
+
+def _thresholds(dossier: Dossier) -> tuple[Section, ...]:
+    return (thresholds_section(dossier),) if dossier.operating_points else ()
 
 
 def _hospitals(dossier: Dossier) -> Section:
@@ -111,6 +121,7 @@ def run_page(
                 if dossier.trains
                 else (column_sections.columns_section(dossier),)
             ),
+            *_thresholds(dossier),
             _hospitals(dossier),
             sections.budget_section(dossier),
             *_second_opinion_sections(dossier),

@@ -1,9 +1,10 @@
-"""Binary classification: AUROC from the scores' bins, shares from the two-by-two tables."""
+"""Binary classification: AUROC and thresholds from the scores' bins, shares from tables."""
 
 import math
 
 from compliance.facts.interval import Interval
 from compliance.facts.released.auroc import TOO_FEW, auroc_from_histogram
+from compliance.facts.released.operating_points import OperatingPoint, operating_points
 from compliance.facts.released.proportion import proportion
 from compliance.facts.released.release_rule import is_released
 from compliance.facts.released.risk_figures import RiskFigures, risk_figures
@@ -11,7 +12,7 @@ from coordinator.evaluation.released import EvaluationReader, Figures, Floats, N
 from protocol.study.study import Study
 from protocol.study.task.task import prevalence_of
 from protocol.vectors.evaluation import read_grid
-from protocol.vectors.score_grid import agreed_grid
+from protocol.vectors.score_grid import ScoreGrid, agreed_grid
 
 
 def _pooled(study: Study, noised: NoisedCounts) -> Figures:
@@ -55,9 +56,20 @@ def _risks(study: Study, noised: NoisedCounts) -> RiskFigures:
         noised.table.reshape(2, 2),
         noised.table_deviation,
         sensitivity=_site(study, noised.table, noised.table_deviation)["sensitivity"],
-        grid=agreed_grid([read_grid(cells) for cells in noised.public.values()]),
+        grid=_grid(noised),
         declared=prevalence_of(study.task),
     )
 
 
-BINARY_CLASSIFICATION = EvaluationReader(pooled=_pooled, site=_site, risks=_risks)
+def _operating_points(study: Study, noised: NoisedCounts) -> tuple[OperatingPoint, ...]:
+    healthy, ill = map(float, noised.table.reshape(2, 2).sum(axis=1))
+    return operating_points(noised.pooled, noised.deviation, (healthy, ill), _grid(noised))
+
+
+def _grid(noised: NoisedCounts) -> ScoreGrid:
+    return agreed_grid([read_grid(cells) for cells in noised.public.values()])
+
+
+BINARY_CLASSIFICATION = EvaluationReader(
+    pooled=_pooled, site=_site, risks=_risks, operating_points=_operating_points
+)

@@ -40,6 +40,7 @@ def released_of(study: Study, noised: NoisedCounts) -> Released:
             for site, table in noised.tables.items()
         },
         risks=reader.risks(study, noised) if reader.risks else None,
+        operating_points=reader.operating_points(study, noised) if reader.operating_points else (),
         columns=reader.columns(study, noised) if reader.columns else (),
     )
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from compliance.facts.interval import Interval
 from compliance.facts.released.column_figures import ColumnFigures
+from compliance.facts.released.operating_points import OperatingPoint
 from compliance.facts.released.risk_figures import RiskFigures
 from protocol.study.study import Study
 
@@ -56,6 +57,8 @@ class EvaluationReader:
         site: of one site's (4,) own counts and their noise deviation, the site's figures.
         risks: of a study and its counts, what they say of the model's risks; None for a
             task whose model gives none.
+        operating_points: of a study and its counts, what the model does at each threshold; None
+            for a task without thresholds.
         columns: of a study and its counts, the figures of the columns that it counts; None for a
             task of a model.
     """
@@ -63,6 +66,7 @@ class EvaluationReader:
     pooled: Callable[[Study, NoisedCounts], Figures]
     site: Callable[[Study, Floats, float], Figures]
     risks: Callable[[Study, NoisedCounts], RiskFigures] | None = None
+    operating_points: Callable[[Study, NoisedCounts], tuple[OperatingPoint, ...]] | None = None
     columns: Callable[[Study, NoisedCounts], tuple[ColumnFigures, ...]] | None = None
 
 
@@ -74,23 +78,28 @@ class Released:
         figures: of all test patients together.
         sites: of each hospital's own table, with its noise.
         risks: of a model that gives risks; None of others.
+        operating_points: of a model with thresholds, by rising threshold; none of others.
         columns: of the columns that a statistics study counts; none of others.
     """
 
     figures: Figures
     sites: Mapping[str, Figures]
     risks: RiskFigures | None = None
+    operating_points: tuple[OperatingPoint, ...] = ()
     columns: tuple[ColumnFigures, ...] = ()
 
 
 def released_json(released: Released) -> dict[str, Any]:
     """Returns the released figures as the store keeps them; undone by ``released_from``."""
-    columns = [column.to_json() for column in released.columns]
+    several = {
+        name: [one.to_json() for one in getattr(released, name)]
+        for name in ("operating_points", "columns")
+    }
     return {
         "figures": _kept(released.figures),
         "risks": None if released.risks is None else asdict(released.risks),
         "sites": {site: _kept(figures) for site, figures in released.sites.items()},
-        **({"columns": columns} if columns else {}),
+        **{name: found for name, found in several.items() if found},
     }
 
 
@@ -104,6 +113,7 @@ def released_from(kept: Mapping[str, Any]) -> Released:
         figures=figures_from(kept["figures"]),
         risks=risks_from(kept["risks"]),
         sites={site: figures_from(figures) for site, figures in kept["sites"].items()},
+        operating_points=points_from(kept),
         columns=columns_from(kept),
     )
 
@@ -116,6 +126,11 @@ def figures_from(kept: Mapping[str, Any]) -> dict[str, Interval]:
 def columns_from(kept: Mapping[str, Any]) -> tuple[ColumnFigures, ...]:
     """Returns the figures of columns that the store keeps; none of a study of a model."""
     return tuple(ColumnFigures.from_json(column) for column in kept.get("columns", ()))
+
+
+def points_from(kept: Mapping[str, Any]) -> tuple[OperatingPoint, ...]:
+    """Returns the operating points that the store keeps; none of a task without thresholds."""
+    return tuple(OperatingPoint.from_json(point) for point in kept.get("operating_points", ()))
 
 
 def risks_from(kept: Mapping[str, Any] | None) -> RiskFigures | None:

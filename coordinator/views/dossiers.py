@@ -17,7 +17,7 @@ from compliance.facts.dossier import (
 )
 from compliance.facts.figures import TASK_FIGURES
 from coordinator.database.store import RunRow, head_after, logged_entries
-from coordinator.evaluation.released import columns_from, figures_from, risks_from
+from coordinator.evaluation.released import columns_from, figures_from, points_from, risks_from
 from coordinator.rounds.conduct import conduct_from
 from coordinator.views.rows import released_figures, rounds_of, study_of, summaries_of
 from coordinator.views.simulated import exact_figures, sweep_share, unprotected_runs
@@ -58,6 +58,7 @@ def dossier_of(session: Session, row: RunRow, state: str) -> Dossier:
         task=study.task.kind,
         released=figures_from(released["figures"]) if released else {},
         risks=risks_from(released["risks"]) if released else None,
+        operating_points=points_from(released) if released else (),
         columns=columns_from(released) if released else (),
         exact_columns=tuple(exact.get("columns", ())) if released else (),
         exact=_exact(study, exact),
