@@ -12,6 +12,7 @@ from typing import Any
 
 from compliance.facts.figures import TASK_FIGURES, FigureKind, TaskFigures
 from compliance.facts.interval import Interval
+from compliance.facts.largest_gap import LargestGap, largest_gap
 from compliance.facts.model_warnings import model_warnings
 from compliance.facts.released.column_figures import ColumnFigures
 from compliance.facts.released.operating_points import OperatingPoint
@@ -158,6 +159,17 @@ class Dossier:
         return TASK_FIGURES[self.task]
 
     @property
+    def largest_gaps(self) -> Mapping[str, LargestGap]:
+        """The largest gap between hospitals, of each figure that two of them have."""
+        found = {
+            kind.name: largest_gap(
+                {s.site: s.released[kind.name] for s in self.sites if kind.name in s.released}
+            )
+            for kind in self.figures.site
+        }
+        return {name: gap for name, gap in found.items() if gap is not None} if self.trains else {}
+
+    @property
     def headline(self) -> Interval | None:
         """The released headline figure of the task."""
         return self.released.get(self.figures.headline.name)
@@ -290,6 +302,10 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
                 "second_opinion": _second_opinion(s.privacy) if s.has_second_opinion else None,
             }
             for s in dossier.sites
+        },
+        "largest_gaps_released": {
+            name: asdict(gap) | {"is_shown": gap.is_shown}
+            for name, gap in dossier.largest_gaps.items()
         },
         "audit": {"root": dossier.audit.root, "size": dossier.audit.size},
         "environment": dossier.environment,

@@ -19,6 +19,7 @@ from compliance.charts.descriptions import (
     describe_sites,
     describe_utility,
     difference_text,
+    gap_sentences,
     gap_text,
     interval_text,
     own_notes,
@@ -383,6 +384,7 @@ def fairness_section(dossier: Dossier) -> Section:
                 + too_small_text(own_notes(dossier.sites, figure)),
                 table=table,
             ),
+            *(Paragraph(text=said) for said in gap_sentences(dossier)),
         )
     return Section(key="fairness", title="Fairness across hospitals", blocks=blocks)
 

@@ -1,0 +1,95 @@
+"""The largest gap between hospitals, or other groups, with an interval for all pairs together.
+
+The figures of many hospitals always differ, by chance and noise alone; and the two that lie
+furthest apart were chosen because they do. Rules:
+
+1. The interval is simultaneous: in 95 of 100 evaluations the true gaps of all pairs lie within
+   their bounds at once (Bonferroni), so it holds for the pair that was chosen, too.
+2. A gap is *shown* where its interval does not reach 0. Two hospitals of equal quality are shown
+   to differ in at most 5 of 100 evaluations, however unequal their sizes.
+3. ``detectable`` says what these numbers of patients and this noise could have shown at all: a
+   true gap of that size, between the two figures that are known best, is shown in 80 of 100.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from compliance.facts.interval import Z95, Interval
+
+#: A hundredth of the 5 is left for what intervals of few patients miss beyond their own.
+_MISSES, _POWER = 0.04, 0.8
+
+
+@dataclass(frozen=True, kw_only=True)
+class LargestGap:
+    """The largest gap of one figure between two of several groups.
+
+    Attributes:
+        highest, lowest: the groups with the highest and the lowest value.
+        value: by how much they differ.
+        low, high: bounds of the largest true gap, for all pairs together.
+        detectable: the least true gap that would be shown in 80 of 100 evaluations.
+        groups: how many groups were compared.
+    """
+
+    highest: str
+    lowest: str
+    value: float
+    low: float
+    high: float
+    detectable: float
+    groups: int
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether it is surely no chance and no noise alone."""
+        return self.low > 0
+
+
+def largest_gap(found: Mapping[str, Interval]) -> LargestGap | None:
+    """Returns the largest gap between groups; None where fewer than two figures are known.
+
+    Args:
+        found: by group, the figure with its 95 % interval; errors of different groups are
+            independent.
+
+    >>> figures = {"a": Interval(value=0.9, low=0.85, high=0.95),
+    ...            "b": Interval(value=0.6, low=0.5, high=0.7)}
+    >>> gap = largest_gap(figures)
+    >>> gap.highest, round(gap.value, 2), round(gap.low, 2), gap.is_shown
+    ('a', 0.3, 0.19, True)
+
+    Source: Newcombe 1998, Statistics in Medicine 17, method 10 (square and add).
+    """
+    known = {
+        name: (one.value, one.value - one.low, one.high - one.value)
+        for name, one in sorted(found.items())
+        if one.value is not None and one.low is not None and one.high is not None
+    }
+    if len(known) < 2:
+        return None
+    pairs = list(itertools.permutations(known.values(), 2))
+    wide = NormalDist().inv_cdf(1 - _MISSES / len(pairs))  # each pair once, both its sides
+    wider = wide / Z95
+    bounds = [
+        (
+            upper[0] - lower[0] - wider * math.hypot(upper[1], lower[2]),
+            upper[0] - lower[0] + wider * math.hypot(upper[2], lower[1]),
+        )
+        for upper, lower in pairs
+    ]
+    highest = max(known, key=lambda name: known[name][0])
+    lowest = min(known, key=lambda name: known[name][0])
+    best_known = min(math.hypot(one[1] + one[2], other[1] + other[2]) / 2 for one, other in pairs)
+    return LargestGap(
+        highest=highest,
+        lowest=lowest,
+        value=known[highest][0] - known[lowest][0],
+        low=max(0.0, *(low for low, _ in bounds)),
+        high=max(high for _, high in bounds),
+        detectable=best_known / Z95 * (wide + NormalDist().inv_cdf(_POWER)),
+        groups=len(known),
+    )
