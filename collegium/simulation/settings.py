@@ -117,7 +117,8 @@ class SimulationSettings:
 def require_network(study: Study, *, any_network: bool = False) -> None:
     """Builds the network of a study that names layers or parameters, and drops it.
 
-    Nothing is built where the silo extra, which brings the networks, is missing, or a recipe is
+    Nothing is built of a study that trains nothing, and where the silo extra, which brings the
+    networks, is missing, or a recipe is
     not installed: only a run finds out then. torch and MONAI take seconds to import.
 
     Args:
@@ -129,6 +130,8 @@ def require_network(study: Study, *, any_network: bool = False) -> None:
             names are not its own.
         PolicyRefused: a recipe's installed files are not as in its wheel.
     """
+    if not study.trains:
+        return
     may_misfit = any_network and not isinstance(study.task.network, FullyConnectedNet)
     at_hand = all(package.is_at_hand and is_installed(package) for package in study.recipes)
     if (study.task.names_layers or may_misfit) and at_hand and find_spec("monai") is not None:

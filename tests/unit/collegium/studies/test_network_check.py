@@ -172,3 +172,9 @@ def test_a_recipes_network_is_built_and_files_that_differ_end_the_check(
     for with_records in (True, False):
         with pytest.raises(PolicyRefused, match=r"was changed.*install the wheel again"):
             checked(study, with_records=with_records)
+
+
+def test_a_study_that_counts_columns_is_checked_with_its_records() -> None:
+    study = read_study_file(ROOT / "examples" / "heart-disease" / "statistics.yaml")
+
+    assert "every patient is counted" in checked(study, with_records=True)
