@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from pipelines.sources.clinical.wanted import asked_for
 from protocol.study.cohort.cohort import ImageCohort, TableCohort
+from protocol.study.cohort.labels import FindingsLabel
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import BUNDLED, ColumnSplit, FileSplit, Study
 from protocol.study.task.recipes import RecipeUse
@@ -163,6 +164,31 @@ def _columns(policy: Policy, study: Study) -> Iterator[Refusal]:
     if forbidden:
         yield Refusal(
             what=f"the study reads columns that are not allowed: {', '.join(forbidden)}",
+            where="policy.columns",
+            remedy="if you allow them, add them; otherwise ask for a study without them",
+        )
+
+
+def label_columns(study: Study) -> tuple[str, ...]:
+    """Returns the columns that labels stand in, of a table that names a folder's images, sorted.
+
+    In an npz labels stand in an array of the hospital's, ``labels``. In a table the study names
+    their columns, and could name any. Those that ``columns_read`` has anyway are left out.
+    """
+    label = study.cohort.label
+    named = label.columns
+    if isinstance(label, FindingsLabel) and not named:
+        named = tuple(label.findings)  # a finding's title is then its column
+    return tuple(sorted(set(named) - set(columns_read(study))))
+
+
+def label_refusals(policy: Policy, study: Study) -> Iterator[Refusal]:
+    """Yields the refusal of ``label_columns`` that the policy does not allow."""
+    forbidden = [name for name in label_columns(study) if name not in policy.columns]
+    if forbidden:
+        yield Refusal(
+            what="the study reads columns of the images' table that are not allowed: "
+            f"{', '.join(forbidden)}",
             where="policy.columns",
             remedy="if you allow them, add them; otherwise ask for a study without them",
         )

@@ -15,6 +15,7 @@ name: {name}
 # units: {{temperature: degF}} and dates: {{born: DD.MM.YYYY}} there say where columns differ from
 # the study's.
 # data: {{kind: omop, folder: cdm}}             # or url_file, url_env: docs/clinical-data.md
+# data: {{kind: images, folder: scans, table: labels.csv}}  # NIfTI, DICOM, PNG: docs/images.md
 # data: {{kind: fhir, folder: export, complete_until: "2026-06-30"}}
 
 # Patients' consent: a CSV of patient,purpose,consent,until. required: only those who consented to
@@ -33,7 +34,8 @@ policy:
   # where your records are. Writing a recipe: docs/extending.md.
   recipes: []             # for example [{{wheel: acme-1.2.0-py3-none-any.whl, sha256: ...}}]
   # Every column that a study may read: its inputs, the label, the patient key
-  # and the split column. Of images: images, labels and the patient key.
+  # and the split column. Of images: images, labels, the patient key, columns beside
+  # them and, in a table that names a folder's images, the label's own columns.
   columns: []             # for example [age, sex, chol, num]
   clinical: []            # of OMOP or FHIR records: [age, sex, 201826, "http://loinc.org|8480-6"]
   # How a study may tell training patients from test patients. keyed_hash uses a

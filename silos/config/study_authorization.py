@@ -28,9 +28,19 @@ from silos.config.patient_statement import (
     PatientStatement,
     missing_statement,
 )
-from silos.config.policy import Refusal, clinical_refusals, open_at, recipe_refusals, refusals
+from silos.config.policy import (
+    Refusal,
+    clinical_refusals,
+    columns_read,
+    label_columns,
+    label_refusals,
+    open_at,
+    recipe_refusals,
+    refusals,
+)
 from silos.config.site_file import PatientRules, SiteFile, site_file_of, source_of
 from silos.config.site_file.clinical_data import FhirData, OmopData
+from silos.config.site_file.data import ImageFolderData
 from silos.database.approvals import approvals_of
 from silos.database.database import SiteDatabase
 
@@ -116,12 +126,23 @@ def admit_recipes(site: SiteFile, home: Path, study: Study) -> None:
         admit(package, wheels[package.sha256])
 
 
+def columns_here(site: SiteFile, study: Study) -> tuple[str, ...]:
+    """Returns the columns that a study reads at this hospital, sorted: ``policy.columns`` has all.
+
+    They are those of ``columns_read``, and ``label_columns`` where a table names the images.
+    """
+    labels = label_columns(study) if isinstance(site.data, ImageFolderData) else ()
+    return tuple(sorted({*columns_read(study), *labels}))
+
+
 def refusals_here(site: SiteFile, study: Study, *, simulated: bool) -> tuple[Refusal, ...]:
     """Returns all that a hospital's site file has against a study: policy and statements."""
     missing = None if simulated else missing_statement(study, site.stated)
     found = refusals(site.policy, study, site=site.name, simulated=simulated)
     if isinstance(site.data, OmopData | FhirData):
         found += tuple(clinical_refusals(site.policy, study, site.data.kind))
+    if isinstance(site.data, ImageFolderData):
+        found += tuple(label_refusals(site.policy, study))
     if missing is None:
         return found
     return (*found, Refusal(what=missing, where="data", remedy=STATE_IT))

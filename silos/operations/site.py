@@ -32,10 +32,9 @@ from silos.config.credentials import Credentials
 from silos.config.directory import make_own, opened, read_own
 from silos.config.folder import SITE_FILE
 from silos.config.patient_statement import PatientStatement, patient_is, stays_on_one_side
-from silos.config.policy import columns_read
 from silos.config.site_file import SiteFile, read_site_file, site_file_of
 from silos.config.site_template import site_template
-from silos.config.study_authorization import require_allowed
+from silos.config.study_authorization import columns_here, require_allowed
 from silos.database.approvals import approvals_of
 from silos.database.database import SiteDatabase
 from silos.database.joined_runs import JoinedRuns, told_state
@@ -117,7 +116,7 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
             ("digest", study.digest),
             ("purpose", " ".join(study.purpose.split())),
             ("with", ", ".join(name for name in study.site_names if name != site.name)),
-            ("columns", ", ".join(columns_read(study))),
+            ("columns", ", ".join(columns_here(site, study))),
             ("network", _network(study)),
             *training_description(study.model_dump(mode="json")),
             ("work", _work(study)),

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from protocol.study.study import Study
-from silos.config.site_file import site_file_of, source_of
+from silos.config.site_file import read_site_file, site_file_of, source_of
+from silos.config.study_authorization import columns_here, refusals_here
 from silos.preflight.checks import SiteCheck, check_site
 from silos.preflight.quality_table import print_quality
 from tests.bench.studies import imaging
@@ -69,6 +70,34 @@ def test_a_folder_of_images_is_checked_and_counted(home: Path) -> None:
     assert "east: axes as stored: RAS 24" in text
     assert "mm between voxels: 1.00 x 2.00 x 3.00 24" in text
     assert "narrow-intensities" in states
+
+
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [
+        ({"column": "age", "positive": ["80"], "negative": ["20"]}, "not allowed: age"),
+        (
+            {"findings": {name: {"positive": [1], "negative": [0]} for name in ("sex", "zip")}},
+            "not allowed: sex, zip",
+        ),
+        ({"positive": ["ill"], "negative": ["well"]}, None),
+    ],
+)
+def test_a_study_reads_no_column_of_the_images_table_as_a_label_that_is_not_allowed(
+    label: dict[str, object], told: str | None
+) -> None:
+    allowed = SITE.replace("[age, ward, patient, ill]", "[images, labels, patient]")
+    site = read_site_file(allowed)
+    asked = study().model_copy(update={"cohort": cohort(label)})
+    found = [
+        refusal.what
+        for refusal in refusals_here(site, asked, simulated=False)
+        if refusal.where == "policy.columns"
+    ]
+    assert len(found) == (told is not None)
+    assert told is None or found[0].endswith(told)
+    named = () if told is None else told.removeprefix("not allowed: ").split(", ")
+    assert set(columns_here(site, asked)) == {"images", "labels", "patient", *named}
 
 
 def test_series_counted_as_studies_are_a_finding(home: Path) -> None:
