@@ -82,4 +82,5 @@ def print_findings(found: Sequence[Finding], console: Console) -> None:
     for line in dict.fromkeys(remedies):  # several faults may have one remedy
         console.print(line, markup=False)
     if any(entry.see for entry in found):
-        console.print(f"  each name is explained in {PAGE}", markup=False)
+        told = f"  faults' names are explained in {PAGE}, the other lines in docs/hospital.md"
+        console.print(told, markup=False)

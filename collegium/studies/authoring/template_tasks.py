@@ -19,7 +19,9 @@ _TABLE = f"""\
 {_FEATURES}"""
 _OUTCOME = "    - {name: outcome, kind: other}\n"
 _IMAGES = """\
-  kind: images              # an npz: train_images, ARRAYS, train_patient_id, ...
+  # an npz: train_images, ARRAYS, train_patient_id, ...; or a folder of NIfTI, DICOM or PNG with
+  # a table: docs/images.md
+  kind: images
   patient_key: patient_id   # the array that tells patients apart; row: one image is one patient
   label: LABEL
   image: {shape: [64, 64], range: [0, 255], centre: 128, scale: 64}   # three numbers: volumes

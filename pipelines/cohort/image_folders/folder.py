@@ -115,7 +115,7 @@ class ImageFolder:
         table = self.labels.table(_table_contract(cohort, read=True), site=site, keep=names)
         absent = [fault for fault in table.faults if fault.column in names]
         if absent:
-            raise refusal(site, table.file, table.faults)
+            raise refusal(site, table.file, [self._mended(fault) for fault in table.faults])
         cells = dict(table.cells)
         if isinstance(cohort.label, MaskLabel):
             count = len(table.rows)
@@ -128,6 +128,18 @@ class ImageFolder:
         else:
             table = replace(table, cells=cells)
         return table
+
+    def _mended(self, fault: RecordFault) -> RecordFault:
+        """Returns the fault; of a column that the site file names with a remedy for that file."""
+        keys = {self.image: "image", self.part: "part"}
+        if fault.name != "missing-column" or fault.column not in keys:
+            return fault
+        key = keys[fault.column]
+        holds = "names each image" if key == "image" else "holds each record's part"
+        return replace(
+            fault,
+            remedy=f"write {key}: COLUMN under data in the site file, the column that {holds}",
+        )
 
 
 def _table_contract(cohort: ImageCohort, *, read: bool = False) -> TableCohort:

@@ -118,8 +118,9 @@ def _hint(name: str, names: Sequence[str]) -> str:
 
 
 _TOTALS = re.compile(
-    r"(grand |sub)?totals?:?|sum:?|mean:?|average:?|summe:?|gesamt:?|somme:?|totale:?"
-    r"|\(?\d+ rows?( (affected|selected|returned))?\)?\.?",
+    r"(grand |sub)?totals?:?|sum:?|mean:?|average:?|median:?|somme:?|moyenne:?|totale:?"
+    r"|(zwischen|gesamt)?summe:?|gesamt:?|mittelwert:?|durchschnitt:?"
+    r"|\(?\d+ (rows?( (affected|selected|returned))?|zeilen?( betroffen)?|lignes?)\)?\.?",
     re.IGNORECASE,
 )
 
@@ -127,8 +128,8 @@ _TOTALS = re.compile(
 def is_total(cell: str) -> bool:
     """Whether a cell says that its row is a summary of others.
 
-    >>> [is_total(cell) for cell in ("Total", "(303 rows affected)", "12")]
-    [True, True, False]
+    >>> [is_total(cell) for cell in ("Total", "Mittelwert", "(303 rows affected)", "12")]
+    [True, True, True, False]
     """
     text = cell.strip()
     return not text[-1:].isdigit() and _TOTALS.fullmatch(text) is not None

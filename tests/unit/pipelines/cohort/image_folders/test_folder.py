@@ -159,6 +159,16 @@ def test_a_study_that_splits_by_part_needs_the_column(tmp_path: Path) -> None:
     )
 
 
+def test_a_column_that_the_site_file_names_is_mended_there(tmp_path: Path) -> None:
+    rows = write_scans(tmp_path)
+    named = [{"file" if key == "image" else key: row[key] for key in row} for row in rows]
+    write_table(tmp_path / "labels.csv", named)
+    told = refused(tmp_path)
+    assert "column 'image': missing in the file; write image: COLUMN under data in the site" in told
+    told = refused(tmp_path, keep=("part",), image="file", part="teil")
+    assert "column 'teil': missing in the file; write part: COLUMN under data in the site" in told
+
+
 def test_a_table_study_at_a_hospital_of_images_is_refused(tmp_path: Path) -> None:
     write_scans(tmp_path)
     with pytest.raises(CohortRefused, match="the study reads a table, and the site file names"):
