@@ -23,6 +23,7 @@ from pipelines.cohort.image_folders.line_reader import LineReader, reason_of
 from pipelines.cohort.image_folders.listing import FoundBy, listing_of
 from pipelines.records import Records
 from pipelines.sources.cells import Cells
+from pipelines.sources.description import SourceDescription, described
 from pipelines.sources.faults import RecordFault, refusal
 from pipelines.sources.images.prepared_images import PreparedImages
 from pipelines.sources.images.scans.scan import ScanFault
@@ -98,6 +99,14 @@ class ImageFolder:
             labels=encoded.labels if masks is None else masks,
             noted=replace(encoded.noted, sides=reader.sides, scans=reader.notes()),
         )
+
+    def describe(self) -> SourceDescription:
+        """Returns the description of the table; of the images the cohort's digest has every voxel.
+
+        Raises:
+            CohortRefused: it cannot be read.
+        """
+        return replace(described(self.labels), kind="images")
 
     def _lines(self, cohort: ImageCohort, site: str, keep: Sequence[str]) -> SourceTable:
         """Returns the table's lines that are of the study's parts, in the order of these."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.cohort.loading import load_cohort
+from pipelines.sources.description import SourceDescription, described
 from protocol.errors import CohortRefused
 from protocol.study.cohort.columns import NumberColumn
 from protocol.study.cohort.labels import FindingsLabel, MaskLabel, NumberLabel, SurvivalLabel
@@ -167,6 +168,13 @@ def test_a_column_that_the_site_file_names_is_mended_there(tmp_path: Path) -> No
     assert "column 'image': missing in the file; write image: COLUMN under data in the site" in told
     told = refused(tmp_path, keep=("part",), image="file", part="teil")
     assert "column 'teil': missing in the file; write part: COLUMN under data in the site" in told
+
+
+def test_a_frozen_cohort_of_images_names_its_table(tmp_path: Path) -> None:
+    write_scans(tmp_path)
+    found = described(folder_of(tmp_path))
+    table = SourceDescription.of_file(tmp_path / "labels.csv")
+    assert (found.kind, found.name, found.sha256) == ("images", "labels.csv", table.sha256)
 
 
 def test_a_table_study_at_a_hospital_of_images_is_refused(tmp_path: Path) -> None:
