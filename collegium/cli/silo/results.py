@@ -32,6 +32,10 @@ def results(
         bool,
         typer.Option(help="Trains the network here alone, and compares on our test patients."),
     ] = True,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write a page about RUN with drawings; it stays here."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
 ) -> None:
     """Shows what came back from the runs: models and released figures.
@@ -52,6 +56,8 @@ def results(
     if run is None:
         if model is not None:
             raise WorkspaceRefused("--model: name the run that the file is the model of")
+        if html is not None:
+            raise WorkspaceRefused("--html: name the run that the page is to be about")
         found = list_results(home)
         screen.print(_table(found) if found else "no run was asked for yet")
         emit([one.to_json() for one in found], as_json)
@@ -59,14 +65,34 @@ def results(
     one = results_of(home, run) if model is None else take_model(home, run, model)
     for line in _lines(one):
         screen.print(line, markup=False, soft_wrap=True)
-    told = one.to_json()
+    told, compared = one.to_json(), None
     if compare and one.model_file is not None:
         say("training the same network on this hospital's own patients; nothing leaves")
         compared = compare_with_own(home, one.run_id)
         for line in (*_compared(compared), NOT_PRIVATE):
             screen.print(line, markup=False, soft_wrap=True)
         told |= {"comparison": compared | {"note": NOT_PRIVATE}}
+    if html is not None:
+        _write_page(html, home, one, compared)
     emit(told, as_json)
+
+
+def _write_page(to: Path, home: Path, found: "OwnResults", compared: dict[str, Any] | None) -> None:
+    """Writes the hospital's own page about a run, for its owner alone."""
+    from compliance.reports.renderers import render_html
+    from compliance.storage.atomic_file import write_whole
+    from compliance.storage.clock import utc_now
+    from protocol.errors import WorkspaceRefused
+    from silos.config.directory import reading
+    from silos.results.results_page import results_page
+
+    with reading(home) as (site, _):
+        page = results_page(site.name, found, compared, at=f"{utc_now():%Y-%m-%d %H:%M} UTC")
+    try:
+        write_whole(to, render_html(page).encode())
+    except OSError as error:
+        raise WorkspaceRefused(f"--html {to} cannot be written: {error.strerror}") from error
+    say(f"wrote {to}: it stays in this hospital, and you alone may read it")
 
 
 def _table(found: "Sequence[OwnResults]") -> Table:
@@ -97,38 +123,26 @@ def _lines(one: "OwnResults") -> Iterator[str]:
 
 
 def _compared(found: dict[str, Any]) -> Iterator[str]:
-    trained = found["own"]["trained"]
+    from silos.results.results_page import MODELS, training, verdict
+
     yield (
         f"here      on our {counted(found['test_patients'], 'test patient')}"
         f"{_positive(found['test_positive'])}, with 95 % intervals:"
     )
-    for name, words in (("federated", "federated model"), ("own", "our own model")):
+    for name, words in MODELS.items():
         reached = {key: value for key, value in found[name].items() if key != "trained"}
         said = (f"{figure_kind(key).title} {_figure(value)}" for key, value in reached.items())
         yield f"          {words:16} {', '.join(said)}"
     title = figure_kind(found["headline"]).title
     yield (
         f"          federated less own, {title} {_figure(found['federated_less_own'], '+.3f')} "
-        f"{_verdict(found['federated_less_own'])}"
+        f"({verdict(found['federated_less_own'])})"
     )
-    yield (
-        f"          our own model: the same network, on our {trained['patients']} training "
-        f"patients alone, without noise (Adam, learning rate {trained['learning_rate']:g}, "
-        f"{trained['epochs']} passes, chosen on a fifth of them)"
-    )
+    yield f"          our own model: {training(found['own']['trained'])}"
 
 
 def _positive(count: int | None) -> str:
     return "" if count is None else f", {count} of them positive"
-
-
-def _verdict(difference: dict[str, float | None]) -> str:
-    low, high = difference["low"], difference["high"]
-    if low is None or high is None:
-        return "(too few test patients of one class to say)"
-    if low <= 0 <= high:
-        return "(these patients do not tell the two apart)"
-    return "(the federation helps here)" if low > 0 else "(our own model is better here)"
 
 
 def _figure(figure: dict[str, float | None], form: str = ".3f") -> str:

@@ -219,3 +219,21 @@ def test_a_note_that_the_coordinator_signed_is_shown_as_it_stands(
     ended(run_once[0], home, run, RunResult(model=digest, figures=(figure,)))
     assert person.runs("silo", "results", "--home", home) == 0
     assert note in person.out
+
+
+def test_the_page_of_a_run_stays_in_the_hospital_and_its_owner_alone_reads_it(
+    home: Path, run: str, person: Person, tmp_path: Path
+) -> None:
+    page, study = tmp_path / "results.html", small_study()
+    keep_model(home, run, study, parameters_of(build(study.task, study.cohort, 5)))
+    assert person.runs("silo", "results", "--home", home, run, "--html", page, "--json") == 0
+    compared, said = json.loads(person.out)["comparison"], page.read_text()
+    assert os.stat(page).st_mode & 0o777 == 0o600
+    assert NOT_PRIVATE in said and "It stays here." in said and run in said
+    reached = compared["federated"][compared["headline"]]["value"]
+    assert f"{reached:.3f}" in said and "On our own patients" in said
+    assert "http://" not in said.replace("http://www.w3.org", "") and "<script" not in said
+    assert person.runs("silo", "results", "--home", home, run, "--no-compare", "--html", page) == 0
+    assert "On our own patients" not in page.read_text() and NOT_PRIVATE not in page.read_text()
+    assert person.runs("silo", "results", "--home", home, "--html", page) == 2
+    assert "name the run that the page is to be about" in person.err
