@@ -44,6 +44,7 @@ from silos.preflight.machine import machine_findings
 from silos.preflight.recipes import recipe_findings
 from silos.preflight.records import RecordsCheck, check_records
 
+_NAMED = "write the hospital's name into the study's sites, or amend the name in the site file"
 _WORRYING_SKEW = 60
 _FEW_DAYS = timedelta(days=2)
 
@@ -74,6 +75,7 @@ def check_site(
     study: Study,
     folder: Path,
     *,
+    records_only: bool = False,
     reach: Reach = reach,
     now: datetime | None = None,
 ) -> SiteCheck:
@@ -83,6 +85,7 @@ def check_site(
         home: the hospital's folder.
         study: what would run.
         folder: where the study's index file lies, if it names one.
+        records_only: whether nothing but the site file and the records is looked at.
         reach: tries the line to the coordinator.
         now: the time, with a zone; the system's when None.
     """
@@ -98,11 +101,16 @@ def check_site(
         )
         return SiteCheck(findings=(broken,))
     try:
-        found = [
-            ok("site file", f"hospital {site.name}, {home / SITE_FILE}"),
-            *_policy(site, study, hospital),
-        ]
+        found = [ok("site file", f"hospital {site.name}, {home / SITE_FILE}")]
         records = RecordsCheck()
+        if records_only:
+            if site.name in study.site_names:
+                records = check_records(home, site, study, folder, hospital)
+            else:
+                found.append(bad("study", f"it does not name {site.name}", _NAMED))
+            found += records.findings
+            return SiteCheck(findings=tuple(found), site=site.name, records=records)
+        found += _policy(site, study, hospital)
         if site.name in study.site_names:
             found += [*_approval(site, study, hospital), *_hours(site, moment)]
             records = check_records(home, site, study, folder, hospital)

@@ -103,6 +103,7 @@ def check(
         Path | None,
         typer.Option("--html", help="Write a page with drawings; it stays in the hospital."),
     ] = None,
+    records: Annotated[bool, typer.Option("--records", help="Look at the records alone.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Says whether a study could run here, and what to mend first.
@@ -120,7 +121,7 @@ def check(
 
     read = read_study_file(study)
     with rows_on_screen(console()):
-        found = check_site(home, read, study.parent)
+        found = check_site(home, read, study.parent, records_only=records)
     screen = answers(as_json, in_a_pipe=PAGE)
     if found.records.quality is not None:
         print_quality({found.site: found.records.quality}, screen)

@@ -67,6 +67,15 @@ def test_a_fitting_study_is_ok_but_for_approval_and_certificate(home: Path) -> N
     assert "silo enrol" in found["certificate"].remedy
 
 
+def test_the_records_alone_need_no_approval_and_no_certificate(home: Path) -> None:
+    found = check_site(home, small_study(), home, records_only=True)
+    assert "bad" not in {entry.state for entry in found.findings} and found.records.quality
+    assert {"approval", "certificate"}.isdisjoint(entry.what for entry in found.findings)
+    (home / "east.csv").write_text("age,ward,patient,ill\n")
+    found = check_site(home, small_study(), home, records_only=True)
+    assert "no-rows" in [entry.what for entry in found.findings if entry.state == "bad"]
+
+
 def test_an_approved_study_says_who_approved_it(home: Path) -> None:
     approve(home, small_study())
     found = check(home)["approval"]
