@@ -6,7 +6,7 @@ Rules:
    word (``policy.purposes`` reads it so too), or about ``all`` purposes.
 2. It counts until its date, that day included. What has ended counts for nothing.
 3. A refusal beats a consent to the same study, whichever was written first: consent that was
-   given again stands alone.
+   given again stands alone. A refusal of everything but some purposes is none of those.
 4. Messages name a line and never what stands in it.
 """
 
@@ -49,10 +49,12 @@ def consents_to(purpose: str, statements: Iterable[PatientConsent], *, today: da
     """
     said, found = words_of(purpose), {True: set[str](), False: set[str]()}
     about: dict[str, bool] = {}
-    for key, phrase, given, until in statements:
-        if phrase not in about:
-            about[phrase] = phrase == ALL or holds_phrase(said, words_of(phrase))
-        if about[phrase] and (until is None or today <= until):
+    for key, purpose, given, until, but in statements:
+        for phrase in (purpose, *but):
+            if phrase not in about:
+                about[phrase] = phrase == ALL or holds_phrase(said, words_of(phrase))
+        excepted = any(about[phrase] for phrase in but)
+        if about[purpose] and not excepted and (until is None or today <= until):
             found[given].add(patient_token(key))
     return Consents(frozenset(found[True] - found[False]), frozenset(found[False]))
 

@@ -6,8 +6,9 @@ Rules:
    has ended and one entered in error say nothing.
 2. What is permitted only for some data, people or actions is not taken for a consent: nobody here
    can hold a study to those bounds. A refusal with such bounds is one.
-3. Exceptions count for what they name. Where everything is refused but what an exception permits,
-   that alone is a statement: whoever has given none has not consented.
+3. Exceptions count for what they name. Where everything is refused but some purposes, all others
+   are refused.
+4. Of the exceptions of an exception the refusals alone count, at whatever depth they stand.
 
 Source: HL7 FHIR R4 (4.0.1), https://hl7.org/fhir/R4/consent.html.
 """
@@ -30,12 +31,16 @@ _RULES = {"OPTIN": "permit", "OPTINR": "", "OPTOUT": "deny", "OPTOUTE": "deny"}
 
 
 class PatientConsent(NamedTuple):
-    """A patient's statement about a purpose: given or refused, until a day, that day included."""
+    """A patient's statement about a purpose: given or refused, until a day, that day included.
+
+    ``but`` are the purposes that a refusal leaves out.
+    """
 
     key: str
     purpose: str
     given: bool
     until: date | None
+    but: tuple[str, ...] = ()
 
 
 def consents_in(
@@ -70,19 +75,18 @@ def consents_in(
         if not key:
             tally.leave_out(_OF_NOBODY)
             continue
-        found = list(_statements(resource, tally, today))
-        for purpose, given, until in found:
-            yield PatientConsent(key, (purposes or {}).get(purpose, purpose), given, until)
+        words = purposes or {}
+        for said in _statements(resource, tally, today):
+            but = tuple(words.get(purpose, purpose) for purpose in said.but)
+            yield said._replace(key=key, purpose=words.get(said.purpose, said.purpose), but=but)
 
 
-Statement = tuple[str, bool, date | None]
-
-
-def _statements(resource: Resource, tally: Tally, today: date) -> Iterator[Statement]:
+def _statements(resource: Resource, tally: Tally, today: date) -> Iterator[PatientConsent]:
+    """Yields what a resource states, of a patient who is yet to be named."""
     status = resource.get("status")
     root = _object(resource.get("provision"))
     if status == "rejected":
-        yield from ((purpose, False, None) for purpose in _purposes(root))
+        yield from (PatientConsent("", purpose, False, None) for purpose in _purposes(root))
         return
     if status != "active":
         tally.leave_out(_NOT_ACTIVE)
@@ -91,20 +95,41 @@ def _statements(resource: Resource, tally: Tally, today: date) -> Iterator[State
     kind = root.get("type") or next(iter(rules), "")
     inner = [_object(each) for each in _list(root.get("provision"))]
     exceptions = [each for each in inner if each.get("type") in ("permit", "deny")]
+    of_each = [
+        list(_of_provision(each, str(each["type"]), tally, today, within=root))
+        for each in exceptions
+    ]
     if kind == "permit":
         yield from _of_provision(root, "permit", tally, today)
-    elif kind == "deny" and not any(each.get("type") == "permit" for each in exceptions):
-        yield from _of_provision(root, "deny", tally, today)
-    elif kind != "deny":
+    elif kind == "deny":
+        but = tuple(
+            said.purpose
+            for found in of_each
+            for said in found
+            if said.given and (said.until is None or today <= said.until)
+        )
+        if EVERY_PURPOSE not in but:
+            refused = _of_provision(root, "deny", tally, today)
+            yield from (said._replace(but=but) for said in refused)
+    else:
         tally.leave_out(_NO_TYPE)
         return
-    for each in exceptions:
-        yield from _of_provision(each, str(each["type"]), tally, today, within=root)
+    for each, found in zip(exceptions, of_each, strict=True):
+        yield from found
+        yield from _refused_within(each, tally, today)
+
+
+def _refused_within(provision: Resource, tally: Tally, today: date) -> Iterator[PatientConsent]:
+    """Yields the refusals among a provision's own exceptions, and among theirs."""
+    for each in map(_object, _list(provision.get("provision"))):
+        if each.get("type") == "deny":
+            yield from _of_provision(each, "deny", tally, today, within=provision)
+        yield from _refused_within(each, tally, today)
 
 
 def _of_provision(
     provision: Resource, kind: str, tally: Tally, today: date, *, within: Resource | None = None
-) -> Iterator[Statement]:
+) -> Iterator[PatientConsent]:
     if kind == "permit" and any(provision.get(bound) for bound in _BOUNDS):
         tally.leave_out(_BOUNDED)
         return
@@ -113,7 +138,8 @@ def _of_provision(
         tally.leave_out(_LATER)
         return
     until = min((day for day in ends if day is not None), default=None)
-    yield from ((purpose, kind == "permit", until) for purpose in _purposes(provision))
+    given = kind == "permit"
+    yield from (PatientConsent("", purpose, given, until) for purpose in _purposes(provision))
 
 
 def _purposes(provision: Resource) -> list[str]:

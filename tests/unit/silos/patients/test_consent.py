@@ -60,6 +60,12 @@ def test_consent_counts_for_its_purpose_and_until_its_date(
     )  # fmt: skip
 
 
+def test_a_refusal_of_all_but_some_purposes_is_one_to_every_other_study() -> None:
+    refused = stated(given=False)._replace(but=("treatment",))
+    assert consents_to("To be tested.", [refused], today=TODAY).refused == {"12"}
+    assert not consents_to("The treatment of asthma.", [refused], today=TODAY).refused
+
+
 def test_a_file_may_name_several_purposes_with_either_delimiter(tmp_path: Path) -> None:
     path = tmp_path / "consent.csv"
     for delimiter in ",;":
@@ -67,9 +73,9 @@ def test_a_file_may_name_several_purposes_with_either_delimiter(tmp_path: Path) 
                  "", "8,all,refused,"]  # fmt: skip
         path.write_text("\n".join(lines).replace(",", delimiter), encoding="utf-8-sig")
         assert list(read_consent_file(path)) == [
-            ("7", "heart disease", True, date(2027, 1, 31)),
-            ("7", "diabetes", True, date(2027, 1, 31)),
-            ("8", "all", False, None),
+            ("7", "heart disease", True, date(2027, 1, 31), ()),
+            ("7", "diabetes", True, date(2027, 1, 31), ()),
+            ("8", "all", False, None, ()),
         ]
 
 
@@ -201,7 +207,7 @@ def test_a_check_finds_a_changed_export(home: Path) -> None:
     rows = (home / "east.csv").read_text().splitlines()
     (home / "east.csv").write_text("\n".join(rows[:-2]) + "\n")
     found = checked(home)["cohort"]
-    assert found.state == "bad" and "2 patients differ (2 missing)" in found.finding
+    assert found.state == "bad" and "(fewer than 10 missing)" in found.finding
     assert "collegium silo freeze" in found.remedy
 
 

@@ -40,8 +40,10 @@ def read(folder: Path, *resources: Resource, **given: object) -> tuple[list[Pati
     return list(consents_in(found, tally, today=TODAY, **given)), tally  # type: ignore[arg-type]
 
 
-def of(purpose: str, *, given: bool, until: date | None = None) -> PatientConsent:
-    return PatientConsent("7", purpose, given, until)
+def of(
+    purpose: str, *, given: bool, until: date | None = None, but: tuple[str, ...] = ()
+) -> PatientConsent:
+    return PatientConsent("7", purpose, given, until, but)
 
 
 PERMIT, DENY = {"type": "permit"}, {"type": "deny"}
@@ -63,11 +65,28 @@ SAID: dict[str, tuple[Resource, list[PatientConsent]]] = {
         consent(
             DENY | {"period": {"end": "2030"}, "provision": [PERMIT | {"purpose": [RESEARCH]}]}
         ),
-        [of(CODE, given=True, until=date(2030, 12, 31))],
+        [
+            of("all", given=False, until=date(2030, 12, 31), but=(CODE,)),
+            of(CODE, given=True, until=date(2030, 12, 31)),
+        ],
     ),
     "by a policy's code": (
         consent(DENY | {"provision": [PERMIT | {"code": [{"coding": [RESEARCH]}]}]}),
-        [of(CODE, given=True)],
+        [of("all", given=False, but=(CODE,)), of(CODE, given=True)],
+    ),
+    "to nothing but one person": (
+        consent(DENY | {"provision": [PERMIT | {"action": [{"coding": [{"code": "collect"}]}]}]}),
+        [of("all", given=False)],
+    ),
+    "to nothing but a purpose, once": (
+        consent(
+            DENY | {"provision": [PERMIT | {"purpose": [RESEARCH], "period": {"end": "2020"}}]}
+        ),
+        [of("all", given=False), of(CODE, given=True, until=date(2020, 12, 31))],
+    ),
+    "to a purpose but for what stands deeper": (
+        consent(PERMIT | {"provision": [PERMIT | {"provision": [DENY | {"purpose": [RESEARCH]}]}]}),
+        [of("all", given=True), of("all", given=True), of(CODE, given=False)],
     ),
 }
 
