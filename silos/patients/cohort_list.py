@@ -11,7 +11,7 @@ from enum import IntFlag
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.counted import counted
+from pipelines.sources.faults.small_counts import HIDDEN, in_words, shown
 from protocol.encoding import digest
 from protocol.errors import StoreBroken
 from silos.patients.marks import MARK_BYTES, Marks, as_marks
@@ -49,11 +49,19 @@ class CohortDifference:
 
     @property
     def words(self) -> str:
-        """The counts in words."""
-        total = self.changed + self.added + self.missing
+        """The counts in words, small ones hidden, for a refusal stands in logs.
+
+        >>> CohortDifference(changed=1, added=0, missing=2).words
+        'fewer than 10 patients differ (fewer than 10 changed, fewer than 10 missing)'
+        >>> CohortDifference(changed=0, added=40, missing=0).words
+        '40 patients differ (40 added)'
+        """
         kinds = {"changed": self.changed, "added": self.added, "missing": self.missing}
-        said = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
-        return f"{counted(total, 'patient')} {'differs' if total == 1 else 'differ'} ({said})"
+        counts = {"patients": sum(kinds.values()), **kinds}
+        found = shown(counts, [("patients", tuple(kinds))])
+        words = {name: "some" if n == HIDDEN else in_words(n) for name, n in found.items()}
+        said = ", ".join(f"{words[kind]} {kind}" for kind, count in kinds.items() if count)
+        return f"{words['patients']} patients differ ({said})"
 
 
 class CohortList:

@@ -78,10 +78,13 @@ def replaced(row: int, text: str) -> Callable[[Rows], Rows]:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (replaced(7, "51.5,A,east-7,1"), "1 patient differs (1 changed)"),
-        (lambda rows: rows[:-3], "3 patients differ (3 missing)"),
-        (lambda rows: [*rows, "51.5,A,east-x,1"], "1 patient differs (1 added)"),
-        (lambda rows: [*rows, rows[0]], "1 patient differs (1 changed)"),
+        (replaced(7, "51.5,A,east-7,1"), "fewer than 10 patients differ (fewer than 10 changed)"),
+        (lambda rows: rows[:-3], "fewer than 10 patients differ (fewer than 10 missing)"),
+        (
+            lambda rows: [*rows, "51.5,A,east-x,1"],
+            "fewer than 10 patients differ (fewer than 10 added)",
+        ),
+        (lambda rows: [*rows, rows[0]], "fewer than 10 patients differ (fewer than 10 changed)"),
         (
             lambda rows: [row.replace("east-", "e-") for row in rows],
             "80 patients differ (40 added, 40 missing)",
@@ -109,7 +112,7 @@ def test_a_run_without_a_freeze_freezes_what_it_reads(home: Path) -> None:
     (frozen,) = cohorts_of(home)
     assert (frozen.version, frozen.by) == (1, "the first run")
     rewrite(home, lambda rows: rows[1:])
-    with pytest.raises(CohortRefused, match="1 patient differs"):
+    with pytest.raises(CohortRefused, match="fewer than 10 patients differ"):
         joined(home, TABLE_STUDY, "run-2")
     assert len(cohorts_of(home)) == 1
 

@@ -98,7 +98,7 @@ def test_after_retention_the_next_run_freezes_anew_and_opt_outs_hold(home: Path)
     assert not use_of(home, "east-3").runs and use_of(home, "east-4").runs
     rows = (home / "east.csv").read_text().splitlines()
     (home / "east.csv").write_text("\n".join(rows[:-1]) + "\n")
-    with pytest.raises(CohortRefused, match="1 patient differs"):
+    with pytest.raises(CohortRefused, match="fewer than 10 patients differ"):
         joined(home, TABLE_STUDY, "run-3")
 
 
