@@ -11,19 +11,28 @@ from pydantic import AfterValidator, Field, StrictBool
 Token: TypeAlias = StrictBool | int | float | str
 
 
+#: A whole number of no more digits than a float's can be.
+_WHOLE = re.compile(r"([+-]?[0-9]{1,300})(?:\.0*)?")
+
+
 def canonical_token(value: object) -> str:
     """Returns the one spelling under which a vocabulary entry and a cell are compared.
 
     ``1``, ``1.0``, ``"1"`` and ``" 1.00 "`` are the same entry; so are ``true`` and ``"True"``.
+    A whole number keeps all its digits, however many a float would hold.
 
     >>> canonical_token("1.0"), canonical_token(1), canonical_token(" F "), canonical_token(True)
     ('1', '1', 'F', 'true')
+    >>> canonical_token("110105199001011235")
+    '110105199001011235'
     """
     if isinstance(value, bool):
         return "true" if value else "false"
     text = str(value).strip()
     if text.lower() in ("true", "false"):
         return text.lower()
+    if (whole := _WHOLE.fullmatch(text)) is not None:
+        return str(int(whole[1]))
     try:
         number = float(text)
     except ValueError:
