@@ -16,8 +16,10 @@ from protocol.errors import CohortRefused
 
 _CONNECT_SECONDS = 10
 _MAX_BYTES = 1 << 14
-#: Parameters of an address that are secrets, beside the password before the @.
-_SECRETS = frozenset({"password", "passwd", "pwd", "sslpassword", "token", "odbc_connect"})
+#: What the names of parameters hold that are secrets, beside the password before the @.
+_SECRETS = (
+    "password", "passwd", "pwd", "passphrase", "token", "secret", "credential", "odbc_connect",
+)  # fmt: skip
 _FORM = "postgresql://user@host:5432/database"
 #: Of each dialect the driver that is taken where the address names none, and how it is installed.
 _DRIVERS = {
@@ -92,24 +94,31 @@ def has_secret(url: str) -> bool:
 
     >>> has_secret("postgresql://anna@db/ward"), has_secret("postgresql://anna:x@db/ward")
     (False, True)
+    >>> has_secret("databricks://host/?access_token=x")
+    True
     """
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         return True
     names = {name.lower() for name in parsed.query}
-    return parsed.password is not None or bool(names & _SECRETS) or "@" in (parsed.host or "")
+    secret = any(word in name for name in names for word in _SECRETS)
+    return parsed.password is not None or secret or "@" in (parsed.host or "")
 
 
 def _text_of(path: Path, site: str) -> str:
-    where = f"{site}: the file {path.name!r} of data.url_file"
+    # By its name an address was written here: it is not repeated.
+    named = "" if {"@", ":"} & {*path.name} else f" {path.name!r}"
+    where = f"{site}: the file{named} of data.url_file"
+    found, reason = None, ""
     try:
         with path.open("rb") as opened:
             found = os.fstat(opened.fileno())
             data = opened.read(_MAX_BYTES + 1) if stat.S_ISREG(found.st_mode) else b""
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
-        raise CohortRefused(f"{where} cannot be read: {reason}") from error
+    if found is None:  # told here, where no error is handled that holds the path
+        raise CohortRefused(f"{where} cannot be read: {reason}")
     if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise CohortRefused(
             f"{where} is not for its owner alone: make it the supervisor's own, and chmod 600 it"

@@ -4,6 +4,7 @@ import re
 import sqlite3
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -227,6 +228,12 @@ def test_the_file_of_the_address_is_for_its_owner_alone(
     change(tmp_path / "db-url")
     with pytest.raises(CohortRefused, match=f"the file 'db-url' of data.url_file {said}"):
         digest_of(source)
+
+
+def test_an_address_in_the_place_of_its_file_is_not_repeated(tmp_path: Path, database: str) -> None:
+    source = query_of(tmp_path, database, QUERY)
+    address = replace(source.address, url_file=tmp_path / f"postgresql://anna:{SECRET}@host")
+    refusal_of(replace(source, address=address))
 
 
 def test_a_variable_that_is_not_set_is_named(tmp_path: Path, database: str) -> None:
