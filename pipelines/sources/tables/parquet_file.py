@@ -97,7 +97,20 @@ def _read(file: Any, name: str, cohort: TableCohort, site: str, keep: Sequence[s
     read = 0
     for batch in file.iter_batches(batch_size=4 * ROWS_AT_ONCE, use_threads=False):
         rows = np.arange(read + 1, read + 1 + len(batch), dtype=np.int64)
-        growing.add([_values(column) for column in batch.columns], rows)
+        values: list[Coded | list[Any]] = []
+        for place, column in enumerate(batch.columns):
+            found = _values(column)
+            if found is None and place in growing.needed:
+                raise refused(
+                    site,
+                    "damaged-file",
+                    f"column {schema.names[place]!r}: rows {read + 1} to {read + len(batch)} hold "
+                    "text that is not UTF-8, or a day before the year 1 or after 9999",
+                    "write the file again, text in UTF-8; is such a day a code for missing?",
+                    file=name,
+                )
+            values.append([None] * len(batch) if found is None else found)
+        growing.add(values, rows)
         read += len(batch)
     return growing.table()
 
@@ -123,8 +136,18 @@ def _kind(kind: "pyarrow.DataType") -> str:
     return str(kind).partition("<")[0].partition("[")[0]
 
 
-def _values(column: "pyarrow.Array") -> "Coded | list[Any]":
-    """Returns a piece of a column: its different values as Python's, and where they stand."""
+def _values(column: "pyarrow.Array") -> "Coded | list[Any] | None":
+    """Returns a piece of a column: its different values as Python's, and where they stand.
+
+    None where one of them is no value of Python's: text that is not UTF-8, or a day too far away.
+    """
+    try:
+        return _python_values(column)
+    except (UnicodeError, OverflowError, ValueError):
+        return None
+
+
+def _python_values(column: "pyarrow.Array") -> "Coded | list[Any]":
     import pyarrow
     from pyarrow import types
 

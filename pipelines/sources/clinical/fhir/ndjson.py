@@ -97,7 +97,7 @@ def _objects(path: Path) -> Iterator[tuple[int, Resource]]:
                 if not isinstance(found, dict):
                     raise CohortRefused(f"{path.name}: line {line}: not a JSON object")
                 yield line, found
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, of a number without end
         raise CohortRefused(
             f"{path.name}: line {line}: not one whole JSON object: was the file cut off, or is an "
             "object written over several lines? Export it again"

@@ -159,7 +159,11 @@ def quantity(resource: Resource) -> Quantity | None:
         number, unit = resource.get("valueInteger"), ""
     if isinstance(number, bool) or not isinstance(number, int | float):
         return None
-    return Quantity(number=float(number), unit=unit) if math.isfinite(number) else None
+    try:
+        found_number = float(number)
+    except OverflowError:  # a whole number of more digits than any measurement's
+        return None
+    return Quantity(number=found_number, unit=unit) if math.isfinite(found_number) else None
 
 
 def answers(resource: Resource) -> frozenset[str]:

@@ -125,6 +125,10 @@ class CdmTables(Protocol):
         """Returns how many rows a table has, and how many of them have concept 0 or none."""
 
 
+#: No number of a database has more.
+_MOST_DIGITS = 1000
+
+
 @lru_cache(maxsize=1 << 16)
 def same_id(cell: str) -> str:
     """Returns the one spelling of a whole number, as files and databases write it.
@@ -136,4 +140,4 @@ def same_id(cell: str) -> str:
     whole, point, rest = text.partition(".")
     if point and not rest.strip("0"):
         text = whole
-    return str(int(text)) if text.isdecimal() else text
+    return str(int(text)) if text.isdecimal() and len(text) <= _MOST_DIGITS else text

@@ -127,7 +127,7 @@ def _told(path: Path) -> Iterator[None]:
     """Refuses what a file cannot be read for, without the words of what read it."""
     try:
         yield
-    except (ValueError, csv.Error, EOFError, ZlibError) as error:  # Arrow's and Unicode's as well
+    except (ValueError, OverflowError, csv.Error, EOFError, ZlibError) as error:  # Arrow's as well
         raise CohortRefused(
             f"{path.name}: cannot be read as a table ({type(error).__name__}): export it again, as "
             "CSV in UTF-8 or as Parquet"

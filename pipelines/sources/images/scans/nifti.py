@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 import nibabel
 import numpy as np
+from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from pipelines.sources.images.scans.geometry import Turn, orientation_of
@@ -60,9 +61,12 @@ def open_nifti(path: Path, expected: Image) -> Scan:
         header = _header(file)
         shape, volume = _volume(header.get_data_shape(), expected)
         require_size(math.prod(shape))
-        begin, dtype = int(header.get_data_offset()), header.get_data_dtype()
-        affine = header.get_best_affine()
-        slope, intercept = header.get_slope_inter()
+        try:
+            begin, dtype = int(header.get_data_offset()), header.get_data_dtype()
+            affine = header.get_best_affine()
+            slope, intercept = header.get_slope_inter()
+        except (*DAMAGE, HeaderDataError):  # no such type of numbers, or no number of a scale
+            raise DAMAGED from None
     if dtype.kind not in "iuf":
         raise ScanFault("its voxels are no single numbers (complex, or colours)", _REMEDY)
     if not 0 <= begin <= _LATEST_BEGIN or not np.isfinite(affine).all():

@@ -23,6 +23,8 @@ MAX_UNPACKED = 10**9
 #: What a sheet's grid may hold; calamine takes some 32 bytes for each cell of it.
 MAX_CELLS = 2 * 10**7
 _MAX_ENTRIES = 10_000
+#: Excel counts its rows to 1,048,576.
+_ROW_DIGITS = 7
 _PIECE = 1 << 18
 _LOCAL_HEADER = 30
 _LOCAL_SIGNATURE = b"PK\x03\x04"
@@ -218,7 +220,7 @@ class _Cells:
             self._formula = True
         elif name == "row":
             number = given.get("r", "")
-            self._row = int(number) - 1 if number.isdecimal() else self._row + 1
+            self._row = _row_number(number) - 1 if number.isdecimal() else self._row + 1
             self._column = -1
 
     def _begin(self, given: dict[str, str]) -> None:
@@ -230,7 +232,7 @@ class _Cells:
             if letters not in self._columns:
                 self._columns[letters] = _column_number(letters)
             self._column = self._columns[letters]
-            self._row = int(reference[len(letters) :] or 0) - 1
+            self._row = _row_number(reference[len(letters) :] or "0") - 1
         contents = self.contents
         if self._column >= contents.columns:
             contents.columns = self._column + 1
@@ -250,6 +252,12 @@ class _Cells:
             self.contents.not_computed.append((self._row, self._column))
         self._formula = self._has_value = False
         self.parser.CharacterDataHandler = None
+
+
+def _row_number(digits: str) -> int:
+    if len(digits) > _ROW_DIGITS:
+        raise WorkbookFault(_DAMAGED)
+    return int(digits)
 
 
 def _column_number(letters: str) -> int:

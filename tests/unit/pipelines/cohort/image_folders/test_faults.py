@@ -3,6 +3,9 @@
 Series counted as studies, and lines counted as persons, stand in ``tests/unit/silos/preflight``.
 """
 
+import gzip
+import math
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,25 @@ def refused(home: Path, contract: ImageCohort | None = None, **settings: Any) ->
     with pytest.raises(CohortRefused) as told:
         load(home, contract, **settings)
     return str(told.value)
+
+
+NIFTI_DAMAGE = {
+    "a type of numbers that is none": (70, "<h", 166),
+    "pixels that begin nowhere": (108, "<f", math.nan),
+    "a scale that is no number": (116, "<f", math.inf),
+}
+
+
+@pytest.mark.parametrize("name", NIFTI_DAMAGE)
+def test_a_nifti_header_of_no_sense_is_refused(name: str, tmp_path: Path) -> None:
+    write_scans(tmp_path)
+    place, form, value = NIFTI_DAMAGE[name]
+    path = tmp_path / "scans" / "s1.nii.gz"
+    data = bytearray(gzip.decompress(path.read_bytes()))
+    struct.pack_into("<f", data, 112, 1.0)
+    struct.pack_into(form, data, place, value)
+    path.write_bytes(gzip.compress(bytes(data)))
+    assert "line 3: the file is damaged or cut short" in refused(tmp_path)
 
 
 def write_studies(home: Path, count: int = 4, **of_all: Any) -> list[dict[str, Any]]:

@@ -168,3 +168,23 @@ def test_rows_that_are_equal_in_every_cell_are_found_over_row_groups(tmp_path: P
     pyarrow.parquet.write_table(twice, tmp_path / "export", row_group_size=2)
     records = load_cohort(COHORT, RecordFile(path=tmp_path / "export"), site="north")
     assert records.noted.repeated.tolist() == [2, 8]
+
+
+def no_text(column: pyarrow.Array) -> pyarrow.Array:
+    written = pyarrow.array([b"ZQX\xff"] * len(column), pyarrow.binary())
+    return pyarrow.Array.from_buffers(pyarrow.string(), len(written), written.buffers())
+
+
+def far_days(column: pyarrow.Array) -> pyarrow.Array:
+    return pyarrow.array([2**30] * len(column), pyarrow.date32())
+
+
+@pytest.mark.parametrize("change", [no_text, far_days])
+def test_what_is_no_value_of_pythons_is_refused_only_where_it_is_needed(
+    change: Callable[[pyarrow.Array], pyarrow.Array], tmp_path: Path
+) -> None:
+    with pytest.raises(CohortRefused, match=r"column 'sex': rows 1 to .*\[damaged-file\]") as told:
+        read(changed("sex", change), tmp_path)
+    assert "ZQX" not in str(told.value)
+    beside = TABLE.append_column("note", change(TABLE["sex"]))
+    assert read(beside, tmp_path) == read(TABLE, tmp_path)

@@ -283,6 +283,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: path.write_text(f"[]\n{path.read_text()}"),
         r"Patient.000.ndjson: line 1: not a JSON object",
     ),
+    "a number without end": (
+        lambda path: path.write_text(f'{{"id": {"9" * 5000}}}\n{path.read_text()}'),
+        r"Patient.000.ndjson: line 1: not one whole JSON object",
+    ),
     "damaged": (
         lambda path: path.write_bytes(gzip.compress(path.read_bytes())[:-40]),
         r"Patient.000.ndjson: line [0-9]+: the compressed file is damaged or cut off",

@@ -251,6 +251,7 @@ def with_entity(name: str, part: bytes) -> bytes:
     return declared + part if "sheet1" in name else part
 
 
+NINES = b"9" * 5000
 BROKEN: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "cut off": (lambda data: data[:-200], "is cut off or damaged"),
     "bytes overwritten": (
@@ -267,6 +268,16 @@ BROKEN: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     ),
     "XML that ends early": (
         lambda data: repacked(data, lambda name, part: part[:-30] if "sheet1" in name else part),
+        "is cut off or damaged",
+    ),
+    "a row beyond all counting": (
+        lambda data: repacked(data, lambda _, part: part.replace(b'r="3"', b'r="' + NINES + b'"')),
+        "is cut off or damaged",
+    ),
+    "a cell beyond all counting": (
+        lambda data: repacked(
+            data, lambda _, part: part.replace(b'r="A3"', b'r="A' + NINES + b'"')
+        ),
         "is cut off or damaged",
     ),
     "entities": (lambda data: repacked(data, with_entity), "declares entities of XML"),
