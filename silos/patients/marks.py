@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.records import Records, Rows, patient_token
-from protocol.study.cohort.vocabulary import canonical_token
+from protocol.study.cohort.vocabulary import kept_token
 
 MARK_BYTES = 32
 _PATIENTS = b"collegium/mark of a patient/v1\0"
@@ -46,7 +46,7 @@ class PatientMarks:
         Two, where a key has another spelling in a column that is not the study's own key.
         """
         exact = patient_token(key)
-        return frozenset(self.of({exact, canonical_token(exact)}))
+        return frozenset(self.of({exact, kept_token(exact)}))
 
     def contents(self, parts: Iterable[tuple[Records, NDArray[np.int64]]], count: int) -> Marks:
         """Returns the 32-byte digest of each person's records, in whatever order they stand.

@@ -29,7 +29,7 @@ from pipelines.sources.clinical.fhir.consent import PatientConsent
 from pipelines.sources.description import described
 from pipelines.sources.tables.table import SourceTable
 from protocol.errors import PolicyRefused
-from protocol.study.cohort.vocabulary import canonical_token
+from protocol.study.cohort.vocabulary import kept_token
 from protocol.study.study import Study
 from protocol.study.study_file import index_beside
 from silos.config.directory import opened
@@ -190,9 +190,7 @@ class PatientWishes:
             return LeftOut(opted, nobody, nobody)
         today = self._day()
         given, refused = consents_to(purpose, self.statements(), today=today)
-        given, refused = (
-            each | {canonical_token(key) for key in each} for each in (given, refused)
-        )
+        given, refused = (each | set(map(kept_token, each)) for each in (given, refused))
         lacking = [key in refused or (self._rules.required and key not in given) for key in keys]
         return LeftOut(opted, np.array(lacking, dtype=bool) & ~opted, nobody)
 

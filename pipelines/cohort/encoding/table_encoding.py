@@ -61,7 +61,7 @@ from protocol.study.cohort.labels import (
     signed_times,
 )
 from protocol.study.cohort.units import UNCHANGED, Conversion
-from protocol.study.cohort.vocabulary import canonical_token
+from protocol.study.cohort.vocabulary import canonical_token, kept_token
 
 _NO_KEY = CellProblem(
     name="no-patient-key",
@@ -429,5 +429,5 @@ def _with_dates(
 
 
 def _tokens(cells: Cells) -> NDArray[np.str_]:
-    known = np.array([canonical_token(text) for text in cells.spellings], dtype=np.str_)
+    known = np.array([kept_token(text) for text in cells.spellings], dtype=np.str_)
     return known[cells.codes]

@@ -51,7 +51,7 @@ from protocol.study.cohort.labels import (
     SurvivalLabel,
     signed_times,
 )
-from protocol.study.cohort.vocabulary import canonical_token
+from protocol.study.cohort.vocabulary import canonical_token, kept_token
 
 #: All arrays of one file together, unpacked.
 MAX_BYTES = 256 * 10**9
@@ -148,7 +148,7 @@ class _Reader:
                 arrays[name] = np.full(count, canonical_token(part))
             else:
                 values = self._column(f"{part}_{name}", count).tolist()
-                arrays[name] = np.array([canonical_token(value) for value in values], dtype=np.str_)
+                arrays[name] = np.array([kept_token(value) for value in values], dtype=np.str_)
         cells = {
             column.name: cells_of(self._column(f"{part}_{column.name}", count))
             for column in self._cohort.columns

@@ -11,6 +11,8 @@ from pydantic import AfterValidator, Field, StrictBool
 Token: TypeAlias = StrictBool | int | float | str
 
 
+#: A number as a file may write it: no other digits, no underscores, no hexadecimals.
+NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 #: A whole number of no more digits than a float's can be.
 _WHOLE = re.compile(r"([+-]?[0-9]{1,300})(?:\.0*)?")
 
@@ -33,13 +35,25 @@ def canonical_token(value: object) -> str:
         return text.lower()
     if (whole := _WHOLE.fullmatch(text)) is not None:
         return str(int(whole[1]))
-    try:
-        number = float(text)
-    except ValueError:
+    if not NUMERAL.fullmatch(text):
         return text
+    number = float(text)
     if not math.isfinite(number):
         return text
     return str(int(number)) if number.is_integer() else repr(number)
+
+
+def kept_token(value: object) -> str:
+    """Returns the one spelling of a cell that may be a person's number.
+
+    As ``canonical_token``, but for a number with an exponent, which is as often a key: two persons
+    are never made one.
+
+    >>> kept_token("012.0"), kept_token("1E5"), kept_token("101_0023")
+    ('12', '1E5', '101_0023')
+    """
+    text = str(value).strip()
+    return text if "e" in text.lower() and NUMERAL.fullmatch(text) else canonical_token(value)
 
 
 def _distinct(values: tuple[Token, ...]) -> tuple[Token, ...]:
@@ -51,7 +65,3 @@ def _distinct(values: tuple[Token, ...]) -> tuple[Token, ...]:
 
 
 Vocabulary: TypeAlias = Annotated[tuple[Token, ...], Field(min_length=1), AfterValidator(_distinct)]
-
-
-#: A number as a file may write it: no other digits, no underscores, no hexadecimals.
-NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")

@@ -10,6 +10,7 @@ from pipelines.sources.clinical.fhir.consent import PatientConsent
 from protocol.errors import CohortRefused, SiteFileRefused
 from silos.config.site_file import read_site_file, site_file_of
 from silos.patients.consent import consents_to, read_consent_file
+from silos.patients.marks import PatientMarks
 from silos.patients.opt_outs import opt_out
 from silos.patients.used_patients import use_of
 from silos.preflight.checks import check_site
@@ -154,6 +155,25 @@ def fhir_consent(patient: str, kind: str, **changes: object) -> dict[str, object
         "provision": {"type": kind, "purpose": [purpose]},
     }
     return {**resource, **changes}
+
+
+@pytest.mark.parametrize(
+    ("consented", "other"),
+    [
+        ("1E5", "100000"),
+        ("101_0023", "1010023"),
+        ("110105199001011210", "110105199001011208"),
+    ],
+)
+def test_nobody_enters_by_the_consent_of_a_person_whose_key_looks_alike(
+    home: Path, consented: str, other: str
+) -> None:
+    rows = (home / "east.csv").read_text()
+    rows = rows.replace("east-12,", f"{consented},").replace("east-13,", f"{other},")
+    (home / "east.csv").write_text(rows)
+    ask_for_consent(home, [f"{consented},all,given,", *(f"east-{n},all,given," for n in range(12))])
+    assert frozen_anew(home, TABLE_STUDY).patients == 13
+    assert not PatientMarks(bytes(32)).of_key(consented) & PatientMarks(bytes(32)).of_key(other)
 
 
 def test_consents_of_fhir_count_as_those_of_a_file_do(home: Path) -> None:
