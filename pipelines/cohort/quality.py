@@ -144,6 +144,12 @@ class ClassCounts:
             sums.append(("records", ("patients",)))
             if self.records_ill is not None:
                 sums.append(("records_ill", ("patients_ill",)))
+        else:
+            counts["not first"] = self.records - self.patients
+            sums.append(("records", ("patients", "not first")))
+            if self.records_ill is not None and self.patients_ill is not None:
+                counts["not first ill"] = self.records_ill - self.patients_ill
+                sums.append(("records_ill", ("patients_ill", "not first ill")))
         groups = [("records", "records_ill", self.records_ill)]
         groups += [("patients", "patients_ill", self.patients_ill)]
         classes = {f"class {name}": count for name, count in self.classes.items()}
@@ -334,6 +340,10 @@ class DataQuality:
                 else HIDDEN
                 for column, count in file[name].items()
             }
+        for counted in self.columns:  # the rest is in rows that are not kept
+            missing = self.file.missing.get(counted.name, 0)
+            if is_small(missing - counted.imputed) and not is_small(missing):
+                file["missing"][counted.name] = HIDDEN
         found["patients_beyond"] = shown_part(self.patients_beyond, whole.patients)
         found["records_beyond"] = shown_part(self.records_beyond, whole.records)
         found["repeated_rows"] = shown_part(self.repeated_rows, self.file.rows)
@@ -479,6 +489,7 @@ def _histograms(records: Records, cohort: Cohort) -> tuple[Histogram, ...]:
             low=column.range[0],
             high=column.range[1],
             counts=tuple(counts[column.name].tolist()),
+            absent=len(records) - int(counts[column.name].sum()),
         )
         for column, _ in places
     )

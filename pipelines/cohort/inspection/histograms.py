@@ -13,19 +13,24 @@ BINS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Histogram:
-    """Counts of ``BINS`` equal bins from ``low`` to ``high``; what lies outside is at the ends."""
+    """Counts of ``BINS`` equal bins from ``low`` to ``high``; what lies outside is at the ends.
+
+    ``absent`` are the records without a number, in no bin.
+    """
 
     name: str
     low: float
     high: float
     counts: tuple[int, ...]
+    absent: int = 0
 
     @property
     def shown(self) -> list[ShownCount]:
-        """The counts as they are shown, beside the number of all."""
+        """The counts as they are shown, beside the number of all records."""
         bins = {f"{place:02}": count for place, count in enumerate(self.counts)}
-        of_all = {"all": sum(self.counts)}
-        return list(shown(bins | of_all, [("all", tuple(bins))]).values())[: len(bins)]
+        others = {"absent": self.absent, "all": sum(self.counts) + self.absent}
+        found = shown(bins | others, [("all", (*bins, "absent"))])
+        return [found[name] for name in bins]
 
 
 def counts_in_bins(numbers: NDArray[np.float64], extent: tuple[float, float]) -> NDArray[np.int64]:

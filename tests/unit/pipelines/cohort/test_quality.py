@@ -42,12 +42,16 @@ def study_of(text: str = TEXT) -> Study:
     return read_study(text)
 
 
-def report(folder: Path, rows: list[str] = ROWS) -> dict[str, Any]:
+def quality(folder: Path, rows: list[str]) -> DataQuality:
     (folder / "east.csv").write_text(HEAD + "\n".join(rows))
     cohort = study_of().cohort
     records = load_cohort(cohort, folder / "east.csv", site="east")
     tested = np.isin(records.rows, [4])
-    return asdict(quality_of(records, records.take(~tested), records.take(tested), cohort))
+    return quality_of(records, records.take(~tested), records.take(tested), cohort)
+
+
+def report(folder: Path, rows: list[str] = ROWS) -> dict[str, Any]:
+    return asdict(quality(folder, rows))
 
 
 def test_rows_patients_classes_and_cells_are_counted(tmp_path: Path) -> None:
@@ -156,7 +160,7 @@ def test_the_table_shows_odd_columns_and_puts_the_rest_in_one_line(tmp_path: Pat
     lines = [
         " ".join(line.split()) for line in shown(tmp_path / "odd", rows=fine + ROWS).split("\n")
     ]
-    assert "east * <10 30 (15) * (*) <10 (<10)" in " | ".join(lines)
+    assert "east * <10 * (*) 21 (*) <10 (<10)" in " | ".join(lines)
     assert "age <10 <10 <10 <10 -" in lines
     assert "ward <10 - - - <10" in lines
     assert "ill <10 - - - <10" in lines
@@ -227,6 +231,19 @@ def test_a_columns_name_is_shown_as_it_stands(tmp_path: Path, name: str) -> None
     assert name in shown(tmp_path, text, head=HEAD.replace("age", name))
 
 
+def test_no_missing_cell_below_ten_follows_from_bins_or_from_dropped_rows(tmp_path: Path) -> None:
+    wards = [f"{25 if n % 2 else 65},{'ABC'[n % 3]},p{n},{n % 2}" for n in range(100)]
+    few = [f"?,A,q{n},1" for n in range(5)]
+    (tmp_path / "few").mkdir()
+    found = quality(tmp_path / "few", wards + few).to_json()
+    (bins,) = found["histograms"]
+    assert not all(isinstance(count, int) for count in bins["counts"])
+    many = [f"?,A,q{n},1" for n in range(20)] + [f"?,?,r{n},1" for n in range(13)]
+    found = quality(tmp_path, wards + many[:23] + ["30,?,s,1"] * 17).to_json()
+    assert found["file"]["missing"] == {"age": "not shown", "ward": 20}
+    assert found["columns"][0]["imputed"] == 20
+
+
 @given(st.lists(st.integers(0, 25), min_size=6, max_size=6), st.integers(0, 12), st.integers(0, 12))
 def test_no_count_below_ten_follows_from_rows_parts_and_classes(
     numbers: list[int], dropped: int, opted_out: int
@@ -243,13 +260,13 @@ def test_no_count_below_ten_follows_from_rows_parts_and_classes(
 
     train, test = part(*numbers[:3]), part(*numbers[3:])
     whole = part(*(a + b for a, b in zip(numbers[:3], numbers[3:], strict=True)))
-    quality = DataQuality(
+    counted = DataQuality(
         file=FileCounts(rows=whole.records + dropped + opted_out, dropped=dropped, missing={},
                         dropped_for={}),
         whole=whole, train=train, test=test, max_records=8, patients_with_several_records=0,
         patients_beyond=0, records_beyond=0, repeated_rows=0, columns=(),
     )  # fmt: skip
-    told = quality.to_json()
+    told = counted.to_json()
     rows, of_dropped = told["file"]["rows"], told["file"]["dropped"]
     pairs = [(rows, told["whole"]["records"])]
     if isinstance(rows, int) and isinstance(of_dropped, int):
@@ -259,6 +276,8 @@ def test_no_count_below_ten_follows_from_rows_parts_and_classes(
     for one in ("whole", "train", "test"):
         pairs += [(told[one]["patients"], told[one]["patients_ill"])]
         pairs += [(told[one]["records"], told[one]["records_ill"])]
+        pairs += [(told[one]["records"], told[one]["patients"])]
+        pairs += [(told[one]["records_ill"], told[one]["patients_ill"])]
     for larger, smaller in pairs:
         if isinstance(larger, int) and isinstance(smaller, int):
             assert not 0 < larger - smaller < 10, (larger, smaller, told)
