@@ -200,6 +200,10 @@ _PATIENTS: tuple[_Entry, ...] = (
      "the export, or tell the study's author"),
     ("no-patient-key", "bad", "a record does not say whose it is", "an empty key",
      "fill it: privacy by patient cannot be kept otherwise"),
+    ("key-without-its-last-digits", "bad", "a patient's number of 16 digits or more that is stored "
+     "as a floating-point number, as Excel stores every number: the last digits are lost, and "
+     "several patients are one", "the type and size of keys",
+     "store the column as text, from where it still has all digits, and export again"),
     ("two-spellings-of-a-patient", "warn", "two keys differ only in capitals, blanks, dashes, "
      "leading zeros or the form of an umlaut", "keys are compared without these; pairs are counted",
      "write one spelling: a patient who counts as two is protected half as well"),

@@ -28,6 +28,8 @@ MAX_CELL = 1 << 17
 MAX_BYTES = 8 * 10**9
 #: So many rows are looked at together.
 ROWS_AT_ONCE = 1 << 14
+#: From here on a floating-point number has not every digit that was typed; Excel keeps fifteen.
+_ROUNDED = 10**15
 #: So many different values of a column are remembered with their spelling.
 _REMEMBERED = 1 << 16
 #: What a spelling takes beside its letters.
@@ -106,7 +108,9 @@ class _Column:
                     text = spell(value)
                     if text is None or (not text and self._empty_is_missing):
                         return self._number_of(self._blank)
-                    return self._number_of(respell(text) if respell else text)
+                    number = self._number_of(respell(text) if respell else text)
+                    self._note(value, number)
+                    return number
 
                 self._known[kind] = _Remembered(work_out)
         return self._known[kind]
@@ -114,18 +118,31 @@ class _Column:
     def _number_of(self, text: str) -> int:
         return hash(text)
 
+    def _note(self, value: object, number: int) -> None:
+        """Takes note of a value and its number."""
+
 
 class _NeededColumn(_Column):
-    """A column whose cells are kept: the numbers are the codes of ``Cells``."""
+    """A column whose cells are kept: the numbers are the codes of ``Cells``.
+
+    ``is_key``: a whole number in it may be a person's, of which every digit counts.
+    """
 
     def __init__(
-        self, *, blank: str, empty_is_missing: bool, respell: Respell | None = None
+        self,
+        *,
+        blank: str,
+        empty_is_missing: bool,
+        respell: Respell | None = None,
+        is_key: bool = False,
     ) -> None:
         super().__init__(blank=blank, empty_is_missing=empty_is_missing, respell=respell)
+        self._is_key = is_key
         self._places: dict[str, int] = {}
         self._hashes = array("q")
         self._pieces: list[NDArray[np.int32]] = []
         self._long: set[int] = set()
+        self._rounded: set[int] = set()
         self._no_cells: dict[str, list[int]] = {}
         self.size = 0
 
@@ -159,6 +176,10 @@ class _NeededColumn(_Column):
                 self._long.add(code)
         return code
 
+    def _note(self, value: object, number: int) -> None:
+        if self._is_key and isinstance(value, float) and abs(value) >= _ROUNDED:
+            self._rounded.add(number)
+
     def cells(self) -> Cells:
         """Returns all that were added."""
         codes = np.concatenate([np.zeros(0, np.int32), *self._pieces])
@@ -178,6 +199,19 @@ class _NeededColumn(_Column):
             for kind, where in self._no_cells.items()
             if where
         ]
+        if self._rounded:
+            codes = np.concatenate(self._pieces)
+            found.append(
+                RecordFault(
+                    name="key-without-its-last-digits",
+                    column=name,
+                    lines=lines[np.isin(codes, sorted(self._rounded))].tolist(),
+                    what="a number of 16 digits or more that is stored with a floating point: its "
+                    "last digits are lost",
+                    remedy="store the column as text, from where it still has all its digits",
+                    row_word=row_word,
+                )
+            )
         if self._long:
             codes = np.concatenate(self._pieces)
             found.append(
@@ -231,6 +265,7 @@ class GrowingTable:
                 blank="" if name == cohort.patient_key else blank_of(cohort),
                 empty_is_missing=typed,
                 respell=(respell or {}).get(name),
+                is_key=name == cohort.patient_key or name in keep,
             )
             self._needed[place] = (name, column)
         self._others = {

@@ -188,3 +188,15 @@ def test_what_is_no_value_of_pythons_is_refused_only_where_it_is_needed(
     assert "ZQX" not in str(told.value)
     beside = TABLE.append_column("note", change(TABLE["sex"]))
     assert read(beside, tmp_path) == read(TABLE, tmp_path)
+
+
+def test_patients_whose_numbers_lost_their_last_digits_are_not_taken_for_one(
+    tmp_path: Path,
+) -> None:
+    long = [110105199001011234.0 + 16 * n for n in range(len(TABLE))]
+    with pytest.raises(
+        CohortRefused, match=r"'id', row 1 .*\[key-without-its-last-digits\]"
+    ) as told:
+        read(changed("id", lambda _: pyarrow.array(long)), tmp_path)
+    assert "1101" not in str(told.value)
+    read(changed("id", lambda _: pyarrow.array(map(int, long))), tmp_path)
