@@ -31,6 +31,8 @@ TYPES = (
 )
 _NAMED = re.compile(r"(?P<type>[A-Z][A-Za-z]+)([^A-Za-z].*)?\.(ndjson|jsonl)(\.gz)?")
 _ENDINGS = (".ndjson", ".ndjson.gz", ".jsonl", ".jsonl.gz")
+#: A longer line is no resource, whatever it unpacks from.
+MAX_LINE = 1 << 26
 _GZIP = b"\x1f\x8b"
 
 
@@ -90,7 +92,12 @@ def _objects(path: Path) -> Iterator[tuple[int, Resource]]:
     line = 0
     try:
         with _opened(path) as data:
-            for line, written in enumerate(data, start=1):
+            for line, written in enumerate(iter(lambda: data.readline(MAX_LINE + 1), b""), start=1):
+                if len(written) > MAX_LINE:
+                    raise CohortRefused(
+                        f"{path.name}: line {line}: longer than {MAX_LINE} bytes: each resource "
+                        "stands on a line of its own, and documents within them are left out"
+                    )
                 if not written.strip():
                     continue
                 found = json.loads(written)

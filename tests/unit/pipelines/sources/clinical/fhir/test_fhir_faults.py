@@ -13,6 +13,7 @@ from fhir.resources.R4B import get_fhir_model_class
 from pipelines.cohort.loading import load_cohort
 from pipelines.records import Records
 from pipelines.sources.clinical.clinical_source import FhirRecords
+from pipelines.sources.clinical.fhir import ndjson
 from pipelines.sources.clinical.fhir.reading import ExportFacts
 from protocol.errors import CohortRefused
 from protocol.study.study_file import read_study
@@ -306,6 +307,16 @@ def test_a_broken_file_is_refused_with_its_line(name: str, tmp_path: Path) -> No
     with pytest.raises(CohortRefused, match=f"^site east: {said}") as refused:
         read(folder)
     assert shows_no_value(str(refused.value))
+
+
+def test_a_line_without_end_is_refused_before_it_is_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ndjson, "MAX_LINE", 10_000)
+    folder = changed(tmp_path, lambda _: None)
+    (folder / "Patient.000.ndjson").write_bytes(gzip.compress(b'{"id": "' + b"a" * 20_000))
+    with pytest.raises(CohortRefused, match="line 1: longer than 10000 bytes"):
+        read(folder)
 
 
 def test_a_folder_without_an_export_is_refused(tmp_path: Path) -> None:
