@@ -54,9 +54,16 @@ class ColumnTrainer:
         places, most = study.site(site).patients, study.records_per_patient
         laid_out = PatientRecords(test.patients, most).all(max(places, test.num_patients))
         self._index, self._weights = laid_out
+        self._counted = np.ones(test.num_patients, dtype=bool)
         self._at_once = max(1, _NUMBERS // (most * max(1, test.features.shape[1])))
         self.engine = ""
         self.dataset_digest = digest_json([train.digest, test.digest])
+
+    def leave_out(self, train: Ints, test: Ints) -> None:
+        """Counts these patients, by their numbers in each part, no more from now on."""
+        self._counted[test] = False
+        self._weights[test] = 0
+        self._index[test] = 0
 
     def initial_model(self) -> Tensors:
         """Returns the model of a study that learns nothing: no parameter."""
@@ -85,15 +92,16 @@ class ColumnTrainer:
         at most, and the second by one.
         """
         counts = np.zeros(size_of(self._counter.columns), dtype=np.int64)
-        rest = self.num_test_patients
+        begin = 0
         for values in self._values():
-            counts += self._counter.counts(values[:rest])
-            rest = max(0, rest - len(values))
+            counted = self._counted[begin : begin + len(values)]
+            counts += self._counter.counts(values[: len(counted)][counted])
+            begin += len(values)
         return counts, np.array([counts[PATIENTS], 0, 0, 0]), np.zeros(2, dtype=np.int64)
 
     def patient_scores(self, model: Tensors) -> tuple[Floats, Floats]:
         """Returns each patient's (columns,) values, and zeros; they stay in the hospital."""
-        values = np.concatenate(list(self._values()))[: self.num_test_patients]
+        values = np.concatenate(list(self._values()))[: self.num_test_patients][self._counted]
         return values, np.zeros(len(values))
 
     def _values(self) -> Iterator[Floats]:

@@ -83,6 +83,16 @@ def test_a_hospitals_own_counts_are_its_patients() -> None:
     assert public.tolist() == [0, 0]
 
 
+def test_a_patient_who_left_after_the_join_is_in_no_count() -> None:
+    trainer = trainer_of(ROWS)
+    nobody = np.zeros(0, dtype=np.int64)
+    trainer.leave_out(nobody, np.array([3]))
+    others = tuple(row for row in ROWS if row[2] != "4")
+    assert np.array_equal(trainer.counts({})[0], counted(others))
+    assert np.array_equal(trainer.counts({})[1], trainer_of(others).counts({})[1])
+    assert len(trainer.patient_scores({})[0]) == 3
+
+
 _AGES = st.sampled_from(["", "0", "1e-9", "59.999999", "60", "120", "119.9999999"])
 _ROWS = st.lists(
     st.tuples(_AGES, st.sampled_from(["", "A", "B", "C"]), st.sampled_from(["", "0", "1"])),
