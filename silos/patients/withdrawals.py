@@ -115,8 +115,8 @@ class PatientsInRun:
         left = self._left | out
         if np.array_equal(left, self._left):
             return None
-        self._left = left
         self._cohorts.record_left(self.cohort, self._frozen, persons.marks[left])
+        self._left = left  # not before it is written: else nobody would be told at the next try
         log.info("run %s: an addition was made to the frozen cohort: patients left", self._run)
         return LeftInRun(self._train.of(left), self._test.of(left))
 

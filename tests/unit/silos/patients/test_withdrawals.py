@@ -9,14 +9,18 @@ import pytest
 from numpy.typing import NDArray
 
 from pipelines.records import Records
-from protocol.errors import CohortRefused, PolicyRefused
+from pipelines.sources.description import SourceDescription
+from protocol.errors import CohortRefused, PolicyRefused, StoreBroken
 from protocol.study.study_file import read_study
 from protocol.transport.steps import Reply, Request
 from protocol.vectors.keystream import Keystream
 from protocol.vectors.tensors import Tensors
+from silos.config.site_file import site_file_of
 from silos.database.database import open_hospital
 from silos.patients.frozen_cohorts import FrozenCohorts
 from silos.patients.opt_outs import opt_out_of
+from silos.patients.own_records import PatientWishes, read_own_records
+from silos.patients.withdrawals import PatientsInRun
 from silos.training.randomness import DrawContext, Entropy, RoundInput, SecretEntropy
 from silos.training.trainer import Trainer
 from tests.support.hospital.hospital_home import OFFICER, make_east
@@ -157,6 +161,30 @@ def test_an_opt_out_between_two_rounds_counts_in_the_next(
     cohorts = FrozenCohorts(east._database)
     (cohort,) = cohorts.all()
     assert len(cohorts.left(cohort)) == 2 and cohort.patients == 40
+
+
+def test_who_left_is_told_again_where_it_could_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, study = make_east(tmp_path), small_study()
+    site = site_file_of(home)
+    with closing(open_hospital(home / "hospital.db", site="east")) as hospital:
+        wishes = PatientWishes(hospital, site.patients, home)
+        own = read_own_records(home, site, study, None, hospital, None, wishes)
+        source = SourceDescription(kind="file", name="", sha256="")
+        run = PatientsInRun(
+            hospital, study, "run-1", own, wishes, source=lambda: source, freezes=False
+        )
+        opt_out_of(hospital, [own.train.patient_keys[0]], by=OFFICER)
+
+        def full(*given: object) -> bool:
+            raise StoreBroken("the disk is full")
+
+        with monkeypatch.context() as broken, pytest.raises(StoreBroken):
+            broken.setattr(FrozenCohorts, "record_left", full)
+            run.left()
+        told = run.left()
+        assert told is not None and told.train.tolist() == [0]
 
 
 def test_what_is_asked_of_the_others_does_not_tell_that_somebody_left(tmp_path: Path) -> None:
