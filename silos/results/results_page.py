@@ -84,7 +84,7 @@ def _run(results: OwnResults) -> Section:
         Fact(label="Its digest", value=results.model),
         Fact(label="Cohort", value=results.about_cohort),
     )
-    return Section(key="run", title="The run", blocks=(Facts(title="The run", rows=rows),))
+    return Section(key="run", title="The run", blocks=(Facts(title="As it stands here", rows=rows),))
 
 
 def _released(results: OwnResults) -> Section:
@@ -97,7 +97,7 @@ def _released(results: OwnResults) -> Section:
             for kind, figure in zip(kinds, results.announced.figures, strict=True)
         )
         note = "Of all hospitals' test patients together, with noise; as the coordinator signed it."
-        blocks = (Facts(title="Released figures", rows=rows), Paragraph(text=note))
+        blocks = (Facts(title="With 95 % intervals", rows=rows), Paragraph(text=note))
     return Section(key="released", title="Released figures", blocks=blocks)
 
 

@@ -29,7 +29,7 @@ from silos.results.kept_models import keep_model, model_file, read_model
 #: What stands beside every exact figure.
 NOT_PRIVATE = (
     "These figures are exact. They are not differentially private: they must not leave this "
-    "hospital, and nothing of them is written down or sent."
+    "hospital; nothing of them is sent, or written but where --html asks for it."
 )
 
 #: A comparison is trained by one process of this machine, whatever a study may use.
