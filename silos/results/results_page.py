@@ -84,7 +84,9 @@ def _run(results: OwnResults) -> Section:
         Fact(label="Its digest", value=results.model),
         Fact(label="Cohort", value=results.about_cohort),
     )
-    return Section(key="run", title="The run", blocks=(Facts(title="As it stands here", rows=rows),))
+    return Section(
+        key="run", title="The run", blocks=(Facts(title="As it stands here", rows=rows),)
+    )
 
 
 def _released(results: OwnResults) -> Section:
