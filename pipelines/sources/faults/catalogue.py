@@ -155,6 +155,10 @@ _CELLS: tuple[_Entry, ...] = (
     ("impossible-date", "bad", "a day that no calendar has", "the calendar", "mend the cell"),
     ("date-far-away", "bad", "a year long past or far ahead, as codes for missing have",
      "the year", "mend the cell, or in the study `missing: [DATE]` for the column"),
+    ("instant-for-a-day", "bad", "a moment in UTC where a day is asked for, as a database's time "
+     "stamp with a time zone: around midnight it is another day on the hospital's clock",
+     "the type of the cells", "in a query `COLUMN AT TIME ZONE 'Europe/Berlin'`, in a Parquet file "
+     "a column without a time zone"),
     ("partial-date", "bad", "a date without its day or month", "it is read by its format",
      "fill it, or in the study `partial: first`, `middle` or `last`"),
     ("event-before-index", "bad", "an event before the days that count", "days are compared",

@@ -9,6 +9,8 @@ Rules:
 
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -18,7 +20,12 @@ from pipelines.sources.cells import Cells
 from pipelines.sources.faults import RecordFault, RowWord
 from pipelines.sources.progress import rows_read
 from pipelines.sources.tables.table import SourceTable, needed_columns, places_of, repeated_rows_of
-from pipelines.sources.tables.typed_cells import spelling_of
+from pipelines.sources.tables.typed_cells import (
+    Spelling,
+    is_instant,
+    spell_by_own_clock,
+    spelling_of,
+)
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import TableCohort
 
@@ -39,6 +46,20 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 #: Writes a text as the contract does, for a hospital that writes its numbers in another way.
 Respell: TypeAlias = Callable[[str], str]
+
+
+_ROUNDED_KEY = RecordFault(
+    name="key-without-its-last-digits",
+    what="a number of 16 digits or more that is stored with a floating point: its last digits are "
+    "lost",
+    remedy="store the column as text, from where it still has all its digits",
+)
+_INSTANT = RecordFault(
+    name="instant-for-a-day",
+    what="a moment in UTC, which is another day on the hospital's clock around midnight",
+    remedy="write it by the hospital's own clock: in a query (COLUMN AT TIME ZONE "
+    "'Europe/Berlin'), in a file a column without a time zone",
+)
 
 
 class Coded(NamedTuple):
@@ -98,7 +119,7 @@ class _Column:
 
     def _of_kind(self, kind: type) -> _Remembered:
         if kind not in self._known:
-            spell = spelling_of(kind)
+            spell = self._spelling(kind)
             if spell is None:
                 self._known[kind] = _Unreadable(lambda _: self._number_of(self._blank))
             else:
@@ -115,6 +136,9 @@ class _Column:
                 self._known[kind] = _Remembered(work_out)
         return self._known[kind]
 
+    def _spelling(self, kind: type) -> Spelling | None:
+        return spelling_of(kind)
+
     def _number_of(self, text: str) -> int:
         return hash(text)
 
@@ -125,7 +149,8 @@ class _Column:
 class _NeededColumn(_Column):
     """A column whose cells are kept: the numbers are the codes of ``Cells``.
 
-    ``is_key``: a whole number in it may be a person's, of which every digit counts.
+    ``is_key``: a whole number in it may be a person's, of which every digit counts. ``is_day``: a
+    moment in it is a day on the clock that it is written by.
     """
 
     def __init__(
@@ -135,14 +160,16 @@ class _NeededColumn(_Column):
         empty_is_missing: bool,
         respell: Respell | None = None,
         is_key: bool = False,
+        is_day: bool = False,
     ) -> None:
         super().__init__(blank=blank, empty_is_missing=empty_is_missing, respell=respell)
-        self._is_key = is_key
+        self._is_key, self._is_day = is_key, is_day
         self._places: dict[str, int] = {}
         self._hashes = array("q")
         self._pieces: list[NDArray[np.int32]] = []
         self._long: set[int] = set()
         self._rounded: set[int] = set()
+        self._instants: set[int] = set()
         self._no_cells: dict[str, list[int]] = {}
         self.size = 0
 
@@ -176,9 +203,15 @@ class _NeededColumn(_Column):
                 self._long.add(code)
         return code
 
+    def _spelling(self, kind: type) -> Spelling | None:
+        is_moment = self._is_day and issubclass(kind, datetime)
+        return spell_by_own_clock if is_moment else spelling_of(kind)
+
     def _note(self, value: object, number: int) -> None:
         if self._is_key and isinstance(value, float) and abs(value) >= _ROUNDED:
             self._rounded.add(number)
+        if self._is_day and isinstance(value, datetime) and is_instant(value):
+            self._instants.add(number)
 
     def cells(self) -> Cells:
         """Returns all that were added."""
@@ -199,19 +232,10 @@ class _NeededColumn(_Column):
             for kind, where in self._no_cells.items()
             if where
         ]
-        if self._rounded:
-            codes = np.concatenate(self._pieces)
-            found.append(
-                RecordFault(
-                    name="key-without-its-last-digits",
-                    column=name,
-                    lines=lines[np.isin(codes, sorted(self._rounded))].tolist(),
-                    what="a number of 16 digits or more that is stored with a floating point: its "
-                    "last digits are lost",
-                    remedy="store the column as text, from where it still has all its digits",
-                    row_word=row_word,
-                )
-            )
+        for fault, marked in ((_ROUNDED_KEY, self._rounded), (_INSTANT, self._instants)):
+            if marked:
+                where = lines[np.isin(np.concatenate(self._pieces), sorted(marked))].tolist()
+                found.append(replace(fault, column=name, lines=where, row_word=row_word))
         if self._long:
             codes = np.concatenate(self._pieces)
             found.append(
@@ -266,6 +290,7 @@ class GrowingTable:
                 empty_is_missing=typed,
                 respell=(respell or {}).get(name),
                 is_key=name == cohort.patient_key or name in keep,
+                is_day=name in cohort.dates,
             )
             self._needed[place] = (name, column)
         self._others = {

@@ -23,6 +23,7 @@ Spelling: TypeAlias = Callable[[Any], str | None]
 #: Below this a float holds every whole number; beyond, its digits would promise too much.
 _WHOLE = 2**53
 #: Decimals of more digits before or after the point are left in scientific notation.
+_UTC = frozenset({"UTC", "Etc/UTC", "UTC+00:00", "+00:00"})
 _MOST_DIGITS = 400
 
 
@@ -75,6 +76,24 @@ def spell_moment(value: datetime) -> str:
     if value.time() == time.min:
         return value.date().isoformat()
     return value.isoformat()
+
+
+def spell_by_own_clock(value: datetime) -> str:
+    """Returns the spelling of a moment by the clock that it is written by, with its zone.
+
+    >>> spell_by_own_clock(datetime.fromisoformat("2024-03-01T00:30:00+01:00"))
+    '2024-03-01T00:30:00+01:00'
+    """
+    return spell_moment(value) if value.tzinfo is None else value.isoformat()
+
+
+def is_instant(value: datetime) -> bool:
+    """Whether a moment is told in UTC, which is the clock of databases and not of hospitals.
+
+    >>> is_instant(datetime(2024, 3, 1, tzinfo=UTC)), is_instant(datetime(2024, 3, 1))
+    (True, False)
+    """
+    return value.tzinfo is not None and str(value.tzinfo) in _UTC
 
 
 def _spell_bool(value: bool) -> str:

@@ -14,6 +14,7 @@ from pipelines.cohort.loading import load_cohort
 from pipelines.sources.source import RecordFile
 from pipelines.sources.tables import parquet_file
 from protocol.errors import CohortRefused
+from protocol.study.cohort.cohort import TableCohort
 from tests.unit.pipelines.sources.tables.excel.test_workbook import COHORT, CSV, HEAD, ROWS
 
 TABLE = pyarrow.table({name: [row[place] for row in ROWS] for place, name in enumerate(HEAD)})
@@ -97,6 +98,37 @@ def test_days_and_times_have_one_spelling(
         pyarrow.parquet.write_table(changed("seen", lambda _, made=column: made), tmp_path / "e")
         table = RecordFile(path=tmp_path / "e").table(cohort, site="north", keep=["seen"])
         assert set(table.cells["seen"]) == {kind}
+
+
+def of_days(folder: Path, text: str | None, column: pyarrow.Array | None = None) -> str:
+    """The digest of records whose day stands as text in a CSV, or in a column of Parquet."""
+    cohort = TableCohort.model_validate(
+        {
+            "kind": "table",
+            "patient_key": "id",
+            "columns": [
+                {"name": "day", "kind": "date", "since": "2019-12-01", "range": [0, 99]},
+                {"name": "id", "kind": "other"},
+            ],
+            "label": {"column": "ill", "positive": [1], "negative": [0]},
+        }
+    )
+    if column is None:
+        (folder / "days.csv").write_text(f"id,day,ill\n1,{text},1\n2,{text},0\n")
+        return load_cohort(cohort, folder / "days.csv", site="north").digest
+    table = pyarrow.table({"id": ["1", "2"], "day": column, "ill": ["1", "0"]})
+    pyarrow.parquet.write_table(table, folder / "days")
+    return load_cohort(cohort, folder / "days", site="north").digest
+
+
+def test_a_moment_with_a_zone_is_the_day_on_its_own_clock(tmp_path: Path) -> None:
+    moment = datetime.fromisoformat("2020-01-01T00:30+01:00")
+    berlin = pyarrow.array([moment] * 2, pyarrow.timestamp("us", "Europe/Berlin"))
+    assert of_days(tmp_path, None, berlin) == of_days(tmp_path, "2020-01-01T00:30+01:00")
+    assert of_days(tmp_path, None, berlin) == of_days(tmp_path, "2020-01-01")
+    utc = pyarrow.array([moment] * 2, pyarrow.timestamp("us", "UTC"))
+    with pytest.raises(CohortRefused, match=r"'day', row 1 \(and 1 more row\): a moment in UTC"):
+        of_days(tmp_path, None, utc)
 
 
 REFUSED: dict[str, tuple[pyarrow.Table, str]] = {
