@@ -28,7 +28,7 @@ from pipelines.records import Records, number_patients
 from pipelines.sources.clinical.fhir.consent import PatientConsent
 from pipelines.sources.description import described
 from pipelines.sources.tables.table import SourceTable
-from protocol.errors import PolicyRefused
+from protocol.errors import CohortRefused, PolicyRefused
 from protocol.study.cohort.vocabulary import kept_token
 from protocol.study.study import Study
 from protocol.study.study_file import index_beside
@@ -303,15 +303,21 @@ def freeze_cohort(
     if not 0 < len(name) <= MAX_NAME:
         raise PolicyRefused(f"name who freezes the cohort, in at most {MAX_NAME} letters")
     with opened(home) as (site, hospital):
-        index = index_beside(study, folder)
+        index, source = index_beside(study, folder), source_of(site, home)
+        before_reading = described(source)
         own = read_own_records(home, site, study, index, hospital, None)
         found, cohorts = list_of(own, PatientMarks(hospital.split_key)), FrozenCohorts(hospital)
         before = cohorts.newest(study.digest)
         if before is not None and before.digest == found.digest and cohorts.kept(before):
             return before, before
         records = len(own.train) + len(own.test)
-        source = described(source_of(site, home))
-        done = cohorts.freeze(study, found, records=records, source=source, by=name)
+        description = described(source)
+        if description != before_reading:
+            raise CohortRefused(
+                f"site {site.name}: {description.name or 'the source'} was changed while it was "
+                "read; nothing was frozen: freeze again once nobody writes it"
+            )
+        done = cohorts.freeze(study, found, records=records, source=description, by=name)
         return done, before
 
 

@@ -3,6 +3,7 @@
 Excel workbooks, Parquet files and CSV text are read; from other kinds a way leads to one of them.
 """
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -36,6 +37,8 @@ def kind_of_file(path: Path) -> FileKind | None:
     Raises:
         OSError: it cannot be read.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
+        raise OSError(errno.EINVAL, "it is no ordinary file")
     with path.open("rb") as file:
         beginning = file.read(_ENDS)
         size = file.seek(0, 2)

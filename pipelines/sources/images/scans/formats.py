@@ -1,5 +1,6 @@
 """Formats of images, told by a file's first bytes and never by its name."""
 
+import errno
 import gzip
 import zlib
 from pathlib import Path
@@ -41,6 +42,8 @@ def beginning(path: Path) -> bytes:
         ScanFault: the gzip is damaged.
         OSError: the file cannot be read.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
+        raise OSError(errno.EINVAL, "it is no ordinary file")
     with path.open("rb") as file:
         start = file.read(256)
     if not start.startswith(b"\x1f\x8b"):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from protocol.errors import CohortRefused, PolicyRefused, StoreBroken
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from silos.database.database import SiteDatabase, open_hospital
+from silos.patients import own_records
 from silos.patients.entries import EntryKind, PatientEntries
 from silos.patients.frozen_cohorts import FrozenCohort, FrozenCohorts
 from silos.patients.opt_outs import opt_out
@@ -140,6 +142,22 @@ def test_what_crosses_is_a_random_number_that_two_runs_on_one_cohort_share(home:
     assert joined(home, TABLE_STUDY, "run-2").cohort == first
     other = frozen_anew(home, TABLE_STUDY).public_id
     assert joined(home, TABLE_STUDY, "run-3").cohort == other != first
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_frozen(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = own_records.read_own_records
+
+    def reads_and_others_write(*given: Any) -> own_records.OwnRecords:
+        found = read(*given)
+        with (home / "east.csv").open("a") as file:
+            file.write("61,A,east-99,1\n")
+        return found
+
+    monkeypatch.setattr(own_records, "read_own_records", reads_and_others_write)
+    with pytest.raises(CohortRefused, match="was changed while it was read; nothing was frozen"):
+        freeze_cohort(home, small_study(), home, by="Anna")
 
 
 def test_nobody_freezes_without_a_name(home: Path) -> None:

@@ -1,5 +1,6 @@
 """A CSV file is read in pieces, and is told line by line whatever the pieces are."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,12 @@ def test_categories_labels_and_keys_that_are_whole_numbers_may_have_a_decimal_co
     assert digest(commas, german) == plain
     with pytest.raises(CohortRefused, match="'grade', line 2: a value outside the vocabulary"):
         digest(commas.replace(";1,0;", ";1,7;", 1), german)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "stays.csv")
+    with pytest.raises(CohortRefused, match="stays.csv.*it is no ordinary file"):
+        load_cohort(COHORT, RecordFile(path=tmp_path / "stays.csv"), site="north")
 
 
 def test_a_table_that_takes_too_much_memory_is_refused(
