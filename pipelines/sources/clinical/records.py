@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.records import patient_token
 from pipelines.sources.clinical.dates import When, assumed_birth
-from pipelines.sources.clinical.tally import Reason, Tally
+from pipelines.sources.clinical.tally import Place, Reason, Tally
 
 #: The day of what is not known.
 NEVER = 0
@@ -152,10 +152,10 @@ class Studies:
     _met: set[tuple[str, int, str]] = field(default_factory=set)
     _accessions: dict[tuple[int, str], str] = field(default_factory=dict)
 
-    def is_new(self, column: str, person: int, study: str) -> bool:
+    def is_new(self, column: str, person: int, study: str, at: Place | None = None) -> bool:
         """Whether a column has not met a person's study before; one without a name counts not."""
         if not study:
-            self.tally.leave_out(_NO_STUDY)
+            self.tally.leave_out(_NO_STUDY, at=at)
             return False
         if (column, person, study) in self._met:
             self.tally.leave_out(_SERIES)
@@ -163,10 +163,12 @@ class Studies:
         self._met.add((column, person, study))
         return True
 
-    def note_accession(self, person: int, study: str, accession: str) -> None:
+    def note_accession(
+        self, person: int, study: str, accession: str, at: Place | None = None
+    ) -> None:
         """Counts the records of a study whose accession number is another study's too."""
         if study and accession and self._accessions.setdefault((person, accession), study) != study:
-            self.tally.leave_out(_SHARED_ACCESSION)
+            self.tally.leave_out(_SHARED_ACCESSION, at=at)
 
 
 _NO_STUDY = Reason(
@@ -201,52 +203,64 @@ class ClinicalRecords:
     tally: Tally
 
 
-NOBODY = Reason(
-    what="records belong to no person of the source",
-    remedy="export the persons together with their records, or leave those records out",
-)
-UNDATED = "records without a date that can be read"
+def nobody(of: str) -> Reason:
+    """Returns that records of a table, or resources of a type, are of no person of the source."""
+    return Reason(
+        what=f"records of {of} belong to no person of the source",
+        remedy="export the persons together with their records, or leave those records out",
+    )
+
+
 DATE_THEM = "write their dates as YYYY-MM-DD; they are left out"
 
 
-def no_number(column: str) -> Reason:
+def undated(of: str, column: str | None) -> Reason:
+    """Returns that records tell no date."""
+    return Reason(
+        column=column,
+        what=f"records of {of} have no date that can be read",
+        remedy=DATE_THEM,
+    )
+
+
+def no_number(column: str, of: str) -> Reason:
     """Returns that records have no number."""
     return Reason(
         column=column,
-        what="records have no number as their value",
+        what=f"records of {of} have no number as their value",
         remedy="fill it, if the records have it; they are left out",
     )
 
 
-def no_answer(column: str) -> Reason:
+def no_answer(column: str, of: str) -> Reason:
     """Returns that records have no coded answer."""
     return Reason(
         column=column,
-        what="records have no coded answer",
+        what=f"records of {of} have no coded answer",
         remedy="code it, if the records have it; they are left out",
     )
 
 
-def other_answer(column: str) -> Reason:
+def other_answer(column: str, of: str) -> Reason:
     """Returns that records have an answer that the study does not list."""
     return Reason(
         column=column,
-        what="records have an answer that the study does not list",
+        what=f"records of {of} have an answer that the study does not list",
         remedy="ask for it among the column's answers; they are left out",
     )
 
 
-def other_unit(column: str, unit: str, *, is_told: bool) -> Reason:
+def other_unit(column: str, of: str, unit: str, *, is_told: bool) -> Reason:
     """Returns that records have another unit than the column, or tell none."""
     if not is_told:
         return Reason(
             column=column,
-            what=f"records tell no unit, the study's is {unit}",
+            what=f"records of {of} tell no unit, the study's is {unit}",
             remedy="write the unit; or the study lists 0 among the unit_concepts of a unit, for "
             "records without one",
         )
     return Reason(
         column=column,
-        what=f"records are in another unit, the study's is {unit}",
+        what=f"records of {of} are in another unit, the study's is {unit}",
         remedy="convert them in the source, and write the unit that they then have",
     )

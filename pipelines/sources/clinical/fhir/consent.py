@@ -67,9 +67,9 @@ def consents_in(
     """
     keys: dict[str, str] = {}
     if identifier is not None:
-        for patient in folder.resources("Patient"):
+        for _, patient in folder.resources("Patient"):
             keys[str(patient.get("id"))] = identifier_of(patient, identifier)
-    for resource in folder.resources("Consent"):
+    for _, resource in folder.resources("Consent"):
         own = patient_of(resource)
         key = own if identifier is None else keys.get(own, "")
         if not key:

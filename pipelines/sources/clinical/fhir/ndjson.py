@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from zlib import error as ZlibError
 
+from pipelines.sources.clinical.tally import Place
 from protocol.errors import CohortRefused
 
 Resource = dict[str, Any]
@@ -51,14 +52,14 @@ class ResourceFolder:
         """The folder's own name."""
         return self.folder.name
 
-    def resources(self, kind: str) -> Iterator[Resource]:
-        """Yields all resources of one type, in the order of files' names and lines."""
+    def resources(self, kind: str) -> Iterator[tuple[Place, Resource]]:
+        """Yields all resources of one type and their places, in the order of files and lines."""
         for path, named in self._files():
             if named in (kind, None):
                 for line, resource in _objects(path):
                     found = resource.get("resourceType")
                     if found == kind:
-                        yield resource
+                        yield Place(path.name, line), resource
                     elif named is not None or not isinstance(found, str):
                         raise CohortRefused(
                             f"{path.name}: line {line}: not a {kind}: a file that is named after a "

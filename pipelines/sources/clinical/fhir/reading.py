@@ -20,19 +20,18 @@ from pipelines.sources.clinical.fhir.resources import (
     when,
 )
 from pipelines.sources.clinical.records import (
-    DATE_THEM,
-    NOBODY,
-    UNDATED,
     ClinicalRecords,
     GrowingEvents,
     GrowingPersons,
     Studies,
     no_answer,
     no_number,
+    nobody,
     other_answer,
     other_unit,
+    undated,
 )
-from pipelines.sources.clinical.tally import Reason, Tally
+from pipelines.sources.clinical.tally import Place, Reason, Tally
 from pipelines.sources.clinical.wanted import DEATHS, Ask, Wanted
 from pipelines.sources.faults import RecordFault, refusal
 from protocol.study.cohort.clinical import SEXES
@@ -128,28 +127,28 @@ class _Reading:
     def read_patients(self) -> None:
         """Reads all Patients."""
         system = self.facts.identifier
-        for resource in self.folder.resources("Patient"):
+        for at, resource in self.folder.resources("Patient"):
             own = str(resource.get("id") or "")
             key = own if system is None else identifier_of(resource, system)
             if not own or not key.strip():
-                self.tally.refuse(_NO_ID if system is None else _NO_IDENTIFIER)
+                self.tally.refuse(_NO_ID if system is None else _NO_IDENTIFIER, at=at)
                 continue
             sex, birth = str(resource.get("gender")), resource.get("birthDate")
             born = read_when(birth) if isinstance(birth, str) else None
             place = self.persons.add(key, sex if sex in SEXES else "", born)
             if place is None or own in self.places:
-                self.tally.refuse(_SAME_ID if system is None else _SAME_IDENTIFIER)
+                self.tally.refuse(_SAME_ID if system is None else _SAME_IDENTIFIER, at=at)
                 continue
             self.places[own] = place
-            self._read_death(resource, place)
+            self._read_death(resource, place, at)
 
-    def _read_death(self, resource: Resource, person: int) -> None:
+    def _read_death(self, resource: Resource, person: int, at: Place) -> None:
         told = resource.get("deceasedDateTime")
         day = read_when(told, self.facts.zone) if isinstance(told, str) else None
         if day is not None:
             self.deaths.add(person, day)
         elif told is not None or resource.get("deceasedBoolean") is True:
-            self.tally.leave_out(_UNDATED_DEATH)
+            self.tally.leave_out(_UNDATED_DEATH, at=at)
 
     def observed_times(self) -> GrowingEvents:
         """Returns the time in which each patient was observed: to the end of the export."""
@@ -177,20 +176,20 @@ class _Reading:
         met: set[str] = set()
         studies = Studies(tally=self.tally)
         read = 0
-        for resource in self.folder.resources(kind.name):
+        for at, resource in self.folder.resources(kind.name):
             read += 1
             for part in observed(resource):
                 codes = [code for element in kind.codes for code in codes_in(part.get(element))]
                 met.update(system for system, _ in codes)
                 meant = {id(a): a for code in codes for a in asking.get(code, ())}
-                if meant and self._counts(resource, kind):
-                    self._add(resource, part, kind, tuple(meant.values()), found, studies)
+                if meant and self._counts(resource, kind, at):
+                    self._add(at, resource, part, kind, tuple(meant.values()), found, studies)
         for ask in asks:
             systems = {code.rpartition("|")[0] for code in ask.coding.codes}
             if read and not systems & met:
                 self.tally.refuse(_no_system(ask, systems, kind), read)
 
-    def _counts(self, resource: Resource, kind: ResourceType) -> bool:
+    def _counts(self, resource: Resource, kind: ResourceType, at: Place) -> bool:
         if counts(resource, kind):
             return True
         self.tally.leave_out(
@@ -199,12 +198,14 @@ class _Reading:
                 f"{kind.status}",
                 remedy="nothing is wrong with an entry in error, a plan, or what is not final yet; "
                 f"else mend their {kind.status}",
-            )
+            ),
+            at=at,
         )
         return False
 
     def _add(
         self,
+        at: Place,
         resource: Resource,
         part: Resource,
         kind: ResourceType,
@@ -215,25 +216,23 @@ class _Reading:
         """Adds what a resource, or a component of it, tells to those who ask for it."""
         person = self.places.get(patient_of(resource))
         if person is None:
-            self.tally.refuse(NOBODY)
+            self.tally.refuse(nobody(kind.name), at=at)
             return
         study, accession = study_of(resource) if asks[0].what == "imaging" else ("", "")
         if study:
-            studies.note_accession(person, study, accession)
+            studies.note_accession(person, study, accession, at)
         for ask in asks:
-            if study and not studies.is_new(ask.name, person, study):
+            if study and not studies.is_new(ask.name, person, study, at):
                 continue
             told = when(resource, kind, self.facts.zone, at_end=ask.at_end)
             if told is None:
-                self.tally.leave_out(
-                    Reason(what=UNDATED, remedy=DATE_THEM, column=ask.name or None)
-                )
+                self.tally.leave_out(undated(kind.name, ask.name or None), at=at)
                 continue
-            value = self._value(part, ask)
+            value = self._value(part, kind, ask, at)
             if value is not None:
                 found[ask.name].add(person, told, value)
 
-    def _value(self, part: Resource, ask: Ask) -> float | None:
+    def _value(self, part: Resource, kind: ResourceType, ask: Ask, at: Place) -> float | None:
         """Returns a number or the place of an answer; None where there is none to take."""
         meant = ask.valued
         if meant is None:
@@ -243,19 +242,21 @@ class _Reading:
             for place, answer in enumerate(meant.answers.values()):
                 if given & set(answer.codes):
                     return float(place)
-            self.tally.leave_out(other_answer(ask.name) if given else no_answer(ask.name))
+            reason = other_answer if given else no_answer
+            self.tally.leave_out(reason(ask.name, kind.name), at=at)
             return None
         found = quantity(part)
         if found is None:
-            self.tally.leave_out(no_number(ask.name))
+            self.tally.leave_out(no_number(ask.name, kind.name), at=at)
             return None
         if ask.unit is None:
-            self.tally.note_unit(ask.name, found.unit)
+            self.tally.note_unit(ask.name, found.unit, at)
             return found.number
         unit = found.unit or next((n for n, c in meant.unit_concepts.items() if 0 in c), "")
         number = ask.converted(found.number, unit)
         if number is None:
-            self.tally.refuse(other_unit(ask.name, ask.unit, is_told=bool(found.unit)))
+            other = other_unit(ask.name, kind.name, ask.unit, is_told=bool(found.unit))
+            self.tally.refuse(other, at=at)
         return number
 
 

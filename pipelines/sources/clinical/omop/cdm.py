@@ -3,7 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, TypeAlias
+
+#: A row: the 1-based line of a file in which it stands, 0 where there is none, and its cells.
+Row: TypeAlias = tuple[int, tuple[str, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +113,13 @@ class CdmTables(Protocol):
     def columns(self, table: str) -> frozenset[str] | None:
         """Returns a table's columns, or None where there is no such table."""
 
+    def file(self, table: str) -> str:
+        """Returns the own name of the file in whose lines a table's rows stand; else nothing."""
+
     def rows(
         self, table: str, columns: Sequence[str], *, among: tuple[str, frozenset[int]] | None = None
-    ) -> Iterator[tuple[str, ...]]:
-        """Yields rows of a table as text; what is null is empty.
+    ) -> Iterator[Row]:
+        """Yields rows of a table, each with its line in ``file``, as text; what is null is empty.
 
         Args:
             table: its name.

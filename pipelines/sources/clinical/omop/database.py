@@ -14,6 +14,7 @@ from functools import cached_property
 import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipelines.sources.clinical.omop.cdm import Row
 from pipelines.sources.tables.sql.address import DatabaseAddress, engine_of
 from protocol.errors import CohortRefused
 
@@ -48,9 +49,13 @@ class DatabaseTables:
             return None
         return frozenset(self._columns(table))
 
+    def file(self, table: str) -> str:
+        """Returns nothing: a table is no file here."""
+        return ""
+
     def rows(
         self, table: str, columns: Sequence[str], *, among: tuple[str, frozenset[int]] | None = None
-    ) -> Iterator[tuple[str, ...]]:
+    ) -> Iterator[Row]:
         """Yields rows of a table, see ``CdmTables``."""
         known = self._columns(table)
         chosen = [known[name] for name in columns]
@@ -67,7 +72,7 @@ class DatabaseTables:
             options = {"stream_results": True, "yield_per": _ROWS}
             for row in connection.execute(asked.select_from(source), execution_options=options):
                 if among is None or few or _number(row[width]) in among[1]:
-                    yield tuple("" if cell is None else str(cell) for cell in row[:width])
+                    yield 0, tuple("" if cell is None else str(cell) for cell in row[:width])
 
     def unmapped(self, table: str, concept: str) -> tuple[int, int]:
         """Returns how many rows a table has, and how many of them have concept 0 or none."""

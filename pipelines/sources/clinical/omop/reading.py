@@ -15,22 +15,23 @@ from pipelines.sources.clinical.omop.cdm import (
     SEX_CONCEPTS,
     CdmTables,
     EventTable,
+    Row,
     same_id,
 )
 from pipelines.sources.clinical.records import (
     DATE_THEM,
-    NOBODY,
-    UNDATED,
     ClinicalRecords,
     GrowingEvents,
     GrowingPersons,
     Studies,
     no_answer,
     no_number,
+    nobody,
     other_answer,
     other_unit,
+    undated,
 )
-from pipelines.sources.clinical.tally import Reason, Tally
+from pipelines.sources.clinical.tally import Place, Reason, Tally
 from pipelines.sources.clinical.wanted import DEATHS, Ask, Wanted
 from pipelines.sources.faults import RecordFault, refusal
 
@@ -105,7 +106,7 @@ def _other_version(tables: CdmTables) -> Iterator[RecordFault]:
     columns = tables.columns(CDM_SOURCE)
     if columns is None or "cdm_version" not in columns:
         return
-    for (version,) in tables.rows(CDM_SOURCE, ("cdm_version",)):
+    for _, (version,) in tables.rows(CDM_SOURCE, ("cdm_version",)):
         told = version.strip().lower().removeprefix("cdm").strip().lstrip("v")
         if told and not told.startswith(_VERSIONS):
             yield RecordFault(
@@ -128,23 +129,25 @@ class _Reading:
         """Reads all persons."""
         columns = self.tables.columns(PERSON) or frozenset()
         parts = [c for c in ("month_of_birth", "day_of_birth") if c in columns]
-        for key, sex, year, *rest in self.tables.rows(PERSON, (*_PERSON, *parts)):
+        file = self.tables.file(PERSON)
+        for line, (key, sex, year, *rest) in self.tables.rows(PERSON, (*_PERSON, *parts)):
             if not key.strip():
-                self.tally.refuse(_NO_KEY)
+                self.tally.refuse(_NO_KEY, at=_place(file, line))
                 continue
             place = self.persons.add(key, SEX_CONCEPTS.get(same_id(sex), ""), _birth(year, *rest))
             if place is None:
-                self.tally.refuse(_TWICE)
+                self.tally.refuse(_TWICE, at=_place(file, line))
 
     def deaths(self) -> GrowingEvents:
         """Returns the day of death of each who died; the first where several are told."""
         found: dict[int, When] = {}
-        for key, day in self._rows_if(DEATH, ("person_id", "death_date")):
+        file = self.tables.file(DEATH)
+        for line, (key, day) in self._rows_if(DEATH, ("person_id", "death_date")):
             person, when = self.persons.place(key), read_when(day)
             if person is None:
-                self.tally.refuse(NOBODY)
+                self.tally.refuse(nobody(DEATH), at=_place(file, line))
             elif when is None:
-                self.tally.leave_out(Reason(what=f"{UNDATED} in {DEATH}", remedy=DATE_THEM))
+                self.tally.leave_out(undated(DEATH, None), at=_place(file, line))
             else:
                 found[person] = min(when, found.get(person, when))
         deaths = GrowingEvents()
@@ -155,18 +158,19 @@ class _Reading:
     def observed(self) -> GrowingEvents:
         """Returns the times in which each person was observed."""
         spans = GrowingEvents()
-        for key, begin, end in self._rows_if(OBSERVATION_PERIOD, _PERIOD):
+        file = self.tables.file(OBSERVATION_PERIOD)
+        for line, (key, begin, end) in self._rows_if(OBSERVATION_PERIOD, _PERIOD):
             person, first, last = self.persons.place(key), read_when(begin), read_when(end)
             if person is None:
-                self.tally.refuse(NOBODY)
+                self.tally.refuse(nobody(OBSERVATION_PERIOD), at=_place(file, line))
             elif first is None or last is None or last.last < first.first:
                 what = "rows of observation_period do not tell a time that ends after it begins"
-                self.tally.leave_out(Reason(what=what, remedy=DATE_THEM))
+                self.tally.leave_out(Reason(what=what, remedy=DATE_THEM), at=_place(file, line))
             else:
                 spans.add(person, When(first.first, last.last))
         return spans
 
-    def _rows_if(self, table: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    def _rows_if(self, table: str, columns: Sequence[str]) -> Iterator[Row]:
         found = self.tables.columns(table)
         if found is not None and set(columns) <= found:
             yield from self.tables.rows(table, columns)
@@ -189,7 +193,7 @@ class _Reading:
         below: dict[int, set[int]] = {}
         if above:
             rows = self.tables.rows(CONCEPT_ANCESTOR, _ANCESTOR, among=(_ANCESTOR[0], above))
-            for ancestor, descendant in rows:
+            for _, (ancestor, descendant) in rows:
                 below.setdefault(int(same_id(ancestor)), set()).add(int(same_id(descendant)))
         return {
             ask.name: frozenset(ask.coding.concepts).union(
@@ -220,25 +224,24 @@ class _Reading:
         )
         columns += [column for column in optional if column is not None and column in there]
         studies = Studies(tally=self.tally)
-        wanted = frozenset(map(int, asking))
-        for cells in self.tables.rows(table.name, columns, among=(table.concept, wanted)):
-            row = dict(zip(columns, cells, strict=True))
+        wanted, file = frozenset(map(int, asking)), self.tables.file(table.name)
+        for line, cells in self.tables.rows(table.name, columns, among=(table.concept, wanted)):
+            row, at = dict(zip(columns, cells, strict=True)), _place(file, line)
             person = self.persons.place(row["person_id"])
             if person is None:
-                self.tally.refuse(NOBODY)
+                self.tally.refuse(nobody(table.name), at=at)
                 continue
             study = row.get(table.study or "", "").strip()
             if table.study is not None:
-                studies.note_accession(person, study, row.get(_ACCESSION, "").strip())
+                studies.note_accession(person, study, row.get(_ACCESSION, "").strip(), at)
             for ask in asking[same_id(row[table.concept])]:
-                if table.study is not None and not studies.is_new(ask.name, person, study):
+                if table.study is not None and not studies.is_new(ask.name, person, study, at):
                     continue
                 when = _when(row, table, ask)
                 if when is None:
-                    reason = Reason(what=UNDATED, remedy=DATE_THEM, column=ask.name or None)
-                    self.tally.leave_out(reason)
+                    self.tally.leave_out(undated(table.name, ask.name or None), at=at)
                     continue
-                value = self._value(row, table, ask)
+                value = self._value(row, table, ask, at)
                 if value is not None:
                     found[ask.name].add(person, when, value)
         self._note_unmapped(table)
@@ -254,7 +257,9 @@ class _Reading:
             unmapped,
         )
 
-    def _value(self, row: Mapping[str, str], table: EventTable, ask: Ask) -> float | None:
+    def _value(
+        self, row: Mapping[str, str], table: EventTable, ask: Ask, at: Place | None
+    ) -> float | None:
         """Returns an event's number or the place of its answer; None where it has none to take."""
         meant = ask.valued
         if meant is None:
@@ -264,22 +269,27 @@ class _Reading:
             for place, answer in enumerate(meant.answers.values()):
                 if concept in map(str, answer.concepts):
                     return float(place)
-            none = concept in _NO_CONCEPT
-            self.tally.leave_out(no_answer(ask.name) if none else other_answer(ask.name))
+            reason = no_answer if concept in _NO_CONCEPT else other_answer
+            self.tally.leave_out(reason(ask.name, table.name), at=at)
             return None
         number = _number(row.get(table.number or "", ""))
         if number is None:
-            self.tally.leave_out(no_number(ask.name))
+            self.tally.leave_out(no_number(ask.name, table.name), at=at)
             return None
         unit = same_id(row.get(table.unit or "", "")) or "0"
         if ask.unit is None:
-            self.tally.note_unit(ask.name, unit)
+            self.tally.note_unit(ask.name, unit, at)
             return number
         named = (n for n, concepts in meant.unit_concepts.items() if unit in map(str, concepts))
         converted = ask.converted(number, next(named, ""))
         if converted is None:
-            self.tally.refuse(other_unit(ask.name, ask.unit, is_told=unit != "0"))
+            other = other_unit(ask.name, table.name, ask.unit, is_told=unit != "0")
+            self.tally.refuse(other, at=at)
         return converted
+
+
+def _place(file: str, line: int) -> Place | None:
+    return Place(file, line) if file else None
 
 
 def _birth(year: str, month: str = "", day: str = "") -> When | None:

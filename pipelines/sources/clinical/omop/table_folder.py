@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import TextIO
 from zlib import error as ZlibError
 
-from pipelines.sources.clinical.omop.cdm import same_id
+from pipelines.sources.clinical.omop.cdm import Row, same_id
 from protocol.errors import CohortRefused
 
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
 #: So many rows of a Parquet file are in memory at once.
 _ROWS = 65_536
-
-Row = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,11 @@ class TableFolder:
         path = self._path(table)
         return None if path is None else frozenset(self._header(path))
 
+    def file(self, table: str) -> str:
+        """Returns the name of a table's CSV file; nothing of Parquet, which has no lines."""
+        path = self._path(table)
+        return "" if path is None or _is_parquet(path) else path.name
+
     def rows(
         self, table: str, columns: Sequence[str], *, among: tuple[str, frozenset[int]] | None = None
     ) -> Iterator[Row]:
@@ -53,12 +56,12 @@ class TableFolder:
             return
         wanted = frozenset(map(str, among[1]))
         read, unmapped = 0, 0
-        for concept, *cells in self._cells(path, (among[0], *columns)):
-            concept = same_id(concept)
+        for line, cells in self._cells(path, (among[0], *columns)):
+            concept = same_id(cells[0])
             read += 1
             unmapped += concept in ("", "0")
             if concept in wanted:
-                yield tuple(cells)
+                yield line, cells[1:]
         self._seen[table, among[0]] = read, unmapped
 
     def unmapped(self, table: str, concept: str) -> tuple[int, int]:
@@ -142,9 +145,11 @@ def _csv_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         header = text.readline()
         names = _names(header)
         places = [names.index(column) for column in columns]
-        for line, cells in enumerate(csv.reader(text, delimiter=_delimiter(header)), start=2):
+        lines = csv.reader(text, delimiter=_delimiter(header))
+        for cells in lines:
+            line = lines.line_num + 1
             if len(cells) == len(names):
-                yield tuple([cells[place] for place in places])
+                yield line, tuple([cells[place] for place in places])
             elif cells:
                 raise CohortRefused(
                     f"{path.name}: line {line}: {len(cells)} cells where {len(names)} were "
@@ -162,4 +167,4 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         for batch in data.to_batches(columns=list(dict.fromkeys(wanted)), batch_size=_ROWS):
             found = [batch.column(name).to_pylist() for name in wanted]
             for cells in zip(*found, strict=True):
-                yield tuple("" if cell is None else str(cell) for cell in cells)
+                yield 0, tuple("" if cell is None else str(cell) for cell in cells)

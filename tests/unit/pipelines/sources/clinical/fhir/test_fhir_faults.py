@@ -103,28 +103,32 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "no resources of a type": (without("Condition"), "there is no file of Condition resources"),
     "another unit": (
         in_quantities(20, code="kPa", unit="kPa"),
-        "column 'sbp': 20 records are in another unit, the study's is mm[Hg]",
+        "column 'sbp': 20 records of Observation are in another unit, the study's is mm[Hg], the "
+        "first in line",
     ),
     "no unit": (
         in_quantities(3, code=None, unit=None),
-        "column 'sbp': fewer than 10 records tell no unit",
+        "column 'sbp': fewer than 10 records of Observation tell no unit",
     ),
     "a patient twice": (
         lambda found: found.extend(of("Patient", found, 12)),
-        "12 Patient resources repeat an id",
+        "12 Patient resources repeat an id, the first in line 61 of Patient.000.ndjson",
     ),
     "no id": (set_all("Patient", 1, id=None), "Patient resources have no id"),
     "a reference to nobody": (
         set_all("MedicationRequest", 11, subject={"reference": "Patient/999999999"}),
-        "11 records belong to no person of the source",
+        "11 records of MedicationRequest belong to no person of the source, the first in line 1 of "
+        "MedicationRequest.000.ndjson",
     ),
     "a reference to a group": (
         set_all("MedicationRequest", 11, subject={"reference": "Group/1"}),
-        "11 records belong to no person of the source",
+        "11 records of MedicationRequest belong to no person of the source, the first in line 1 of "
+        "MedicationRequest.000.ndjson",
     ),
     "a contained patient": (
         set_all("MedicationRequest", 11, subject={"reference": "#p1"}),
-        "11 records belong to no person of the source",
+        "11 records of MedicationRequest belong to no person of the source, the first in line 1 of "
+        "MedicationRequest.000.ndjson",
     ),
     "another code system": (
         set_all("Condition", code={"coding": [{"system": "urn:local", "code": "44054006"}]}),
@@ -172,15 +176,15 @@ NOTED: dict[str, tuple[Change, str]] = {
                 if "valueCodeableConcept" not in each
             ]
         ),
-        "records have no number as their value",
+        "records of Observation have no number as their value",
     ),
     "another answer": (
         set_all("Observation", valueCodeableConcept={"coding": [{"system": "u", "code": "x"}]}),
-        "records have an answer that the study does not list",
+        "records of Observation have an answer that the study does not list",
     ),
     "no date": (
         set_all("Condition", 12, onsetDateTime=None),
-        "12 records without a date that can be read",
+        "12 records of Condition have no date that can be read, the first in line",
     ),
     "before birth": (
         set_all("MedicationRequest", 25, authoredOn="1900-01-01"),

@@ -77,21 +77,26 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "another unit": (
         set_all("measurement", "unit_concept_id", "8840", 20),
-        "column 'sbp': 20 records are in another unit, the study's is mm[Hg]; convert them",
+        "column 'sbp': 20 records of measurement are in another unit, the study's is mm[Hg], the "
+        "first in line 2 of measurement.csv; convert them",
     ),
     "no unit": (
         set_all("measurement", "unit_concept_id", "0", 3),
-        "column 'sbp': fewer than 10 records tell no unit",
+        "column 'sbp': fewer than 10 records of measurement tell no unit",
     ),
     "a person twice": (
         lambda t: t["person"].extend(t["person"][:12]),
-        "12 rows of person repeat a person_id",
+        "12 rows of person repeat a person_id, the first in line 62 of person.csv",
     ),
     "records of nobody": (
         set_all("drug_exposure", "person_id", "999999999", 11),
-        "11 records belong to no person of the source",
+        "11 records of drug_exposure belong to no person of the source, the first in line 2 of "
+        "drug_exposure.csv",
     ),
-    "no person_id": (set_all("person", "person_id", "", 2), "rows of person have no person_id"),
+    "no person_id": (
+        set_all("person", "person_id", "", 2),
+        "rows of person have no person_id, the first in line 2 of person.csv",
+    ),
 }
 
 
@@ -111,15 +116,15 @@ NOTED: dict[str, tuple[Change, str]] = {
     ),
     "no number": (
         set_all("measurement", "value_as_number", "", 30),
-        "30 records have no number as their value",
+        "30 records of measurement have no number as their value",
     ),
     "no answer": (
         set_all("observation", "value_as_concept_id", "0", 4),
-        "fewer than 10 records have no coded answer",
+        "fewer than 10 records of observation have no coded answer",
     ),
     "another answer": (
         set_all("observation", "value_as_concept_id", "77", 14),
-        "14 records have an answer that the study does not list",
+        "14 records of observation have an answer that the study does not list",
     ),
     "before birth": (
         set_all("drug_exposure", "drug_exposure_start_date", "1900-01-01", 25),
@@ -131,7 +136,7 @@ NOTED: dict[str, tuple[Change, str]] = {
     ),
     "no date": (
         set_all("drug_exposure", "drug_exposure_start_date", "June", 25),
-        "25 records without a date that can be read",
+        "25 records of drug_exposure have no date that can be read, the first in line 2 of",
     ),
     "no such record": (
         set_all("drug_exposure", "drug_concept_id", "5"),
@@ -158,7 +163,11 @@ def test_units_that_no_study_names_must_be_one(tmp_path: Path) -> None:
     text = re.sub(r', unit: "mm\[Hg\]",\s+unit_concepts: {"mm\[Hg\]": \[8876\]}', "", STUDY)
     assert "unit" not in text.replace("unit:", "").split("cohort:")[1].split("sites:")[0]
     folder = changed(tmp_path, set_all("measurement", "unit_concept_id", "8840", 20))
-    with pytest.raises(CohortRefused, match="'sbp': 20 records are in other units than the most"):
+    with pytest.raises(
+        CohortRefused,
+        match="'sbp': 20 records are in other units than the most, of 2 "
+        "units in all, the first in line 2 of measurement.csv",
+    ):
         read(folder, text)
 
 
@@ -212,6 +221,29 @@ def test_how_many_persons_lack_an_index_event_does_not_follow_where_they_are_few
     said = next(note.found for note in noted if note.what == "persons")
     assert said.startswith("not shown in the source, "), said
     assert "; fewer than 10 have no event that the study begins with" in said
+
+
+def test_lines_are_counted_as_an_editor_counts_them(tmp_path: Path) -> None:
+    folder = write_tables(tmp_path / "cdm", omop_tables(FOUND))
+    header, first, *rest = (folder / "person.csv").read_text().splitlines()
+    key = first.split(",", 1)[0]
+    assert header.split(",")[0] == "person_id" and first.count(f"{key},") == 1
+    over_lines = f'"\n{key}"' + first.removeprefix(key)
+    (folder / "person.csv").write_text("\n".join([header, "", over_lines, *rest, first, ""]))
+    with pytest.raises(CohortRefused, match=r"fewer than 10 rows .* in line 64 of person\.csv"):
+        read(folder)
+
+
+def test_of_rows_that_stand_in_no_lines_the_table_is_told(tmp_path: Path) -> None:
+    tables = omop_tables(FOUND)
+    set_all("drug_exposure", "person_id", "999999999", 11)(tables)
+    path = write_sqlite(tmp_path / "cdm.db", tables)
+    source = OmopRecords(tables=lambda _site: database(f"sqlite:///{path}"))
+    with pytest.raises(CohortRefused) as refused:
+        load_cohort(read_study(STUDY).cohort, source, site="east")
+    assert "11 records of drug_exposure belong to no person of the source; export" in str(
+        refused.value
+    )
 
 
 def test_a_line_of_another_length_is_refused_with_its_number(tmp_path: Path) -> None:
