@@ -13,6 +13,7 @@ from pipelines.sources.clinical.omop.reading import read_omop
 from pipelines.sources.clinical.rows import table_of
 from pipelines.sources.clinical.wanted import wanted_by
 from pipelines.sources.description import SourceDescription
+from pipelines.sources.faults import faults_of, refusal
 from pipelines.sources.tables.table import SourceTable
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import ImageCohort, TableCohort
@@ -79,6 +80,8 @@ def _of_site(site: str) -> Iterator[None]:
     except CohortRefused as error:
         if str(error).startswith(f"site {site}: "):
             raise
+        if faults := faults_of(error):
+            raise refusal(site, "", faults) from None
         raise CohortRefused(f"site {site}: {error}") from None
 
 

@@ -4,9 +4,20 @@ from pipelines.sources.faults.record_fault import (
     MAX_TOLD,
     RecordFault,
     RowWord,
+    faults_of,
     refusal,
     refused,
+    refused_file,
     unreadable,
 )
 
-__all__ = ["MAX_TOLD", "RecordFault", "RowWord", "refusal", "refused", "unreadable"]
+__all__ = [
+    "MAX_TOLD",
+    "RecordFault",
+    "RowWord",
+    "faults_of",
+    "refusal",
+    "refused",
+    "refused_file",
+    "unreadable",
+]

@@ -36,8 +36,8 @@ _FILES: tuple[_Entry, ...] = (
      "it is opened", "mend `data.path` in the site file, or the file's permissions"),
     ("another-kind-of-file", "bad", "a workbook, an archive or a database that is called CSV",
      "by its first bytes", "export it as CSV in UTF-8, or unpack it"),
-    ("damaged-file", "bad", "a workbook or Parquet file that is cut off, damaged, protected or too "
-     "large", "it is opened", "what the message says: save or write it again"),
+    ("damaged-file", "bad", "a workbook, Parquet or compressed file that is cut off, damaged, "
+     "protected or too large", "it is opened", "what the message says: save or write it again"),
     ("database-not-reached", "bad", "the database is not there, lets nobody in, or went away",
      "it is connected to; its own words are never told", "what the message says, by SQLSTATE"),
     ("query-failed", "bad", "the query is refused, or fails on its way; nothing of it is taken",
@@ -58,7 +58,8 @@ _FILES: tuple[_Entry, ...] = (
      "`encoding: utf-8` in the site file"),
     ("semicolon", "bad", "semicolons between the cells where the study says another mark",
      "the delimiters are tried on the file's beginning: with which one are the study's columns "
-     "there", "`delimiter: \";\"` in the site file, and `decimal: \",\"` if the message says so"),
+     "there; of OMOP's tables with which the header has more", "`delimiter: \";\"` in the site "
+     "file, and `decimal: \",\"` if the message says so; OMOP's tables are exported again"),
     ("other-delimiter", "bad", "a tab, comma or bar between the cells", "as `semicolon`",
      "the line for the site file that the message gives"),
     ("open-quote", "bad", "a quote that is opened and never closed, or a cell longer than 131,072 "
@@ -310,6 +311,11 @@ _IMAGES: tuple[_Entry, ...] = (
 )  # fmt: skip
 
 _CLINICAL: tuple[_Entry, ...] = (
+    ("missing-table", "bad", "a table of OMOP, or a type of FHIR's resources, that the study needs "
+     "is not there", "names are compared", "export it too, or mend the folder or schema in the "
+     "site file"),
+    ("broken-resource", "bad", "a line of FHIR's resources that is not one whole JSON object, or "
+     "is of another type than its file", "it is read", "export the file again"),
     ("clinical-records", "bad", "clinical records that no table can be made of: without identity, "
      "with a shared one, or in several units", "persons, ids and units are compared",
      "what the message says"),

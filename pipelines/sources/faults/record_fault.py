@@ -93,6 +93,19 @@ def refused(
     return refusal(site, file, [RecordFault(name=name, what=what, remedy=remedy, lines=lines)])
 
 
+def refused_file(
+    file: str, name: str, what: str, remedy: str, *, lines: Sequence[int] = ()
+) -> CohortRefused:
+    """Returns the refusal of a file for one fault, by what does not know whose file it is."""
+    fault = RecordFault(name=name, what=what, remedy=remedy, lines=lines, source=file)
+    return CohortRefused(str(fault), [fault])
+
+
+def faults_of(error: CohortRefused) -> list[RecordFault]:
+    """Returns the faults of a refusal, where they are known one by one."""
+    return [fault for fault in error.faults if isinstance(fault, RecordFault)]
+
+
 def unreadable(site: str, path: Path, error: OSError) -> CohortRefused:
     """Returns the refusal of a file that cannot be read: its own name, no folder above it."""
     reason = (error.strerror or type(error).__name__).lower()

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from zlib import error as ZlibError
 
 from pipelines.sources.clinical.tally import Place
-from protocol.errors import CohortRefused
+from pipelines.sources.faults import refused_file
 
 Resource = dict[str, Any]
 
@@ -61,9 +61,13 @@ class ResourceFolder:
                     if found == kind:
                         yield Place(path.name, line), resource
                     elif named is not None or not isinstance(found, str):
-                        raise CohortRefused(
-                            f"{path.name}: line {line}: not a {kind}: a file that is named after a "
-                            "type of resources holds no others; export it again, or move the line"
+                        raise refused_file(
+                            path.name,
+                            "broken-resource",
+                            f"not a {kind}: a file that is named after a type of resources holds "
+                            "no others",
+                            "export it again, or move the line",
+                            lines=[line],
                         )
 
     def types(self) -> Collection[str]:
@@ -76,13 +80,19 @@ class ResourceFolder:
             paths = [p for p in self.folder.iterdir() if p.name.lower().endswith(_ENDINGS)]
         except OSError as error:
             reason = (error.strerror or type(error).__name__).lower()
-            raise CohortRefused(
-                f"the folder of resources {self.name!r} cannot be read: {reason}"
+            raise refused_file(
+                "",
+                "no-file",
+                f"the folder of resources {self.name!r} cannot be read: {reason}",
+                "mend its name in the site file, from whose own folder it is taken, or who may "
+                "read it",
             ) from error
         if not paths:
-            raise CohortRefused(
-                f"{self.name}: there is no file that ends in .ndjson or .ndjson.gz: name the "
-                "folder of a bulk export"
+            raise refused_file(
+                self.name,
+                "no-file",
+                "there is no file that ends in .ndjson or .ndjson.gz",
+                "name the folder of a bulk export",
             )
         named = [(path, _NAMED.fullmatch(path.name)) for path in sorted(paths)]
         return [(path, match["type"] if match else None) for path, match in named]
@@ -95,29 +105,47 @@ def _objects(path: Path) -> Iterator[tuple[int, Resource]]:
         with _opened(path) as data:
             for line, written in enumerate(iter(lambda: data.readline(MAX_LINE + 1), b""), start=1):
                 if len(written) > MAX_LINE:
-                    raise CohortRefused(
-                        f"{path.name}: line {line}: longer than {MAX_LINE} bytes: each resource "
-                        "stands on a line of its own, and documents within them are left out"
+                    raise refused_file(
+                        path.name,
+                        "broken-resource",
+                        f"longer than {MAX_LINE} bytes",
+                        "each resource stands on a line of its own, and documents within them are "
+                        "left out",
+                        lines=[line],
                     )
                 if not written.strip():
                     continue
                 found = json.loads(written)
                 if not isinstance(found, dict):
-                    raise CohortRefused(f"{path.name}: line {line}: not a JSON object")
+                    raise refused_file(
+                        path.name,
+                        "broken-resource",
+                        "not a JSON object",
+                        "export it again",
+                        lines=[line],
+                    )
                 yield line, found
     except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, of a number without end
-        raise CohortRefused(
-            f"{path.name}: line {line}: not one whole JSON object: was the file cut off, or is an "
-            "object written over several lines? Export it again"
+        raise refused_file(
+            path.name,
+            "broken-resource",
+            "not one whole JSON object",
+            "was the file cut off, or is an object written over several lines? Export it again",
+            lines=[line],
         ) from error
     except (EOFError, ZlibError, gzip.BadGzipFile) as error:
-        raise CohortRefused(
-            f"{path.name}: line {line + 1}: the compressed file is damaged or cut off: export it "
-            "again"
+        raise refused_file(
+            path.name,
+            "damaged-file",
+            "the compressed file is damaged or cut off",
+            "export it again",
+            lines=[line + 1],
         ) from error
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
-        raise CohortRefused(f"{path.name}: cannot be read: {reason}") from error
+        raise refused_file(
+            path.name, "no-file", f"cannot be read: {reason}", "mend who may read it"
+        ) from error
 
 
 @contextmanager

@@ -84,6 +84,7 @@ def _lacking(folder: ResourceFolder, wanted: Wanted, facts: ExportFacts) -> list
     needed = ["Patient", *(type_of(ask.what).name for ask in wanted.asks)]
     faults = [
         RecordFault(
+            name="missing-table",
             column=None,
             what=f"there is no file of {name} resources",
             remedy="export that type too; where the hospital has none, an empty file "

@@ -33,7 +33,8 @@ from pipelines.sources.clinical.records import (
 )
 from pipelines.sources.clinical.tally import Place, Reason, Tally
 from pipelines.sources.clinical.wanted import DEATHS, Ask, Wanted
-from pipelines.sources.faults import RecordFault, refusal
+from pipelines.sources.faults import RecordFault, faults_of, refusal
+from protocol.errors import CohortRefused
 
 _VERSIONS = ("5.3", "5.4")
 _PERSON = ("person_id", "gender_concept_id", "year_of_birth")
@@ -85,9 +86,14 @@ def _lacking(tables: CdmTables, wanted: Wanted) -> Iterator[RecordFault]:
         if ask.coding.descendants:
             needed[CONCEPT_ANCESTOR] = set(_ANCESTOR)
     for table_name, columns_needed in needed.items():
-        found = tables.columns(table_name)
+        try:
+            found = tables.columns(table_name)
+        except CohortRefused as error:
+            yield from _several(error)
+            continue
         if found is None:
             yield RecordFault(
+                name="missing-table",
                 column=None,
                 what=f"the table {table_name} is missing",
                 remedy="export it too, or name the schema in which it lies",
@@ -95,6 +101,7 @@ def _lacking(tables: CdmTables, wanted: Wanted) -> Iterator[RecordFault]:
         elif not columns_needed <= found:
             absent = ", ".join(sorted(columns_needed - found))
             yield RecordFault(
+                name="missing-column",
                 column=None,
                 what=f"the table {table_name} has no column {absent}",
                 remedy="it is part of the Common Data Model 5.4: export it, or mend its name",
@@ -102,8 +109,20 @@ def _lacking(tables: CdmTables, wanted: Wanted) -> Iterator[RecordFault]:
     yield from _other_version(tables)
 
 
+def _several(error: CohortRefused) -> Sequence[RecordFault]:
+    """Returns the faults of one table's file, beside which those of others are told."""
+    faults = faults_of(error)
+    if not faults or not all(fault.source for fault in faults):
+        raise error
+    return faults
+
+
 def _other_version(tables: CdmTables) -> Iterator[RecordFault]:
-    columns = tables.columns(CDM_SOURCE)
+    try:
+        columns = tables.columns(CDM_SOURCE)
+    except CohortRefused as error:
+        yield from _several(error)
+        return
     if columns is None or "cdm_version" not in columns:
         return
     for _, (version,) in tables.rows(CDM_SOURCE, ("cdm_version",)):

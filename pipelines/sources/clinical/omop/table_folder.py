@@ -15,11 +15,16 @@ from typing import TextIO
 from zlib import error as ZlibError
 
 from pipelines.sources.clinical.omop.cdm import Row, same_id
+from pipelines.sources.faults import refused_file
 from protocol.errors import CohortRefused
 
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
 #: So many rows of a Parquet file are in memory at once.
 _ROWS = 65_536
+#: What reading a table raises; ValueError and OverflowError are Arrow's too, or Unicode's.
+_UNREADABLE = (ValueError, OverflowError, csv.Error, EOFError, ZlibError, gzip.BadGzipFile)
+#: Marks between cells that some programs write, and that are not read.
+_OTHERS = (";", "|")
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,12 @@ class TableFolder:
             found = sorted(path for path in self.folder.iterdir() if _is_of(path, table))
         except OSError as error:
             reason = (error.strerror or type(error).__name__).lower()
-            raise CohortRefused(
-                f"the folder of tables {self.name!r} cannot be read: {reason}"
+            raise refused_file(
+                "",
+                "no-file",
+                f"the folder of tables {self.name!r} cannot be read: {reason}",
+                "mend its name in the site file, from whose own folder it is taken, or who may "
+                "read it",
             ) from error
         if len(found) > 1:
             raise CohortRefused(f"{self.name}: {len(found)} files for the table {table}: keep one")
@@ -91,7 +100,18 @@ class TableFolder:
                 names = pyarrow.dataset.dataset(path, format="parquet").schema.names
                 return tuple(name.lower() for name in names)
         with _told(path), _opened(path) as text:
-            return _names(text.readline())
+            header = text.readline()
+        other = max(_OTHERS, key=header.count)
+        if header.count(other) > header.count(_delimiter(header)):
+            raise refused_file(
+                path.name,
+                "semicolon" if other == ";" else "other-delimiter",
+                f"the columns seem to be separated by {other!r}, expected ',' or a tab",
+                "export the table with commas or tabs between its cells, and a point before the "
+                "tenths",
+                lines=[1],
+            )
+        return _names(header)
 
     def _cells(self, path: Path, columns: Sequence[str]) -> Iterator[Row]:
         return _parquet_rows(path, columns) if _is_parquet(path) else _csv_rows(path, columns)
@@ -130,14 +150,20 @@ def _told(path: Path) -> Iterator[None]:
     """Refuses what a file cannot be read for, without the words of what read it."""
     try:
         yield
-    except (ValueError, OverflowError, csv.Error, EOFError, ZlibError) as error:  # Arrow's as well
-        raise CohortRefused(
-            f"{path.name}: cannot be read as a table ({type(error).__name__}): export it again, as "
-            "CSV in UTF-8 or as Parquet"
+    except _UNREADABLE as error:
+        is_text = not isinstance(error, UnicodeError)
+        name = "open-quote" if isinstance(error, csv.Error) else "damaged-file"
+        raise refused_file(
+            path.name,
+            name if is_text else "other-encoding",
+            f"cannot be read as a table ({type(error).__name__})",
+            "export it again, as CSV in UTF-8 or as Parquet",
         ) from error
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
-        raise CohortRefused(f"{path.name}: cannot be read: {reason}") from error
+        raise refused_file(
+            path.name, "no-file", f"cannot be read: {reason}", "mend who may read it"
+        ) from error
 
 
 def _csv_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
@@ -151,9 +177,12 @@ def _csv_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
             if len(cells) == len(names):
                 yield line, tuple([cells[place] for place in places])
             elif cells:
-                raise CohortRefused(
-                    f"{path.name}: line {line}: {len(cells)} cells where {len(names)} were "
-                    "expected: export the table again"
+                raise refused_file(
+                    path.name,
+                    "uneven-line",
+                    f"{len(cells)} cells where {len(names)} were expected",
+                    "export the table again",
+                    lines=[line],
                 )
 
 

@@ -15,6 +15,7 @@ from pipelines.records import Records
 from pipelines.sources.clinical.clinical_source import FhirRecords
 from pipelines.sources.clinical.fhir import ndjson
 from pipelines.sources.clinical.fhir.reading import ExportFacts
+from pipelines.sources.faults import faults_of
 from protocol.errors import CohortRefused
 from protocol.study.study_file import read_study
 from tests.support.hospital.clinical_tables import (
@@ -311,6 +312,9 @@ def test_a_broken_file_is_refused_with_its_line(name: str, tmp_path: Path) -> No
     with pytest.raises(CohortRefused, match=f"^site east: {said}") as refused:
         read(folder)
     assert shows_no_value(str(refused.value))
+    (fault,) = faults_of(refused.value)
+    assert fault.name == ("damaged-file" if name == "damaged" else "broken-resource")
+    assert len(fault.lines) == 1
 
 
 def test_a_line_without_end_is_refused_before_it_is_in_memory(

@@ -10,6 +10,7 @@ from pipelines.cohort.loading import load_cohort
 from pipelines.records import Records
 from pipelines.sources.clinical.clinical_source import OmopRecords
 from pipelines.sources.clinical.omop.table_folder import TableFolder
+from pipelines.sources.faults import faults_of
 from protocol.errors import CohortRefused, StudyRefused
 from protocol.study.study_file import read_study
 from tests.support.hospital.clinical_tables import (
@@ -252,6 +253,45 @@ def test_a_line_of_another_length_is_refused_with_its_number(tmp_path: Path) -> 
         file.write("1,2\n")
     with pytest.raises(CohortRefused, match=r"site east: person.csv: line 62: 2 cells where 5"):
         read(folder)
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolon"), ("|", "other-delimiter")])
+def test_another_mark_between_cells_is_told_of_every_table(
+    mark: str, name: str, tmp_path: Path
+) -> None:
+    folder = write_tables(tmp_path / "cdm", omop_tables(FOUND))
+    for path in folder.iterdir():
+        path.write_text(path.read_text().replace(",", mark))
+    with pytest.raises(CohortRefused) as refused:
+        read(folder)
+    told = str(refused.value).splitlines()
+    assert len(told) > 5
+    assert (
+        f"site east: person.csv: line 1: the columns seem to be separated by {mark!r}, expected "
+        "',' or a tab; export the table with commas or tabs between its cells"
+    ) in told[0]
+    assert all(line.endswith(f"[{name}]") for line in told)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("uneven-line", lambda path: path.write_text(path.read_text() + "1,2\n")),
+        ("other-encoding", lambda path: path.write_bytes(path.read_bytes() + b"\xe4,,,,\n")),
+        ("open-quote", lambda path: path.write_text(path.read_text() + '"' + 140_000 * "x")),
+        ("damaged-file", lambda path: path.rename(f"{path}.gz")),
+        ("missing-table", lambda path: path.unlink()),
+    ],
+)
+def test_a_file_that_cannot_be_read_has_its_name(
+    name: str, spoil: Callable[[Path], object], tmp_path: Path
+) -> None:
+    folder = write_tables(tmp_path / "cdm", omop_tables(FOUND))
+    spoil(folder / "drug_exposure.csv")
+    with pytest.raises(CohortRefused, match=rf"drug_exposure.*\[{name}\]$") as refused:
+        read(folder)
+    assert [fault.name for fault in faults_of(refused.value)] == [name]
+    assert shows_no_value(str(refused.value))
 
 
 def test_a_folder_that_is_not_there_is_refused_by_its_own_name(tmp_path: Path) -> None:
