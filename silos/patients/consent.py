@@ -12,7 +12,7 @@ Rules:
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from pipelines.records import patient_token
 from pipelines.sources.clinical.fhir.consent import PatientConsent, consents_in
 from pipelines.sources.clinical.fhir.ndjson import ResourceFolder
 from pipelines.sources.clinical.tally import Tally
+from pipelines.sources.faults import RecordFault, refused_file
 from protocol.errors import CohortRefused
 from silos.config.policy import holds_phrase
 from silos.config.site_file import PatientRules, words_of
@@ -95,49 +96,75 @@ def read_consent_file(path: Path) -> Iterator[PatientConsent]:
     refused; ``until`` is a date (2027-12-31) or empty. Cells are parted by commas or semicolons.
 
     Raises:
-        CohortRefused: it cannot be read, or a line is wrong; says which.
+        CohortRefused: it cannot be read, or lines are wrong: at its end, every fault with its first
+            line and how many more.
     """
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise CohortRefused(f"{path.name}: larger than {_MAX_BYTES} bytes")
+            raise _refused(path, f"larger than {_MAX_BYTES} bytes", "leave out what has ended")
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise CohortRefused(
-            f"the file of consents {path.name!r} cannot be read: {reason}; patients.consent in the "
-            "site file names it"
-        ) from error
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, "other-encoding", "it is not UTF-8 text") from error
+    except OSError as error:
+        raise _unreadable(path, "no-file", f"{error.strerror}") from error
     header = text.partition("\n")[0]
     delimiter = ";" if ";" in header else ","
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    wrong: dict[str, list[int]] = {}
     try:
         if tuple(cell.strip().lower() for cell in next(rows, [])) != _COLUMNS:
-            raise CohortRefused(f"{path.name}: the header must be {delimiter.join(_COLUMNS)}")
-        for cells in rows:
-            if cells:
-                yield from _statements(cells, f"{path.name}, line {rows.line_num}")
+            what = f"the header must be {delimiter.join(_COLUMNS)}"
+            raise _refused(path, what, "write it as the first line", lines=[1])
+        for cells in filter(None, rows):
+            found = _statements(cells)
+            if isinstance(found, str):
+                wrong.setdefault(found, []).append(rows.line_num)
+            else:
+                yield from found
     except csv.Error as error:
-        raise CohortRefused(f"{path.name}, line {rows.line_num}: not CSV text") from error
+        raise _refused(
+            path, "not CSV text", "close the quote, or double it in a cell", lines=[rows.line_num]
+        ) from error
+    faults = [
+        RecordFault(name=_NAME, source=path.name, lines=lines, what=what, remedy=_MEND)
+        for what, lines in wrong.items()
+    ]
+    if faults:
+        raise CohortRefused("\n".join(map(str, faults)), faults)
 
 
-def _statements(cells: list[str], where: str) -> Iterator[PatientConsent]:
+def _statements(cells: Sequence[str]) -> list[PatientConsent] | str:
+    """Returns the statements of a line, or what is wrong with it."""
     if len(cells) != len(_COLUMNS):
-        raise CohortRefused(f"{where}: {len(cells)} cells, expected {len(_COLUMNS)}")
+        return f"{len(cells)} cells, expected {len(_COLUMNS)}"
     key, purposes, consent, until = (cell.strip() for cell in cells)
     if not key:
-        raise CohortRefused(f"{where}: no patient key")
+        return "no patient key"
     given = _SAID.get(consent.lower())
     if given is None:
-        raise CohortRefused(f"{where}: consent must be given or refused")
-    for purpose in purposes.split("|"):
-        phrase = purpose.strip().lower()
-        if not words_of(phrase):
-            raise CohortRefused(f"{where}: purpose holds no word; write all for every purpose")
-        yield PatientConsent(key, phrase, given, _until(until, where))
-
-
-def _until(text: str, where: str) -> date | None:
+        return "consent must be given or refused"
+    phrases = [purpose.strip().lower() for purpose in purposes.split("|")]
+    if not all(map(words_of, phrases)):
+        return "purpose holds no word; write all for every purpose"
     try:
-        return date.fromisoformat(text) if text else None
+        day = date.fromisoformat(until) if until else None
     except ValueError:
-        raise CohortRefused(f"{where}: until must be a date such as 2027-12-31") from None
+        return "until must be a date such as 2027-12-31"
+    return [PatientConsent(key, phrase, given, day) for phrase in phrases]
+
+
+def _refused(path: Path, what: str, remedy: str, lines: Sequence[int] = ()) -> CohortRefused:
+    return refused_file(path.name, _NAME, what, remedy, lines=lines)
+
+
+def _unreadable(path: Path, name: str, reason: str) -> CohortRefused:
+    return refused_file(
+        "",
+        name,
+        f"the file of consents {path.name!r} cannot be read: {reason}",
+        "patients.consent in the site file names it, from whose own folder it is taken",
+    )
+
+
+_NAME = "consent-line"
+_MEND = "mend the lines; until then no record is read, for nobody knows what they say"

@@ -209,6 +209,8 @@ _PATIENTS: tuple[_Entry, ...] = (
      "as a floating-point number, as Excel stores every number: the last digits are lost, and "
      "several patients are one", "the type and size of keys",
      "store the column as text, from where it still has all digits, and export again"),
+    ("consent-line", "bad", "a line of the file of consents says no statement that can be read",
+     "each is read; the lines are counted", "mend the line: `docs/patients.md` says its columns"),
     ("two-spellings-of-a-patient", "warn", "two keys differ only in capitals, blanks, dashes, "
      "leading zeros or the form of an umlaut", "keys are compared without these; pairs are counted",
      "write one spelling: a patient who counts as two is protected half as well"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.sources.clinical.fhir.consent import PatientConsent
+from pipelines.sources.faults import faults_of
 from protocol.errors import CohortRefused, SiteFileRefused
 from silos.config.site_file import read_site_file, site_file_of
 from silos.patients.consent import consents_to, read_consent_file
@@ -103,6 +104,20 @@ def test_a_wrong_line_is_named_and_never_what_stands_in_it(
     assert said in str(refused.value) and "4711" not in str(refused.value)
     with pytest.raises(CohortRefused, match="cannot be read"):
         list(read_consent_file(tmp_path / "absent.csv"))
+
+
+def test_every_wrong_line_is_counted_by_what_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "consent.csv"
+    bad = ["4711,all,given,31.12.2027", "4712,all,perhaps,", "4713,all,given,2027-13-01"]
+    path.write_text("\n".join(["patient,purpose,consent,until", "1,all,given,", *bad, *bad]))
+    with pytest.raises(CohortRefused) as refused:
+        list(read_consent_file(path))
+    dates, words = faults_of(refused.value)
+    assert dates.found == (
+        "consent.csv: line 3 (and 3 more lines): until must be a date such as 2027-12-31"
+    )
+    assert words.lines == [4, 7] and {dates.name, words.name} == {"consent-line"}
+    assert "471" not in str(refused.value)
 
 
 @pytest.fixture
