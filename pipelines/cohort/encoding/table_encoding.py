@@ -379,6 +379,7 @@ def _noted(
     whole, kept, lacking = chosen.in_window, chosen.kept, chosen.lacking
     features = [column for column in cohort.features if not isinstance(column, ElapsedColumn)]
     cells = notes_of(kept.cells, kept.rows, features, lacking, conversions)
+    by_source = {n: rows[np.isin(rows, kept.rows)] for n, rows in kept.converted.items()}
     missing: dict[str, NDArray[np.int64]] = {}
     for name, codes in lacking.items():
         missing |= rows_with(whole.cells, whole.rows, name, codes)
@@ -386,7 +387,7 @@ def _noted(
         read=len(chosen.source.rows),
         missing=missing,
         replaced=cells.replaced,
-        converted=cells.converted,
+        converted={**by_source, **cells.converted},
         other_units={name: (other.what, other.remedy) for name, other in others.items()},
         clipped=cells.clipped,
         single_clipped_value=cells.single_clipped_value,

@@ -1,6 +1,7 @@
 """Clinical records in memory: persons, and of their events only what a study asks for.
 
-An event takes 28 bytes. Nothing of it but its days, its second and one number is kept.
+An event takes 25 bytes. Nothing of it but its days, its second, one number and whether that was in
+another unit is kept.
 """
 
 from array import array
@@ -28,6 +29,7 @@ class Events:
         last: (events,) int32, the last on which it may have been.
         second: (events,) int32, that of the day.
         value: (events,) float64, its number, or the place of its answer among the answers.
+        converted: (events,) bool, whether its number was in another unit than the column's.
     """
 
     person: NDArray[np.int32]
@@ -35,6 +37,7 @@ class Events:
     last: NDArray[np.int32]
     second: NDArray[np.int32]
     value: NDArray[np.float64]
+    converted: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.person)
@@ -47,6 +50,7 @@ class Events:
             last=self.last[kept],
             second=self.second[kept],
             value=self.value[kept],
+            converted=self.converted[kept],
         )
 
     def of_persons(self, persons: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -73,18 +77,27 @@ class GrowingEvents:
     def __init__(self) -> None:
         self._whole = [array("i") for _ in range(4)]
         self._values = array("d")
+        self._converted = bytearray()
 
-    def add(self, person: int, when: When, value: float = 0.0) -> None:
+    def add(self, person: int, when: When, value: float = 0.0, is_converted: bool = False) -> None:
         """Adds an event of a person."""
         for column, number in zip(self._whole, (person, *when), strict=True):
             column.append(number)
         self._values.append(value)
+        self._converted.append(is_converted)
 
     def events(self) -> Events:
         """Returns all that were added."""
         person, first, last, second = (np.array(each, dtype=np.int32) for each in self._whole)
         value = np.array(self._values, dtype=np.float64)
-        return Events(person=person, first=first, last=last, second=second, value=value)
+        return Events(
+            person=person,
+            first=first,
+            last=last,
+            second=second,
+            value=value,
+            converted=np.array(self._converted, dtype=np.bool_),
+        )
 
 
 class GrowingPersons:

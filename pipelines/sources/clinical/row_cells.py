@@ -13,7 +13,7 @@ Rules:
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,7 @@ class _Found:
     row: NDArray[np.int64]
     offset: Days
     value: Numbers
+    converted: Mask
 
     @property
     def begins(self) -> NDArray[np.int64]:
@@ -84,12 +85,17 @@ class _Found:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RowCells:
-    """The making of one table's columns."""
+    """The making of one table's columns.
+
+    ``converted`` has, once a column is made, the rows whose number was in another unit, or was made
+    of some that were.
+    """
 
     records: ClinicalRecords
     cohort: TableCohort
     rows: ClinicalRows
     tally: Tally
+    converted: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def cells(self, name: str, meaning: Clinical) -> Cells:
         """Returns a column's cells."""
@@ -118,6 +124,9 @@ class RowCells:
             return self._survival(name, name, meaning)
         found = self._found(name, meaning)
         numbers = _taken(meaning, found, len(self.rows.person))
+        converted = _converted(meaning, found)
+        if len(converted):
+            self.converted[name] = converted
         if name in label.columns:
             numbers = self._followed(name, numbers, found, meaning)
         words: Sequence[str] | None = None
@@ -156,7 +165,12 @@ class RowCells:
         row, first, event = row[sure], first[sure], event[sure]
         value = events.value[event]
         in_time = np.lexsort((value, events.second[event], first, row))
-        return _Found(row=row[in_time], offset=first[in_time], value=value[in_time])
+        return _Found(
+            row=row[in_time],
+            offset=first[in_time],
+            value=value[in_time],
+            converted=events.converted[event][in_time],
+        )
 
     def _ends(self) -> Days:
         """Returns the last day, from day 0, to which each row was observed; -1 where not at all.
@@ -244,6 +258,16 @@ def _taken(meaning: ClinicalEvents | Death, found: _Found, count: int) -> Number
     }
     numbers[found.row[begins]] = taken[meaning.take]()
     return numbers
+
+
+def _converted(meaning: ClinicalEvents | Death, found: _Found) -> NDArray[np.int64]:
+    """Returns the rows whose number was in another unit, or was made of some that were."""
+    chosen = found.converted.copy()
+    if meaning.take in ("first", "last"):
+        is_begin = np.r_[True, found.row[1:] != found.row[:-1]][: len(found.row)]
+        is_end = np.r_[is_begin[1:], True][: len(found.row)]
+        chosen &= is_begin if meaning.take == "first" else is_end
+    return np.unique(found.row[chosen])
 
 
 def _cells(numbers: Numbers, missing: str, words: Sequence[str] | None) -> Cells:

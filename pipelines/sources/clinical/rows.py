@@ -50,6 +50,7 @@ def table_of(
         rows=np.arange(count),
         repeated=np.array([], dtype=np.int64),
         faults=tuple(faults),
+        converted=making.converted,
         notes=(_persons_note(records, rows, cohort), *_empty_notes(records), *records.tally.notes),
     )
 

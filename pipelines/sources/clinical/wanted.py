@@ -1,17 +1,25 @@
 """The records that a study asks for: by the name of a column, or for day 0."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from protocol.study.cohort.clinical import ClinicalEvents, Coding, Death, Index
 from protocol.study.cohort.cohort import Cohort, TableCohort
 from protocol.study.cohort.columns import NumberColumn
 from protocol.study.cohort.labels import SurvivalLabel
+from protocol.study.cohort.units import UNCHANGED
 
 #: The name under which the events of day 0 are asked for; no column can have it.
 DAY_ZERO = ""
 #: The name under which deaths are.
 DEATHS = " "
+
+
+class Value(NamedTuple):
+    """The number of an event, or its answer's place, and whether it was in another unit."""
+
+    number: float
+    is_converted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +63,12 @@ class Ask:
         own = None if self.valued is None else self.valued.unit
         return own or (None if self.column is None else self.column.unit)
 
-    def converted(self, number: float, unit: str) -> float | None:
+    def converted(self, number: float, unit: str) -> Value | None:
         """Returns a number of a unit as one of the column's; None where they do not fit."""
         if self.unit in (None, unit):
-            return number
+            return Value(number)
         how = None if self.column is None else self.column.conversion(unit)
-        return None if how is None else how.of(number)
+        return None if how is None else Value(how.of(number), is_converted=how != UNCHANGED)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,7 @@ class SourceTable:
         notes: what the source says of what it read.
         dates: by column, the format in which this hospital says that its dates are written.
         units: by column, the unit in which this hospital says that its numbers are.
+        converted: by column, the rows whose number the source converted from another unit.
     """
 
     site: str
@@ -48,6 +49,7 @@ class SourceTable:
     notes: tuple[SourceNote, ...] = ()
     dates: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
+    converted: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def take(self, kept: NDArray[np.bool_]) -> "SourceTable":
         """Returns the records that a mask holds."""

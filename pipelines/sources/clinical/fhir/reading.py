@@ -32,7 +32,7 @@ from pipelines.sources.clinical.records import (
     undated,
 )
 from pipelines.sources.clinical.tally import Place, Reason, Tally
-from pipelines.sources.clinical.wanted import DEATHS, Ask, Wanted
+from pipelines.sources.clinical.wanted import DEATHS, Ask, Value, Wanted
 from pipelines.sources.faults import RecordFault, refusal
 from protocol.study.cohort.clinical import SEXES
 
@@ -231,18 +231,18 @@ class _Reading:
                 continue
             value = self._value(part, kind, ask, at)
             if value is not None:
-                found[ask.name].add(person, told, value)
+                found[ask.name].add(person, told, *value)
 
-    def _value(self, part: Resource, kind: ResourceType, ask: Ask, at: Place) -> float | None:
+    def _value(self, part: Resource, kind: ResourceType, ask: Ask, at: Place) -> Value | None:
         """Returns a number or the place of an answer; None where there is none to take."""
         meant = ask.valued
         if meant is None:
-            return 0.0
+            return Value(0.0)
         if meant.answers:
             given = answers(part)
             for place, answer in enumerate(meant.answers.values()):
                 if given & set(answer.codes):
-                    return float(place)
+                    return Value(float(place))
             reason = other_answer if given else no_answer
             self.tally.leave_out(reason(ask.name, kind.name), at=at)
             return None
@@ -252,7 +252,7 @@ class _Reading:
             return None
         if ask.unit is None:
             self.tally.note_unit(ask.name, found.unit, at)
-            return found.number
+            return Value(found.number)
         unit = found.unit or next((n for n, c in meant.unit_concepts.items() if 0 in c), "")
         number = ask.converted(found.number, unit)
         if number is None:

@@ -32,7 +32,7 @@ from pipelines.sources.clinical.records import (
     undated,
 )
 from pipelines.sources.clinical.tally import Place, Reason, Tally
-from pipelines.sources.clinical.wanted import DEATHS, Ask, Wanted
+from pipelines.sources.clinical.wanted import DEATHS, Ask, Value, Wanted
 from pipelines.sources.faults import RecordFault, faults_of, refusal
 from protocol.errors import CohortRefused
 
@@ -262,7 +262,7 @@ class _Reading:
                     continue
                 value = self._value(row, table, ask, at)
                 if value is not None:
-                    found[ask.name].add(person, when, value)
+                    found[ask.name].add(person, when, *value)
         self._note_unmapped(table)
 
     def _note_unmapped(self, table: EventTable) -> None:
@@ -278,16 +278,16 @@ class _Reading:
 
     def _value(
         self, row: Mapping[str, str], table: EventTable, ask: Ask, at: Place | None
-    ) -> float | None:
+    ) -> Value | None:
         """Returns an event's number or the place of its answer; None where it has none to take."""
         meant = ask.valued
         if meant is None:
-            return 0.0
+            return Value(0.0)
         if meant.answers:
             concept = same_id(row.get(table.answer or "", ""))
             for place, answer in enumerate(meant.answers.values()):
                 if concept in map(str, answer.concepts):
-                    return float(place)
+                    return Value(float(place))
             reason = no_answer if concept in _NO_CONCEPT else other_answer
             self.tally.leave_out(reason(ask.name, table.name), at=at)
             return None
@@ -298,7 +298,7 @@ class _Reading:
         unit = same_id(row.get(table.unit or "", "")) or "0"
         if ask.unit is None:
             self.tally.note_unit(ask.name, unit, at)
-            return number
+            return Value(number)
         named = (n for n, concepts in meant.unit_concepts.items() if unit in map(str, concepts))
         converted = ask.converted(number, next(named, ""))
         if converted is None:

@@ -1,7 +1,9 @@
 """A row takes of a person's records what the contract says, by day and by time of day."""
 
 from datetime import date
+from typing import Any
 
+import numpy as np
 import pytest
 
 from pipelines.sources.clinical.dates import When, read_when
@@ -9,6 +11,7 @@ from pipelines.sources.clinical.records import ClinicalRecords, GrowingEvents, G
 from pipelines.sources.clinical.rows import table_of
 from pipelines.sources.clinical.tally import Tally
 from pipelines.sources.clinical.wanted import DAY_ZERO, DEATHS
+from pipelines.sources.tables.table import SourceTable
 from protocol.study.cohort.cohort import TableCohort
 
 ZERO = date(2024, 6, 1)
@@ -24,10 +27,10 @@ def when(days: int | str, second: int = 0) -> When:
     return When(day, day, second)
 
 
-Told = list[tuple[When, float]]
+Told = list[tuple[When, float] | tuple[When, float, bool]]
 
 
-def cells(
+def made(
     column: dict[str, object],
     events: Told,
     *,
@@ -37,8 +40,8 @@ def cells(
     until: int = 365,
     died: str | None = None,
     labels: Told = [],  # noqa: B006
-) -> dict[str, list[str]]:
-    """Returns the cells that a person's records become."""
+) -> SourceTable:
+    """Returns the table that a person's records become."""
     visit = {"what": "visit", "concepts": [1]}
     cohort = TableCohort.model_validate(
         {
@@ -64,8 +67,8 @@ def cells(
         dead.add(0, when(died))
     found = {"x": GrowingEvents(), str(cohort.label.column): GrowingEvents()}
     for name, told in (("x", events), (str(cohort.label.column), labels)):
-        for moment, value in told:
-            found[name].add(0, moment, value)
+        for moment, *value in told:
+            found[name].add(0, moment, *value)
     records = ClinicalRecords(
         persons=persons.persons(),
         events={n: e.events() for n, e in {**found, DAY_ZERO: days, DEATHS: dead}.items()},
@@ -74,6 +77,12 @@ def cells(
     )
     table = table_of(records, cohort, site="east", file="records", keep=())
     assert not table.faults
+    return table
+
+
+def cells(*given: Any, **named: Any) -> dict[str, list[str]]:
+    """Returns the cells that a person's records become."""
+    table = made(*given, **named)
     return {name: list(column) for name, column in table.cells.items()}
 
 
@@ -111,6 +120,20 @@ MEASURED = [
 def test_what_is_taken_is_of_the_records_in_the_window(take: str, low: int, cell: str) -> None:
     for order in (MEASURED, MEASURED[::-1]):
         assert cells(number(take, low), order)["x"] == [cell]
+
+
+@pytest.mark.parametrize(
+    ("take", "rows"),
+    [("first", []), ("last", [0]), ("min", [0]), ("mean", [0]), ("max", [0])],
+)
+def test_a_cell_counts_as_converted_where_what_it_is_made_of_was(
+    take: str, rows: list[int]
+) -> None:
+    told = [(when(-9), 5.0), (when(-3), 9.0, True), (when(1), 7.0)]
+    found = made(number(take), told, begins=[0, 200], take="each").converted
+    later = [] if take in ("first", "last") else [1]
+    assert found.get("x", np.array([])).tolist() == rows + later
+    assert not made(number(take), [each[:2] for each in told]).converted
 
 
 def test_nothing_in_the_window_is_missing_but_for_counts() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.cohort.loading import load_cohort
+from pipelines.cohort.quality import column_counts
 from pipelines.records import Records
 from pipelines.sources.clinical.clinical_source import OmopRecords
 from pipelines.sources.clinical.omop.table_folder import TableFolder
@@ -198,6 +199,10 @@ def test_records_of_a_unit_that_the_column_converts_become_its_numbers(tmp_path:
     as_it_was = read(write_tables(tmp_path / "same", omop_tables(FOUND)))
     converted = read(changed(tmp_path, some_in_kilopascals), text)
     assert converted.digest == as_it_was.digest
+    cohort = read_study(text).cohort
+    counts = {c.name: c.converted for c in column_counts(converted, cohort=cohort)}
+    assert 0 < counts["sbp"] < len(converted) and counts["age"] == 0
+    assert not any(each.converted for each in column_counts(as_it_was, cohort=cohort))
 
 
 def test_a_person_of_the_cohort_without_any_record_is_counted(tmp_path: Path) -> None:
