@@ -24,7 +24,7 @@ from pipelines.cohort.image_folders.listing import FoundBy, listing_of
 from pipelines.records import Records
 from pipelines.sources.cells import Cells
 from pipelines.sources.description import SourceDescription, described
-from pipelines.sources.faults import RecordFault, refusal
+from pipelines.sources.faults import RecordFault, refusal, refused
 from pipelines.sources.images.prepared_images import PreparedImages
 from pipelines.sources.images.scans.scan import ScanFault
 from pipelines.sources.source import Source
@@ -80,7 +80,7 @@ class ImageFolder:
         try:
             listing = listing_of(self.folder, self.by)
         except ScanFault as fault:
-            raise CohortRefused(f"site {site}: {fault}") from None
+            raise refused(site, fault.name, fault.what, fault.remedy) from None
         except OSError as error:
             raise CohortRefused(
                 f"site {site}: data.folder cannot be read: {reason_of(error)}"

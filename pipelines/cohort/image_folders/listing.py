@@ -50,9 +50,16 @@ def listing_of(folder: Path, by: FoundBy) -> ImageListing:
     """Returns the listing of a folder.
 
     Raises:
-        ScanFault: the folder holds too many files.
+        ScanFault: the folder is not there, or holds too many files.
         OSError: it cannot be read.
     """
+    if not folder.is_dir():
+        raise ScanFault(
+            f"there is no folder {folder.name!r}, which data.folder names: it is looked for beside "
+            "the site file, unless its path begins with /",
+            "put it there, or mend data.folder",
+            "no-file",
+        )
     if by == "file":
         return _Files(folder)
     return _Numbered(listed_in(files_below(folder)), by)
@@ -108,8 +115,6 @@ class _Files:
     """Images that a table names by their paths."""
 
     def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            raise ScanFault("data.folder is not there", "write where the images lie", "no-file")
         self._folder = folder
 
     def open(self, cell: str, expected: Image) -> Scan:

@@ -72,8 +72,24 @@ class DatabaseAddress:
                 raise CohortRefused(
                     f"{where}: of SQLite it has the form sqlite:///folder/file.db, and no more"
                 )
-            found = found.set(database=str(self.folder / found.database))
+            found = found.set(database=str(self._sqlite_file(found.database, site)))
         return found
+
+    def _sqlite_file(self, written: str, site: str) -> Path:
+        """Returns an SQLite database's file, for SQLite would make one that is not there."""
+        file = self.folder / written
+        if not file.is_file():
+            where = "where the address says"
+            if not Path(written).is_absolute():
+                where = "beside the site file, from whose folder the address is taken"
+            raise refused(
+                site,
+                "database-not-reached",
+                f"there is no SQLite database {file.name!r} {where}",
+                "put it there, or mend the address: sqlite:///FILE is taken from the site file's "
+                "folder, sqlite:////PATH is absolute",
+            )
+        return file
 
     def _text(self, environment: Mapping[str, str], site: str) -> str:
         if self.url is not None:
@@ -150,13 +166,6 @@ def engine_of(url: URL, *, site: str) -> Engine:
     options: dict[str, Any] = {"poolclass": NullPool, "hide_parameters": True}
     if name == "sqlite":
         file = Path(str(url.database))
-        if not file.is_file():
-            raise refused(
-                site,
-                "database-not-reached",
-                f"there is no SQLite database {file.name!r}",
-                "mend the address",
-            )
         url = URL.create(
             "sqlite+pysqlite",
             database=f"file:{quote(str(file.resolve()))}",

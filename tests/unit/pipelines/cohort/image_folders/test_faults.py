@@ -171,6 +171,17 @@ def test_dicom_without_its_nifti_is_told_apart_from_a_file_that_is_not_there(
     assert "line 4: the file is not there; put it there" in said
 
 
+@pytest.mark.parametrize("by", ["file", "series", "accession"])
+def test_a_folder_that_is_not_there_is_told_with_where_it_is_looked_for(
+    by: str, tmp_path: Path
+) -> None:
+    write_scans(tmp_path, 2)
+    (tmp_path / "scans").rename(tmp_path / "images")
+    said = refused(tmp_path, by=by)
+    assert "there is no folder 'scans', which data.folder names: it is looked for beside" in said
+    assert said.endswith("[no-file]") and tmp_path.name not in said
+
+
 def test_an_image_without_mask_and_a_mask_without_image_are_told(tmp_path: Path) -> None:
     rows = write_scans(tmp_path, 4)
     for number, row in enumerate(rows):

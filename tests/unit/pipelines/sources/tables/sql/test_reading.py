@@ -181,6 +181,12 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "a driver for programs of another kind": (
         "sqlite+aiosqlite:///none.db", "there is no SQLite database",
     ),
+    "SQLite beside the site file": (
+        "sqlite:///data/none.db", "no SQLite database 'none.db' beside the site file, from whose",
+    ),
+    "SQLite elsewhere": (
+        "sqlite:////srv/Mueller/none.db", "no SQLite database 'none.db' where the address says",
+    ),
     "SQLite in memory": ("sqlite://", "of SQLite it has the form sqlite:///folder/file.db"),
     "a file that is no database": ("sqlite:///cohort.sql", "SQLITE_NOTADB"),
     "a server that is not there": (
