@@ -70,9 +70,9 @@ def opt_out_command(
     """
     from dataclasses import asdict
 
-    from silos.patients.opt_outs import opt_out, read_keys
+    from silos.patients.opt_outs import opt_out, read_key_lines
 
-    done = opt_out(home, read_keys(keys or [], file), by=by, reason=reason)
+    done = opt_out(home, keys or [], by=by, reason=reason, lines=read_key_lines(file))
     tell = answer(as_json)
     tell(f"opted out  {counted(done.patients, 'patient')}, {done.new} of them now, at {done.at}")
     if done.unknown:
