@@ -316,8 +316,9 @@ _CLINICAL: tuple[_Entry, ...] = (
     ("missing-table", "bad", "a table of OMOP, or a type of FHIR's resources, that the study needs "
      "is not there", "names are compared", "export it too, or mend the folder or schema in the "
      "site file"),
-    ("broken-resource", "bad", "a line of FHIR's resources that is not one whole JSON object, or "
-     "is of another type than its file", "it is read", "export the file again"),
+    ("broken-resource", "bad", "a line of FHIR's resources that is not one whole JSON object, is "
+     "longer than one can be, or is of another type than its file", "it is read",
+     "export the file again"),
     ("clinical-records", "bad", "clinical records that no table can be made of: without identity, "
      "with a shared one, or in several units", "persons, ids and units are compared",
      "what the message says"),

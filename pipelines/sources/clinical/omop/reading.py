@@ -85,20 +85,21 @@ def _lacking(tables: CdmTables, wanted: Wanted) -> Iterator[RecordFault]:
             )
         if ask.coding.descendants:
             needed[CONCEPT_ANCESTOR] = set(_ANCESTOR)
-    for table_name, columns_needed in needed.items():
+    if_there: dict[str, set[str]] = {DEATH: set(), OBSERVATION_PERIOD: set()}
+    for table_name, columns_needed in {**if_there, **needed}.items():
         try:
             found = tables.columns(table_name)
         except CohortRefused as error:
             yield from _several(error)
             continue
-        if found is None:
+        if found is None and table_name in needed:
             yield RecordFault(
                 name="missing-table",
                 column=None,
                 what=f"the table {table_name} is missing",
                 remedy="export it too, or name the schema in which it lies",
             )
-        elif not columns_needed <= found:
+        elif found is not None and not columns_needed <= found:
             absent = ", ".join(sorted(columns_needed - found))
             yield RecordFault(
                 name="missing-column",

@@ -81,3 +81,32 @@ def test_a_study_may_ask_for_what_the_policy_names_and_for_nothing_else(
     (refused,) = refusals_here(less, study, simulated=False)
     assert refused.where == "policy.clinical"
     assert refused.what == f"the study asks for records that are not allowed: {name}"
+
+
+def test_a_fault_of_clinical_records_is_told_by_its_name_file_and_line(tmp_path: Path) -> None:
+    home = make_east(tmp_path, site=site_text("omop"))
+    KINDS["omop"][1](home)
+    path = home / "cdm" / "drug_exposure.csv"
+    header, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([header, rows[0], "1,2", ""]))
+    (found,) = (
+        entry
+        for entry in check_site(home, read_study(STUDY), tmp_path).findings
+        if entry.see.endswith("#uneven-line")
+    )
+    assert found.finding.startswith("drug_exposure.csv: line 3: 2 cells where ")
+
+
+def test_cells_made_of_records_in_another_unit_are_counted(tmp_path: Path) -> None:
+    home = make_east(tmp_path, site=site_text("omop"))
+    tables = omop_tables(FOUND)
+    for row in tables["measurement"]:
+        row["value_as_number"] = str(float(row["value_as_number"]) / 8)
+        row["unit_concept_id"] = "44777602"
+    write_tables(home / "cdm", tables)
+    text = STUDY.replace('{"mm[Hg]": [8876]}', '{"mm[Hg]": [8876], kPa: [44777602]}')
+    text = text.replace("impute: 130", "impute: 130\n      unit: mmHg\n      units: {kPa: 8}")
+    quality = check_site(home, read_study(text), tmp_path).records.quality
+    assert quality is not None
+    told = {column["name"]: column["converted"] for column in quality.to_json()["columns"]}
+    assert told["sbp"] not in (0, "fewer than 10") and told["age"] == 0
