@@ -55,7 +55,7 @@ from protocol.vectors.tensors import (
 )
 from silos.config.patient_statement import NOTHING_STATED, PatientStatement
 from silos.database.database import SiteDatabase
-from silos.patients.withdrawals import PatientsInRun
+from silos.patients.withdrawals import LeftInRun, PatientsInRun
 from silos.rounds.draws import Draws, Noised
 from silos.rounds.log_check import check_log
 from silos.rounds.log_heads import LogHeads
@@ -139,6 +139,7 @@ class Participation:
         self._vector = strategy_of(study.training).vector(self._layout)
         self._round: SecAggClient | None = None
         self._masked: Reply | None = None
+        self._untold: LeftInRun | None = None
         self._model: Tensors | None = None
         self._token: SentToken | None = None
         self._buffer: RingVector | None = None  # a vector's memory, for the next round's vector
@@ -318,9 +319,11 @@ class Participation:
 
         Whoever has left until now is in none of it; the work is the same for any patients.
         """
-        left = self.patients.left()
+        left = self.patients.left() or self._untold
         if left is not None:
+            self._untold = left  # until the trainer has heard it: else it would not be told again
             self.trainer.leave_out(left.train, left.test)
+            self._untold = None
         given = RoundInput(
             model=model,
             number=context.round,

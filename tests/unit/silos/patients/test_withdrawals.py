@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipelines.records import Records
 from pipelines.sources.description import SourceDescription
-from protocol.errors import CohortRefused, PolicyRefused, StoreBroken
+from protocol.errors import CohortRefused, PolicyRefused, StoreBroken, UpdateRefused
 from protocol.study.study_file import read_study
 from protocol.transport.steps import Reply, Request
 from protocol.vectors.keystream import Keystream
@@ -161,6 +161,38 @@ def test_an_opt_out_between_two_rounds_counts_in_the_next(
     cohorts = FrozenCohorts(east._database)
     (cohort,) = cohorts.all()
     assert len(cohorts.left(cohort)) == 2 and cohort.patients == 40
+
+
+class DeafAtFirst(Watched):
+    """Fails when it is told for the first time who left."""
+
+    def leave_out(self, train: NDArray[np.int64], test: NDArray[np.int64]) -> None:
+        if not getattr(self, "was_told", False):
+            self.was_told = True
+            raise UpdateRefused("out of memory")
+        super().leave_out(train, test)
+
+
+def test_who_left_is_told_again_where_the_trainer_failed(tmp_path: Path) -> None:
+    federation = Federation(
+        tmp_path, read_study(changed("rounds: 2", "rounds: 4")), trainer=DeafAtFirst
+    )
+    east, left = federation.silos["east"], list[str]()
+
+    def leave(site: str, request: Request) -> bool:
+        if site == "east" and request.step == "consistency" and not left:
+            left.append(east.simulated_part("run-1")._train.patient_keys[0])
+            opt_out_of(east._database, left, by=OFFICER)
+        return False
+
+    federation.link.lost = leave
+    trainers: list[Watched] = []
+    make = east._make_trainer
+    east._make_trainer = lambda *given: trainers.append(make(*given)) or trainers[-1]  # type: ignore[func-returns-value]
+    federation.run()
+    first, *later = trainers[0].used
+    assert left[0] in first and later
+    assert not any(left[0] in used for used in later)
 
 
 def test_who_left_is_told_again_where_it_could_not_be_written(
