@@ -60,12 +60,15 @@ def consents_to(purpose: str, statements: Iterable[PatientConsent], *, today: da
     return Consents(frozenset(found[True] - found[False]), frozenset(found[False]))
 
 
-def read_consents(path: Path, rules: PatientRules, *, today: date) -> Iterator[PatientConsent]:
+def read_consents(
+    path: Path, rules: PatientRules, tally: Tally, *, today: date
+) -> Iterator[PatientConsent]:
     """Yields the statements in a CSV, or in a folder of FHIR resources.
 
     Args:
         path: of the file, or of the folder.
         rules: of the site file: how FHIR's patients and purposes are named here.
+        tally: counts what says nothing, and why.
         today: what begins later does not count yet.
 
     Raises:
@@ -75,7 +78,7 @@ def read_consents(path: Path, rules: PatientRules, *, today: date) -> Iterator[P
         return read_consent_file(path)
     purposes = {code: words.strip().lower() for code, words in rules.purposes.items()}
     return consents_in(
-        ResourceFolder(path), Tally(), today=today, identifier=rules.identifier, purposes=purposes
+        ResourceFolder(path), tally, today=today, identifier=rules.identifier, purposes=purposes
     )
 
 

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from compliance.storage.clock import utc_now
 from pipelines.cohort.loading import columns_to_keep, load_cohort
 from pipelines.cohort.train_test import parts_of
-from pipelines.records import Records, number_patients
+from pipelines.records import Records, SourceNote, number_patients
 from pipelines.sources.clinical.fhir.consent import PatientConsent
+from pipelines.sources.clinical.tally import Tally
 from pipelines.sources.description import described
 from pipelines.sources.tables.table import SourceTable
 from protocol.errors import CohortRefused, PolicyRefused
@@ -131,6 +132,7 @@ class PatientWishes:
         self._read = 0
         self._statements: tuple[PatientConsent, ...] = ()
         self._state: tuple[object, date] | None = None
+        self._said_nothing: Sequence[SourceNote] = ()
 
     def opted_out(self) -> Marks:
         """Returns the marks of everybody who has opted out; only what is new is read again.
@@ -161,9 +163,15 @@ class PatientWishes:
         today = self._day()
         state = (consent_state(path), today)
         if not state[0] or state != self._state:
-            self._statements = tuple(read_consents(path, self._rules, today=today))
-            self._state = state
+            tally = Tally()
+            self._statements = tuple(read_consents(path, self._rules, tally, today=today))
+            self._state, self._said_nothing = state, tally.notes
         return self._statements
+
+    @property
+    def said_nothing(self) -> Sequence[SourceNote]:
+        """The statements that have no effect, counted by the reason; as they were last read."""
+        return self._said_nothing
 
     def _day(self) -> date:
         return self._today or utc_now().astimezone().date()

@@ -43,6 +43,8 @@ def patient_findings(
         yield _compared(cohort, frozen, now, wishes.opted_out(), site.name)
     yield from _opt_outs(own, wishes)
     yield _consent(site, own)
+    for note in wishes.said_nothing:
+        yield warn("consent", note.found, note.remedy)
     late = int(own.persons.left_out.not_frozen.sum())
     if late:
         yield warn(

@@ -77,6 +77,8 @@ def consents_in(
             continue
         words = purposes or {}
         for said in _statements(resource, tally, today):
+            if said.purpose != EVERY_PURPOSE and said.purpose not in words:
+                tally.leave_out(_WITHOUT_WORDS)
             but = tuple(words.get(purpose, purpose) for purpose in said.but)
             yield said._replace(key=key, purpose=words.get(said.purpose, said.purpose), but=but)
 
@@ -170,6 +172,12 @@ def _list(value: object) -> list[object]:
 _OF_NOBODY = Reason(
     what="Consent resources name no patient of the source",
     remedy="export the Patient resources with them; they say nothing until then",
+)
+_WITHOUT_WORDS = Reason(
+    what="statements in Consent resources are about a purpose that patients.purposes of the site "
+    "file has no words for",
+    remedy="name its code there, with words of a study's purpose; until then neither a consent "
+    "nor a refusal of it counts",
 )
 _NOT_ACTIVE = Reason(
     what="Consent resources are not active", remedy="nothing is wrong with a draft or an old one"

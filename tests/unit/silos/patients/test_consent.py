@@ -212,6 +212,21 @@ def test_consents_of_fhir_count_as_those_of_a_file_do(home: Path) -> None:
     assert use_of(home, "east-4").runs
 
 
+def test_statements_of_fhir_that_have_no_effect_are_told(home: Path) -> None:
+    export = home / "export"
+    export.mkdir()
+    (home / "site.yaml").write_text(f"{SITE}patients: {{consent: export, required: false}}\n")
+    said = [fhir_consent(f"east-{number}", "deny") for number in range(12)]  # of urn:purposes|T1
+    drafts = [fhir_consent(f"east-{number}", "deny", status="draft") for number in range(3)]
+    lines = "\n".join(json.dumps(resource) for resource in [*said, *drafts])
+    (export / "Consent.ndjson").write_text(lines + "\n")
+    found = check_site(home, small_study(), home, records_only=True).findings
+    warned = {entry.finding: entry.remedy for entry in found if entry.state == "warn"}
+    (remedy,) = [r for f, r in warned.items() if f.startswith("12 statements in Consent")]
+    assert "patients.purposes" in " ".join(warned) and "neither a consent nor a refusal" in remedy
+    assert any(f.startswith("fewer than 10 Consent resources are not active") for f in warned)
+
+
 def test_a_folder_of_consents_that_cannot_be_read_is_told(home: Path) -> None:
     (home / "export").mkdir()
     (home / "site.yaml").write_text(f"{SITE}patients: {{consent: export, required: true}}\n")
