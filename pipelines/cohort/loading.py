@@ -17,6 +17,8 @@ import numpy as np
 from pipelines.cohort.encoding.table_encoding import encode_table
 from pipelines.cohort.quality import groups_of
 from pipelines.records import Records, patient_token
+from pipelines.sources.cell_patterns import is_in_exponent_form
+from pipelines.sources.cells import Cells
 from pipelines.sources.faults import RecordFault, refusal, refused
 from pipelines.sources.faults.small_counts import few
 from pipelines.sources.source import BundledRecords, RecordFile, Source
@@ -149,8 +151,7 @@ def cohort_faults(table: SourceTable, cohort: TableCohort) -> Iterator[RecordFau
     """Yields what a table shows of the whole cohort although its cells do not fit the contract."""
     patients = len(table.rows)
     if cohort.patient_key in table.cells:
-        keys = table.cells[cohort.patient_key].spellings
-        patients = len({patient_token(key) for key in keys if key not in cohort.missing})
+        patients = _most_patients(table.cells[cohort.patient_key], cohort)
     if cohort.patient_key in (*table.cells, "row"):
         too_few = too_few_patients(patients, cohort)
         if too_few is not None:
@@ -164,6 +165,17 @@ def cohort_faults(table: SourceTable, cohort: TableCohort) -> Iterator[RecordFau
             yield RecordFault(
                 name="one-class", what="all records hold one class only", remedy=ONE_CLASS
             )
+
+
+def _most_patients(keys: Cells, cohort: TableCohort) -> int:
+    """Returns how many patients there are, if each row without a key of its own is one more."""
+    unknown = {
+        key
+        for key in keys.spellings
+        if not key or key in cohort.missing or is_in_exponent_form(key)
+    }
+    known = {patient_token(key) for key in keys.spellings if key not in unknown}
+    return len(known) + int(keys.among(unknown).sum())
 
 
 def too_few_patients(patients: int, cohort: Cohort) -> RecordFault | None:

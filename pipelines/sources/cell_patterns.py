@@ -17,6 +17,7 @@ _THOUSANDS = re.compile(r"[+-]?\d{1,3}([,.'_ \u00a0\u202f])\d{3}(\1\d{3})*([.,]\
 _WITH_UNIT = re.compile(
     r"(?!0[xX])([+-]?[0-9]+([.,][0-9]+)?)\s*([^\W\d_]|[%°])[\w/%°^.²³*\s]{0,14}"
 )
+_EXPONENT = re.compile(r"[+-]?[0-9]([.,][0-9]+)?[eE][+-][0-9]{2,3}")
 _MISSING_WORDS = frozenset(
     "? - -- --- . n/a n.a. na #n/a nan nd null none nil unk unkn unknown missing blank empty "
     "not_known not_available not_done not_recorded not_measured unbekannt k.a. inconnu "
@@ -94,6 +95,15 @@ def is_with_unit(cell: str) -> bool:
     [True, True, True, False, False]
     """
     return _WITH_UNIT.fullmatch(cell) is not None and not NUMERAL.fullmatch(cell)
+
+
+def is_in_exponent_form(cell: str) -> bool:
+    """Whether a cell is a number as Excel shows a long one: with a sign and two digits at its end.
+
+    >>> [is_in_exponent_form(cell) for cell in ("1,0E+05", "1e+05", "1E5", "A1E+05")]
+    [True, True, False, False]
+    """
+    return _EXPONENT.fullmatch(cell.strip()) is not None
 
 
 def is_excel_day(number: float) -> bool:

@@ -12,7 +12,7 @@ Rules:
 5. With ``on_missing: count`` a missing cell of a feature or a label is NaN, for statistics.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,6 +29,7 @@ from pipelines.records import (
     number_patients,
     patient_token,
 )
+from pipelines.sources.cell_patterns import is_in_exponent_form
 from pipelines.sources.cells import Cells
 from pipelines.sources.column_cells import (
     CellProblem,
@@ -67,6 +68,12 @@ _NO_KEY = CellProblem(
     name="no-patient-key",
     what="no patient key",
     remedy="every record needs its patient, or privacy by patient cannot be kept",
+)
+_EXPONENT = CellProblem(
+    name="key-without-its-last-digits",
+    what="a number with an exponent: its last digits are lost",
+    remedy="store the column as text, from where it still has all its digits (Excel makes 1,0E+05 "
+    "of 100001), and export it again",
 )
 _IN_A_TABLE = SourceProblems(
     missing=CellProblem(
@@ -301,13 +308,19 @@ def _readings(
             read = reading_of(column, missing, _IN_A_TABLE, conversions.get(name))
             return counting_missing(read, missing) if counts else read
         if name == cohort.patient_key:
-            return lambda cell: _NO_KEY if cell in missing else 0.0
+            return lambda cell: _key(cell, missing)
         if name in cohort.label.columns:
             read = _label(cohort.label, name, missing)
             return counting_missing(read, missing) if counts else read
         return lambda cell: _MISSING if cell in missing else 0.0
 
     return {name: reading(name) for name in needed_columns(cohort, keep)}
+
+
+def _key(cell: str, missing: Collection[str]) -> float | CellProblem:
+    if cell in missing:
+        return _NO_KEY
+    return _EXPONENT if is_in_exponent_form(cell) else 0.0
 
 
 def _labels(

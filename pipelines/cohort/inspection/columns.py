@@ -12,16 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.cohort.inspection.patient_keys import pairs_of_spellings
+from pipelines.records import patient_token
 from pipelines.sources.cell_patterns import (
     has_two_date_orders,
     is_date,
+    is_in_exponent_form,
     is_missing_number,
     is_missing_word,
 )
 from pipelines.sources.cells import Cells
 from pipelines.sources.column_cells import missing_among
 from pipelines.sources.faults import RecordFault
-from pipelines.sources.faults.small_counts import few
+from pipelines.sources.faults.small_counts import few, part_of
 from pipelines.sources.tables.table import SourceTable
 from protocol.study.cohort.cohort import TableCohort
 from protocol.study.cohort.columns import CategoryColumn, NumberColumn
@@ -60,7 +62,9 @@ def column_remarks(table: SourceTable, cohort: TableCohort) -> Iterator[RecordFa
                 remedy="export dates as YYYY-MM-DD",
             )
     yield from _missing_labels(table, cohort)
-    yield from _spellings(table, cohort)
+    if cohort.patient_key != "row" and cohort.patient_key in table.cells:
+        yield from _spellings(table.cells[cohort.patient_key], cohort.patient_key)
+        yield from _of_one_key(table.cells[cohort.patient_key], cohort)
 
 
 def _missing(
@@ -204,14 +208,31 @@ def _missing_labels(table: SourceTable, cohort: TableCohort) -> Iterator[RecordF
                 )
 
 
-def _spellings(table: SourceTable, cohort: TableCohort) -> Iterator[RecordFault]:
-    if cohort.patient_key == "row" or cohort.patient_key not in table.cells:
-        return
-    pairs = pairs_of_spellings(table.cells[cohort.patient_key].spellings)
+def _of_one_key(cells: Cells, cohort: TableCohort) -> Iterator[RecordFault]:
+    """Yields that one key holds a large part of the rows; keys that are refused apart."""
+    keys = cells.respelled(patient_token)
+    refused = [
+        not key or key in cohort.missing or is_in_exponent_form(key) for key in keys.spellings
+    ]
+    counts = np.bincount(keys.codes, minlength=len(keys.spellings)) * ~np.array(refused, dtype=bool)
+    most = int(counts.max(initial=0))
+    if most >= FEW and most > max(MANY * len(cells), cohort.max_records_per_patient):
+        yield RecordFault(
+            name="key-of-many-rows",
+            column=cohort.patient_key,
+            what=f"one key holds {part_of(most, len(cells))} rows; the study takes "
+            f"{cohort.max_records_per_patient} of each patient",
+            remedy="is it one patient's (not a word for unknown, a test patient, or a key that "
+            "was cut off)? Else export each patient's own key",
+        )
+
+
+def _spellings(cells: Cells, name: str) -> Iterator[RecordFault]:
+    pairs = pairs_of_spellings(cells.spellings)
     if pairs:
         yield RecordFault(
             name="two-spellings-of-a-patient",
-            column=cohort.patient_key,
+            column=name,
             what=f"{few(pairs, 'key')} may be another key in another spelling (capitals, blanks, "
             "dashes, leading zeros, umlauts)",
             remedy="write one spelling of each patient's key: who counts as two is protected half "

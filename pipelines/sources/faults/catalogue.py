@@ -205,12 +205,16 @@ _PATIENTS: tuple[_Entry, ...] = (
      "the export, or tell the study's author"),
     ("no-patient-key", "bad", "a record does not say whose it is", "an empty key",
      "fill it: privacy by patient cannot be kept otherwise"),
-    ("key-without-its-last-digits", "bad", "a patient's number of 16 digits or more that is stored "
-     "as a floating-point number, as Excel stores every number: the last digits are lost, and "
-     "several patients are one", "the type and size of keys",
+    ("key-without-its-last-digits", "bad", "a patient's number that is written with an exponent "
+     "(1,0E+05), or of 16 digits or more and stored as a floating-point number, as Excel stores "
+     "every number: the last digits are lost, and several patients are one",
+     "the type and size of keys; a digit, an E, a sign and two digits",
      "store the column as text, from where it still has all digits, and export again"),
     ("consent-line", "bad", "a line of the file of consents says no statement that can be read",
      "each is read; the lines are counted", "mend the line: `docs/patients.md` says its columns"),
+    ("key-of-many-rows", "warn", "one patient's key holds more than a twentieth of the rows, and "
+     "more than the study takes of a patient", "rows are counted by key, ten of one at least",
+     "is it one patient's? Else export each patient's own key"),
     ("two-spellings-of-a-patient", "warn", "two keys differ only in capitals, blanks, dashes, "
      "leading zeros or the form of an umlaut", "keys are compared without these; pairs are counted",
      "write one spelling: a patient who counts as two is protected half as well"),

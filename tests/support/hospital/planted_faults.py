@@ -226,6 +226,13 @@ PLANTED: dict[str, Planted] = {
         column("patient", lambda n, old: SPELLINGS.get(n, old)),
         "two-spellings-of-a-patient",
     ),
+    "keys that Excel wrote as numbers": _one(
+        column("patient", lambda n, _: "1E+05" if n % 2 else f'"1,0E+{n % 9 + 10}"'),
+        "key-without-its-last-digits",
+    ),
+    "a key that many rows share": _one(
+        column("patient", lambda n, old: MARK if n % 15 == 0 else old), "key-of-many-rows"
+    ),
     "a key per stay": _one(_TEXT, "row-per-stay", study=_KEY_PER_STAY),
     "one class": _one(column("num", lambda _, __: "0"), "one-class"),
     "three patients": _one(_few(3), "too-few-patients"),
