@@ -8,8 +8,14 @@ from collections.abc import Iterable
 
 from protocol.study.cohort.vocabulary import NUMERAL
 
+#: What a point becomes in a number that is read with a decimal comma: no number is left of it.
+STRAY_POINT = "._"
+
 _AGE_OVER_89 = re.compile(
     r"(>=?|≥|over|above)\s*(89|90)|(89|90)\s*(\+|and (over|above|older))", re.I
+)
+_LIMIT = re.compile(
+    r"(<=?|>=?|≤|≥)\s*[+-]?[0-9]+([.,][0-9]+)?\s*(([^\W\d_]|[%°])[\w/%°^.²³*\s]{0,14})?"
 )
 _DAY_FIRST = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})(\s.*)?")
 _YEAR_FIRST = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?")
@@ -38,6 +44,15 @@ def is_age_over_89(cell: str) -> bool:
     [True, True, True, False]
     """
     return _AGE_OVER_89.fullmatch(cell) is not None
+
+
+def is_limit(cell: str) -> bool:
+    """Whether a cell says that a value is below or above what could be measured.
+
+    >>> [is_limit(cell) for cell in ("<0,30", "> 1000", "≤5 mg/dL", "<none>", "< 5-10")]
+    [True, True, True, False, False]
+    """
+    return _LIMIT.fullmatch(cell) is not None
 
 
 def is_missing_word(cell: str) -> bool:

@@ -21,16 +21,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.sources.cell_patterns import (
+    STRAY_POINT,
     is_age_over_89,
     is_date,
     is_excel_day,
+    is_limit,
     is_missing_word,
     is_with_thousands,
     is_with_unit,
 )
 from pipelines.sources.cells import Cells
 from protocol.study.cohort.columns import CategoryColumn, NumberColumn, OtherColumn, width_of
-from protocol.study.cohort.units import UNCHANGED, Conversion
+from protocol.study.cohort.units import UNCHANGED, Conversion, canonical_unit
 from protocol.study.cohort.vocabulary import NUMERAL, canonical_token
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -113,6 +115,18 @@ _THOUSANDS = CellProblem(
     name="thousands-separator",
     what="a number with separators between thousands",
     remedy="export numbers without them",
+)
+_POINT = CellProblem(
+    name="decimal-point",
+    what="a number with a decimal point, where numbers are read with a decimal comma",
+    remedy="mend the cell; where the whole file has points, write decimal: '.' in the "
+    "contract, or under data in a hospital's site file",
+)
+_LIMIT = CellProblem(
+    name="beyond-detection",
+    what="a limit of detection where a number was expected: the value lies below or above it",
+    remedy="in the study write replace: {TEXT: NUMBER} for the column, one for each spelling: the "
+    "number that stands for a value beyond the limit",
 )
 _EXCEL_DAY = CellProblem(
     name="excel-date-number",
@@ -238,11 +252,20 @@ def _no_number(cell: str, problems: SourceProblems, column: NumberColumn) -> Cel
     has_comma = "," in cell and NUMERAL.fullmatch(cell.replace(",", "."))
     if has_comma and low <= float(cell.replace(",", ".")) <= high:
         return problems.comma
-    if is_with_thousands(cell):
+    written = cell.replace(STRAY_POINT, ".")
+    if is_with_thousands(written):
         return _THOUSANDS
     if has_comma:
         return problems.comma
-    return next((problem for is_one, problem in _KNOWN_TEXTS if is_one(cell)), _TEXT)
+    if written != cell and NUMERAL.fullmatch(written):
+        return _POINT
+    if is_limit(written) and not (is_age_over_89(written) and _may_be_years(column)):
+        return _LIMIT
+    return next((problem for is_one, problem in _KNOWN_TEXTS if is_one(written)), _TEXT)
+
+
+def _may_be_years(column: NumberColumn) -> bool:
+    return column.unit is None or canonical_unit(column.unit) == "a"
 
 
 def counting_missing(read: Reading, missing: frozenset[str]) -> Reading:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeAlias
 
+from pipelines.sources.cell_patterns import STRAY_POINT
 from pipelines.sources.tables.growing_table import Respell
 from protocol.study.cohort.cohort import Decimal, Delimiter, TableCohort
 from protocol.study.cohort.columns import CategoryColumn, NumberColumn
@@ -30,7 +31,7 @@ _BLANKS = "  \u2009\u202f"
 _MARKS = {",": ",", ".": r"\.", " ": f"[{_BLANKS}]", "'": "['\u2019]"}
 _DIGITS = re.compile(r"[+-]?[0-9.,]+([eE][+-]?[0-9]+)?")
 _WHOLE = re.compile("([0-9]+),0+")
-_EXCHANGED = str.maketrans(",.", "._")
+_EXCHANGED = str.maketrans({",": ".", ".": STRAY_POINT})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,10 +114,10 @@ def number_respelling(decimal: Decimal, thousands: Thousands | None) -> Respell:
 
     >>> comma = number_respelling(",", None)
     >>> [comma(cell) for cell in ("37,8", "1.250", "NA, since May")]
-    ['37.8', '1_250', 'NA, since May']
+    ['37.8', '1._250', 'NA, since May']
     >>> german = number_respelling(",", ".")
     >>> [german(cell) for cell in ("1.250,5", "1250,5", "1.25", "12.5000")]
-    ['1250.5', '1250.5', '1_25', '12_5000']
+    ['1250.5', '1250.5', '1._25', '12._5000']
     >>> number_respelling(".", ",")("-1,234,567.8")
     '-1234567.8'
     """

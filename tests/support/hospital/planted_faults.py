@@ -40,6 +40,7 @@ BY_PART = STUDY.replace(
 CLIP = STUDY.replace("scale: 10}", "scale: 10, outside: clip}").replace(
     "scale: 100}", "scale: 100, outside: clip, impute: 200}"
 )
+GERMAN = STUDY.replace("  kind: table", "  kind: table\n  delimiter: ';'\n  decimal: ','")
 DROP = STUDY.replace("on_missing: refuse", "on_missing: drop_row")
 
 
@@ -77,9 +78,12 @@ def without(name: str) -> str:
                 NAMES[:place] + NAMES[place + 1 :])  # fmt: skip
 
 
-def _german() -> str:
-    rows = [[one.removesuffix(".0") for one in row] for row in clean()]
-    return text(rows, mark=";").replace(".", ",")
+def _german(changed: str = "") -> str:
+    """Returns the file with decimal commas; the cholesterol of one row may be another text."""
+    rows = [[one.removesuffix(".0").replace(".", ",") for one in row] for row in clean()]
+    if changed:
+        rows[40][NAMES.index("chol")] = changed
+    return text(rows, mark=";")
 
 
 def _half_line_ends() -> str:
@@ -175,6 +179,23 @@ PLANTED: dict[str, Planted] = {
     "an unknown category": _one(cell("cp", MARK), "outside-vocabulary"),
     "a decimal comma": _one(
         column("oldpeak", lambda _, old: f'"{old.replace(".", ",")}"'), "decimal-comma"
+    ),
+    "a point among decimal commas": _one(
+        _german(f"{MARK[:3]}.3"), "decimal-point", study=GERMAN
+    ),
+    "a point between thousands, with decimal commas": _one(
+        _german(f"1.{MARK[:3]}"), "thousands-separator", study=GERMAN
+    ),
+    "below a limit of detection": _one(
+        column("chol", lambda n, old: {5: "< 5", 9: f'"<0,{MARK}"'}.get(n, old)),
+        "beyond-detection",
+    ),
+    "above a limit of detection, with decimal commas": _one(
+        _german(f">{MARK},5 mg/dl"), "beyond-detection", study=GERMAN
+    ),
+    "above a limit of detection that is no age": _one(
+        cell("age", ">90", 3, 7), "beyond-detection",
+        study=STUDY.replace("{name: age, kind: number,", "{name: age, kind: number, unit: mL/min,"),
     ),
     "thousands separators": _one(cell("chol", f'"1,{MARK[:3]}.50"'), "thousands-separator"),
     "a unit in the cell": _one(column("trestbps", lambda _, old: f"{old} mmHg"), "unit-in-cell"),

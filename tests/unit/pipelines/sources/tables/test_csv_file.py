@@ -72,7 +72,7 @@ def test_thousands_are_read_where_the_hospital_writes_them(tmp_path: Path) -> No
     assert read(text.format("101,5"), tmp_path, german).digest == plain
     with pytest.raises(CohortRefused, match="'age', line 2: outside the range"):
         read(text.format("1.101,5"), tmp_path, german)
-    with pytest.raises(CohortRefused, match="'age', line 2: text where a number was expected"):
+    with pytest.raises(CohortRefused, match="'age', line 2: a number with a decimal point"):
         read(text.format("1.01"), tmp_path, german)
 
 
