@@ -105,8 +105,8 @@ class EncodingNotes:
         missing: by needed column, the rows whose cell is missing, dropped ones included.
         replaced: by number column, the rows whose text the contract replaces by a number.
         converted: by number column, the rows whose number was in another unit.
-        other_units: by number column, that most of its numbers are in another unit: what shows it,
-            and what to do.
+        other_units: by number column, that its numbers, most or some, seem to be in another unit:
+            the fault's name, what shows it, and what to do.
         clipped: by number column, the rows whose number was clipped to the range.
         single_clipped_value: the number columns whose clipped cells are all the same number.
         cut: by column of dates, the rows whose time of day was cut off.
@@ -125,7 +125,7 @@ class EncodingNotes:
     missing: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     replaced: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     converted: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
-    other_units: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    other_units: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
     clipped: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     single_clipped_value: frozenset[str] = frozenset()
     cut: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)

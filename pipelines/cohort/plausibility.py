@@ -64,8 +64,8 @@ def implausible(*parts: Records, cohort: Cohort) -> list[RecordFault]:
         RecordFault(
             name="wrong-unit",
             column=column.name,
-            what=others[column.name][0] if column.name in others else _clipped_text(column, cohort),
-            remedy=others[column.name][1]
+            what=others[column.name][1] if column.name in others else _clipped_text(column, cohort),
+            remedy=others[column.name][2]
             if column.name in others
             else "are they in the study's unit? Convert the column, or ask for a wider range",
         )
@@ -95,7 +95,10 @@ def remarks(records: Records, cohort: Cohort) -> Iterator[RecordFault]:
     yield from _dropped(records, cohort)
     columns = column_counts(records, cohort=cohort)
     for column in columns:
-        if column.single_clipped_value and column.clipped >= _SOME:
+        name, what, remedy = records.noted.other_units.get(column.name, ("", "", ""))
+        if name == "some-in-another-unit" and MANY <= column.share_clipped <= MOST:
+            yield RecordFault(name=name, column=column.name, what=what, remedy=remedy)
+        elif column.single_clipped_value and column.clipped >= _SOME:
             yield RecordFault(
                 name="one-number-clipped",
                 column=column.name,

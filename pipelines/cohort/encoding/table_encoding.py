@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.cohort.encoding.other_units import OtherUnit, other_unit
 from pipelines.cohort.encoding.record_order import order_by_content, order_by_patient
 from pipelines.cohort.encoding.table_dates import DateReadings, TableDates
+from pipelines.cohort.inspection.other_units import OtherUnit, other_unit
 from pipelines.cohort.inspection.whole_rows import rows_that_are_none, shifted_rows
 from pipelines.records import (
     EncodingNotes,
@@ -124,7 +124,7 @@ def encode_table(table: SourceTable, cohort: TableCohort, *, keep: Sequence[str]
     for name, reading in _readings(cohort, keep, lacking, conversions).items():
         if name in kept.cells:
             values[name], problems[name] = read_cells(kept.cells[name], reading)
-            if name in others and _drop_outside(problems[name], cohort, name):
+            if name in others and _is_outside(problems[name], cohort, name, others[name]):
                 faults.append(_of_column(name, others[name]))
     faults += _cell_faults(kept, problems)
     faults += dates.faults()
@@ -224,8 +224,7 @@ def _cell_faults(
 
 
 def _of_column(name: str, problem: CellProblem | OtherUnit) -> RecordFault:
-    known = problem.name if isinstance(problem, CellProblem) else "wrong-unit"
-    return RecordFault(name=known, column=name, what=problem.what, remedy=problem.remedy)
+    return RecordFault(name=problem.name, column=name, what=problem.what, remedy=problem.remedy)
 
 
 def _other_units(
@@ -250,13 +249,16 @@ def _other_units(
     return {name: other for name, other in found.items() if other is not None}
 
 
-def _drop_outside(problems: dict[CellProblem, list[int]], cohort: TableCohort, name: str) -> bool:
-    """Whether cells outside the range were among the problems, which are so no more."""
+def _is_outside(
+    problems: dict[CellProblem, list[int]], cohort: TableCohort, name: str, other: OtherUnit
+) -> bool:
+    """Whether cells are outside the range; of a wrong unit they are then no problems."""
     (column,) = (c for c in cohort.features if c.name == name)
     said = outside_the_range(column) if isinstance(column, NumberColumn) else None
     outside = [problem for problem in problems if problem.what == said]
-    for problem in outside:
-        del problems[problem]
+    if other.name == "wrong-unit":
+        for problem in outside:
+            del problems[problem]
     return bool(outside)
 
 
@@ -401,7 +403,9 @@ def _noted(
         missing=missing,
         replaced=cells.replaced,
         converted={**by_source, **cells.converted},
-        other_units={name: (other.what, other.remedy) for name, other in others.items()},
+        other_units={
+            name: (other.name, other.what, other.remedy) for name, other in others.items()
+        },
         clipped=cells.clipped,
         single_clipped_value=cells.single_clipped_value,
         repeated=whole.repeated,

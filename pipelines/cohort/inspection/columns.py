@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.cohort.inspection.other_units import other_unit
 from pipelines.cohort.inspection.patient_keys import pairs_of_spellings
 from pipelines.records import patient_token
 from pipelines.sources.cell_patterns import (
@@ -21,13 +22,14 @@ from pipelines.sources.cell_patterns import (
     is_missing_word,
 )
 from pipelines.sources.cells import Cells
-from pipelines.sources.column_cells import missing_among
+from pipelines.sources.column_cells import conversions_of, missing_among
 from pipelines.sources.faults import RecordFault
 from pipelines.sources.faults.small_counts import few, part_of
 from pipelines.sources.tables.table import SourceTable
 from protocol.study.cohort.cohort import TableCohort
 from protocol.study.cohort.columns import CategoryColumn, NumberColumn
 from protocol.study.cohort.labels import BinaryLabel, ClassLabel, DatedLabel
+from protocol.study.cohort.units import UNCHANGED, Conversion
 from protocol.study.cohort.vocabulary import NUMERAL, canonical_token
 
 #: Of fewer cells nothing is said of a column.
@@ -41,12 +43,14 @@ MANY = 0.05
 def column_remarks(table: SourceTable, cohort: TableCohort) -> Iterator[RecordFault]:
     """Yields what may be wrong with the columns of a table, its patient key among them."""
     labels = _label_numbers(table, cohort)
+    conversions, _ = conversions_of(cohort.features, table.units)
     for column in cohort.features:
         if column.name not in table.cells:
             continue
         cells = table.cells[column.name]
         missing = _missing(cells, column, cohort)
-        yield from _missing_codes(cells, column, missing)
+        now = conversions.get(column.name, UNCHANGED)
+        yield from _missing_codes(cells, column, missing, now)
         yield from _constant(cells, column.name, missing)
         if labels is not None:
             yield from _label_in(cells, column, missing, labels)
@@ -74,13 +78,18 @@ def _missing(
 
 
 def _missing_codes(
-    cells: Cells, column: NumberColumn | CategoryColumn, missing: Collection[str]
+    cells: Cells,
+    column: NumberColumn | CategoryColumn,
+    missing: frozenset[str],
+    now: Conversion,
 ) -> Iterator[RecordFault]:
     """Yields that a column's cells are missing in several ways, blank cells apart."""
     if isinstance(column, NumberColumn):
-        low, high = column.range
         known = {*missing, *column.replace}
-        others = _number_codes(cells, known, low, high)
+        others = _number_codes(cells, known, column, now)
+        other = other_unit(cells, column, missing, now) if others else None
+        if other is not None:
+            others &= _number_codes(cells, known, column, other.how)
         words = {t for t in set(cells.spellings) - known if t and is_missing_word(t)}
     else:
         others, tokens = set(), set(column.tokens)
@@ -101,16 +110,20 @@ def _missing_codes(
         )
 
 
-def _number_codes(cells: Cells, known: Collection[str], low: float, high: float) -> set[str]:
+def _number_codes(
+    cells: Cells, known: Collection[str], column: NumberColumn, how: Conversion
+) -> set[str]:
     """Returns the spellings of numbers that are codes: far above the range, or below zero in vain.
 
-    A count of 9 where a range ends at 4 is a count; where it ends at 1 it is a code.
+    A count of 9 where a range ends at 4 is a count; where it ends at 1 it is a code. ``how`` makes
+    the column's unit of the one in which the numbers are read.
     """
+    low, high = column.range
     least = 0.0 if low >= 0 else low - _FAR * (high - low)
     most = high + _FAR * (high - low)
     numerals = {text for text in set(cells.spellings) - set(known) if NUMERAL.fullmatch(text)}
     codes = {text for text in numerals if is_missing_number(float(text))}
-    return {text for text in codes if not least <= float(text) <= most}
+    return {text for text in codes if not least <= how.of(float(text)) <= most}
 
 
 def _one_spelling(text: str) -> str:

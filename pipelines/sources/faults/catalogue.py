@@ -188,6 +188,11 @@ _CELLS: tuple[_Entry, ...] = (
      "another unit",
      "clipped cells are counted, ten numbers at least", "convert the column, or ask for a wider "
      "range; do not approve before"),
+    ("some-in-another-unit", "warn", "a part of a column's numbers lies outside the range, and "
+     "nearly all of these would be inside it in another unit",
+     "a twentieth of the numbers, ten at least; the study's units, and those that everybody "
+     "converts alike",
+     "export the whole column in one unit; if the numbers are right, ask for a wider range"),
     ("many-imputed", "warn", "more than 5 % of a column's cells are missing and imputed",
      "imputed cells are counted", "is it so in the records? Else mend the export"),
     ("many-dropped", "warn", "more than 5 % of the rows are dropped for what is missing",

@@ -40,6 +40,7 @@ BY_PART = STUDY.replace(
 CLIP = STUDY.replace("scale: 10}", "scale: 10, outside: clip}").replace(
     "scale: 100}", "scale: 100, outside: clip, impute: 200}"
 )
+YEARS = CLIP.replace("{name: age, kind: number,", "{name: age, kind: number, unit: years,")
 GERMAN = STUDY.replace("  kind: table", "  kind: table\n  delimiter: ';'\n  decimal: ','")
 DROP = STUDY.replace("on_missing: refuse", "on_missing: drop_row")
 
@@ -224,6 +225,10 @@ PLANTED: dict[str, Planted] = {
     "some in another unit, clipped": _one(
         column("age", lambda n, old: str(float(old) * 12) if n % 12 == 0 else old),
         "many-clipped", study=CLIP,
+    ),
+    "some in a unit that is known, clipped": _one(
+        column("age", lambda n, old: str(float(old) * 12) if n % 12 == 0 else old),
+        "some-in-another-unit", study=YEARS,
     ),
     "all in another unit, clipped": _one(
         column("age", lambda _, old: str(float(old) * 12)), "wrong-unit", study=CLIP

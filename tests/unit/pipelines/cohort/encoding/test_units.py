@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from pipelines.cohort.inspection.columns import column_remarks
 from pipelines.cohort.loading import load_cohort
-from pipelines.cohort.plausibility import implausible
+from pipelines.cohort.plausibility import implausible, remarks
 from pipelines.cohort.quality import column_counts
 from pipelines.records import Records
 from pipelines.sources.source import RecordFile
@@ -128,6 +129,64 @@ def test_well_known_units_are_named_though_no_contract_names_them(
     with pytest.raises(CohortRefused) as refused:
         load(tmp_path, list(cells), name=name, **({"units": {}, "centre": 0} | changes))
     assert said in str(refused.value)
+
+
+#: Forty temperatures in degrees Celsius.
+MILD = [36 + i / 20 for i in range(40)]
+
+
+def test_some_cells_in_another_unit_are_found_and_named(tmp_path: Path) -> None:
+    records, cohort = load(tmp_path, [*MILD, *WARM], outside="clip")
+    assert not implausible(records, cohort=cohort)
+    (found,) = remarks(records, cohort)
+    assert str(found) == (
+        "column 'temperature': 23% of the cells are outside [34, 43] and would be inside as degF; "
+        "are they in degF? Then export the whole column in Cel; else ask for a "
+        "wider range [some-in-another-unit]"
+    )
+
+
+def test_where_cells_outside_are_refused_their_unit_is_named_beside_them(tmp_path: Path) -> None:
+    with pytest.raises(CohortRefused, match=r"\[outside-range\]") as refused:
+        load(tmp_path, [*MILD, *WARM])
+    assert "inside as degF" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [*MILD, *WARM[:9]],  # fewer than ten
+        [*MILD * 6, *WARM],  # less than a twentieth
+        [*MILD, *[99] * 8, *[999] * 8],  # codes for missing
+        [*MILD, *[98.6] * 12],  # one number
+        [*MILD, *[60 + i for i in range(12)]],  # no unit fits
+    ],
+)
+def test_cells_outside_that_may_be_otherwise_explained_are_only_counted(
+    tmp_path: Path, cells: list[float]
+) -> None:
+    records, cohort = load(tmp_path, cells, outside="clip")
+    assert "some-in-another-unit" not in {fault.name for fault in remarks(records, cohort)}
+
+
+@pytest.mark.parametrize(
+    ("cells", "said", "names"),
+    [
+        ([*MILD, *WARM, 99, "NA"], {}, set()),
+        ([*WARM, 99, "NA"], {"temperature": "degF"}, set()),
+        ([*MILD, 99, "NA"], {}, {"two-missing-codes"}),
+        ([*WARM, 999, "NA"], {"temperature": "degF"}, {"two-missing-codes"}),
+    ],
+)
+def test_a_number_that_another_unit_explains_is_no_code_for_missing(
+    tmp_path: Path, cells: list[Any], said: dict[str, str], names: set[str]
+) -> None:
+    column = TEMPERATURE | {"outside": "clip", "impute": 37}
+    cohort = TableCohort.model_validate(TABLE | {"columns": [column], "missing": ["NA"]})
+    file = tmp_path / "records.csv"
+    file.write_text("temperature,ill\n" + "".join(f"{c},{i % 2}\n" for i, c in enumerate(cells)))
+    table = RecordFile(path=file, units=said).table(cohort, site="north", keep=())
+    assert {fault.name for fault in column_remarks(table, cohort)} == names
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Other units: a column of which most numbers make sense in another unit than they are read in.
+"""Other units: a column whose numbers, most or some, make sense in another unit than is said.
 
 Rules:
 
@@ -11,8 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pipelines.sources.cell_patterns import is_missing_number
 from pipelines.sources.cells import Cells
+from pipelines.sources.faults.small_counts import is_small
 from protocol.study.cohort.columns import NumberColumn
 from protocol.study.cohort.units import UNCHANGED, Conversion, everyday_unit, well_known
 from protocol.study.cohort.vocabulary import NUMERAL
@@ -23,14 +26,23 @@ _MOST = 0.5
 _NEARLY_ALL = 0.9
 #: Of fewer numbers no part means anything.
 _FEW = 10
+#: A smaller part of the numbers outside the range is not looked at for itself,
+_SOME = 0.05
+#: nor is one of fewer different numbers: codes for missing are few.
+_DIFFERENT = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class OtherUnit:
-    """A finding of one column: what shows it, and what to do."""
+    """A finding of one column: its name in the catalogue, what shows it, and what to do.
 
+    ``how`` makes the column's unit of the one that was found.
+    """
+
+    name: str
     what: str
     remedy: str
+    how: Conversion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +55,9 @@ class _Candidate:
 def other_unit(
     cells: Cells, column: NumberColumn, missing: frozenset[str], now: Conversion = UNCHANGED
 ) -> OtherUnit | None:
-    """Returns in which unit a column's numbers seem to be, or None where they fit or nothing fits.
+    """Returns in which unit a column's numbers, or some of them, seem to be; or None.
+
+    None where they fit, and where nothing fits.
 
     Args:
         cells: the column's.
@@ -61,22 +75,44 @@ def other_unit(
         if text not in missing and text not in column.replace and NUMERAL.fullmatch(text)
     ]
     numbers, counts = np.array([n for n, _ in spelled]), np.array([c for _, c in spelled])
-    if counts.sum() < _FEW:
+    total = int(counts.sum())
+    if total < _FEW:
         return None
+    outside = ~_inside(numbers, column, now)
 
-    def share(how: Conversion) -> float:
-        converted = numbers * how.scale + how.offset
-        low, high = column.range
-        return float(counts[(low <= converted) & (converted <= high)].sum() / counts.sum())
+    def best(among: NDArray[np.bool_]) -> tuple[float, _Candidate | None]:
+        own, of_each = numbers[among], counts[among]
+        fitting = [
+            (float(of_each[_inside(own, column, c.how)].sum() / of_each.sum()), c)
+            for c in _candidates(column)
+            if c.how != now
+        ]
+        return max(fitting, key=lambda one: one[0], default=(0.0, None))
 
-    inside = share(now)
-    if 1 - inside <= _MOST:
+    share_outside = float(counts[outside].sum() / total)
+    if share_outside > _MOST:
+        share, found = best(np.ones_like(outside))
+        if found is not None and share >= _NEARLY_ALL:
+            what = _said(column, share_outside, share, found.unit)
+            return OtherUnit(name="wrong-unit", what=what, remedy=_do(column, found), how=found.how)
+    odd = outside & ~np.array([is_missing_number(number) for number in numbers.tolist()])
+    some = int(counts[odd].sum())
+    if some < max(_FEW, _SOME * total) or odd.sum() < _DIFFERENT:
         return None
-    fitting = [(share(c.how), c) for c in _candidates(column) if c.how != now]
-    best, found = max(fitting, key=lambda one: one[0], default=(0.0, None))
-    if found is None or best < _NEARLY_ALL:
+    share, found = best(odd)
+    if found is None or share < _NEARLY_ALL:
         return None
-    return OtherUnit(what=_said(column, 1 - inside, best, found.unit), remedy=_do(column, found))
+    explained = int(counts[outside & _inside(numbers, column, found.how)].sum())
+    return _partly(column, explained, total, found) if explained >= _FEW else None
+
+
+def _inside(
+    numbers: NDArray[np.float64], column: NumberColumn, how: Conversion
+) -> NDArray[np.bool_]:
+    """Returns which numbers are in a column's range once they are converted."""
+    converted = numbers * how.scale + how.offset
+    low, high = column.range
+    return np.asarray((low <= converted) & (converted <= high))
 
 
 def _candidates(column: NumberColumn) -> Iterable[_Candidate]:
@@ -95,6 +131,19 @@ def _said(column: NumberColumn, outside: float, inside: float, unit: str) -> str
     return (
         f"{outside:.0%} of the cells are outside [{low:g}, {high:g}], and {inside:.0%} are inside "
         f"as {unit}"
+    )
+
+
+def _partly(column: NumberColumn, count: int, total: int, found: _Candidate) -> OtherUnit:
+    low, high = column.range
+    share = "nearly all" if is_small(total - count) else f"{count / total:.0%}"
+    return OtherUnit(
+        name="some-in-another-unit",
+        what=f"{share} of the cells are outside [{low:g}, {high:g}] and would be inside as "
+        f"{found.unit}",
+        remedy=f"are they in {found.unit}? Then export the whole column in {column.unit}; else ask "
+        "for a wider range",
+        how=found.how,
     )
 
 
