@@ -11,7 +11,7 @@ Rules:
 
 import datetime
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pipelines.sources.column_cells import CellProblem
@@ -144,23 +144,55 @@ class DateCells:
         return ReadDate(day=found, is_completed=True)
 
     def _unread(self, text: str) -> CellProblem:
-        if _EXCEL_LIKE.fullmatch(text):
-            others = [EXCEL_FORMAT]
-        else:
-            others = [each for each in _COMMON if _is_day(each, text)]
+        others = _forms_of(text)
         if others:
-            return CellProblem(
-                name="date-in-another-order",
-                what=f"a date written as {' or '.join(others)}, not as {self._format}",
-                remedy=f"write dates: {{{self._column.name}: {others[0]}}} under data in the site "
-                "file where the whole column is written so, or mend the cell",
-            )
+            return self._written_as(others)
         formats = " or ".join(dict.fromkeys([self._format, ISO_FORMAT]))
         return CellProblem(
             name="no-date",
             what=f"no date as {formats}",
             remedy="mend the cell, or say how the column is written: dates: "
             f"{{{self._column.name}: DD.MM.YYYY}} under data in the site file",
+        )
+
+    def _written_as(self, forms: Sequence[str]) -> CellProblem:
+        return CellProblem(
+            name="date-in-another-order",
+            what=f"a date written as {' or '.join(forms)}, not as {self._format}",
+            remedy=f"write dates: {{{self._column.name}: {forms[0]}}} under data in the site "
+            "file where the whole column is written so, or mend the cell",
+        )
+
+    def in_other_forms(self, found: Collection[str]) -> CellProblem | None:
+        """Returns the one problem of all cells in other forms than the column's; None without any.
+
+        Args:
+            found: the spellings, but for those that mean missing.
+        """
+        texts = {cell: _TIME.sub("", cell) for cell in found}
+        forms = {
+            _forms_of(text)
+            for cell, text in texts.items()
+            if isinstance(read := self.read(cell), CellProblem)
+            and read.name == "date-in-another-order"
+            and read != self.swapped
+        }
+        if not forms:
+            return None
+        fitting = {texts[cell] for cell in found if isinstance(self.read(cell), ReadDate)}
+        in_iso = {text for text in fitting if _ISO.fullmatch(text)}
+        named = [self._format] if fitting - in_iso else []
+        common = [each for each in (*_COMMON, EXCEL_FORMAT) if all(each in some for some in forms)]
+        if common and not named:  # ISO 8601 is read beside any format
+            return self._written_as(common)
+        named += [ISO_FORMAT] if in_iso else []
+        for some in sorted(forms, key=lambda each: (len(each), each)):
+            if not {*some} & {*named}:
+                named.append(" or ".join(some))
+        return CellProblem(
+            name="several-date-forms",
+            what=f"dates in several forms: {', '.join(named[:-1])} and {named[-1]}",
+            remedy=f"export the column in one form, best {ISO_FORMAT}, or mend these cells",
         )
 
     def two_orders(self, found: Collection[str]) -> CellProblem | None:
@@ -232,6 +264,13 @@ def _parts(pattern: re.Pattern[str], text: str) -> tuple[int, int, int] | None:
         return None
     named = found.groupdict()
     return int(named["Y"]), int(named.get("M") or 0), int(named.get("D") or 0)
+
+
+def _forms_of(text: str) -> tuple[str, ...]:
+    """Returns the common formats in which a text is a day."""
+    if _EXCEL_LIKE.fullmatch(text):
+        return (EXCEL_FORMAT,)
+    return tuple(each for each in _COMMON if _is_day(each, text))
 
 
 def _is_day(written: str, text: str) -> bool:

@@ -176,7 +176,8 @@ class TableDates:
     def _read(self, name: str) -> tuple[Floats, dict[CellProblem, list[int]]]:
         reading, cells = self._readings[name], self._table.cells[name]
         lacking = reading.missing_among(cells.spellings, self._cohort.missing)
-        two = reading.two_orders(cells.spellings)
+        dates = set(cells.spellings) - lacking
+        two, in_other_forms = reading.two_orders(cells.spellings), reading.in_other_forms(dates)
 
         def read(cell: str) -> float | CellProblem:
             if cell in lacking:
@@ -184,7 +185,10 @@ class TableDates:
             found = reading.read(cell)
             if isinstance(found, ReadDate):
                 return float(found.day)
-            return two if two is not None and found == reading.swapped else found
+            if found == reading.swapped:
+                return two or found
+            is_in_another = found.name == "date-in-another-order"
+            return in_other_forms if is_in_another and in_other_forms else found
 
         days, problems = read_cells(cells, read)
         for places in problems.values():

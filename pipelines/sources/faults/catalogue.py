@@ -175,6 +175,9 @@ _CELLS: tuple[_Entry, ...] = (
     ("two-date-orders", "bad", "days and months stand in both orders in one column",
      "some first numbers are above 12, and so are some second ones",
      "export dates as YYYY-MM-DD"),
+    ("several-date-forms", "bad", "dates of one column are written in several forms, such as "
+     "DD.MM.YYYY and MM/DD/YYYY", "the column's format and the common ones are tried",
+     "export the column in one form, best YYYY-MM-DD"),
     ("excel-date-number", "bad", "Excel's number of a day (days since 1900) instead of a date or "
      "an age", "a whole number from 20000 to 60000, far above the range",
      "format the column as text or YYYY-MM-DD in Excel, and export again"),

@@ -40,6 +40,9 @@ BY_PART = STUDY.replace(
 CLIP = STUDY.replace("scale: 10}", "scale: 10, outside: clip}").replace(
     "scale: 100}", "scale: 100, outside: clip, impute: 200}"
 )
+DATED = STUDY.replace("{name: part, kind: other}", "{name: part, kind: date}").replace(
+    "  kind: table", "  kind: table\n  window: {column: part, since: '2010-01-01'}"
+)
 YEARS = CLIP.replace("{name: age, kind: number,", "{name: age, kind: number, unit: years,")
 GERMAN = STUDY.replace("  kind: table", "  kind: table\n  delimiter: ';'\n  decimal: ','")
 DROP = STUDY.replace("on_missing: refuse", "on_missing: drop_row")
@@ -216,6 +219,14 @@ PLANTED: dict[str, Planted] = {
     "dates in two orders": _one(
         column("age", lambda n, _: "03/28/1951" if n % 2 else "28/03/1951"),
         "date-for-number", "two-date-orders",
+    ),
+    "dates in two forms": _one(
+        column("part", lambda n, _: "03/28/2020" if n % 3 else f"1{n % 9 + 1}.03.2020"),
+        "several-date-forms", study=DATED,
+    ),
+    "dates in one form that is not the study's": _one(
+        column("part", lambda n, _: f"03/{n % 28 + 1:02}/2020"),
+        "date-in-another-order", study=DATED,
     ),
     "an Excel date number": _one(cell("age", "18721.0".replace("18721", "28721")),
                                  "excel-date-number"),

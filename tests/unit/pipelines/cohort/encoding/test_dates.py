@@ -167,6 +167,39 @@ def test_dates_in_two_orders_are_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "cells", "said"),
+    [
+        (
+            "DD.MM.YYYY", ["28.03.2020", "03/28/2020", "03/04/2020"],
+            "line 3 (and 1 more line): dates in several forms: DD.MM.YYYY and MM/DD/YYYY; export "
+            "the column in one form, best YYYY-MM-DD, or mend these cells [several-date-forms]",
+        ),
+        (
+            "YYYY-MM-DD", ["2020-03-28", "28.03.2020", "03/28/2020"],
+            "line 3 (and 1 more line): dates in several forms: YYYY-MM-DD, DD.MM.YYYY and "
+            "MM/DD/YYYY; export",
+        ),
+        (
+            "DD.MM.YYYY", ["28.03.2020", "44230"],
+            "line 3: dates in several forms: DD.MM.YYYY and excel; export",
+        ),
+        (
+            "DD.MM.YYYY", ["03/04/2020", "03/28/2020", "2020-03-28"],
+            "line 2 (and 1 more line): a date written as MM/DD/YYYY, not as DD.MM.YYYY; write "
+            "dates: {seen: MM/DD/YYYY} under data",
+        ),
+    ],
+)  # fmt: skip
+def test_dates_in_several_forms_are_one_fault_with_one_remedy(
+    tmp_path: Path, written: str, cells: list[str], said: str
+) -> None:
+    columns = [BORN, SEEN | {"format": written}]
+    rows = "".join(f"1950-01-01,{cell},0\n" for cell in cells)
+    told = refused(tmp_path, rows, columns=columns)
+    assert told.startswith(f"column 'seen', {said}") and "\n" not in told
+
+
+@pytest.mark.parametrize(
     ("partial", "cell", "day"),
     [
         ("first", "2020", "2020-01-01"), ("middle", "2020", "2020-07-01"),
