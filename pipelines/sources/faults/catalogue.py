@@ -38,6 +38,8 @@ _FILES: tuple[_Entry, ...] = (
      "by its first bytes", "export it as CSV in UTF-8, or unpack it"),
     ("damaged-file", "bad", "a workbook, Parquet or compressed file that is cut off, damaged, "
      "protected or too large", "it is opened", "what the message says: save or write it again"),
+    ("which-sheet", "bad", "a workbook has several sheets, or not the one that the site file names",
+     "its visible sheets are counted", "`sheet: NAME` under `data` in the site file"),
     ("database-not-reached", "bad", "the database is not there, lets nobody in, or went away",
      "it is connected to; its own words are never told", "what the message says, by SQLSTATE"),
     ("query-failed", "bad", "the query is refused, or fails on its way; nothing of it is taken",
@@ -72,6 +74,9 @@ _FILES: tuple[_Entry, ...] = (
      "file edited by hand", "both are counted", "was the file joined or edited? Export it in one"),
     ("no-header", "bad", "the first line names none of the study's columns", "names are compared",
      "export with column names, or ask for `header: false` in the study"),
+    ("lines-above-header", "bad", "the first line names none of the study's columns, and one "
+     "below it does", "names are compared, in the first 50 lines",
+     "delete the lines above the one that the message gives"),
     ("missing-column", "bad", "a column that the study needs is not there",
      "names are compared; a similar one is suggested", "export it, or mend its name"),
     ("column-twice", "bad", "two columns have one name", "names are compared", "keep one"),

@@ -1,8 +1,9 @@
 """Tables: the cells of the columns that a study needs, as text, whatever they were read from."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,9 @@ from pipelines.sources.cells import Cells
 from pipelines.sources.faults import RecordFault, RowWord
 from protocol.study.cohort.cohort import TableCohort
 from protocol.study.study import nearest
+
+#: So many lines are looked through for the columns' names where the first does not hold them.
+_HEADER_WITHIN = 50
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,6 +102,34 @@ def places_of(
             what = f"missing in the {where}"
             faults.append(RecordFault(name="missing-column", column=name, what=what, remedy=remedy))
     return places, tuple(faults)
+
+
+def no_header(
+    first: int,
+    below: Iterable[tuple[int, Sequence[str]]],
+    needed: Collection[str],
+    remedy: str,
+) -> RecordFault:
+    """Returns the fault of a table whose first line holds none of the columns' names.
+
+    Args:
+        first: the number of that line.
+        below: the lines after it, each with its number and cells.
+        needed: the columns that the study needs.
+        remedy: where no line below holds them either.
+    """
+    what = f"line {first} names none of the study's columns"
+    named = [
+        (len({*cells} & {*needed}), -number) for number, cells in islice(below, _HEADER_WITHIN)
+    ]
+    most, number = max(named, default=(0, 0))
+    if not most:
+        return RecordFault(name="no-header", what=what, remedy=remedy)
+    return RecordFault(
+        name="lines-above-header",
+        what=f"{what}, and line {-number} does",
+        remedy=f"delete the lines above line {-number}",
+    )
 
 
 def repeated_rows_of(hashes: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:

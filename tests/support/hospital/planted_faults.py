@@ -5,9 +5,12 @@ cell that is planted holds ``MARK``, where it can, which nothing that is said ma
 """
 
 import gzip
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import openpyxl
 
 from tests import ROOT
 
@@ -101,6 +104,14 @@ def _shifted() -> str:
     return text(rows)
 
 
+def _workbook() -> bytes:
+    workbook, file = openpyxl.Workbook(), io.BytesIO()
+    workbook.active.append(NAMES)
+    workbook.create_sheet("notes").append([MARK])
+    workbook.save(file)
+    return file.getvalue()
+
+
 def _leaked() -> str:
     label = NAMES.index("num")
     rows = clean()
@@ -148,6 +159,10 @@ PLANTED: dict[str, Planted] = {
     "zero bytes": _one(cell("slope", "\0\0\0"), "nul-bytes"),
     "two exports with other line ends": _one(_half_line_ends(), "mixed-line-ends"),
     "no header": _one(_TEXT.split("\n", 1)[1], "no-header"),
+    "lines above the header": _one(
+        f"Export {MARK}, made by the ward\n\n\"of\nMay\"\n{_TEXT}", "lines-above-header"
+    ),
+    "a workbook of two sheets": _one(_workbook(), "which-sheet"),
     "a column is missing": _one(without("chol"), "missing-column"),
     "a column stands twice": _one(
         text([[*row, row[1]] for row in clean()], [*NAMES, "age"]), "column-twice"

@@ -27,6 +27,7 @@ from pipelines.sources.tables.table import (
     SourceTable,
     UnevenLine,
     needed_columns,
+    no_header,
     uneven_lines,
 )
 from protocol.study.cohort.cohort import TableCohort
@@ -99,13 +100,9 @@ def _table(
     if has_header:
         names = found
         if not fits:
-            raise refused(
-                site,
-                "no-header",
-                f"line {first.number} names none of the study's columns",
-                "the first line must hold their names, or the study must say header: false",
-                file=path.name,
-            )
+            below = ((line.number, [cell.strip() for cell in line.cells]) for line in lines_read)
+            needed = needed_columns(cohort, keep)
+            raise refusal(site, path.name, [no_header(first.number, below, needed, _NAMES_NEEDED)])
     else:
         check_declared(len(found), len(names), site, path.name)
         begin.append(first)
@@ -186,6 +183,7 @@ def _line_of_fault(path: Path, codec: str) -> int:
     return line
 
 
+_NAMES_NEEDED = "the first line must hold their names, or the study must say header: false"
 #: Where a hospital says how its own file is written.
 _IN_SITE_FILE = (
     "{} in the contract, or under data in a hospital's site file (a simulation reads every file as "

@@ -10,7 +10,7 @@ Rules:
    errors, cells merged into one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.sources.faults import RecordFault, refused, unreadable
+from pipelines.sources.faults import RecordFault, refusal, refused, unreadable
 from pipelines.sources.tables.dialect import FileDialect, respelling_of
 from pipelines.sources.tables.excel.contents import (
     Sheet,
@@ -29,15 +29,18 @@ from pipelines.sources.tables.excel.contents import (
     sheets_of,
 )
 from pipelines.sources.tables.growing_table import ROWS_AT_ONCE, GrowingTable
-from pipelines.sources.tables.table import SourceTable, needed_columns
+from pipelines.sources.tables.table import SourceTable, needed_columns, no_header
+from protocol.counted import counted
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import TableCohort
 
 if TYPE_CHECKING:
     from python_calamine import CalamineSheet
 
-#: So many lines are looked through for the columns' names where the first does not hold them.
-_HEADER_WITHIN = 50
+_NAMES_NEEDED = (
+    "the first line must hold their names, or write header: false under data in a hospital's site "
+    "file"
+)
 #: So many names of sheets are shown.
 _SHOWN = 8
 
@@ -58,7 +61,7 @@ def read_excel(
             "installed here: pip install 'collegium[silo]'"
         ) from error
     try:
-        sheet = _chosen(sheets_of(path), dialect.sheet)
+        sheet = _chosen(sheets_of(path), dialect.sheet, site, path.name)
         contents = contents_of(path, sheet)
         try:
             # Of a path calamine would believe the ending.
@@ -82,18 +85,28 @@ def read_excel(
         raise unreadable(site, path, error) from error
 
 
-def _chosen(sheets: Sequence[Sheet], named: str | None) -> Sheet:
+def _chosen(sheets: Sequence[Sheet], named: str | None, site: str, file: str) -> Sheet:
     visible = [sheet for sheet in sheets if sheet.visible]
     names = ", ".join(sheet.name for sheet in visible[:_SHOWN])
     if named is not None:
         found = next((sheet for sheet in sheets if sheet.name == named), None)
         if found is None:
-            raise WorkbookFault(f"it has no sheet {named!r}, but: {names}; mend data.sheet")
+            raise refused(
+                site,
+                "which-sheet",
+                f"the workbook has no sheet {named!r}, but: {names}",
+                "mend data.sheet in the site file",
+                file=file,
+            )
         return found
     if len(visible) != 1:
-        raise WorkbookFault(
-            f"it has {len(visible)} sheets ({names}): name the one of the records under data in a "
-            "hospital's site file, sheet: NAME, or save it alone"
+        raise refused(
+            site,
+            "which-sheet",
+            f"the workbook has {counted(len(visible), 'sheet')} ({names})",
+            "name the one of the records under data in a hospital's site file, sheet: NAME, or "
+            "save it alone",
+            file=file,
         )
     return visible[0]
 
@@ -118,10 +131,8 @@ def _table(
     if dialect.has_header(cohort):
         names = _names(first[1])
         if not set(names) & needed:
-            raise CohortRefused(
-                f"site {site}: {file}: line {first[0]} names none of the study's columns; "
-                + _where_header(rows, needed)
-            )
+            below = ((number, _names(row)) for number, row in rows)
+            raise refusal(site, file, [no_header(first[0], below, needed, _NAMES_NEEDED)])
     else:
         if len(first[1]) != len(names):
             raise CohortRefused(
@@ -174,16 +185,6 @@ def _names(row: Sequence[object]) -> list[str]:
 def _plain(value: object) -> object:
     """Returns a cell's value; of a length of time, its days."""
     return value / timedelta(days=1) if isinstance(value, timedelta) else value
-
-
-def _where_header(rows: Iterable[tuple[int, Sequence[object]]], needed: set[str]) -> str:
-    for number, row in islice(rows, _HEADER_WITHIN):
-        if set(_names(row)) & needed:
-            return f"line {number} does: delete what stands above it"
-    return (
-        "the first line must hold their names, or write header: false under data in a hospital's "
-        "site file"
-    )
 
 
 class _Kinds:

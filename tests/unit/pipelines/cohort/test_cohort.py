@@ -239,6 +239,10 @@ REFUSALS = {
         "id,aged,sex,ill\n" + ROW,
         "column 'age': missing in the file; .* mend its name; did you mean 'aged'?",
     ),
+    "a title above the header": (
+        f"Stays {PATIENT_VALUE}\n\nage of all,x\n" + HEAD + ROW,
+        "line 1 names none of the study's columns, and line 4 does; delete the lines above line 4",
+    ),
     "no header": (ROW * 9, "line 1 names none of the study's columns; .* say header: false"),
     "duplicate header": ("id,age,sex,ill,age\n", "column 'age': occurs 2 times in the header"),
     "text in a number": (

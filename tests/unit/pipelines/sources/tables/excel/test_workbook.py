@@ -173,7 +173,7 @@ def lengths_of_time(made: Worksheet) -> None:
 FAULTS: dict[str, tuple[Callable[[Worksheet], None], str]] = {
     "a title above the header": (
         title,
-        "line 1 names none of the study's columns; line 4 does: delete what stands above it",
+        "line 1 names none of the study's columns, and line 4 does; delete the lines above line 4",
     ),
     "errors": (
         error,
@@ -185,7 +185,10 @@ FAULTS: dict[str, tuple[Callable[[Worksheet], None], str]] = {
     "a number among dates": (number_among_dates, "column 'age', line 6: a number among dates"),
     "a column twice": (twice, "column 'age': occurs 2 times in the header"),
     "a cell far out": (wide, "spans 1048576 rows and 16384 columns, .*: delete what stands far"),
-    "several sheets": (second_sheet, r"has 2 sheets \(Sheet, notes\): name .* sheet: NAME"),
+    "several sheets": (
+        second_sheet,
+        r"has 2 sheets \(Sheet, notes\); name .* sheet: NAME.*which-sheet",
+    ),
     "lengths of time beyond the range": (lengths_of_time, "column 'age', .*: outside the range"),
 }
 
@@ -205,7 +208,9 @@ def test_the_sheet_that_is_named_is_read(tmp_path: Path) -> None:
     made = sheet()
     second_sheet(made)
     assert read(saved(made), tmp_path, FileDialect(sheet="Sheet")) == read(CSV.encode(), tmp_path)
-    with pytest.raises(CohortRefused, match="no sheet 'records', but: Sheet, notes; mend"):
+    with pytest.raises(
+        CohortRefused, match="no sheet 'records', but: Sheet, notes; mend .*which-sheet"
+    ):
         read(saved(made), tmp_path, FileDialect(sheet="records"))
     with pytest.raises(CohortRefused, match="the sheet is empty"):
         read(saved(made), tmp_path, FileDialect(sheet="notes"))
