@@ -148,15 +148,23 @@ ONE_CLASS = "leave this site out, or set cohort.allow_one_class"
 
 
 def cohort_faults(table: SourceTable, cohort: TableCohort) -> Iterator[RecordFault]:
-    """Yields what a table shows of the whole cohort although its cells do not fit the contract."""
+    """Yields what a table shows of the whole cohort although its cells do not fit the contract.
+
+    Nothing that follows from lines that could not be read, nor from keys that say nothing: each of
+    them may be a patient's.
+    """
+    if not len(table.rows):
+        return
     patients = len(table.rows)
     if cohort.patient_key in table.cells:
         patients = _most_patients(table.cells[cohort.patient_key], cohort)
     if cohort.patient_key in (*table.cells, "row"):
-        too_few = too_few_patients(patients, cohort)
+        too_few = too_few_patients(patients + table.rows_left_out, cohort)
         if too_few is not None:
             yield too_few
     label = cohort.label
+    if table.rows_left_out > len(table.rows):
+        return
     if cohort.allow_one_class or not isinstance(label, BinaryLabel | ClassLabel):
         return
     if str(label.column) in table.cells:

@@ -25,11 +25,12 @@ from pipelines.cohort.quality import (
     number_columns,
     rows_of,
 )
-from pipelines.records import Records
+from pipelines.records import Records, patient_token
 from pipelines.sources.faults import RecordFault, refusal
 from pipelines.sources.faults.small_counts import FEWER, is_small, part_of, share_of, told
+from pipelines.sources.tables.table import SourceTable
 from protocol.counted import counted
-from protocol.study.cohort.cohort import Cohort
+from protocol.study.cohort.cohort import Cohort, TableCohort
 
 #: Above this part it is remarked that cells were clipped or imputed, or rows dropped.
 MANY = 0.05
@@ -207,6 +208,19 @@ def nobody_returns(records: Records, cohort: Cohort) -> RecordFault | None:
         return None
     if not len(records) or some_patient_returns(records):
         return None
+    return _row_per_stay(cohort)
+
+
+def nobody_returns_in(table: SourceTable, cohort: TableCohort) -> RecordFault | None:
+    """Returns the same remark of a table that does not fit the contract, if every line was read."""
+    if cohort.patient_key not in table.cells or cohort.max_records_per_patient < 2:
+        return None
+    keys = set(map(patient_token, table.cells[cohort.patient_key].spellings))
+    is_whole = table.rows_left_out == 0 and 0 < len(table.rows) == len(keys)
+    return _row_per_stay(cohort) if is_whole and cohort.patient_key != "row" else None
+
+
+def _row_per_stay(cohort: Cohort) -> RecordFault:
     return RecordFault(
         name="row-per-stay",
         what="no patient has a second record; the study has room for "

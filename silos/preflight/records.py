@@ -15,6 +15,7 @@ from pipelines.cohort.plausibility import (
     far_fewer_than_declared,
     implausible,
     nobody_returns,
+    nobody_returns_in,
     remarks,
 )
 from pipelines.cohort.quality import DataQuality, quality_of
@@ -110,7 +111,8 @@ def _unfit(
     if isinstance(study.cohort, TableCohort):
         for table in seen:
             named = {fault.name for fault in faults}
-            faults += [f for f in cohort_faults(table, study.cohort) if f.name not in named]
+            of_all = [*cohort_faults(table, study.cohort), nobody_returns_in(table, study.cohort)]
+            faults += [f for f in of_all if f is not None and f.name not in named]
     yield from map(of_fault, faults[:MAX_TOLD])
     if len(faults) > MAX_TOLD:
         more = RecordFault(

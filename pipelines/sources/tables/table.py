@@ -15,6 +15,8 @@ from pipelines.sources.faults import RecordFault, RowWord
 from protocol.study.cohort.cohort import TableCohort
 from protocol.study.study import nearest
 
+#: Faults of lines that are no rows of a table.
+_LEFT_OUT = frozenset({"uneven-line", "empty-last-column"})
 #: So many lines are looked through for the columns' names where the first does not hold them.
 _HEADER_WITHIN = 50
 
@@ -54,6 +56,12 @@ class SourceTable:
     dates: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     converted: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+
+    @property
+    def rows_left_out(self) -> int:
+        """How many lines of another length than the header's are no rows here."""
+        of_lines = (fault for fault in self.faults if fault.name in _LEFT_OUT)
+        return sum(len(fault.lines) for fault in of_lines)
 
     def take(self, kept: NDArray[np.bool_]) -> "SourceTable":
         """Returns the records that a mask holds."""

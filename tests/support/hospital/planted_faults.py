@@ -144,7 +144,7 @@ PLANTED: dict[str, Planted] = {
     "no file": _one(None, "no-file"),
     "a gzip archive": _one(gzip.compress(_TEXT.encode()), "another-kind-of-file"),
     "an empty file": _one("", "empty-file"),
-    "a header alone": _one(text([]), "no-rows", "too-few-patients"),
+    "a header alone": _one(text([]), "no-rows"),
     "UTF-16": _one(_TEXT.encode("utf-16"), "utf-16"),
     "latin-1": _one(cell("patient", f"Mü-{MARK}").encode("latin-1"), "other-encoding"),
     "UTF-8 read as latin-1": _one(
@@ -174,7 +174,13 @@ PLANTED: dict[str, Planted] = {
     "a delimiter in a text": _one(cell("part", f"a,{MARK}"), "uneven-line"),
     "a delimiter at the end of each line": _one(
         _TEXT.replace("\n", ",\n").replace("part,\n", "part\n"),
-        "empty-last-column", "too-few-patients",
+        "empty-last-column",
+    ),
+    "a cell too many in each line": _one(
+        _TEXT.replace("\n", f",{MARK}\n").replace(f"part,{MARK}\n", "part\n"), "uneven-line"
+    ),
+    "a cell too many in most lines": _one(
+        text([[*row, MARK] if n > 2 else row for n, row in enumerate(clean())]), "uneven-line"
     ),
     "two exports joined with their headers": _one(
         text([*clean()[:150], NAMES, *clean()[150:]]), "header-again"
@@ -299,6 +305,15 @@ PLANTED: dict[str, Planted] = {
     "more than declared": _one(
         _TEXT, "more-patients-than-declared",
         study=STUDY.replace("processed.cleveland.data, patients: 250", "x.csv, patients: 90"),
+    ),
+    "a key per stay, more than declared": _one(
+        _TEXT, "more-patients-than-declared", "row-per-stay",
+        study=_KEY_PER_STAY.replace(
+            "processed.cleveland.data, patients: 250", "x.csv, patients: 90"
+        ),
+    ),
+    "a key per stay and a cell that is missing": _one(
+        cell("chol", "?"), "missing-cell", "row-per-stay", study=_KEY_PER_STAY
     ),
     "far fewer than declared": _one(
         _TEXT, "fewer-patients-than-declared",
