@@ -124,6 +124,8 @@ def encode_table(table: SourceTable, cohort: TableCohort, *, keep: Sequence[str]
     for name, reading in _readings(cohort, keep, lacking, conversions).items():
         if name in kept.cells:
             values[name], problems[name] = read_cells(kept.cells[name], reading)
+            if any((f.name, f.column) == (_EXPONENT.name, name) for f in table.faults):
+                problems[name].pop(_EXPONENT, None)  # told by its reader, of the same cells
             if name in others and _is_outside(problems[name], cohort, name, others[name]):
                 faults.append(_of_column(name, others[name]))
     faults += _cell_faults(kept, problems)

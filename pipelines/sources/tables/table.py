@@ -59,7 +59,7 @@ class SourceTable:
 
     @property
     def rows_left_out(self) -> int:
-        """How many lines of another length than the header's are no rows here."""
+        """The number of lines that are no rows here, being of another length than the header."""
         of_lines = (fault for fault in self.faults if fault.name in _LEFT_OUT)
         return sum(len(fault.lines) for fault in of_lines)
 
