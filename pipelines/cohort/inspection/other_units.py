@@ -80,28 +80,31 @@ def other_unit(
         return None
     outside = ~_inside(numbers, column, now)
 
-    def best(among: NDArray[np.bool_]) -> tuple[float, _Candidate | None]:
+    def fitting(among: NDArray[np.bool_]) -> list[tuple[float, _Candidate]]:
         own, of_each = numbers[among], counts[among]
-        fitting = [
+        shares = [
             (float(of_each[_inside(own, column, c.how)].sum() / of_each.sum()), c)
             for c in _candidates(column)
             if c.how != now
         ]
-        return max(fitting, key=lambda one: one[0], default=(0.0, None))
+        return [one for one in shares if one[0] >= _NEARLY_ALL]
 
     share_outside = float(counts[outside].sum() / total)
     if share_outside > _MOST:
-        share, found = best(np.ones_like(outside))
-        if found is not None and share >= _NEARLY_ALL:
+        whole = fitting(np.ones_like(outside))
+        if whole:
+            share, found = max(whole, key=lambda one: one[0])
             what = _said(column, share_outside, share, found.unit)
             return OtherUnit(name="wrong-unit", what=what, remedy=_do(column, found), how=found.how)
     odd = outside & ~np.array([is_missing_number(number) for number in numbers.tolist()])
     some = int(counts[odd].sum())
     if some < max(_FEW, _SOME * total) or odd.sum() < _DIFFERENT:
         return None
-    share, found = best(odd)
-    if found is None or share < _NEARLY_ALL:
+    middle = _median(numbers[~outside], counts[~outside], now)
+    others = [one for _, one in fitting(odd)]
+    if not others:
         return None
+    found = min(others, key=lambda c: abs(_median(numbers[odd], counts[odd], c.how) - middle))
     explained = int(counts[outside & _inside(numbers, column, found.how)].sum())
     return _partly(column, explained, total, found) if explained >= _FEW else None
 
@@ -113,6 +116,11 @@ def _inside(
     converted = numbers * how.scale + how.offset
     low, high = column.range
     return np.asarray((low <= converted) & (converted <= high))
+
+
+def _median(numbers: NDArray[np.float64], counts: NDArray[np.int64], how: Conversion) -> float:
+    """Returns the median of numbers once they are converted, each counted; 0 of none."""
+    return how.of(float(np.median(np.repeat(numbers, counts)))) if len(numbers) else 0.0
 
 
 def _candidates(column: NumberColumn) -> Iterable[_Candidate]:

@@ -146,6 +146,15 @@ def test_some_cells_in_another_unit_are_found_and_named(tmp_path: Path) -> None:
     )
 
 
+def test_of_several_units_that_fit_the_one_that_is_most_like_the_rest_is_named(
+    tmp_path: Path,
+) -> None:
+    ages = [*[40 + i for i in range(40)], *[12 * (40 + i) for i in range(12)]]
+    changes = {"range": [0, 120], "unit": "years", "units": {}, "outside": "clip"}
+    records, cohort = load(tmp_path, ages, name="age", **changes)
+    assert "inside as month" in str(next(remarks(records, cohort)))
+
+
 def test_where_cells_outside_are_refused_their_unit_is_named_beside_them(tmp_path: Path) -> None:
     with pytest.raises(CohortRefused, match=r"\[outside-range\]") as refused:
         load(tmp_path, [*MILD, *WARM])
