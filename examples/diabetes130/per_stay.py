@@ -5,13 +5,14 @@
 FOLDER holds diabetic_data.csv. A run reports the AUROC per patient: the mean
 score of a patient's stays against whether any was followed by a readmission.
 This prints the AUROC over all stays of the same test patients, and over
-everybody's first one. It reads records that no coordinator ever sees.
+everybody's first one in the file. It reads records that no coordinator ever sees.
 """
 
 import sys
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from collegium.simulation.settings import simulated_split_key
@@ -21,7 +22,16 @@ from pipelines.cohort.splits import split
 from pipelines.evaluation.metrics import auroc
 from pipelines.gradients.clipping import scores
 from pipelines.networks.networks import build, load_parameters
+from pipelines.records import Records
 from protocol.study.study_file import read_study
+
+
+def first_in_file(records: Records) -> NDArray[np.bool_]:
+    """Returns which records stand first of their patient's in the file; records have an order."""
+    order = np.argsort(records.rows)
+    chosen = np.zeros(len(records), dtype=bool)
+    chosen[order[np.unique(records.patients[order], return_index=True)[1]]] = True
+    return chosen
 
 
 def main(folder: Path, snapshot: Path) -> None:
@@ -35,7 +45,7 @@ def main(folder: Path, snapshot: Path) -> None:
         _, test = split(hand, study.split, key=simulated_split_key(study, site), site=site)
         logits.append(scores(module, test.features))
         labels.append(test.labels)
-        first.append(np.isin(np.arange(len(test)), np.unique(test.patients, return_index=True)[1]))
+        first.append(first_in_file(test))
     ranked, ill, once = (np.concatenate(parts) for parts in (logits, labels, first))
     print(f"{len(ill)} stays: AUROC {auroc(ranked, ill):.3f}")
     print(f"{once.sum()} first stays: AUROC {auroc(ranked[once], ill[once]):.3f}")
