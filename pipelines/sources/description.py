@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from pipelines.sources.faults import reason_of
 from protocol.encoding import digest, digest_json
 from protocol.errors import CohortRefused
 
@@ -37,7 +38,8 @@ class SourceDescription:
                     state.update(piece)
         except OSError as error:
             raise CohortRefused(
-                f"the file of records {path.name!r} cannot be read: {error.strerror}"
+                f"the file of records {path.name!r} cannot be read: "
+                f"{reason_of(error)}; mend its path or its permissions"
             ) from error
         return cls(kind="file", name=path.name, sha256=state.hexdigest())
 
@@ -52,7 +54,8 @@ class SourceDescription:
             paths = sorted(path for path in folder.iterdir() if path.is_file())
         except OSError as error:
             raise CohortRefused(
-                f"the folder of records {folder.name!r} cannot be read: {error.strerror}"
+                f"the folder of records {folder.name!r} cannot be read: "
+                f"{reason_of(error)}; mend its path or its permissions"
             ) from error
         files = {path.name: cls.of_file(path).sha256 for path in paths}
         return cls(kind=kind, name=folder.name, sha256=digest_json(files))

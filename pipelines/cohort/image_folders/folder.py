@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.cohort.encoding.table_encoding import encode_table
-from pipelines.cohort.image_folders.line_reader import LineReader, reason_of
+from pipelines.cohort.image_folders.line_reader import LineReader
 from pipelines.cohort.image_folders.listing import FoundBy, listing_of
 from pipelines.records import Records
 from pipelines.sources.cells import Cells
 from pipelines.sources.description import SourceDescription, described
-from pipelines.sources.faults import RecordFault, refusal, refused
+from pipelines.sources.faults import RecordFault, reason_of, refusal, refused
 from pipelines.sources.images.prepared_images import PreparedImages
 from pipelines.sources.images.scans.scan import ScanFault
 from pipelines.sources.source import Source

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipelines.cohort.image_folders.listing import FoundBy, ImageListing, path_below
 from pipelines.records import Records, ScanNotes, patient_token
-from pipelines.sources.faults import RecordFault
+from pipelines.sources.faults import RecordFault, reason_of
 from pipelines.sources.images.pixel_values import fits_range, scaled
 from pipelines.sources.images.prepared_images import PreparedImages
 from pipelines.sources.images.scans.masks import MaskReader, open_mask
@@ -284,8 +284,3 @@ def _share_of_range(pixels: NDArray[np.generic], image: Image) -> str:
     if width == 0:
         return "one value everywhere"
     return "a tenth or more" if width >= (high - low) / 10 else "less than a tenth"
-
-
-def reason_of(error: OSError) -> str:
-    """Returns the system's reason, without the path that its own text holds."""
-    return (error.strerror or type(error).__name__).lower()

@@ -106,12 +106,16 @@ def faults_of(error: CohortRefused) -> list[RecordFault]:
     return [fault for fault in error.faults if isinstance(fault, RecordFault)]
 
 
+def reason_of(error: OSError) -> str:
+    """Returns the system's reason, without the path that its own text holds."""
+    return (error.strerror or type(error).__name__).lower()
+
+
 def unreadable(site: str, path: Path, error: OSError) -> CohortRefused:
     """Returns the refusal of a file that cannot be read: its own name, no folder above it."""
-    reason = (error.strerror or type(error).__name__).lower()
     return refused(
         site,
         "no-file",
-        f"the file of records {path.name!r} cannot be read: {reason}",
+        f"the file of records {path.name!r} cannot be read: {reason_of(error)}",
         "mend its path or its permissions",
     )

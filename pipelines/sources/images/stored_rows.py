@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.records import Places, Rows
+from pipelines.sources.faults import reason_of
 from protocol.counted import counted
 from protocol.errors import WorkspaceRefused
 
@@ -247,11 +248,10 @@ class RowWriter:
             yield
         except OSError as error:
             self.close()
-            reason = (error.strerror or type(error).__name__).lower()
             raise WorkspaceRefused(
                 f"site {self._site}: {counted(self._shape[0], 'prepared image')} need "
-                f"{self._size / 1e9:.3g} GB in {tempfile.gettempdir()}: {reason}; free space "
-                "there, or name a folder on a larger disk by TMPDIR"
+                f"{self._size / 1e9:.3g} GB in {tempfile.gettempdir()}: {reason_of(error)}; "
+                "free space there, or name a folder on a larger disk by TMPDIR"
             ) from error
 
 
@@ -287,7 +287,7 @@ def _copied(rows: StoredRows, path: str) -> StoredRows:
     except OSError as error:
         raise WorkspaceRefused(
             f"a copy of the images for this hospital's workers cannot be written to "
-            f"{tempfile.gettempdir()}: {(error.strerror or '').lower()}; free space there, name "
+            f"{tempfile.gettempdir()}: {reason_of(error)}; free space there, name "
             "another folder by TMPDIR, or have one worker (resources.workers)"
         ) from error
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

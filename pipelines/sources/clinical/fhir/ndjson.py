@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from zlib import error as ZlibError
 
 from pipelines.sources.clinical.tally import Place
-from pipelines.sources.faults import refused_file
+from pipelines.sources.faults import reason_of, refused_file
 
 Resource = dict[str, Any]
 
@@ -79,11 +79,10 @@ class ResourceFolder:
         try:
             paths = [p for p in self.folder.iterdir() if p.name.lower().endswith(_ENDINGS)]
         except OSError as error:
-            reason = (error.strerror or type(error).__name__).lower()
             raise refused_file(
                 "",
                 "no-file",
-                f"the folder of resources {self.name!r} cannot be read: {reason}",
+                f"the folder of resources {self.name!r} cannot be read: {reason_of(error)}",
                 "mend its name in the site file, from whose own folder it is taken, or who may "
                 "read it",
             ) from error
@@ -142,9 +141,8 @@ def _objects(path: Path) -> Iterator[tuple[int, Resource]]:
             lines=[line + 1],
         ) from error
     except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
         raise refused_file(
-            path.name, "no-file", f"cannot be read: {reason}", "mend who may read it"
+            path.name, "no-file", f"cannot be read: {reason_of(error)}", "mend who may read it"
         ) from error
 
 

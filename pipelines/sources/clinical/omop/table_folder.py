@@ -15,7 +15,7 @@ from typing import TextIO
 from zlib import error as ZlibError
 
 from pipelines.sources.clinical.omop.cdm import Row, same_id
-from pipelines.sources.faults import refused_file
+from pipelines.sources.faults import reason_of, refused_file
 from protocol.errors import CohortRefused
 
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
@@ -80,11 +80,10 @@ class TableFolder:
         try:
             found = sorted(path for path in self.folder.iterdir() if _is_of(path, table))
         except OSError as error:
-            reason = (error.strerror or type(error).__name__).lower()
             raise refused_file(
                 "",
                 "no-file",
-                f"the folder of tables {self.name!r} cannot be read: {reason}",
+                f"the folder of tables {self.name!r} cannot be read: {reason_of(error)}",
                 "mend its name in the site file, from whose own folder it is taken, or who may "
                 "read it",
             ) from error
@@ -160,9 +159,8 @@ def _told(path: Path) -> Iterator[None]:
             "export it again, as CSV in UTF-8 or as Parquet",
         ) from error
     except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
         raise refused_file(
-            path.name, "no-file", f"cannot be read: {reason}", "mend who may read it"
+            path.name, "no-file", f"cannot be read: {reason_of(error)}", "mend who may read it"
         ) from error
 
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from sqlalchemy import URL, Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from pipelines.sources.faults import refused
+from pipelines.sources.faults import reason_of, refused
 from protocol.errors import CohortRefused
 
 _CONNECT_SECONDS = 10
@@ -132,7 +132,7 @@ def _text_of(path: Path, site: str) -> str:
             found = os.fstat(opened.fileno())
             data = opened.read(_MAX_BYTES + 1) if stat.S_ISREG(found.st_mode) else b""
     except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
+        reason = reason_of(error)
     if found is None:  # told here, where no error is handled that holds the path
         raise CohortRefused(f"{where} cannot be read: {reason}")
     if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):

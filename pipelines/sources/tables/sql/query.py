@@ -6,6 +6,7 @@ This guards against slips; what a query may do, the database's account says.
 import re
 from pathlib import Path
 
+from pipelines.sources.faults import reason_of
 from protocol.errors import CohortRefused
 
 #: A longer file is no query.
@@ -36,11 +37,16 @@ def read_query(path: Path, *, site: str) -> str:
     where = f"site {site}: the query {path.name!r}"
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise CohortRefused(f"{where} is larger than {MAX_BYTES} bytes, so none")
+            raise CohortRefused(
+                f"{where} is larger than {MAX_BYTES} bytes, so it is none: name the "
+                "file of one SELECT under data.query"
+            )
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
-        raise CohortRefused(f"{where} cannot be read: {reason}") from error
+        raise CohortRefused(
+            f"{where} cannot be read: {reason_of(error)}; mend data.query in the site file, or its "
+            "permissions"
+        ) from error
     except UnicodeDecodeError as error:
         raise CohortRefused(f"{where} is not UTF-8 text: save it so") from error
     problem = problem_of(text)
