@@ -7,7 +7,8 @@ Rules:
    is not allowed.
 3. It is read afresh whenever a study asks to join, so that a change counts at once.
 
-One file for each section: ``data``, ``policy_section``, ``resources``, and the ``document``.
+One file for each section: ``data`` (of clinical records ``clinical_data``), ``policy_section``,
+``resources``, and the ``document``.
 """
 
 from silos.config.site_file.document import (

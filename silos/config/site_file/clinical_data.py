@@ -2,10 +2,10 @@
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from pipelines.sources.clinical.clinical_source import FhirRecords, OmopRecords
 from pipelines.sources.clinical.fhir.reading import ExportFacts
@@ -14,18 +14,12 @@ from pipelines.sources.clinical.omop.table_folder import TableFolder
 from pipelines.sources.source import Source
 from pipelines.sources.tables.sql.address import DatabaseAddress
 from silos.config.site_file.record_place import RecordPlace
-
-FolderPath: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
-
-
-def _is_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError("is no time zone such as Europe/Berlin, or this machine has none") from (
-            error
-        )
-    return name
+from silos.config.site_file.value_forms import (
+    IdentifierSystem,
+    PathText,
+    TimeZoneName,
+    VariableName,
+)
 
 
 class OmopData(RecordPlace):
@@ -38,11 +32,9 @@ class OmopData(RecordPlace):
     """
 
     kind: Literal["omop"]
-    folder: FolderPath | None = None
-    url_file: FolderPath | None = None
-    url_env: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")] | None = (
-        None
-    )
+    folder: PathText | None = None
+    url_file: PathText | None = None
+    url_env: VariableName | None = None
     schema_name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = Field(
         default=None, alias="schema"
     )
@@ -81,10 +73,10 @@ class FhirData(RecordPlace):
     """
 
     kind: Literal["fhir"]
-    folder: FolderPath
+    folder: PathText
     complete_until: date | None = None
-    identifier: Annotated[str, StringConstraints(pattern=r"^\S{1,300}$")] | None = None
-    time_zone: Annotated[str, AfterValidator(_is_zone)] | None = None
+    identifier: IdentifierSystem | None = None
+    time_zone: TimeZoneName | None = None
 
     def source(self, home: Path) -> Source:
         """Returns what reads the records, given the site file's folder."""

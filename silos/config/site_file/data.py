@@ -20,6 +20,7 @@ from protocol.study.cohort.units import UnitName
 from protocol.study.documents.yaml_document import NOT_SHOWN
 from silos.config.site_file.clinical_data import FhirData, OmopData
 from silos.config.site_file.record_place import Column, RecordPlace
+from silos.config.site_file.value_forms import PathText, VariableName
 
 
 class _TableData(RecordPlace):
@@ -39,6 +40,10 @@ def _is_file(path: str) -> str:
     return path
 
 
+#: A path that is no address.
+FilePath: TypeAlias = Annotated[PathText, AfterValidator(_is_file)]
+
+
 class FileData(_TableData):
     """Records in a file: a table in CSV, Excel (.xlsx) or Parquet, or an npz of images.
 
@@ -49,7 +54,7 @@ class FileData(_TableData):
     """
 
     kind: Literal["file"]
-    path: Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_is_file)]
+    path: FilePath
     sheet: Annotated[str, StringConstraints(min_length=1, max_length=31)] | None = None
     delimiter: Delimiter | None = None
     decimal: Decimal | None = None
@@ -105,11 +110,9 @@ class SqlData(_TableData):
 
     kind: Literal["sql"]
     url: Url | None = None
-    url_env: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")] | None = (
-        None
-    )
-    url_file: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
-    query: Annotated[str, Field(min_length=1, max_length=4096)]
+    url_env: VariableName | None = None
+    url_file: PathText | None = None
+    query: PathText
     seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
     rows: Annotated[int, Field(ge=1, le=1_000_000_000)] = 10_000_000
 
@@ -147,8 +150,8 @@ class ImageFolderData(RecordPlace):
     """
 
     kind: Literal["images"]
-    folder: Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_is_file)]
-    table: Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_is_file)]
+    folder: FilePath
+    table: FilePath
     image: Column = "image"
     by: Literal["file", "series", "accession"] = "file"
     part: Column | None = None

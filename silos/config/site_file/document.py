@@ -16,6 +16,7 @@ from silos.config.patient_statement import NOTHING_STATED, PatientStatement
 from silos.config.site_file.data import Data
 from silos.config.site_file.policy_section import Phrase, Policy
 from silos.config.site_file.resources import Resources
+from silos.config.site_file.value_forms import IdentifierSystem, PathText
 
 
 def _is_address(url: str) -> str:
@@ -53,8 +54,8 @@ class PatientRules(FrozenModel):
     ``silo patients retention`` deletes what it needed; left out, it deletes nothing.
     """
 
-    consent: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
-    identifier: Annotated[str, StringConstraints(pattern=r"^\S{1,300}$")] | None = None
+    consent: PathText | None = None
+    identifier: IdentifierSystem | None = None
     purposes: dict[str, Phrase] = Field(default_factory=dict)
     required: bool = False
     retention_days: int | None = Field(default=None, ge=0, le=36500)

@@ -3,11 +3,11 @@
 import re
 from datetime import time
 from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, model_validator
 
 from protocol.study.frozen_model import FrozenModel
+from silos.config.site_file.value_forms import PathText, TimeZoneName
 from silos.training.worker_pool.cluster_address import host_and_port
 
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-(?:([01][0-9]|2[0-3]):([0-5][0-9])|24:00)")
@@ -20,16 +20,6 @@ def _are_hours(text: str) -> str:
     if text[:5] == text[6:] or text == "00:00-24:00":
         raise ValueError("is the whole day: leave hours out")
     return text
-
-
-def _is_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError("is no time zone such as Europe/Berlin, or this machine has none") from (
-            error
-        )
-    return name
 
 
 def _is_ray_address(text: str) -> str:
@@ -66,10 +56,10 @@ class Resources(FrozenModel):
     gpu: bool = False
     gpu_memory_gib: float | None = Field(default=None, ge=0.5, le=65536)
     ray_address: Annotated[str, AfterValidator(_is_ray_address)] | None = None
-    ray_token_file: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    ray_token_file: PathText | None = None
     must_be_confined: bool = False
     hours: Annotated[str, AfterValidator(_are_hours)] | None = None
-    time_zone: Annotated[str, AfterValidator(_is_zone)] = "UTC"
+    time_zone: TimeZoneName = "UTC"
 
     @model_validator(mode="after")
     def _enough(self) -> "Resources":
