@@ -1,6 +1,7 @@
 """Histograms over a contract's ranges: how many records lie in each of ten equal bins."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,10 @@ class Histogram:
         others = {"absent": self.absent, "all": sum(self.counts) + self.absent}
         found = shown(bins | others, [("all", (*bins, "absent"))])
         return [found[name] for name in bins]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the histogram as it is shown."""
+        return {"name": self.name, "low": self.low, "high": self.high, "counts": self.shown}
 
 
 def counts_in_bins(numbers: NDArray[np.float64], extent: tuple[float, float]) -> NDArray[np.int64]:

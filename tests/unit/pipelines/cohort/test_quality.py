@@ -117,6 +117,7 @@ def test_only_the_preflights_of_a_hospital_and_of_a_simulation_know_the_report()
             if names & {"DataQuality", "quality_of", "print_quality", "pipelines.cohort.quality"}:
                 users.add(path.relative_to(ROOT).as_posix())
     assert users == {
+        "pipelines/cohort/quality/__init__.py",  # its own page
         "collegium/studies/preflight.py",
         "collegium/cli/silo/hospital.py",
         "silos/preflight/quality_table.py",
