@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from pipelines.cohort.inspection.thresholds import FEW, MANY, MOST
 from pipelines.cohort.quality import (
     ColumnCounts,
     FileCounts,
@@ -32,12 +33,6 @@ from pipelines.sources.tables.table import SourceTable
 from protocol.counted import counted
 from protocol.study.cohort.cohort import Cohort, TableCohort
 
-#: Above this part it is remarked that cells were clipped or imputed, or rows dropped.
-MANY = 0.05
-#: Above this part of a column's measured numbers, or of the rows, the records are implausible.
-MOST = 0.5
-#: Of fewer measured numbers, or rows, no part means anything: none are implausible.
-FEW = 10
 #: So many equal numbers outside the range are taken for a code, not for measured values.
 _SOME = 3
 #: More columns than these are counted, not named.
@@ -111,7 +106,8 @@ def remarks(records: Records, cohort: Cohort) -> Iterator[RecordFault]:
             yield RecordFault(
                 name="many-clipped",
                 column=column.name,
-                what=_clipped_text(column, cohort) + share_of(column.clipped, _beside(column)),
+                what=_clipped_text(column, cohort)
+                + share_of(column.clipped, column.shown_measured),
                 remedy="compare the column's unit and its codes for missing with the study's",
             )
     imputed = [column for column in columns if column.share_imputed > MANY]
@@ -243,16 +239,11 @@ def far_fewer_than_declared(train: Records, declared: int) -> RecordFault | None
 
 
 def _clipped_text(column: ColumnCounts, cohort: Cohort) -> str:
-    many = part_of(column.clipped, _beside(column))
+    many = part_of(column.clipped, column.shown_measured)
     if column.clipped == column.measured:
         many = "all its" if is_small(column.imputed) else many
     low, high = number_columns(cohort)[column.name].range
     return f"{many} numbers lie outside the range [{low:g}, {high:g}] and are clipped to it"
-
-
-def _beside(column: ColumnCounts) -> int:
-    """Returns of how many numbers a part is told: all, where those not measured are too few."""
-    return column.records if is_small(column.imputed) else column.measured
 
 
 def _listed(columns: Sequence[ColumnCounts]) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipelines.cohort.inspection.other_units import other_unit
 from pipelines.cohort.inspection.patient_keys import pairs_of_spellings
+from pipelines.cohort.inspection.thresholds import FEW, MANY
 from pipelines.records import patient_token
 from pipelines.sources.cell_patterns import (
     has_two_date_orders,
@@ -32,12 +33,8 @@ from protocol.study.cohort.labels import BinaryLabel, ClassLabel, DatedLabel
 from protocol.study.cohort.units import UNCHANGED, Conversion
 from protocol.study.cohort.vocabulary import NUMERAL, canonical_token
 
-#: Of fewer cells nothing is said of a column.
-FEW = 10
 #: So many widths of the range above it a number is no measurement.
 _FAR = 3
-#: Above this part of the rows it is said that labels are missing.
-MANY = 0.05
 
 
 def column_remarks(table: SourceTable, cohort: TableCohort) -> Iterator[RecordFault]:

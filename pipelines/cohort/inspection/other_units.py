@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.cohort.inspection.thresholds import FEW, MANY, MOST
 from pipelines.sources.cell_patterns import is_missing_number
 from pipelines.sources.cells import Cells
 from pipelines.sources.faults.small_counts import is_small
@@ -20,15 +21,9 @@ from protocol.study.cohort.columns import NumberColumn
 from protocol.study.cohort.units import UNCHANGED, Conversion, everyday_unit, well_known
 from protocol.study.cohort.vocabulary import NUMERAL
 
-#: Above this part of the numbers outside the range they are taken to be in another unit.
-_MOST = 0.5
-#: From this part of the numbers inside it a unit is named.
+#: From this part of the numbers inside the range, read in another unit, that unit is named.
 _NEARLY_ALL = 0.9
-#: Of fewer numbers no part means anything.
-_FEW = 10
-#: A smaller part of the numbers outside the range is not looked at for itself,
-_SOME = 0.05
-#: nor is one of fewer different numbers: codes for missing are few.
+#: A part of fewer different numbers is not looked at for itself: codes for missing are few.
 _DIFFERENT = 3
 
 
@@ -76,7 +71,7 @@ def other_unit(
     ]
     numbers, counts = np.array([n for n, _ in spelled]), np.array([c for _, c in spelled])
     total = int(counts.sum())
-    if total < _FEW:
+    if total < FEW:
         return None
     outside = ~_inside(numbers, column, now)
 
@@ -90,7 +85,7 @@ def other_unit(
         return [one for one in shares if one[0] >= _NEARLY_ALL]
 
     share_outside = float(counts[outside].sum() / total)
-    if share_outside > _MOST:
+    if share_outside > MOST:
         whole = fitting(np.ones_like(outside))
         if whole:
             share, found = max(whole, key=lambda one: one[0])
@@ -98,7 +93,7 @@ def other_unit(
             return OtherUnit(name="wrong-unit", what=what, remedy=_do(column, found), how=found.how)
     odd = outside & ~np.array([is_missing_number(number) for number in numbers.tolist()])
     some = int(counts[odd].sum())
-    if some < max(_FEW, _SOME * total) or odd.sum() < _DIFFERENT:
+    if some < max(FEW, MANY * total) or odd.sum() < _DIFFERENT:
         return None
     middle = _median(numbers[~outside], counts[~outside], now)
     others = [one for _, one in fitting(odd)]
@@ -106,7 +101,7 @@ def other_unit(
         return None
     found = min(others, key=lambda c: abs(_median(numbers[odd], counts[odd], c.how) - middle))
     explained = int(counts[outside & _inside(numbers, column, found.how)].sum())
-    return _partly(column, explained, total, found) if explained >= _FEW else None
+    return _partly(column, explained, total, found) if explained >= FEW else None
 
 
 def _inside(

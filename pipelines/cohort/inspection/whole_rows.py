@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.cohort.inspection.thresholds import MANY
 from pipelines.sources.column_cells import CellProblem
 from pipelines.sources.faults import RecordFault
 from pipelines.sources.tables.table import SourceTable, is_total, summary_fault
@@ -20,8 +21,6 @@ from protocol.study.cohort.columns import CategoryColumn
 
 #: A row of which fewer cells do not fit is not taken for shifted.
 _CELLS = 3
-#: Above this part of its rows a column is wrong, not a row.
-_FEW = 0.05
 
 Problems = Mapping[str, Mapping[CellProblem, Sequence[int]]]
 
@@ -77,7 +76,7 @@ def shifted_rows(table: SourceTable, problems: Problems) -> tuple[set[int], list
     wrong = np.zeros(len(table.rows), dtype=np.int64)
     for of_column in problems.values():
         places = [place for some in of_column.values() for place in some]
-        if len(places) <= _FEW * len(table.rows):
+        if len(places) <= MANY * len(table.rows):
             wrong[places] += 1
     shifted = np.flatnonzero(wrong >= max(_CELLS, len(table.cells) / 3))
     if not len(shifted):

@@ -88,10 +88,14 @@ class ColumnCounts:
         return self.clipped / self.measured if self.measured else 0.0
 
     @property
+    def shown_measured(self) -> int:
+        """The cells beside which clipped ones are shown: all, where too few were not measured."""
+        return self.records if is_small(self.imputed) else self.measured
+
+    @property
     def shown_share_clipped(self) -> float:
-        """The same as it is shown: a part of all, where those not measured are too few."""
-        of = self.records if is_small(self.imputed) else self.measured
-        return self.clipped / of if of else 0.0
+        """The part of ``shown_measured`` that was clipped."""
+        return self.clipped / self.shown_measured if self.shown_measured else 0.0
 
 
 def file_counts(noted: EncodingNotes, cohort: Cohort) -> FileCounts:
