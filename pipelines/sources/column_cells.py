@@ -15,7 +15,7 @@ Rules:
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from pipelines.sources.cell_patterns import (
     is_with_unit,
 )
 from pipelines.sources.cells import Cells
+from pipelines.sources.faults import RecordFault, RowWord
 from protocol.study.cohort.columns import CategoryColumn, NumberColumn, OtherColumn, width_of
 from protocol.study.cohort.units import UNCHANGED, Conversion, canonical_unit
 from protocol.study.cohort.vocabulary import NUMERAL, canonical_token
@@ -51,6 +52,25 @@ class CellProblem:
     name: str = "records"
     what: str
     remedy: str
+
+    def fault(
+        self,
+        column: str,
+        lines: Sequence[int] = (),
+        *,
+        row_word: RowWord = "line",
+        of: Literal["column", "array"] = "column",
+    ) -> RecordFault:
+        """Returns the fault of a column that has the problem on some lines; on none, in all."""
+        return RecordFault(
+            name=self.name,
+            column=column,
+            lines=lines,
+            what=self.what,
+            remedy=self.remedy,
+            of=of,
+            row_word=row_word,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ Rules:
    record of another time is never a fault.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -142,7 +142,7 @@ class TableDates:
     def faults(self) -> list[RecordFault]:
         """Returns the faults of dates, but for cells that are missing and must not be."""
         found = [
-            self._fault(problem.name, name, problem.what, problem.remedy, places)
+            self._fault(problem, name, places)
             for name in self._read_columns
             for problem, places in self._read(name)[1].items()
         ]
@@ -150,9 +150,8 @@ class TableDates:
             if isinstance(column, ElapsedColumn) and column.outside == "refuse":
                 outside = self.elapsed(column).outside
                 what = f"the time since {column.since} is {outside_the_range(column)}"
-                found.append(
-                    self._fault("outside-range", column.name, what, _WIDER, np.flatnonzero(outside))
-                )
+                problem = CellProblem(name="outside-range", what=what, remedy=_WIDER)
+                found.append(self._fault(problem, column.name, np.flatnonzero(outside)))
         return [*(fault for fault in found if len(fault.lines)), *self._of_outcomes()]
 
     def notes(self) -> dict[str, dict[str, Rows]]:
@@ -202,41 +201,29 @@ class TableDates:
         faults = []
         if label.before_index == "refuse":
             what = "an event before the index day" + (", or on it" if label.from_day else "")
+            problem = CellProblem(name="event-before-index", what=what, remedy=_BEFORE)
             places = np.flatnonzero(found.before_index)
-            faults.append(
-                self._fault("event-before-index", label.event_date, what, _BEFORE, places)
-            )
+            faults.append(self._fault(problem, label.event_date, places))
         if label.unobserved == "refuse":
             what = "no event, and not observed for long enough"
             if isinstance(label, EventLabel):
                 what = f"no event, and not observed through day {label.within_days}"
+            problem = CellProblem(name="outcome-not-observed", what=what, remedy=_UNOBSERVED)
             places = np.flatnonzero(found.unobserved)
-            faults.append(
-                self._fault("outcome-not-observed", label.index_date, what, _UNOBSERVED, places)
-            )
+            faults.append(self._fault(problem, label.index_date, places))
         if isinstance(label, TimeToEventLabel):
             low, high = label.range
             outside = ((found.days < low) | (found.days > high)) & ~found.unobserved
             what = f"days to event or censoring outside the range [{low:g}, {high:g}]"
-            faults.append(
-                self._fault(
-                    "outside-range", label.index_date, what, _TIMES, np.flatnonzero(outside)
-                )
-            )
+            problem = CellProblem(name="outside-range", what=what, remedy=_TIMES)
+            faults.append(self._fault(problem, label.index_date, np.flatnonzero(outside)))
         return [fault for fault in faults if len(fault.lines)]
 
     def _fault(
-        self, name: str, column: str, what: str, remedy: str, places: Rows | list[int]
+        self, problem: CellProblem, column: str, places: Rows | Sequence[int]
     ) -> RecordFault:
         lines = self._table.lines[places].tolist()
-        return RecordFault(
-            name=name,
-            column=column,
-            lines=lines,
-            what=what,
-            remedy=remedy,
-            row_word=self._table.row_word,
-        )
+        return problem.fault(column, lines, row_word=self._table.row_word)
 
 
 _WIDER = "mend the dates, or in the study write a wider range or outside: clip for the column"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pipelines.cohort.inspection.thresholds import FEW, MANY, MOST
 from pipelines.sources.cell_patterns import is_missing_number
 from pipelines.sources.cells import Cells
+from pipelines.sources.column_cells import CellProblem
 from pipelines.sources.faults.small_counts import is_small
 from protocol.study.cohort.columns import NumberColumn
 from protocol.study.cohort.units import UNCHANGED, Conversion, everyday_unit, well_known
@@ -28,15 +29,12 @@ _DIFFERENT = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class OtherUnit:
-    """A finding of one column: its name in the catalogue, what shows it, and what to do.
+class OtherUnit(CellProblem):
+    """A finding of one column: what shows it, and what to do.
 
     ``how`` makes the column's unit of the one that was found.
     """
 
-    name: str
-    what: str
-    remedy: str
     how: Conversion
 
 

@@ -94,10 +94,7 @@ def encode_columns(
     }
     conversions, unknown = conversions_of(cohort.columns, units or {})
     values = {}
-    faults = [
-        RecordFault(column=name, what=problem.what, remedy=problem.remedy)
-        for name, problem in unknown.items()
-    ]
+    faults = [problem.fault(name) for name, problem in unknown.items()]
     for column in cohort.columns:
         reading = reading_of(column, lacking[column.name], _IN_ARRAYS, conversions.get(column.name))
         values[column.name], problems = read_cells(cells[column.name], reading)
@@ -132,15 +129,6 @@ def _faults(
         end = start + len(columns[name])
         entries = [place - start for place in places if start <= place < end]
         if entries:
-            found.append(
-                RecordFault(
-                    name=problem.name,
-                    column=f"{part}_{name}",
-                    lines=entries,
-                    what=problem.what,
-                    remedy=problem.remedy,
-                    of="array",
-                )
-            )
+            found.append(problem.fault(f"{part}_{name}", entries, of="array"))
         start = end
     return found

@@ -10,6 +10,7 @@ from pipelines.cohort.plausibility import implausible, remarks
 from pipelines.cohort.quality import quality_of
 from pipelines.records import Records
 from pipelines.sources.images import npz_images, stored_rows
+from pipelines.sources.source import RecordFile
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import Image, ImageCohort, TableCohort
 from protocol.study.cohort.columns import CategoryColumn, NumberColumn
@@ -180,3 +181,10 @@ def test_columns_are_declared_once_and_missing_is_theirs() -> None:
         ImageCohort.model_validate(IMAGES.model_dump() | {"columns": []})
     with pytest.raises(ValueError, match="is one of its values, and means missing"):
         ImageCohort.model_validate(IMAGES.model_dump() | {"missing": ["x"]})
+
+
+def test_a_unit_that_the_study_does_not_convert_has_its_name_as_of_a_table(tmp_path: Path) -> None:
+    load(tmp_path)
+    source = RecordFile(path=tmp_path / "images.npz", units={"crp": "ng/mL"})
+    with pytest.raises(CohortRefused, match=r"say ng/mL, .* does not convert.*\[unknown-unit\]"):
+        load_cohort(IMAGES, source, site="north")
