@@ -104,3 +104,23 @@ class Tally:
 def _said(reason: Reason, count: int, at: Place | None) -> str:
     where = "" if at is None else f", the first in line {at.line} of {at.file}"
     return f"{in_words(told(count))} {reason.what}{where}"
+
+
+def nobody(of: str) -> Reason:
+    """Returns that records of a table, or resources of a type, are of no person of the source."""
+    return Reason(
+        what=f"records of {of} belong to no person of the source",
+        remedy="export the persons together with their records, or leave those records out",
+    )
+
+
+DATE_THEM = "write their dates as YYYY-MM-DD; they are left out"
+
+
+def undated(of: str, column: str | None) -> Reason:
+    """Returns that records tell no date."""
+    return Reason(
+        column=column,
+        what=f"records of {of} have no date that can be read",
+        remedy=DATE_THEM,
+    )

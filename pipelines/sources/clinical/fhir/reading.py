@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from pipelines.sources.clinical.dates import When, read_when
+from pipelines.sources.clinical.event_values import answered, measured
 from pipelines.sources.clinical.fhir.ndjson import Resource, ResourceFolder
 from pipelines.sources.clinical.fhir.resources import (
     ResourceType,
@@ -24,14 +25,8 @@ from pipelines.sources.clinical.records import (
     GrowingEvents,
     GrowingPersons,
     Studies,
-    no_answer,
-    no_number,
-    nobody,
-    other_answer,
-    other_unit,
-    undated,
 )
-from pipelines.sources.clinical.tally import Place, Reason, Tally
+from pipelines.sources.clinical.tally import Place, Reason, Tally, nobody, undated
 from pipelines.sources.clinical.wanted import DEATHS, Ask, Value, Wanted
 from pipelines.sources.faults import RecordFault, refusal
 from protocol.study.cohort.clinical import SEXES
@@ -240,25 +235,14 @@ class _Reading:
             return Value(0.0)
         if meant.answers:
             given = answers(part)
-            for place, answer in enumerate(meant.answers.values()):
-                if given & set(answer.codes):
-                    return Value(float(place))
-            reason = other_answer if given else no_answer
-            self.tally.leave_out(reason(ask.name, kind.name), at=at)
-            return None
+            listed = (bool(given & set(answer.codes)) for answer in meant.answers.values())
+            return answered(listed, ask, self.tally, kind.name, at, is_told=bool(given))
         found = quantity(part)
-        if found is None:
-            self.tally.leave_out(no_number(ask.name, kind.name), at=at)
-            return None
-        if ask.unit is None:
-            self.tally.note_unit(ask.name, found.unit, at)
-            return Value(found.number)
-        unit = found.unit or next((n for n, c in meant.unit_concepts.items() if 0 in c), "")
-        number = ask.converted(found.number, unit)
-        if number is None:
-            other = other_unit(ask.name, kind.name, ask.unit, is_told=bool(found.unit))
-            self.tally.refuse(other, at=at)
-        return number
+        number, unit = (None, "") if found is None else (found.number, found.unit)
+        named = unit or next((n for n, c in meant.unit_concepts.items() if 0 in c), "")
+        return measured(
+            number, unit, ask, self.tally, kind.name, at, named=named, is_told=bool(unit)
+        )
 
 
 def _no_system(ask: Ask, systems: Collection[str], kind: ResourceType) -> Reason:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipelines.sources.clinical.dates import When, read_when
+from pipelines.sources.clinical.event_values import answered, measured
 from pipelines.sources.clinical.omop.cdm import (
     CDM_SOURCE,
     CONCEPT_ANCESTOR,
@@ -19,19 +20,12 @@ from pipelines.sources.clinical.omop.cdm import (
     same_id,
 )
 from pipelines.sources.clinical.records import (
-    DATE_THEM,
     ClinicalRecords,
     GrowingEvents,
     GrowingPersons,
     Studies,
-    no_answer,
-    no_number,
-    nobody,
-    other_answer,
-    other_unit,
-    undated,
 )
-from pipelines.sources.clinical.tally import Place, Reason, Tally
+from pipelines.sources.clinical.tally import DATE_THEM, Place, Reason, Tally, nobody, undated
 from pipelines.sources.clinical.wanted import DEATHS, Ask, Value, Wanted
 from pipelines.sources.faults import RecordFault, faults_of, refusal
 from protocol.errors import CohortRefused
@@ -286,26 +280,22 @@ class _Reading:
             return Value(0.0)
         if meant.answers:
             concept = same_id(row.get(table.answer or "", ""))
-            for place, answer in enumerate(meant.answers.values()):
-                if concept in map(str, answer.concepts):
-                    return Value(float(place))
-            reason = no_answer if concept in _NO_CONCEPT else other_answer
-            self.tally.leave_out(reason(ask.name, table.name), at=at)
-            return None
+            listed = (concept in map(str, answer.concepts) for answer in meant.answers.values())
+            is_told = concept not in _NO_CONCEPT
+            return answered(listed, ask, self.tally, table.name, at, is_told=is_told)
         number = _number(row.get(table.number or "", ""))
-        if number is None:
-            self.tally.leave_out(no_number(ask.name, table.name), at=at)
-            return None
         unit = same_id(row.get(table.unit or "", "")) or "0"
-        if ask.unit is None:
-            self.tally.note_unit(ask.name, unit, at)
-            return Value(number)
         named = (n for n, concepts in meant.unit_concepts.items() if unit in map(str, concepts))
-        converted = ask.converted(number, next(named, ""))
-        if converted is None:
-            other = other_unit(ask.name, table.name, ask.unit, is_told=unit != "0")
-            self.tally.refuse(other, at=at)
-        return converted
+        return measured(
+            number,
+            unit,
+            ask,
+            self.tally,
+            table.name,
+            at,
+            named=next(named, ""),
+            is_told=unit != "0",
+        )
 
 
 def _place(file: str, line: int) -> Place | None:
