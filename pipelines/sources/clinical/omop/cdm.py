@@ -40,6 +40,15 @@ DEATH = "death"
 OBSERVATION_PERIOD = "observation_period"
 CONCEPT_ANCESTOR = "concept_ancestor"
 CDM_SOURCE = "cdm_source"
+#: The columns that are always read of a table, where it is read.
+PERSON_COLUMNS = ("person_id", "gender_concept_id", "year_of_birth")
+DEATH_COLUMNS = ("person_id", "death_date")
+PERIOD_COLUMNS = (
+    "person_id",
+    "observation_period_start_date",
+    "observation_period_end_date",
+)
+ANCESTOR_COLUMNS = ("ancestor_concept_id", "descendant_concept_id")
 
 #: The tables by the word under which a study asks for their events.
 EVENT_TABLES: Mapping[str, EventTable] = {

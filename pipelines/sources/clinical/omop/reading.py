@@ -7,18 +7,22 @@ from dataclasses import dataclass, field
 from pipelines.sources.clinical.dates import When, read_when
 from pipelines.sources.clinical.event_values import answered, measured
 from pipelines.sources.clinical.omop.cdm import (
-    CDM_SOURCE,
+    ANCESTOR_COLUMNS,
     CONCEPT_ANCESTOR,
     DEATH,
+    DEATH_COLUMNS,
     EVENT_TABLES,
     OBSERVATION_PERIOD,
+    PERIOD_COLUMNS,
     PERSON,
+    PERSON_COLUMNS,
     SEX_CONCEPTS,
     CdmTables,
     EventTable,
     Row,
     same_id,
 )
+from pipelines.sources.clinical.omop.needed_tables import lacking
 from pipelines.sources.clinical.records import (
     ClinicalRecords,
     GrowingEvents,
@@ -27,13 +31,8 @@ from pipelines.sources.clinical.records import (
 )
 from pipelines.sources.clinical.tally import DATE_THEM, Place, Reason, Tally, nobody, undated
 from pipelines.sources.clinical.wanted import DEATHS, Ask, Value, Wanted
-from pipelines.sources.faults import RecordFault, faults_of, refusal
-from protocol.errors import CohortRefused
+from pipelines.sources.faults import refusal
 
-_VERSIONS = ("5.3", "5.4")
-_PERSON = ("person_id", "gender_concept_id", "year_of_birth")
-_PERIOD = ("person_id", "observation_period_start_date", "observation_period_end_date")
-_ANCESTOR = ("ancestor_concept_id", "descendant_concept_id")
 _ACCESSION = "accession_id"
 _NO_CONCEPT = frozenset({"", "0"})
 
@@ -45,7 +44,7 @@ def read_omop(tables: CdmTables, wanted: Wanted, *, site: str) -> ClinicalRecord
         CohortRefused: a table or a column is missing, the version is another, or the tables cannot
             be read.
     """
-    faults = list(_lacking(tables, wanted))
+    faults = list(lacking(tables, wanted))
     if faults:
         raise refusal(site, tables.name, faults)
     reading = _Reading(tables=tables)
@@ -58,77 +57,6 @@ def read_omop(tables: CdmTables, wanted: Wanted, *, site: str) -> ClinicalRecord
         observed=observed.events(),
         tally=reading.tally,
     )
-
-
-def _lacking(tables: CdmTables, wanted: Wanted) -> Iterator[RecordFault]:
-    """Yields what a study needs and the tables do not have."""
-    needed: dict[str, set[str]] = {PERSON: set(_PERSON)}
-    if wanted.deaths:
-        needed[DEATH] = {"person_id", "death_date"}
-    if wanted.follow_up:
-        needed[OBSERVATION_PERIOD] = set(_PERIOD)
-    for ask in wanted.asks:
-        table = EVENT_TABLES[ask.what]
-        columns = table.columns(values=ask.valued is not None, last_day=ask.at_end)
-        needed.setdefault(table.name, set()).update(columns)
-        if not ask.coding.concepts:
-            yield RecordFault(
-                column=ask.name or None,
-                what="the study names no concept of OMOP for it",
-                remedy="ask for concepts: [...] beside its codes, or read FHIR",
-            )
-        if ask.coding.descendants:
-            needed[CONCEPT_ANCESTOR] = set(_ANCESTOR)
-    if_there: dict[str, set[str]] = {DEATH: set(), OBSERVATION_PERIOD: set()}
-    for table_name, columns_needed in {**if_there, **needed}.items():
-        try:
-            found = tables.columns(table_name)
-        except CohortRefused as error:
-            yield from _several(error)
-            continue
-        if found is None and table_name in needed:
-            yield RecordFault(
-                name="missing-table",
-                column=None,
-                what=f"the table {table_name} is missing",
-                remedy="export it too, or name the schema in which it lies",
-            )
-        elif found is not None and not columns_needed <= found:
-            absent = ", ".join(sorted(columns_needed - found))
-            yield RecordFault(
-                name="missing-column",
-                column=None,
-                what=f"the table {table_name} has no column {absent}",
-                remedy="it is part of the Common Data Model 5.4: export it, or mend its name",
-            )
-    yield from _other_version(tables)
-
-
-def _several(error: CohortRefused) -> Sequence[RecordFault]:
-    """Returns the faults of one table's file, beside which those of others are told."""
-    faults = faults_of(error)
-    if not faults or not all(fault.source for fault in faults):
-        raise error
-    return faults
-
-
-def _other_version(tables: CdmTables) -> Iterator[RecordFault]:
-    try:
-        columns = tables.columns(CDM_SOURCE)
-    except CohortRefused as error:
-        yield from _several(error)
-        return
-    if columns is None or "cdm_version" not in columns:
-        return
-    for _, (version,) in tables.rows(CDM_SOURCE, ("cdm_version",)):
-        told = version.strip().lower().removeprefix("cdm").strip().lstrip("v")
-        if told and not told.startswith(_VERSIONS):
-            yield RecordFault(
-                column=None,
-                what="the tables are of another version of the Common Data Model, by cdm_source",
-                remedy="5.4 is read, and 5.3, which is alike in all that is read here: convert "
-                "them, or mend cdm_source.cdm_version",
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +72,7 @@ class _Reading:
         columns = self.tables.columns(PERSON) or frozenset()
         parts = [c for c in ("month_of_birth", "day_of_birth") if c in columns]
         file = self.tables.file(PERSON)
-        for line, (key, sex, year, *rest) in self.tables.rows(PERSON, (*_PERSON, *parts)):
+        for line, (key, sex, year, *rest) in self.tables.rows(PERSON, (*PERSON_COLUMNS, *parts)):
             if not key.strip():
                 self.tally.refuse(_NO_KEY, at=_place(file, line))
                 continue
@@ -156,7 +84,7 @@ class _Reading:
         """Returns the day of death of each who died; the first where several are told."""
         found: dict[int, When] = {}
         file = self.tables.file(DEATH)
-        for line, (key, day) in self._rows_if(DEATH, ("person_id", "death_date")):
+        for line, (key, day) in self._rows_if(DEATH, DEATH_COLUMNS):
             person, when = self.persons.place(key), read_when(day)
             if person is None:
                 self.tally.refuse(nobody(DEATH), at=_place(file, line))
@@ -173,7 +101,7 @@ class _Reading:
         """Returns the times in which each person was observed."""
         spans = GrowingEvents()
         file = self.tables.file(OBSERVATION_PERIOD)
-        for line, (key, begin, end) in self._rows_if(OBSERVATION_PERIOD, _PERIOD):
+        for line, (key, begin, end) in self._rows_if(OBSERVATION_PERIOD, PERIOD_COLUMNS):
             person, first, last = self.persons.place(key), read_when(begin), read_when(end)
             if person is None:
                 self.tally.refuse(nobody(OBSERVATION_PERIOD), at=_place(file, line))
@@ -206,7 +134,9 @@ class _Reading:
         )
         below: dict[int, set[int]] = {}
         if above:
-            rows = self.tables.rows(CONCEPT_ANCESTOR, _ANCESTOR, among=(_ANCESTOR[0], above))
+            rows = self.tables.rows(
+                CONCEPT_ANCESTOR, ANCESTOR_COLUMNS, among=(ANCESTOR_COLUMNS[0], above)
+            )
             for _, (ancestor, descendant) in rows:
                 below.setdefault(int(same_id(ancestor)), set()).add(int(same_id(descendant)))
         return {
