@@ -60,14 +60,19 @@ def _no_rows() -> NDArray[np.int64]:
 class SourceNote:
     """One thing that a source says of what it read: counts and names, never a value.
 
-    ``remedy`` is empty where there is nothing to do; else ``name`` is one of the catalogue of
-    faults (``pipelines.sources.faults.catalogue``).
+    ``what`` is what ``found`` is about; empty where that says so itself. ``remedy`` is empty where
+    there is nothing to do; else ``name`` is one of the catalogue of faults
+    (``pipelines.sources.faults.catalogue``).
     """
 
     name: str = "records-left-out"
     what: str
     found: str
     remedy: str = ""
+
+
+#: What is counted in ``ScanNotes.intensities`` of an image that uses the contract's range.
+A_TENTH_OR_MORE = "a tenth or more"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +99,11 @@ class ScanNotes:
     series: int = 0
     unnamed: int = 0
     written_on: int = 0
+
+    @property
+    def narrow(self) -> int:
+        """The images whose values take less than a tenth of the contract's range."""
+        return sum(self.intensities.values()) - self.intensities.get(A_TENTH_OR_MORE, 0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

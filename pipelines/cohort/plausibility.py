@@ -147,12 +147,11 @@ def _scans(records: Records) -> Iterator[RecordFault]:
             what=f"{told(noted.unnamed)} files, series or accessions of the folder are in no line",
             remedy="add their lines (images without a label, masks without an image), or move them",
         )
-    narrow = sum(n for name, n in noted.intensities.items() if name != "a tenth or more")
-    if narrow > MANY * count:
+    if noted.narrow > MANY * count:
         yield RecordFault(
             name="narrow-intensities",
-            what=f"{told(narrow)} of {told(count)} images take less than a tenth of the study's "
-            "range",
+            what=f"{told(noted.narrow)} of {told(count)} images take less than a tenth of the "
+            "study's range",
             remedy="are they in the study's unit (CT in Hounsfield units, not windowed to 0..255)?",
         )
     if noted.written_on:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.records import patient_token
-from pipelines.sources.clinical.fhir.consent import PatientConsent, consents_in
+from pipelines.sources.clinical.fhir.consent import EVERY_PURPOSE, PatientConsent, consents_in
 from pipelines.sources.clinical.fhir.ndjson import ResourceFolder
 from pipelines.sources.clinical.tally import Tally
 from pipelines.sources.faults import RecordFault, refused_file
@@ -26,8 +26,6 @@ from protocol.errors import CohortRefused
 from silos.config.policy import holds_phrase
 from silos.config.site_file import PatientRules, words_of
 
-#: The purpose that stands for every purpose.
-ALL = "all"
 _COLUMNS = ("patient", "purpose", "consent", "until")
 _SAID = {"given": True, "yes": True, "refused": False, "withdrawn": False, "no": False}
 _MAX_BYTES = 1 << 30
@@ -53,7 +51,7 @@ def consents_to(purpose: str, statements: Iterable[PatientConsent], *, today: da
     for key, purpose, given, until, but in statements:
         for phrase in (purpose, *but):
             if phrase not in about:
-                about[phrase] = phrase == ALL or holds_phrase(said, words_of(phrase))
+                about[phrase] = phrase == EVERY_PURPOSE or holds_phrase(said, words_of(phrase))
         excepted = any(about[phrase] for phrase in but)
         if about[purpose] and not excepted and (until is None or today <= until):
             found[given].add(patient_token(key))

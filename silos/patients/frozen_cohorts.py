@@ -212,22 +212,34 @@ class FrozenCohorts:
         return [entry for entry in self._known if entry.kind is kind]
 
 
-def require_frozen(
-    cohort: FrozenCohort, frozen: CohortList, now: CohortList, out: Marks, *, site: str
-) -> None:
-    """Compares what is read now with a frozen cohort.
+#: What to do where other records are read than were frozen.
+MEND_OR_FREEZE = (
+    "mend the export, so that it holds what was frozen; or, if the records are to be others, "
+    "collegium silo freeze makes a new version for the next run"
+)
+
+
+def difference_since(
+    cohort: FrozenCohort, frozen: CohortList, now: CohortList, out: Marks
+) -> str | None:
+    """Returns how many patients differ from a frozen cohort, in words; None where nobody does.
 
     Whoever was left out then, or is in ``out`` now, is not compared: patients may leave, and
     wait for a new version to come in.
+    """
+    apart = np.concatenate([out, frozen.left_out_marks, now.left_out_marks])
+    found = frozen.without(apart).difference(now.without(apart))
+    return f"{found.words} from the frozen cohort, {cohort.words}" if found else None
+
+
+def require_frozen(
+    cohort: FrozenCohort, frozen: CohortList, now: CohortList, out: Marks, *, site: str
+) -> None:
+    """Refuses records that are not those of a frozen cohort, see ``difference_since``.
 
     Raises:
         CohortRefused: other records are read of some patients; says of how many.
     """
-    apart = np.concatenate([out, frozen.left_out_marks, now.left_out_marks])
-    found = frozen.without(apart).difference(now.without(apart))
-    if found:
-        raise CohortRefused(
-            f"site {site}: {found.words} from the frozen cohort, {cohort.words}: mend the export, "
-            "so that it holds what was frozen; or, if the records are to be others, collegium silo "
-            "freeze makes a new version for the next run"
-        )
+    found = difference_since(cohort, frozen, now, out)
+    if found is not None:
+        raise CohortRefused(f"site {site}: {found}: {MEND_OR_FREEZE}")

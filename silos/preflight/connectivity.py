@@ -1,4 +1,4 @@
-"""Can this hospital reach its coordinator: name, line, TLS, health; each failure with its remedy.
+"""The way to the coordinator: name, line, TLS, health; each failure with its remedy.
 
 A proxy is taken from the environment (``HTTPS_PROXY``, ``NO_PROXY``), as the
 supervisor takes it. Only the consortium's root is trusted.

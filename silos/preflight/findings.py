@@ -63,7 +63,7 @@ def of_note(note: SourceNote) -> Finding:
     return Finding(
         what=note.name,
         state=CATALOGUE[note.name].state,
-        finding=note.found if note.what == "left out" else f"{note.what}: {note.found}",
+        finding=f"{note.what}: {note.found}" if note.what else note.found,
         remedy=note.remedy,
         see=see(note.name),
     )

@@ -4,14 +4,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.sources.faults.small_counts import in_words, told
-from protocol.errors import FederationError
 from protocol.study.study import Study
 from protocol.study.study_file import index_beside
 from silos.config.directory import reading
 from silos.config.site_file import SiteFile
 from silos.database.database import SiteDatabase
 from silos.patients.cohort_list import CohortList
-from silos.patients.frozen_cohorts import FrozenCohort, FrozenCohorts, require_frozen
+from silos.patients.frozen_cohorts import (
+    MEND_OR_FREEZE,
+    FrozenCohort,
+    FrozenCohorts,
+    difference_since,
+)
 from silos.patients.marks import Marks, PatientMarks
 from silos.patients.own_records import OwnRecords, PatientWishes, list_of, read_own_records
 from silos.preflight.findings import Finding, bad, ok, warn
@@ -40,7 +44,7 @@ def patient_findings(
             "before",
         )
     else:
-        yield _compared(cohort, frozen, now, wishes.opted_out(), site.name)
+        yield _compared(cohort, frozen, now, wishes.opted_out())
     yield from _opt_outs(own, wishes)
     yield _consent(site, own)
     for note in wishes.said_nothing:
@@ -55,14 +59,10 @@ def patient_findings(
         )
 
 
-def _compared(
-    cohort: FrozenCohort, frozen: CohortList, now: CohortList, out: Marks, site: str
-) -> Finding:
-    try:
-        require_frozen(cohort, frozen, now, out, site=site)
-    except FederationError as error:
-        what, _, remedy = str(error).removeprefix(f"site {site}: ").partition(": ")
-        return bad("cohort", what, remedy)
+def _compared(cohort: FrozenCohort, frozen: CohortList, now: CohortList, out: Marks) -> Finding:
+    found = difference_since(cohort, frozen, now, out)
+    if found is not None:
+        return bad("cohort", found, MEND_OR_FREEZE)
     return ok("cohort", f"what is read is what was frozen, {cohort.words}, by {cohort.by}")
 
 

@@ -27,9 +27,11 @@ _MIDNIGHT = re.compile(r"[T ]00:00(:00([.,]0+)?)?$")
 _PART = re.compile("YYYY|MM|DD")
 #: Day 0 of a spreadsheet's count, from March 1900 on: it counts a 29 February 1900.
 _EXCEL_ZERO = datetime.date(1899, 12, 30).toordinal()
+#: The first number that counts as other programs count: 1 March 1900.
 _EXCEL_FIRST = 61
-#: Formats that are named where a cell is not of the column's.
+#: A spreadsheet's number of a day from 1927 to 2173, with its time.
 _EXCEL_LIKE = re.compile(r"[1-9][0-9]{4}(\.[0-9]+)?")
+#: Formats that are named where a cell is not of the column's.
 _COMMON = (ISO_FORMAT, "DD.MM.YYYY", "DD/MM/YYYY", "MM/DD/YYYY", "DD-MM-YYYY", "YYYYMMDD")
 _MIDDLE_OF_MONTH, _MIDDLE_OF_YEAR = 15, (7, 1)
 

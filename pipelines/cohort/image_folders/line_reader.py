@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.cohort.image_folders.listing import FoundBy, ImageListing, path_below
-from pipelines.records import Records, ScanNotes, patient_token
+from pipelines.records import A_TENTH_OR_MORE, Records, ScanNotes, patient_token
 from pipelines.sources.faults import RecordFault, reason_of
 from pipelines.sources.images.pixel_values import fits_range, scaled
 from pipelines.sources.images.prepared_images import PreparedImages
@@ -283,4 +283,4 @@ def _share_of_range(pixels: NDArray[np.generic], image: Image) -> str:
     width = float(pixels.max()) - float(pixels.min())
     if width == 0:
         return "one value everywhere"
-    return "a tenth or more" if width >= (high - low) / 10 else "less than a tenth"
+    return A_TENTH_OR_MORE if width >= (high - low) / 10 else "less than a tenth"

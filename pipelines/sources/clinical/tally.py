@@ -93,7 +93,7 @@ class Tally:
         return tuple(
             SourceNote(
                 name="records-left-out",
-                what="left out" if reason.column is None else f"column {reason.column!r}",
+                what="" if reason.column is None else f"column {reason.column!r}",
                 found=_said(reason, count, self.places.get(reason)),
                 remedy=reason.remedy,
             )

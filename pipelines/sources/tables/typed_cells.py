@@ -22,8 +22,9 @@ Spelling: TypeAlias = Callable[[Any], str | None]
 
 #: Below this a float holds every whole number; beyond, its digits would promise too much.
 _WHOLE = 2**53
-#: Decimals of more digits before or after the point are left in scientific notation.
+#: How Python, Arrow and databases' drivers name the zone of UTC.
 _UTC = frozenset({"UTC", "Etc/UTC", "UTC+00:00", "+00:00"})
+#: Decimals of more digits before or after the point are left in scientific notation.
 _MOST_DIGITS = 400
 
 

@@ -22,7 +22,7 @@ from pipelines.sources.clinical.fhir.ndjson import Resource, ResourceFolder
 from pipelines.sources.clinical.fhir.resources import codes_in, identifier_of, patient_of
 from pipelines.sources.clinical.tally import Reason, Tally
 
-#: The purpose of a Consent that names none.
+#: The purpose that stands for every purpose; of a Consent that names none.
 EVERY_PURPOSE = "all"
 #: The elements of a provision that bound what it permits.
 _BOUNDS = ("actor", "action", "class", "data", "dataPeriod", "securityLabel")
