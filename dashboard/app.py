@@ -21,6 +21,7 @@ from compliance.charts import run as charts
 from compliance.charts.columns import column_shares
 from compliance.charts.descriptions import (
     WITHOUT_PRIVACY,
+    gap_sentences,
     gap_text,
     interval_text,
     own_notes,
@@ -28,11 +29,12 @@ from compliance.charts.descriptions import (
     too_small_text,
     unclaimed,
 )
+from compliance.charts.thresholds import net_benefit_by_threshold, shares_by_threshold
 from compliance.facts.comparison import gaps
 from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format, show
 from compliance.facts.privacy_utility import UtilityPoint, Withheld, compares_modes
-from compliance.reports import column_sections, run_tables, sections
+from compliance.reports import column_sections, run_tables, sections, threshold_sections
 from compliance.reports.document import Document, Statement, Table, Tone
 from compliance.reports.privacy_report import privacy_report
 from compliance.reports.renderers import render_csv, render_html, render_json
@@ -77,6 +79,8 @@ def main(views: DashboardViews) -> None:
         _privacy(dossier)
     with second[1]:
         _rounds(dossier)
+    if dossier.operating_points:
+        _thresholds(dossier)
     _audit(dossier)
     _downloads(dossier)
 
@@ -211,6 +215,21 @@ def _fairness(dossier: Dossier) -> None:
     _chart(charts.site_metrics(dossier.sites, figure), run_tables.sites_table(dossier))
     if small := too_small_text(own_notes(dossier.sites, figure)):
         st.caption(presentation.plain(small))
+    for said in gap_sentences(dossier):
+        st.markdown(presentation.plain(said))
+
+
+def _thresholds(dossier: Dossier) -> None:
+    st.subheader("Thresholds")
+    if unknown := threshold_sections.nothing_known(dossier):
+        st.info(unknown)
+        return
+    points, (shares, benefit) = dossier.operating_points, st.columns(2, gap="large")
+    with shares:
+        _chart(shares_by_threshold(points), threshold_sections.shares_table(dossier))
+    with benefit:
+        _chart(net_benefit_by_threshold(points), threshold_sections.benefit_table(dossier))
+    st.caption(presentation.plain(threshold_sections.COVERED))
 
 
 def _privacy(dossier: Dossier) -> None:

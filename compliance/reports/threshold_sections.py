@@ -44,14 +44,22 @@ def benefit_table(dossier: Dossier) -> Table:
     return table_of("Net benefit at each threshold, released", dossier.operating_points, columns)
 
 
+def nothing_known(dossier: Dossier) -> str:
+    """Returns why nothing is known of any threshold; an empty string where something is."""
+    points = dossier.operating_points
+    figures = [(p.sensitivity.value, p.net_benefit.value) for p in points]
+    if any(share is not None and benefit is not None for share, benefit in figures):
+        return ""
+    note = next((p.sensitivity.note for p in points if p.sensitivity.note), "none was released")
+    return f"Nothing is known of any threshold: {note}."
+
+
 def thresholds_section(dossier: Dossier) -> Section:
     """Returns what the model does at each threshold, or why nothing is known of it."""
-    points = dossier.operating_points
-    known = [p for p in points if p.net_benefit.value is not None and p.sensitivity.value]
+    points, unknown = dossier.operating_points, nothing_known(dossier)
     blocks: tuple[Block, ...]
-    if not known:
-        note = next((p.sensitivity.note for p in points if p.sensitivity.note), "")
-        blocks = (Paragraph(text=f"Nothing is known of any threshold: {note}."),)
+    if unknown:
+        blocks = (Paragraph(text=unknown),)
     else:
         blocks = (
             Figure(

@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import dashboard
 from compliance.facts.dossier import Dossier, LogVerification
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
+from compliance.facts.released.operating_points import operating_points
 from coordinator.database.store import Store
 from dashboard import app, presentation
+from protocol.vectors.score_grid import ScoreGrid
 from tests.support.machine.patience import PATIENCE
 from tests.support.simulated import dossiers
 
@@ -126,6 +129,18 @@ def test_finished_run_has_four_charts_each_with_its_numbers() -> None:
     page = _page(FakeViews(dossiers.finished(), points=dossiers.sweep()))
     assert len(page.get("vega_lite_chart")) == 4
     assert len(page.expander) == 4
+
+
+def test_thresholds_are_drawn_with_their_numbers_and_gaps_said_in_words() -> None:
+    counts = np.array([[40.0, 30.0, 20.0, 10.0], [10.0, 20.0, 30.0, 40.0]])
+    points = operating_points(counts, 2.0, (100.0, 100.0), ScoreGrid())
+    page = _page(FakeViews(replace(dossiers.finished(), operating_points=points)))
+    assert "Thresholds" in [found.value for found in page.subheader]
+    assert len(page.get("vega_lite_chart")) == 5  # no sweep is drawn
+    assert "the largest gap, between north and south, is 0.172" in _words(page)
+    few = operating_points(counts / 5, 30.0, (20.0, 20.0), ScoreGrid())
+    page = _page(FakeViews(replace(dossiers.finished(), operating_points=few)))
+    assert "Nothing is known of any threshold: too few patients" in _words(page)
 
 
 def test_modes_are_compared_in_words_and_numbers() -> None:
