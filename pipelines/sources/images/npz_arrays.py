@@ -15,12 +15,15 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import CohortRefused
+
+#: Makes the refusal of an array of a fault's name in the catalogue, what is wrong, and what to do.
+RefusedArray: TypeAlias = Callable[[str, str, str], CohortRefused]
 
 #: One array that is read whole.
 MAX_WHOLE_BYTES = 8 * 10**9
@@ -44,15 +47,13 @@ class NpzArrays:
 
     Args:
         archive: of ``.npy`` members.
-        refused: makes a refusal of its reason and its name in the catalogue of faults.
+        refused: see ``RefusedArray``.
 
     Raises:
         CohortRefused: of any method: the array is missing, damaged or a single number.
     """
 
-    def __init__(
-        self, archive: zipfile.ZipFile, refused: Callable[[str, str], CohortRefused]
-    ) -> None:
+    def __init__(self, archive: zipfile.ZipFile, refused: RefusedArray) -> None:
         self._archive, self._refused = archive, refused
         listed = archive.namelist()
         self._names = {name.removesuffix(".npy") for name in listed if name.endswith(".npy")}
@@ -68,9 +69,9 @@ class NpzArrays:
         size = math.prod(header.shape) * header.dtype.itemsize
         if size > MAX_WHOLE_BYTES:
             raise self._refused(
-                f"array {name!r} has {size} bytes, the limit is {MAX_WHOLE_BYTES}; save it row by "
-                "row (numpy.ascontiguousarray), or in smaller parts",
                 "damaged-array",
+                f"array {name!r} has {size} bytes, the limit is {MAX_WHOLE_BYTES}",
+                "save it row by row (numpy.ascontiguousarray), or in smaller parts",
             )
         try:
             with self._archive.open(f"{name}.npy") as member:
@@ -112,8 +113,10 @@ class NpzArrays:
     def _header(self, name: str) -> _Header:
         if name not in self._names:
             raise self._refused(
-                f"array {name!r} is missing; the file holds {', '.join(sorted(self._names)[:12])}",
                 "missing-array",
+                f"array {name!r} is missing",
+                "export it, or mend its name: the file holds "
+                f"{', '.join(sorted(self._names)[:12])}",
             )
         try:
             info = self._archive.getinfo(f"{name}.npy")
@@ -122,11 +125,15 @@ class NpzArrays:
         except _DAMAGE as error:
             raise self._damaged(name) from error
         if not header.shape:
-            raise self._refused(f"array {name!r} is a single number", "damaged-array")
+            raise self._refused(
+                "damaged-array",
+                f"array {name!r} is a single number",
+                "save one entry for each image",
+            )
         return header
 
     def _damaged(self, name: str) -> CohortRefused:
-        return self._refused(f"array {name!r} is damaged; export the file again", "damaged-array")
+        return self._refused("damaged-array", f"array {name!r} is damaged", "export the file again")
 
 
 def _checked_header(member: IO[bytes], size: int) -> _Header:

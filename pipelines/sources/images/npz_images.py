@@ -19,6 +19,7 @@ import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +36,17 @@ from pipelines.records import (
 )
 from pipelines.sources.cells import Cells
 from pipelines.sources.faults import refused, unreadable
-from pipelines.sources.images.npz_arrays import NpzArrays
+from pipelines.sources.images.npz_arrays import NpzArrays, RefusedArray
 from pipelines.sources.images.npz_columns import cells_of, encode_columns
+from pipelines.sources.images.npz_entries import SHAPE, NpzEntries
 from pipelines.sources.images.pixel_values import fits_range, mask_numbers, scaled
 from pipelines.sources.images.prepared_images import PreparedImages
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import ImageCohort
 from protocol.study.cohort.labels import (
-    BinaryLabel,
-    ClassLabel,
     DatedLabel,
-    FindingsLabel,
     MaskLabel,
-    NumberLabel,
     SurvivalLabel,
-    signed_times,
 )
 from protocol.study.cohort.vocabulary import canonical_token, kept_token
 
@@ -57,6 +54,7 @@ from protocol.study.cohort.vocabulary import canonical_token, kept_token
 MAX_BYTES = 256 * 10**9
 #: So many numbers of images are read at once, or one image.
 _NUMBERS = 1 << 20
+_RESIZE = "save them in another size, or ask for a study that lists Resized or ResizeWithPadOrCropd"
 
 
 def load_images(
@@ -119,11 +117,17 @@ class _Reader:
 
     def __init__(self, archive: zipfile.ZipFile, cohort: ImageCohort, site: str) -> None:
         self._cohort, self._site = cohort, site
+        self._refused: RefusedArray = partial(refused, site)
         self._arrays = NpzArrays(archive, self._refused)
+        self._entries = NpzEntries(self._arrays, self._refused)
         self._label = cohort.label if isinstance(cohort.label, MaskLabel) else None
         total = sum(info.file_size for info in archive.infolist())
         if total > MAX_BYTES:
-            raise self._refused(f"unpacks to {total} bytes, the limit is {MAX_BYTES}", "not-an-npz")
+            raise self._refused(
+                "not-an-npz",
+                f"unpacks to {total} bytes, the limit is {MAX_BYTES}",
+                "save fewer or smaller images in it",
+            )
 
     def part(self, part: str, keep: Sequence[str]) -> _Part:
         """Returns the index of one part: labels, keys and kept columns, no image."""
@@ -133,24 +137,25 @@ class _Reader:
         if isinstance(label, MaskLabel):
             self._check_mask_form(f"{part}_{label.mask}", (count, *sides))
         elif not isinstance(label, DatedLabel):  # which no contract of images has
-            arrays["labels"] = self._labels(part, label, count)
+            arrays["labels"] = self._entries.labels(part, label, count)
         if self._cohort.patient_key != "row":
-            keys = self._column(f"{part}_{self._cohort.patient_key}", count)
+            keys = self._entries.column(f"{part}_{self._cohort.patient_key}", count)
             tokens = [patient_token(str(key)) for key in keys.tolist()]
             if any(token in ("", "nan", "None") for token in tokens):
                 raise self._refused(
-                    f"array '{part}_{self._cohort.patient_key}': an entry holds no patient key",
                     "no-patient-key",
+                    f"array '{part}_{self._cohort.patient_key}': an entry holds no patient key",
+                    "every record needs its patient, or privacy by patient cannot be kept",
                 )
             arrays["keys"] = np.array(tokens, dtype=np.str_)
         for name in keep:
             if name == "part":
                 arrays[name] = np.full(count, canonical_token(part))
             else:
-                values = self._column(f"{part}_{name}", count).tolist()
+                values = self._entries.column(f"{part}_{name}", count).tolist()
                 arrays[name] = np.array([kept_token(value) for value in values], dtype=np.str_)
         cells = {
-            column.name: cells_of(self._column(f"{part}_{column.name}", count))
+            column.name: cells_of(self._entries.column(f"{part}_{column.name}", count))
             for column in self._cohort.columns
         }
         return _Part(part, count, tuple(sides), arrays, cells)
@@ -204,8 +209,11 @@ class _Reader:
             try:
                 found[place], turned = prepared.prepared(image, mask)
             except CohortRefused as error:
+                what, _, remedy = str(error).partition("; ")  # of transforms alone
                 raise self._refused(
-                    f"array {name!r}, entry {begin + place}: {error}", "image-of-another-size"
+                    "image-of-another-size",
+                    f"array {name!r}, entry {begin + place}: {what}",
+                    remedy,
                 ) from error
             if own is not None:
                 own[place] = turned
@@ -215,19 +223,24 @@ class _Reader:
         image = self._cohort.image
         shape, dtype = self._arrays.form(name)
         if dtype.kind not in "buif":
-            raise self._refused(f"array {name!r} holds {dtype}, expected numbers", "damaged-array")
+            raise self._refused(
+                "damaged-array",
+                f"array {name!r} holds {dtype}, expected numbers",
+                "save it as numbers",
+            )
         if not image.takes(shape[1:]):
             if not image.preprocessing:
                 raise self._refused(
+                    "image-of-another-size",
                     f"array {name!r}: images of shape {shape[1:]}, the contract declares "
                     f"{image.shape}",
-                    "image-of-another-size",
+                    _RESIZE,
                 )
             raise self._refused(
-                f"array {name!r}: the study's preprocessing does not make images of shape "
-                f"{image.shape} of these, of shape {shape[1:]}; save them in another size, or ask "
-                "for a study that lists Resized or ResizeWithPadOrCropd",
                 "image-of-another-size",
+                f"array {name!r}: the study's preprocessing does not make images of shape "
+                f"{image.shape} of these, of shape {shape[1:]}",
+                _RESIZE,
             )
         return shape
 
@@ -236,75 +249,25 @@ class _Reader:
         low, high = image.range
         if not fits_range(pixels, image):
             raise self._refused(
-                f"array {name!r}: a pixel is outside the range [{low:g}, {high:g}], or NaN; amend "
-                "the contract's range, or mend the images",
                 "pixel-outside-range",
+                f"array {name!r}: a pixel is outside the range [{low:g}, {high:g}], or NaN",
+                "amend the contract's range, or mend the images",
             )
         return scaled(pixels, image)
-
-    def _labels(
-        self,
-        part: str,
-        label: BinaryLabel | ClassLabel | FindingsLabel | NumberLabel | SurvivalLabel,
-        count: int,
-    ) -> NDArray[np.float32]:
-        name = f"{part}_labels"
-        if isinstance(label, FindingsLabel):
-            return self._findings(name, label, count)
-        if isinstance(label, NumberLabel):
-            numbers = self._numbers(name, label, count)
-            return ((numbers - label.centre) / label.scale).astype(np.float32)
-        if isinstance(label, SurvivalLabel):
-            times = self._numbers(name, label, count)
-            return signed_times(times, self._meanings(f"{part}_{label.event}", label, count))
-        return self._meanings(name, label, count).astype(np.float32)
-
-    def _meanings(
-        self, name: str, label: BinaryLabel | ClassLabel | SurvivalLabel, count: int
-    ) -> NDArray[np.float64]:
-        meaning = label.meaning
-        tokens = [canonical_token(value) for value in self._column(name, count).tolist()]
-        bad = [place for place, token in enumerate(tokens) if token not in meaning]
-        if bad:
-            more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-            raise self._refused(
-                f"array {name!r}, entry {bad[0]}{more}: a label outside the vocabulary; it must "
-                f"be one of {', '.join(meaning)}",
-                "unknown-label",
-            )
-        return np.array([meaning[token] for token in tokens])
-
-    def _findings(self, name: str, label: FindingsLabel, count: int) -> NDArray[np.float32]:
-        """Returns (records, findings) zeros and ones."""
-        values = self._arrays.whole(name)
-        if values.shape != (count, len(label.findings)):
-            raise self._refused(
-                f"array {name!r} has shape {values.shape}, expected "
-                f"{(count, len(label.findings))}: a column for each finding"
-            )
-        columns = []
-        for place, (title, finding) in enumerate(label.findings.items()):
-            tokens = [canonical_token(value) for value in values[:, place].tolist()]
-            bad = [row for row, token in enumerate(tokens) if token not in finding.meaning]
-            if bad:
-                raise self._refused(
-                    f"array {name!r}, entry {bad[0]}: finding {title!r} has a value outside its "
-                    f"vocabulary; it must be one of {', '.join(finding.meaning)}",
-                    "unknown-label",
-                )
-            columns.append([finding.meaning[token] for token in tokens])
-        return np.array(columns, dtype=np.float32).T
 
     def _check_mask_form(self, name: str, expected: tuple[int, ...]) -> None:
         shape, dtype = self._arrays.form(name)
         if dtype.kind not in "bui":
             raise self._refused(
-                f"array {name!r} holds {dtype}, expected whole numbers", "damaged-array"
+                "damaged-array",
+                f"array {name!r} holds {dtype}, expected whole numbers",
+                "save it as whole numbers",
             )
         if shape != expected:
             raise self._refused(
-                f"array {name!r} has shape {shape}, expected {expected}: a mask of its "
-                "image's size for each image"
+                SHAPE,
+                f"array {name!r} has shape {shape}, expected {expected}",
+                "save a mask of its image's size for each image",
             )
 
     def _classes(
@@ -315,51 +278,11 @@ class _Reader:
         if unknown.any():
             first = begin + int(np.argmax(unknown.reshape(len(masks), -1).any(1)))
             raise self._refused(
-                f"array {name!r}, entry {first}: a value outside the classes; it must be one of "
-                f"{', '.join(label.meaning)}",
                 "unknown-class",
+                f"array {name!r}, entry {first}: a value outside the classes",
+                f"it must be one of {', '.join(label.meaning)}",
             )
         return numbers
-
-    def _numbers(
-        self, name: str, label: NumberLabel | SurvivalLabel, count: int
-    ) -> NDArray[np.float64]:
-        values = self._column(name, count)
-        if values.dtype.kind not in "buif":
-            raise self._refused(
-                f"array {name!r} holds {values.dtype}, expected numbers", "damaged-array"
-            )
-        low, high = label.range
-        values = values.astype(np.float64)
-        if isinstance(label, NumberLabel) and label.outside == "clip":
-            values = np.clip(values, low, high)
-        if values.size and not (values.min() >= low and values.max() <= high):  # NaN fails too
-            raise self._refused(
-                f"array {name!r}: a number is outside the range [{low:g}, {high:g}], or NaN; amend "
-                "the contract's range, or mend the array",
-                "outside-range",
-            )
-        return values
-
-    def _column(self, name: str, count: int) -> NDArray[Any]:
-        values = self._arrays.whole(name)
-        if values.dtype.kind not in "buifU":
-            raise self._refused(
-                f"array {name!r} holds {values.dtype}, expected numbers or text", "damaged-array"
-            )
-        if values.ndim == 2 and values.shape[1] == 1:
-            values = values[:, 0]
-        if values.shape != (count,):
-            raise self._refused(
-                f"array {name!r} has shape {values.shape}, expected one entry for each of the "
-                f"{count} images"
-            )
-        return values
-
-    def _refused(self, said: str, name: str = "array-of-another-shape") -> CohortRefused:
-        """Returns the refusal of what is said, which is the fault, a semicolon and the remedy."""
-        what, _, remedy = said.partition("; ")
-        return refused(self._site, name, what, remedy)
 
 
 def _assemble(

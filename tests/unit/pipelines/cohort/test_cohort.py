@@ -414,7 +414,7 @@ def test_images_of_one_patient_are_found_across_parts(tmp_path):
 
 
 IMAGE_REFUSALS = {
-    "missing array": ({"val_labels": None}, "array 'val_labels' is missing; the file holds"),
+    "missing array": ({"val_labels": None}, "array 'val_labels' is missing; export it"),
     "shape": ({"val_images": np.zeros((3, 5, 4))}, r"images of shape \(5, 4\), the contract"),
     "length": ({"val_labels": np.zeros(4)}, "expected one entry for each of the 3 images"),
     "complex": ({"val_images": np.zeros((3, 4, 5), complex)}, "holds complex128, expected numbers"),

@@ -49,7 +49,7 @@ def test_records_with_other_masks_have_another_digest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("masks", "said"),
     [
-        (np.zeros((6, 4, 4), int), r"shape \(6, 4, 4\), expected \(6, 4, 5\): a mask of its"),
+        (np.zeros((6, 4, 4), int), r"shape \(6, 4, 4\), expected \(6, 4, 5\); save a mask of its"),
         (np.zeros((5, 4, 5), int), r"expected \(6, 4, 5\)"),
         (np.zeros((6, 4, 5)), "holds float64, expected whole numbers"),
         (

@@ -144,7 +144,7 @@ def test_a_missing_array_is_named(tmp_path: Path) -> None:
     other = IMAGES.model_copy(
         update={"columns": (*COLUMNS, NumberColumn(name="bmi", kind="number", range=(5, 90)))}
     )
-    with pytest.raises(CohortRefused, match="array 'train_bmi' is missing; the file holds"):
+    with pytest.raises(CohortRefused, match="array 'train_bmi' is missing; export it"):
         load(tmp_path, other)
 
 
