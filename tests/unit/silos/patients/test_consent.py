@@ -81,6 +81,14 @@ def test_a_file_may_name_several_purposes_with_either_delimiter(tmp_path: Path) 
         ]
 
 
+def test_a_consent_may_be_written_in_five_words_in_any_case(tmp_path: Path) -> None:
+    words = {"given": True, "Yes": True, "refused": False, "No": False, "WITHDRAWN": False}
+    lines = ["patient,purpose,consent,until", *(f"7,all,{word}," for word in words)]
+    path = tmp_path / "consent.csv"
+    path.write_text("\n".join(lines))
+    assert [each.given for each in read_consent_file(path)] == [*words.values()]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -31,6 +31,7 @@ from rich.console import Console
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import Cohort, TableCohort
 from protocol.study.cohort.labels import MaskLabel
+from protocol.study.study_file import read_study
 from silos.config.directory import read_own
 from silos.config.site_file import site_file_of
 from silos.patients.own_records import read_own_records
@@ -38,6 +39,15 @@ from silos.preflight.checks import check_site
 from silos.preflight.findings import print_findings
 from silos.preflight.quality_table import print_quality
 from tests.bench.studies import imaging
+from tests.support.hospital.clinical_tables import (
+    STUDY,
+    UNTIL,
+    fhir_resources,
+    omop_tables,
+    patients,
+    write_ndjson,
+    write_tables,
+)
 from tests.support.hospital.hospital_home import make_east
 from tests.support.hospital.sites import changed_site
 from tests.support.images.dicom_files import segmentation, write_series
@@ -127,6 +137,51 @@ def sql(home: Path) -> Planted:
     (home / "cohort.sql").write_text("SELECT * FROM stay WHERE patient LIKE 'ZQX%'")
     data = f"{{kind: sql, url: 'sqlite:///{home / 'east.db'}', query: cohort.sql}}"
     return _planted_table(home, data, write)
+
+
+def omop(home: Path) -> Planted:
+    tables = omop_tables(patients(2 * COUNT))
+    for rows in tables.values():
+        for number, row in enumerate(rows):
+            row |= {"note": f"{MARK} of row {number}"}
+            if "person_id" in row:
+                row["person_id"] = MARK + row["person_id"]
+    write_tables(home / "cdm", tables)
+
+    def damage() -> None:
+        tables["person"][1]["person_id"] = tables["person"][0]["person_id"]
+        tables["measurement"][0]["person_id"] = f"{MARK} of nobody"
+        for row in tables["measurement"][1:4]:
+            row["unit_concept_id"] = f"{MARK} per litre"
+        tables["measurement"][4]["value_as_number"] = f"{MARK} as a value"
+        tables["visit_occurrence"][0]["visit_end_date"] = f"{MARK} as a date"
+        write_tables(home / "cdm", tables)
+
+    return Planted("{kind: omop, folder: cdm}", read_study(STUDY).cohort, damage)
+
+
+def fhir(home: Path) -> Planted:
+    resources = list(fhir_resources(patients(2 * COUNT)))
+    for resource in resources:
+        resource["text"] = {"div": f"{MARK}^Jane was here"}
+        if resource["resourceType"] == "Patient":
+            resource |= {"id": MARK + resource["id"], "name": [{"family": f"{MARK}^Doe"}]}
+        elif "subject" in resource:
+            owner = resource["subject"]["reference"].removeprefix("Patient/")
+            resource["subject"] = {"reference": f"Patient/{MARK}{owner}"}
+    write_ndjson(home / "export", resources)
+
+    def damage() -> None:
+        first, second, *_ = (r for r in resources if r["resourceType"] == "Patient")
+        second["id"] = first["id"]
+        panels = [r for r in resources if "component" in r]
+        panels[0]["subject"] = {"reference": f"Patient/{MARK}-nobody"}
+        panels[1]["component"][0]["valueQuantity"] |= {"code": MARK, "unit": f"{MARK} per litre"}
+        panels[2]["effectiveDateTime"] = f"{MARK} as a date"
+        write_ndjson(home / "export", resources)
+
+    data = f"{{kind: fhir, folder: export, complete_until: '{UNTIL}'}}"
+    return Planted(data, read_study(STUDY).cohort, damage)
 
 
 def npz(home: Path) -> Planted:
@@ -288,6 +343,8 @@ SOURCES: dict[str, Callable[[Path], Planted]] = {
     "excel": excel,
     "parquet": parquet,
     "sql": sql,
+    "omop": omop,
+    "fhir": fhir,
     "npz": npz,
     "nifti": nifti,
     "dicom": dicom,

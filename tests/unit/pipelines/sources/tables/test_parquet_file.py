@@ -57,7 +57,7 @@ SAME: dict[str, pyarrow.Table] = {
 
 
 @pytest.mark.parametrize("name", SAME)
-def test_types_change_nothing(tmp_path: Path, name: str) -> None:
+def test_the_types_in_which_columns_are_stored_change_nothing(tmp_path: Path, name: str) -> None:
     assert read(SAME[name], tmp_path) == of_csv(CSV, tmp_path)
 
 
