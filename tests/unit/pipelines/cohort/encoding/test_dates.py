@@ -79,9 +79,7 @@ def test_a_date_since_a_day_is_a_number(tmp_path: Path) -> None:
         ("excel", "2021-02-03"), ("DD.MM.YYYY", "2021-02-03"), ("YYYY-MM-DD", "2021-02-03"),
     ],
 )  # fmt: skip
-def test_a_day_is_read_in_the_format_that_the_study_or_the_hospital_names(
-    written: str, cell: str
-) -> None:
+def test_a_day_is_read_in_the_format_of_the_study_or_the_hospital(written: str, cell: str) -> None:
     day = datetime.date(2021, 2, 3).toordinal()
     assert DateCells(DateColumn(name="d", kind="date", format=written)).read(cell) == ReadDate(
         day=day
