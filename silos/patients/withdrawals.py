@@ -20,7 +20,8 @@ from silos.database.database import SiteDatabase
 from silos.patients.cohort_list import CohortList
 from silos.patients.frozen_cohorts import FrozenCohort, FrozenCohorts, require_frozen
 from silos.patients.marks import PatientMarks
-from silos.patients.own_records import OwnRecords, PatientWishes, list_of, require_known
+from silos.patients.own_records import OwnRecords, list_of
+from silos.patients.wishes import PatientWishes, require_known
 
 log = logging.getLogger("collegium.silo")
 
@@ -124,15 +125,14 @@ class PatientsInRun:
         self, now: CohortList, *, freezes: bool
     ) -> tuple[FrozenCohort, CohortList] | None:
         """Returns the cohort that the run draws from; None where it must be frozen first."""
-        begun = self._cohorts.of_run(self._run)
-        cohort = begun or self._cohorts.newest(self._study.digest)
+        cohort = frozen_for(self._cohorts, self._study, self._run)
         frozen = None if cohort is None else self._cohorts.kept(cohort)
         if cohort is None or frozen is None:
             return None
         try:
             require_frozen(cohort, frozen, now, self._wishes.opted_out(), site=self._site)
         except CohortRefused:
-            if freezes and begun is None:
+            if freezes and self._cohorts.of_run(self._run) is None:
                 return None
             raise
         return cohort, frozen

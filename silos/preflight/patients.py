@@ -17,7 +17,8 @@ from silos.patients.frozen_cohorts import (
     difference_since,
 )
 from silos.patients.marks import Marks, PatientMarks
-from silos.patients.own_records import OwnRecords, PatientWishes, list_of, read_own_records
+from silos.patients.own_records import OwnRecords, list_of, read_own_records
+from silos.patients.wishes import PatientWishes
 from silos.preflight.findings import Finding, bad, ok, warn
 
 

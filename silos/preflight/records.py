@@ -34,7 +34,8 @@ from silos.config.site_file import SiteFile, source_of
 from silos.database.database import SiteDatabase
 from silos.database.patient_sides import require_same_sides
 from silos.patients.frozen_cohorts import FrozenCohorts
-from silos.patients.own_records import OwnRecords, PatientWishes, read_own_records
+from silos.patients.own_records import OwnRecords, read_own_records
+from silos.patients.wishes import PatientWishes
 from silos.preflight.findings import Finding, of_fault, of_note, ok
 from silos.preflight.patients import patient_findings
 

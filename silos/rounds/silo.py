@@ -40,7 +40,8 @@ from silos.database.database import SiteDatabase, open_hospital
 from silos.database.identity_keys import IdentityKeys
 from silos.database.patient_sides import remember_sides
 from silos.patients.frozen_cohorts import FrozenCohorts
-from silos.patients.own_records import OwnRecords, PatientWishes, columns_for, divided
+from silos.patients.own_records import OwnRecords, columns_for, divided
+from silos.patients.wishes import PatientWishes
 from silos.patients.withdrawals import PatientsInRun, frozen_for
 from silos.rounds.invitation import Invitation
 from silos.rounds.joint_prices import joint_prices

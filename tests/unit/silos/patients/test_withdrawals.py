@@ -19,7 +19,8 @@ from silos.config.site_file import site_file_of
 from silos.database.database import open_hospital
 from silos.patients.frozen_cohorts import FrozenCohorts
 from silos.patients.opt_outs import opt_out_of
-from silos.patients.own_records import PatientWishes, read_own_records
+from silos.patients.own_records import read_own_records
+from silos.patients.wishes import PatientWishes
 from silos.patients.withdrawals import PatientsInRun
 from silos.training.randomness import DrawContext, Entropy, RoundInput, SecretEntropy
 from silos.training.trainer import Trainer

@@ -10,10 +10,10 @@ from pipelines.sources.clinical.fhir.consent import PatientConsent
 from pipelines.sources.faults import faults_of
 from protocol.errors import CohortRefused, SiteFileRefused
 from silos.config.site_file import read_site_file, site_file_of
-from silos.patients.consent import consents_to, read_consent_file
 from silos.patients.marks import PatientMarks
 from silos.patients.opt_outs import opt_out
 from silos.patients.used_patients import use_of
+from silos.patients.wishes.consent import consents_to, read_consent_file
 from silos.preflight.checks import check_site
 from silos.preflight.findings import Finding
 from tests import ROOT
