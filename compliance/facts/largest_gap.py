@@ -60,7 +60,7 @@ def largest_gap(found: Mapping[str, Interval]) -> LargestGap | None:
     ...            "b": Interval(value=0.6, low=0.5, high=0.7)}
     >>> gap = largest_gap(figures)
     >>> gap.highest, round(gap.value, 2), round(gap.low, 2), gap.is_shown
-    ('a', 0.3, 0.19, True)
+    ('a', 0.3, 0.18, True)
 
     Source: Newcombe 1998, Statistics in Medicine 17, method 10 (square and add).
     """
