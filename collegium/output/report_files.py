@@ -9,9 +9,10 @@ from rich.console import Console
 from compliance.charts.run import to_svg, utility_against_epsilon
 from compliance.facts.dossier import Dossier
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
+from compliance.reports.document import Document
 from compliance.reports.privacy_report import privacy_report
-from compliance.reports.renderers import RENDERERS
-from compliance.storage.atomic_file import write_named
+from compliance.reports.renderers import RENDERERS, render_html
+from compliance.storage.atomic_file import write_named, write_whole
 from coordinator.views.run_summary import RunSummary
 from coordinator.views.views import open_views
 from protocol.counted import counted
@@ -60,6 +61,18 @@ def export_chart(out: Path, to: Path, console: Console) -> None:
         raise WorkspaceRefused(f"--out {out} holds no run with a figure: nothing to draw")
     write_named(to, to_svg(utility_against_epsilon(points, withheld)).encode())
     console.print(f"wrote {to}: {newest.study_name}, {counted(len(points), 'point')}", markup=False)
+
+
+def write_own_page(to: Path, page: Document) -> None:
+    """Writes a hospital's own page, for its owner alone.
+
+    Raises:
+        WorkspaceRefused: the file cannot be written.
+    """
+    try:
+        write_whole(to, render_html(page).encode())
+    except OSError as error:
+        raise WorkspaceRefused(f"--html {to} cannot be written: {error.strerror}") from error
 
 
 def _verified_dossier(out: Path, run_id: str, *, public: bytes | None = None) -> Dossier:

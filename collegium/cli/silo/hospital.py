@@ -135,17 +135,13 @@ def check(
 
 def _write_page(to: Path, study: "Study", found: "SiteCheck") -> None:
     """Writes the hospital's own page, for its owner alone."""
-    from compliance.reports.renderers import render_html
-    from compliance.storage.atomic_file import write_whole
+    from collegium.output.report_files import write_own_page
     from compliance.storage.clock import utc_now
     from silos.preflight.quality_page import quality_page
 
     at = f"{utc_now():%Y-%m-%d %H:%M} UTC"
     page = quality_page(found.site, study, found.findings, found.records, at=at)
-    try:
-        write_whole(to, render_html(page).encode())
-    except OSError as error:
-        raise WorkspaceRefused(f"--html {to} cannot be written: {error.strerror}") from error
+    write_own_page(to, page)
     say(f"wrote {to}: about patients' data; it stays in this hospital, and you alone may read it")
 
 

@@ -79,19 +79,14 @@ def results(
 
 def _write_page(to: Path, home: Path, found: "OwnResults", compared: dict[str, Any] | None) -> None:
     """Writes the hospital's own page about a run, for its owner alone."""
-    from compliance.reports.renderers import render_html
-    from compliance.storage.atomic_file import write_whole
+    from collegium.output.report_files import write_own_page
     from compliance.storage.clock import utc_now
-    from protocol.errors import WorkspaceRefused
     from silos.config.directory import reading
     from silos.results.results_page import results_page
 
     with reading(home) as (site, _):
         page = results_page(site.name, found, compared, at=f"{utc_now():%Y-%m-%d %H:%M} UTC")
-    try:
-        write_whole(to, render_html(page).encode())
-    except OSError as error:
-        raise WorkspaceRefused(f"--html {to} cannot be written: {error.strerror}") from error
+    write_own_page(to, page)
     say(f"wrote {to}: it stays in this hospital, and you alone may read it")
 
 

@@ -9,6 +9,7 @@ from pipelines.sources.faults.record_fault import (
     refusal,
     refused,
     refused_file,
+    require_ordinary,
     unreadable,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "refusal",
     "refused",
     "refused_file",
+    "require_ordinary",
     "unreadable",
 ]

@@ -3,6 +3,7 @@
 A fault holds names, line numbers, counts and remedies; never the content of a cell.
 """
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,6 +110,16 @@ def faults_of(error: CohortRefused) -> list[RecordFault]:
 def reason_of(error: OSError) -> str:
     """Returns the system's reason, without the path that its own text holds."""
     return (error.strerror or type(error).__name__).lower()
+
+
+def require_ordinary(path: Path) -> None:
+    """Refuses a pipe, which would be waited for, and a device, which has no end.
+
+    Raises:
+        OSError: the path leads to something that is no ordinary file.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no ordinary file")
 
 
 def unreadable(site: str, path: Path, error: OSError) -> CohortRefused:

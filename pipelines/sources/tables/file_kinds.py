@@ -3,10 +3,11 @@
 Excel workbooks, Parquet files and CSV text are read; from other kinds a way leads to one of them.
 """
 
-import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
+
+from pipelines.sources.faults import require_ordinary
 
 #: The name of the kind that a hospital's own ``encoding`` may ask for.
 UTF_16 = "UTF-16 (or UTF-32) text"
@@ -37,8 +38,7 @@ def kind_of_file(path: Path) -> FileKind | None:
     Raises:
         OSError: it cannot be read.
     """
-    if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
-        raise OSError(errno.EINVAL, "it is no ordinary file")
+    require_ordinary(path)
     with path.open("rb") as file:
         beginning = file.read(_ENDS)
         size = file.seek(0, 2)

@@ -1,10 +1,10 @@
 """Formats of images, told by a file's first bytes and never by its name."""
 
-import errno
 import gzip
 import zlib
 from pathlib import Path
 
+from pipelines.sources.faults import require_ordinary
 from pipelines.sources.images.scans.dicom.folder import headers_in
 from pipelines.sources.images.scans.dicom.header import is_dicom, read_header
 from pipelines.sources.images.scans.dicom.series import open_dicom
@@ -42,8 +42,7 @@ def beginning(path: Path) -> bytes:
         ScanFault: the gzip is damaged.
         OSError: the file cannot be read.
     """
-    if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
-        raise OSError(errno.EINVAL, "it is no ordinary file")
+    require_ordinary(path)
     with path.open("rb") as file:
         start = file.read(256)
     if not start.startswith(b"\x1f\x8b"):
