@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
+from compliance.estimates.interval import Interval
 from compliance.facts.dossier import Dossier, EntryFacts, LogVerification
 from compliance.facts.formatting import Cell, Format, show
-from compliance.facts.interval import Interval
 from compliance.facts.privacy_utility import MODES, UtilityPoint, Withheld
 from compliance.reports.document import Table
 

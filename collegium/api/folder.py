@@ -14,9 +14,9 @@ from collegium.api.run import Run
 from collegium.api.study import Study, study_of
 from collegium.output.report_files import newest_utility
 from collegium.output.run_list import list_runs
+from compliance.estimates.interval import Interval
 from compliance.facts.figures import figure_kind
 from compliance.facts.formatting import Cell, Format
-from compliance.facts.interval import Interval
 from compliance.reports.document import Column, Table
 from compliance.reports.renderers import render_fragment
 from coordinator.database.workspace import Workspace

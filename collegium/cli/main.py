@@ -18,8 +18,8 @@ import typer
 
 from collegium.cli.audit import USAGE
 from collegium.cli.audit import app as audit_app
-from collegium.cli.coordinator import app as coordinator_app
-from collegium.cli.coordinator_service import app as service_app
+from collegium.cli.coordinator.members import app as coordinator_app
+from collegium.cli.coordinator.service import app as service_app
 from collegium.cli.runs import app as runs_app
 from collegium.cli.silo.hospital import app as silo_app
 from collegium.cli.simulations import app as simulations_app

@@ -14,10 +14,10 @@ from rich.text import Text
 from compliance.charts.descriptions import (
     too_small_text,
 )
+from compliance.estimates.interval import Interval
 from compliance.facts.dossier import Dossier, run_json
 from compliance.facts.figures import TASK_FIGURES
 from compliance.facts.formatting import Format, show
-from compliance.facts.interval import Interval
 from compliance.reports.privacy_report import page_subject
 from coordinator.database.pages import page_says
 from coordinator.database.workspace import Workspace

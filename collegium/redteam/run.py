@@ -25,8 +25,8 @@ from collegium.redteam.harness import AttackRandomness, MakeTrainer
 from collegium.redteam.records import Parts
 from collegium.simulation.records import read_hospitals
 from collegium.simulation.settings import SimulationSettings
-from compliance.audit_log import NewEntry
 from compliance.empirical_audit.checks import check_masks, check_price
+from compliance.governance.audit_log import NewEntry
 from compliance.privacy.accounting import epsilon
 from coordinator.audit.run_checks import FINDINGS, failure_of
 from coordinator.audit.verification import verify_records

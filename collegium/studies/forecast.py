@@ -9,10 +9,10 @@ from typing import TypeAlias
 import numpy as np
 
 from collegium.studies.question import question_of
-from compliance.facts.interval import Interval
-from compliance.facts.released.auroc import ASSUMED_AUROC
-from compliance.facts.released.column_figures import column_figures
-from compliance.facts.released.proportion import proportion
+from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC
+from compliance.estimates.column_figures import column_figures
+from compliance.estimates.interval import Interval
+from compliance.estimates.proportion import proportion
 from compliance.planning.advice import ASSUMED_TEST_FRACTION, PlanningInput
 from compliance.planning.evaluation_forecast import BINS, EvaluationForecast, forecast_evaluation
 from compliance.privacy.promised_noise import evaluation_event

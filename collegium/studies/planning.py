@@ -11,8 +11,8 @@ from rich.table import Table
 from collegium.extras import require_extra
 from collegium.studies.forecast import evaluation_text, forecast_for
 from collegium.studies.question import PlanOptions, question_of, question_without_study
+from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC
 from compliance.facts.formatting import Format, show
-from compliance.facts.released.auroc import ASSUMED_AUROC
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.planning.advice import (
     MAX_STEPS,

@@ -18,8 +18,8 @@ from collegium.simulation.records import simulated_parts, site_readers
 from collegium.simulation.settings import DEFAULT_BUDGET, SimulationSettings, require_network
 from collegium.studies.forecast import Tested, column_text, forecast_text, study_forecast
 from collegium.studies.planning import assumed_auroc, forecast_plans
+from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC
 from compliance.facts.formatting import Format, show
-from compliance.facts.released.auroc import ASSUMED_AUROC
 from compliance.facts.training_description import training_description
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.budget_filter import Filter

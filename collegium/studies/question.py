@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from compliance.facts.released.auroc import ASSUMED_AUROC
+from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC
 from compliance.planning.advice import PlanningInput, default_delta
 from protocol.errors import StudyRefused
 from protocol.study.privacy import PatientPrivacy

@@ -16,8 +16,8 @@ from compliance.charts.theme import (
     finished,
     margin_text,
 )
+from compliance.estimates.column_figures import ColumnFigures
 from compliance.facts.formatting import Format, show
-from compliance.facts.released.column_figures import ColumnFigures
 
 #: A histogram's bars stand closer than those of categories.
 _BIN_HEIGHT = 26

@@ -5,6 +5,9 @@ Each ``describe_...`` is the equivalent of a chart; its text travels inside the 
 
 from collections.abc import Mapping, Sequence
 
+from compliance.estimates.binned_scores.auroc import TOO_FEW as NOT_RELEASED
+from compliance.estimates.interval import Interval
+from compliance.estimates.largest_gap import LargestGap
 from compliance.facts.comparison import (
     FEWEST,
     SPLITS,
@@ -19,8 +22,6 @@ from compliance.facts.comparison import (
 from compliance.facts.dossier import Dossier, RoundFacts, SiteFacts
 from compliance.facts.figures import FigureKind
 from compliance.facts.formatting import Format, show
-from compliance.facts.interval import Interval
-from compliance.facts.largest_gap import LargestGap
 from compliance.facts.privacy_utility import (
     EXACT,
     MODES,
@@ -39,7 +40,6 @@ from compliance.facts.privacy_utility import (
     utility_levels,
     wholly_withheld,
 )
-from compliance.facts.released.auroc import TOO_FEW as NOT_RELEASED
 from compliance.privacy.rounding import percent
 from protocol.counted import counted
 

@@ -15,9 +15,9 @@ from compliance.charts.theme import (
     margin_text,
     tick_format,
 )
+from compliance.estimates.interval import Interval
 from compliance.facts.figures import FigureKind
 from compliance.facts.formatting import show
-from compliance.facts.interval import Interval
 
 
 def describe_intervals(rows: Sequence[tuple[str, Interval]], figure: FigureKind) -> str:

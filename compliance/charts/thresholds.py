@@ -15,9 +15,9 @@ from compliance.charts.theme import (
     data,
     finished,
 )
+from compliance.estimates.binned_scores.operating_points import OperatingPoint
+from compliance.estimates.interval import Interval
 from compliance.facts.formatting import Format, show
-from compliance.facts.interval import Interval
-from compliance.facts.released.operating_points import OperatingPoint
 
 _HEIGHT = 190
 #: The drawn shares, by the name that stands in the legend.

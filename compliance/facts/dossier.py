@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from compliance.estimates.binned_scores.operating_points import OperatingPoint
+from compliance.estimates.binned_scores.risk_figures import RiskFigures
+from compliance.estimates.column_figures import ColumnFigures
+from compliance.estimates.interval import Interval
+from compliance.estimates.largest_gap import LargestGap, largest_gap
 from compliance.facts.figures import TASK_FIGURES, FigureKind, TaskFigures
-from compliance.facts.interval import Interval
-from compliance.facts.largest_gap import LargestGap, largest_gap
 from compliance.facts.model_warnings import model_warnings
-from compliance.facts.released.column_figures import ColumnFigures
-from compliance.facts.released.operating_points import OperatingPoint
-from compliance.facts.released.risk_figures import RiskFigures
 from compliance.privacy.claims import if_more_collude, while_few_collude
 from compliance.privacy.rounding import rounded_up
 from protocol.transport.privacy_summary import Summary

@@ -101,7 +101,7 @@ AUROC = FigureKind(
     title="AUROC",
     chance=0.5,
     worse="orders patients worse than chance",
-    # what its interval presumes: facts.released.hidden_order
+    # what its interval presumes: compliance.estimates.binned_scores.hidden_order
     released_as="Scores are counted in bins, and pairs of patients in one bin count half, so a "
     "released AUROC is rather too low; its interval holds what the bins hide, if a higher score "
     "never means a lower chance of being ill.",

@@ -4,7 +4,7 @@ import math
 from enum import Enum
 from typing import TypeAlias
 
-from compliance.facts.interval import Interval
+from compliance.estimates.interval import Interval
 from compliance.privacy.rounding import percent, percent_left, rounded_up
 
 Cell: TypeAlias = str | int | float | Interval | None

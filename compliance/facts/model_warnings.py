@@ -4,9 +4,9 @@ One place for page, report, terminal and ``--json``. Each sentence is a finding,
 what to do. A figure that was withheld says nothing, and an interval must leave no doubt.
 """
 
+from compliance.estimates.binned_scores.risk_figures import RiskFigures
+from compliance.estimates.interval import Interval
 from compliance.facts.figures import AUROC, FigureKind
-from compliance.facts.interval import Interval
-from compliance.facts.released.risk_figures import RiskFigures
 
 _ADVICE = "collegium study plan advises learning rate, clip and steps."
 #: Of tasks that ``study plan`` does not know.

@@ -1,1 +1,1 @@
-"""Decisions about studies: approvals, the documents approved, promises held to the study."""
+"""Decisions about studies: approvals, approved documents, promises; and the audit log."""

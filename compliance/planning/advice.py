@@ -33,8 +33,8 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal, TypeAlias
 
+from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC
 from compliance.facts.figures import AUROC
-from compliance.facts.released.auroc import ASSUMED_AUROC
 from compliance.planning.expected_auroc import Descent, Expected, expected_auroc
 from compliance.privacy.accounting import calibrate, epsilon
 from compliance.privacy.events import SampledGaussian

@@ -4,8 +4,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from compliance.facts.released.auroc import ASSUMED_AUROC, TOO_FEW, Estimate, auroc_from_histogram
-from compliance.facts.released.release_rule import expected_counts, is_released
+from compliance.estimates.binned_scores.auroc import (
+    ASSUMED_AUROC,
+    TOO_FEW,
+    Estimate,
+    auroc_from_histogram,
+)
+from compliance.estimates.binned_scores.release_rule import expected_counts, is_released
 from compliance.planning.advice import PlanningInput
 from compliance.privacy.accounting import calibrate
 from protocol.vectors.evaluation import noise_deviations

@@ -5,9 +5,9 @@ from typing import Any, TypeAlias
 
 from compliance.charts.columns import column_shares, describe_shares
 from compliance.charts.theme import to_svg
+from compliance.estimates.column_figures import ColumnFigures
 from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Cell, Format
-from compliance.facts.released.column_figures import ColumnFigures
 from compliance.reports.document import Block, Columns, Figure, Paragraph, Section, Table, table_of
 from compliance.reports.run_tables import sites_table
 

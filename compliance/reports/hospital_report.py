@@ -8,9 +8,9 @@ else: it needs no coordinator and believes none.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from compliance.estimates.interval import Interval
 from compliance.facts.figures import figure_kind
 from compliance.facts.formatting import Format, show
-from compliance.facts.interval import Interval
 from compliance.privacy.claims import if_more_collude, while_few_collude
 from compliance.privacy.rounding import TWO_FIGURES
 from compliance.reports.document import (

@@ -21,8 +21,8 @@ from typing import Any, TypeAlias
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from compliance.estimates.interval import Interval
 from compliance.facts.formatting import Cell, Format, show
-from compliance.facts.interval import Interval
 from compliance.reports.document import (
     Block,
     Bullets,

@@ -25,6 +25,7 @@ from compliance.charts.descriptions import (
     own_notes,
     too_small_text,
 )
+from compliance.estimates.binned_scores.risk_figures import RiskFigures
 from compliance.facts.comparison import differences, gaps, num_missing, over_of
 from compliance.facts.dossier import Dossier
 from compliance.facts.figures import FigureKind
@@ -42,7 +43,6 @@ from compliance.facts.privacy_utility import (
     utility_levels,
     wholly_withheld,
 )
-from compliance.facts.released.risk_figures import RiskFigures
 from compliance.privacy.rounding import percent
 from compliance.reports.document import (
     Block,

@@ -7,9 +7,9 @@ from compliance.charts.thresholds import (
     net_benefit_by_threshold,
     shares_by_threshold,
 )
+from compliance.estimates.binned_scores.operating_points import OperatingPoint
 from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format
-from compliance.facts.released.operating_points import OperatingPoint
 from compliance.reports.document import Block, Columns, Figure, Paragraph, Section, Table, table_of
 
 COVERED = (

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from compliance.audit_log import verify_log
+from compliance.governance.audit_log import verify_log
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import (
     ReleaseRow,

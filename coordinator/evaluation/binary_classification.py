@@ -2,12 +2,12 @@
 
 import math
 
-from compliance.facts.interval import Interval
-from compliance.facts.released.auroc import TOO_FEW, auroc_from_histogram
-from compliance.facts.released.operating_points import OperatingPoint, operating_points
-from compliance.facts.released.proportion import proportion
-from compliance.facts.released.release_rule import is_released
-from compliance.facts.released.risk_figures import RiskFigures, risk_figures
+from compliance.estimates.binned_scores.auroc import TOO_FEW, auroc_from_histogram
+from compliance.estimates.binned_scores.operating_points import OperatingPoint, operating_points
+from compliance.estimates.binned_scores.release_rule import is_released
+from compliance.estimates.binned_scores.risk_figures import RiskFigures, risk_figures
+from compliance.estimates.interval import Interval
+from compliance.estimates.proportion import proportion
 from coordinator.evaluation.released import EvaluationReader, Figures, Floats, NoisedCounts
 from protocol.study.study import Study
 from protocol.study.task.task import prevalence_of

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from compliance.facts.interval import Z95, Interval
-from compliance.facts.released.auroc import TOO_FEW, WIDEST
-from compliance.facts.released.proportion import MARGIN, proportion
+from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
+from compliance.estimates.interval import Z95, Interval
+from compliance.estimates.proportion import MARGIN, proportion
 from coordinator.evaluation.released import EvaluationReader, Figures, Floats, NoisedCounts
 from protocol.study.study import Study
 

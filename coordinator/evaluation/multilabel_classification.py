@@ -6,10 +6,10 @@ spread over the cells.
 
 import numpy as np
 
-from compliance.facts.interval import Interval
-from compliance.facts.released.auroc import TOO_FEW, auroc_from_histogram
-from compliance.facts.released.proportion import proportion
-from compliance.facts.released.release_rule import is_released
+from compliance.estimates.binned_scores.auroc import TOO_FEW, auroc_from_histogram
+from compliance.estimates.binned_scores.release_rule import is_released
+from compliance.estimates.interval import Interval
+from compliance.estimates.proportion import proportion
 from coordinator.evaluation.released import EvaluationReader, Figures, Floats, NoisedCounts
 from protocol.study.study import Study
 

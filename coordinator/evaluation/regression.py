@@ -6,9 +6,9 @@ unit of the label's column.
 
 import math
 
-from compliance.facts.interval import Z95, Interval
-from compliance.facts.released.auroc import TOO_FEW, WIDEST
-from compliance.facts.released.proportion import MARGIN
+from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
+from compliance.estimates.interval import Z95, Interval
+from compliance.estimates.proportion import MARGIN
 from coordinator.evaluation.released import EvaluationReader, Figures, Floats, NoisedCounts
 from protocol.study.cohort.labels import NumberLabel
 from protocol.study.study import Study

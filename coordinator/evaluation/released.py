@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.facts.interval import Interval
-from compliance.facts.released.column_figures import ColumnFigures
-from compliance.facts.released.operating_points import OperatingPoint
-from compliance.facts.released.risk_figures import RiskFigures
+from compliance.estimates.binned_scores.operating_points import OperatingPoint
+from compliance.estimates.binned_scores.risk_figures import RiskFigures
+from compliance.estimates.column_figures import ColumnFigures
+from compliance.estimates.interval import Interval
 from protocol.study.study import Study
 
 Floats: TypeAlias = NDArray[np.float64]

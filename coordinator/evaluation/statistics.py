@@ -1,6 +1,6 @@
 """Statistics: how many patients there are, and the figures of every column, from noised sums."""
 
-from compliance.facts.released.column_figures import (
+from compliance.estimates.column_figures import (
     ColumnFigures,
     column_figures,
     counted_patients,

@@ -1,9 +1,9 @@
 """Survival: the c-index from counts by interval and bin, shares from the signed tables."""
 
-from compliance.facts.interval import Interval
-from compliance.facts.released.auroc import TOO_FEW
-from compliance.facts.released.concordance import concordance_from_counts, is_concordance_released
-from compliance.facts.released.proportion import proportion
+from compliance.estimates.binned_scores.auroc import TOO_FEW
+from compliance.estimates.concordance import concordance_from_counts, is_concordance_released
+from compliance.estimates.interval import Interval
+from compliance.estimates.proportion import proportion
 from coordinator.evaluation.released import EvaluationReader, Figures, Floats, NoisedCounts
 from protocol.study.study import Study
 from protocol.study.task.task import Survival

@@ -6,7 +6,7 @@ from functools import partial
 
 from sqlalchemy import func, select
 
-from compliance.audit_log import NewEntry
+from compliance.governance.audit_log import NewEntry
 from compliance.storage.clock import timestamp
 from coordinator.database.own_statements import keep_masked
 from coordinator.database.server_state import ServerStates

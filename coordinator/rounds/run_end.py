@@ -5,7 +5,7 @@ import json
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from compliance.facts.interval import Interval
+from compliance.estimates.interval import Interval
 from coordinator.database.store import SnapshotRow, evaluation_of
 from coordinator.evaluation.released import released_from
 from protocol.identity.roster import SigningKey

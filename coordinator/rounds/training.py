@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.audit_log import NewEntry
+from compliance.governance.audit_log import NewEntry
 from compliance.storage.clock import timestamp
 from coordinator.database.own_statements import newest_masked
 from coordinator.database.round_archive import RoundArchive

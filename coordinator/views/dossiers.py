@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from compliance.audit_log import LoggedEntry
 from compliance.facts.dossier import (
     Dossier,
     EntryFacts,
@@ -16,6 +15,7 @@ from compliance.facts.dossier import (
     SiteFacts,
 )
 from compliance.facts.figures import TASK_FIGURES
+from compliance.governance.audit_log import LoggedEntry
 from coordinator.database.store import RunRow, head_after, logged_entries
 from coordinator.evaluation.released import columns_from, figures_from, points_from, risks_from
 from coordinator.rounds.conduct import conduct_from

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from compliance.estimates.interval import Interval
 from compliance.facts.figures import TASK_FIGURES, FigureKind
-from compliance.facts.interval import Interval
 from coordinator.database.store import RunRow
 from coordinator.runs.monitoring.progress import RunProgress
 from coordinator.views.rows import released_figures, study_of

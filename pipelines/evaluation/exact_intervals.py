@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.facts.interval import Z95, auroc_variance, score_bounds
+from compliance.estimates.interval import Z95, auroc_variance, score_bounds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Exact metrics and counts, computed inside a hospital from its own patients' scores.
 
 An exact figure never leaves a hospital; what leaves is a count with noise
-added, see ``compliance.facts.released.auroc``. ``None`` means *not available*: a
+added, see ``compliance.estimates.binned_scores.auroc``. ``None`` means *not available*: a
 figure that the records cannot support, for example an AUROC with one class.
 
 Rules:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from compliance.facts.interval import Interval
+from compliance.estimates.interval import Interval
 from compliance.governance.study_store import StudyStore
 from compliance.ledger.entries import NOTHING, Budget, Entry, LedgerSummary, Rho, State
 from compliance.ledger.privacy_plan import PrivacyPlan

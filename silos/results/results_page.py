@@ -13,9 +13,9 @@ from typing import Any
 
 from compliance.charts.intervals import describe_intervals, interval_rows
 from compliance.charts.theme import to_svg
+from compliance.estimates.interval import Interval
 from compliance.facts.figures import figure_kind
 from compliance.facts.formatting import Cell, Format
-from compliance.facts.interval import Interval
 from compliance.reports.document import (
     Block,
     Column,

@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from compliance.facts.released.proportion import proportion
+from compliance.estimates.proportion import proportion
 from compliance.privacy.accounting import calibrate
 from pipelines.evaluation.metrics import histogram
 from protocol.vectors.evaluation import noise_deviations

@@ -20,10 +20,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from collegium.studies.authoring.template import write_study
+from compliance.estimates.column_figures import ColumnFigures
+from compliance.estimates.interval import Interval
 from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format, show
-from compliance.facts.interval import Interval
-from compliance.facts.released.column_figures import ColumnFigures
 from coordinator.views.views import open_views
 from protocol.errors import StudyRefused
 from protocol.study.cohort.columns import NumberColumn

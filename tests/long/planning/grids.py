@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compliance.facts.released.auroc import auroc_from_histogram
+from compliance.estimates.binned_scores.auroc import auroc_from_histogram
 from compliance.planning.advice import advise
 from pipelines.evaluation.metrics import histogram
 from protocol.vectors.score_grid import ScoreGrid

@@ -2,7 +2,7 @@
 
 What is released of each trained model is drawn as an evaluation would: counts in bins and
 each hospital's table, both with the noise of the same epsilon. ``add`` is what
-``compliance.facts.released.risk_figures`` then says to add to the output; nothing where it
+``compliance.estimates.binned_scores.risk_figures`` then says to add to the output; nothing where it
 says nothing.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compliance.facts.released.risk_figures import RiskFigures
+from compliance.estimates.binned_scores.risk_figures import RiskFigures
 from compliance.planning.advice import advise
 from compliance.privacy.accounting import calibrate
 from pipelines.evaluation.metrics import histogram, two_by_two

@@ -4,6 +4,9 @@ import base64
 import hashlib
 from dataclasses import replace
 
+from compliance.estimates.binned_scores.auroc import TOO_FEW
+from compliance.estimates.column_figures import TOO_SMALL, ColumnFigures
+from compliance.estimates.interval import Interval
 from compliance.facts.dossier import (
     Dossier,
     EntryFacts,
@@ -11,7 +14,6 @@ from compliance.facts.dossier import (
     RoundFacts,
     SiteFacts,
 )
-from compliance.facts.interval import Interval
 from compliance.facts.privacy_utility import (
     DISTRIBUTED,
     EXACT,
@@ -21,8 +23,6 @@ from compliance.facts.privacy_utility import (
     RELEASED,
     UtilityPoint,
 )
-from compliance.facts.released.auroc import TOO_FEW
-from compliance.facts.released.column_figures import TOO_SMALL, ColumnFigures
 from protocol.transport.privacy_summary import Summary
 
 SITES = ("east", "north", "south", "west")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.audit_log import NewEntry
+from compliance.governance.audit_log import NewEntry
 from compliance.privacy.noise import DiscreteGaussian, poisson_sample
 from compliance.storage.clock import timestamp
 from coordinator.database.round_archive import RoundArchive

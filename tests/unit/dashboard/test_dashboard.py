@@ -10,9 +10,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import dashboard
+from compliance.estimates.binned_scores.operating_points import operating_points
 from compliance.facts.dossier import Dossier, LogVerification
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
-from compliance.facts.released.operating_points import operating_points
 from coordinator.database.store import Store
 from dashboard import app, presentation
 from protocol.vectors.score_grid import ScoreGrid

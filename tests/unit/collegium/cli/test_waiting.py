@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from collegium.cli.coordinator_waiting import waited_for, waiting_text
+from collegium.cli.coordinator.waiting import waited_for, waiting_text
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from protocol.errors import WorkspaceRefused
@@ -81,7 +81,7 @@ def test_command_that_waits_ends_with_1_unless_the_run_finished(
         set_state(home, state)
         return {"run_id": RUN}
 
-    for module in ("coordinator.runs.admin_socket", "collegium.cli.coordinator_waiting"):
+    for module in ("coordinator.runs.admin_socket", "collegium.cli.coordinator.waiting"):
         monkeypatch.setattr(f"{module}.ask", service)
     done = ask("coordinator", "run", small_study().digest, "--home", home, "--wait", "--json")
     assert done.returncode == code

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from collegium.output import run_list
 from compliance.charts.descriptions import describe_utility
+from compliance.estimates.interval import Interval
 from compliance.facts.figures import AUROC
-from compliance.facts.interval import Interval
 from compliance.facts.privacy_utility import EXACT, PER_SITE, UtilityPoint
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace

@@ -17,8 +17,8 @@ from collegium.redteam.findings import Findings
 from collegium.redteam.harness import AttackRandomness
 from collegium.redteam.run import Places, red_team_run
 from collegium.simulation.settings import simulated_split_key
-from compliance.audit_log import NewEntry
 from compliance.empirical_audit.checks import check_masks
+from compliance.governance.audit_log import NewEntry
 from coordinator.audit.verification import verify_records
 from coordinator.database.store import ReleaseRow, logged_entries
 from coordinator.views.views import open_views

@@ -16,7 +16,7 @@ from collegium.studies.bundled import BUNDLED_STUDIES, bundled_study
 from collegium.studies.forecast import study_forecast
 from collegium.studies.planning import assumed_auroc
 from collegium.studies.preflight import check_records, describe_study
-from compliance.facts.released.proportion import proportion
+from compliance.estimates.proportion import proportion
 from protocol.errors import FederationError
 from protocol.study.study import Study
 from protocol.study.study_file import read_study

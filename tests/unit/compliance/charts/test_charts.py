@@ -20,9 +20,9 @@ from compliance.charts.descriptions import (
     site_claim,
 )
 from compliance.charts.theme import _converted
+from compliance.estimates.interval import Interval
 from compliance.facts.dossier import SiteFacts
 from compliance.facts.figures import ACCURACY
-from compliance.facts.interval import Interval
 from compliance.facts.privacy_utility import (
     DISTRIBUTED,
     EXACT,

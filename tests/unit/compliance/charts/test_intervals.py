@@ -4,8 +4,8 @@ import pytest
 
 from compliance.charts.intervals import interval_rows
 from compliance.charts.theme import to_svg
+from compliance.estimates.interval import Interval
 from compliance.facts.figures import AUROC
-from compliance.facts.interval import Interval
 
 
 def test_every_row_is_drawn_and_a_figure_that_is_not_known_says_why() -> None:

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compliance.estimates.interval import Interval
 from compliance.facts.formatting import Format, show
-from compliance.facts.interval import Interval
 from compliance.reports.document import (
     Bullets,
     Column,

@@ -12,9 +12,9 @@ from typing import Any
 import pandas
 import pytest
 
+from compliance.estimates.interval import Interval
 from compliance.facts.dossier import Dossier, LogVerification, run_json
 from compliance.facts.figures import MAE, R2
-from compliance.facts.interval import Interval
 from compliance.facts.model_warnings import model_warnings
 from compliance.reports.document import Document, Tone, tables
 from compliance.reports.privacy_report import SUPPORTS, privacy_report, run_page

@@ -10,9 +10,9 @@ import pytest
 
 from compliance.charts.theme import to_svg
 from compliance.charts.thresholds import net_benefit_by_threshold, shares_by_threshold
+from compliance.estimates.binned_scores.auroc import TOO_FEW
+from compliance.estimates.binned_scores.operating_points import operating_points
 from compliance.facts.dossier import Dossier, run_json
-from compliance.facts.released.auroc import TOO_FEW
-from compliance.facts.released.operating_points import operating_points
 from compliance.reports.privacy_report import privacy_report, run_page
 from compliance.reports.renderers import render_csv, render_html, render_json
 from protocol.vectors.score_grid import ScoreGrid

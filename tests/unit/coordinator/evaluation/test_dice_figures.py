@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compliance.facts.interval import Interval
-from compliance.facts.released.auroc import TOO_FEW
+from compliance.estimates.binned_scores.auroc import TOO_FEW
+from compliance.estimates.interval import Interval
 from coordinator.evaluation.segmentation import mean_dice
 from pipelines.tasks.segmentation import segmentation
 from protocol.vectors.evaluation import COUNT_UNITS

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from collegium.cli.coordinator_service import duration
+from collegium.cli.coordinator.service import duration
 from coordinator.runs.monitoring.attendance import GONE_SECONDS, Attendance
 from coordinator.runs.monitoring.progress import (
     RoundClock,

@@ -536,7 +536,7 @@ def test_reading_records_imports_no_torch():
     code = (
         "import sys, pipelines.cohort.loading, pipelines.cohort.partitioning, "
         "pipelines.cohort.splits, pipelines.evaluation.metrics, "
-        "compliance.facts.released.auroc; "
+        "compliance.estimates.binned_scores.auroc; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'monai', 'pandas', 'sklearn')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance.facts.released.auroc import TOO_CLOSE, auroc_from_histogram
+from compliance.estimates.binned_scores.auroc import TOO_CLOSE, auroc_from_histogram
 from pipelines.evaluation.metrics import auroc, histogram
 from pipelines.networks.reference_inputs import reference_inputs
 from pipelines.records import Records

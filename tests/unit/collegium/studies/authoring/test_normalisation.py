@@ -7,9 +7,9 @@ import pytest
 
 from collegium.studies.authoring.normalisation import normalised_text
 from collegium.studies.authoring.statistics_study import statistics_text
+from compliance.estimates.binned_scores.auroc import TOO_FEW
+from compliance.estimates.interval import Interval
 from compliance.facts.dossier import Dossier
-from compliance.facts.interval import Interval
-from compliance.facts.released.auroc import TOO_FEW
 from protocol.errors import StudyRefused
 from protocol.study.cohort.columns import NumberColumn
 from protocol.study.study_file import read_study

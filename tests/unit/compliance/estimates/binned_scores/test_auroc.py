@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance.facts.released.auroc import TOO_FEW, auroc_from_histogram
-from compliance.facts.released.release_rule import is_released
+from compliance.estimates.binned_scores.auroc import TOO_FEW, auroc_from_histogram
+from compliance.estimates.binned_scores.release_rule import is_released
 from pipelines.evaluation.metrics import auroc, histogram
 from protocol.vectors.score_grid import ScoreGrid
 

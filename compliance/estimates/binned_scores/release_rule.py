@@ -15,7 +15,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.facts.released.auroc import ASSUMED_AUROC, WIDEST, auroc_from_histogram
+from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC, WIDEST, auroc_from_histogram
 from protocol.vectors.score_grid import ScoreGrid
 
 #: A class of fewer patients than this is too small, whatever the noise.

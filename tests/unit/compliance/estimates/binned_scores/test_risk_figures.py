@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from compliance.estimates.binned_scores.auroc import TOO_FEW
+from compliance.estimates.binned_scores.risk_figures import RiskFigures
 from compliance.facts.dossier import run_json
 from compliance.facts.model_warnings import model_warnings
-from compliance.facts.released.auroc import TOO_FEW
-from compliance.facts.released.risk_figures import RiskFigures
 from compliance.reports.privacy_report import privacy_report, run_page
 from compliance.reports.renderers import render_csv, render_html, render_json
 from pipelines.evaluation.metrics import histogram, two_by_two

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance.facts.interval import Interval
-from compliance.facts.released.auroc import TOO_FEW
-from compliance.facts.released.column_figures import (
+from compliance.estimates.binned_scores.auroc import TOO_FEW
+from compliance.estimates.column_figures import (
     NOBODY,
     TOO_SMALL,
     ColumnFigures,
     column_figures,
     counted_patients,
 )
+from compliance.estimates.interval import Interval
 from protocol.vectors.column_counts import counted_numbers
 
 AGE = counted_numbers("age", (20.0, 80.0), 4)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from collegium.cli.coordinator import DEFAULT_PORT, AsJson, Home
+from collegium.cli.coordinator.members import DEFAULT_PORT, AsJson, Home
 from collegium.output.console import answer, emit, say
 from protocol.counted import counted
 from protocol.errors import WorkspaceRefused
@@ -128,7 +128,7 @@ def run(
     if not wait:
         emit(begun, as_json)
         return
-    from collegium.cli.coordinator_waiting import waited_for, waiting_text
+    from collegium.cli.coordinator.waiting import waited_for, waiting_text
 
     ended = waited_for(home, begun["run_id"])
     say(waiting_text(ended, home))

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.facts.interval import Z95, Interval, auroc_variance, score_bounds
-from compliance.facts.released.auroc import CHANCE, MAX_TIED, TOO_CLOSE, TOO_FEW, WIDEST
-from compliance.facts.released.release_rule import expected_counts
+from compliance.estimates.binned_scores.auroc import CHANCE, MAX_TIED, TOO_CLOSE, TOO_FEW, WIDEST
+from compliance.estimates.binned_scores.release_rule import expected_counts
+from compliance.estimates.interval import Z95, Interval, auroc_variance, score_bounds
 
 Floats = NDArray[np.float64]
 

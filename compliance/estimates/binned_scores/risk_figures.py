@@ -13,7 +13,7 @@ and on the signed tables, so it costs no privacy. Rules:
    noise. How far the mean risk lies from that has an interval of its own, for patients and
    noise together; the noise that both share is counted once.
 3. Whether a figure is shown is asked of the number of patients in the tables alone, as for
-   an AUROC (``compliance.facts.released.release_rule``).
+   an AUROC (``compliance.estimates.binned_scores.release_rule``).
 4. The correction is the number to add to the model's output, the logit, for the mean risk
    to be the declared prevalence; where the released share of the ill contradicts that, the
    released share. It changes no order of patients, so no AUROC. It is given where the mean
@@ -27,8 +27,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.facts.interval import Z95, Interval, score_bounds
-from compliance.facts.released.auroc import TOO_FEW, WIDEST
+from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
+from compliance.estimates.interval import Z95, Interval, score_bounds
 from protocol.vectors.score_grid import ScoreGrid
 
 Floats = NDArray[np.float64]

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from compliance.estimates.interval import Interval
+from compliance.estimates.largest_gap import LargestGap, largest_gap
+from compliance.estimates.proportion import proportion
 from compliance.facts.dossier import run_json
-from compliance.facts.interval import Interval
-from compliance.facts.largest_gap import LargestGap, largest_gap
-from compliance.facts.released.proportion import proportion
 from compliance.reports.privacy_report import privacy_report, run_page
 from compliance.reports.renderers import render_html
 from tests.support.simulated import dossiers

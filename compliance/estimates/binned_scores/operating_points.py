@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.facts.interval import Z95, Interval, score_bounds
-from compliance.facts.released.auroc import ASSUMED_AUROC, TOO_FEW, WIDEST
-from compliance.facts.released.release_rule import expected_counts
+from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC, TOO_FEW, WIDEST
+from compliance.estimates.binned_scores.release_rule import expected_counts
+from compliance.estimates.interval import Z95, Interval, score_bounds
 from protocol.vectors.score_grid import ScoreGrid
 
 Floats = NDArray[np.float64]

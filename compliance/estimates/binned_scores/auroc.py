@@ -14,9 +14,9 @@ Rules:
 3. Pairs of an ill and a healthy patient in one bin count half. A model ranks better than
    its binned score, one below chance worse: the interval reaches as far as the bins can
    hide (``hidden_order``), and where most pairs lie in one bin no figure is released.
-4. Whether a figure is released at all is not asked of these counts, see
-   ``compliance.facts.released.release_rule``: to release where noise made the interval narrow would
-   choose the draws whose interval misses.
+4. Whether a figure is released at all is not asked of these counts, see ``release_rule``
+   beside this file: to release where noise made the interval narrow would choose the draws
+   whose interval misses.
 """
 
 import math
@@ -25,8 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.facts.interval import auroc_variance, score_bounds
-from compliance.facts.released.hidden_order import hidden_order
+from compliance.estimates.binned_scores.hidden_order import hidden_order
+from compliance.estimates.interval import auroc_variance, score_bounds
 
 TOO_FEW = "too few patients for this epsilon"
 TOO_CLOSE = "scores lie too close together for these bins"

@@ -8,14 +8,14 @@ import pytest
 from collegium.output import run_list
 from compliance.charts import run as charts
 from compliance.charts.descriptions import describe_utility
+from compliance.estimates.binned_scores.auroc import TOO_FEW
+from compliance.estimates.interval import Interval
+from compliance.estimates.proportion import proportion
 from compliance.facts.comparison import comparison_json
 from compliance.facts.dossier import Dossier, run_json
 from compliance.facts.figures import ACCURACY, AUROC
 from compliance.facts.formatting import show
-from compliance.facts.interval import Interval
 from compliance.facts.privacy_utility import PER_SITE, RELEASED, UtilityPoint, Withheld
-from compliance.facts.released.auroc import TOO_FEW
-from compliance.facts.released.proportion import proportion
 from compliance.reports.privacy_report import privacy_report, run_page
 from compliance.reports.renderers import render_csv, render_html, render_json
 from compliance.reports.sections import utility_table

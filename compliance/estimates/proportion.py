@@ -2,8 +2,8 @@
 
 import math
 
-from compliance.facts.interval import Interval, score_bounds
-from compliance.facts.released.auroc import TOO_FEW, WIDEST
+from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
+from compliance.estimates.interval import Interval, score_bounds
 
 #: So many deviations of its noise a number of patients is taken to lie off at most.
 MARGIN = 2.0

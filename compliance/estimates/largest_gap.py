@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from compliance.facts.interval import Z95, Interval
+from compliance.estimates.interval import Z95, Interval
 
 #: A hundredth of the 5 is left for what intervals of few patients miss beyond their own.
 _MISSES, _POWER = 0.04, 0.8

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.facts.interval import Z95, Interval, score_bounds
-from compliance.facts.released.auroc import TOO_FEW, WIDEST
+from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
+from compliance.estimates.interval import Z95, Interval, score_bounds
 from protocol.vectors.column_counts import CountedColumn
 
 Floats = NDArray[np.float64]

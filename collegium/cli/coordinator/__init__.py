@@ -1,0 +1,1 @@
+"""The commands of ``collegium coordinator``: members and roster, the service, its runs."""
