@@ -21,7 +21,6 @@ from compliance.charts import run as charts
 from compliance.charts.columns import column_shares
 from compliance.charts.descriptions import (
     WITHOUT_PRIVACY,
-    gap_sentences,
     gap_text,
     interval_text,
     own_notes,
@@ -29,15 +28,19 @@ from compliance.charts.descriptions import (
     too_small_text,
     unclaimed,
 )
+from compliance.charts.intervals import interval_rows
 from compliance.charts.thresholds import net_benefit_by_threshold, shares_by_threshold
 from compliance.facts.comparison import gaps
 from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format, show
+from compliance.facts.groups import by_grouping
 from compliance.facts.privacy_utility import UtilityPoint, Withheld, compares_modes
-from compliance.reports import column_sections, run_tables, sections, threshold_sections
+from compliance.reports import run_tables
 from compliance.reports.document import Document, Statement, Table, Tone
 from compliance.reports.privacy_report import privacy_report
 from compliance.reports.renderers import render_csv, render_html, render_json
+from compliance.reports.sections import columns, groups, statements, thresholds, utility
+from compliance.reports.sections.gaps import gap_sentences, group_gap_sentences
 from coordinator.views.views import open_views
 from dashboard import presentation
 from dashboard.presentation import DashboardViews
@@ -67,7 +70,7 @@ def main(views: DashboardViews) -> None:
     labels = {run.run_id: presentation.run_label(run) for run in runs}
     chosen = st.selectbox("Run", list(labels), format_func=lambda run_id: labels[run_id])
     dossier = _verified(views, views.dossier(chosen))
-    _box(sections.verification(dossier))
+    _box(statements.verification(dossier))
     _head(dossier)
     _headlines(dossier)
     first, second = st.columns(2, gap="large"), st.columns(2, gap="large")
@@ -79,6 +82,7 @@ def main(views: DashboardViews) -> None:
         _privacy(dossier)
     with second[1]:
         _rounds(dossier)
+    _groups(dossier)
     if dossier.operating_points:
         _thresholds(dossier)
     _audit(dossier)
@@ -117,7 +121,7 @@ def _verified(views: DashboardViews, dossier: Dossier) -> Dossier:
 def _head(dossier: Dossier) -> None:
     st.title(presentation.plain(dossier.study_title))
     st.caption(presentation.plain(dossier.study_purpose))
-    for statement in sections.banner(dossier):
+    for statement in statements.banner(dossier):
         _box(statement)
     if dossier.state == "running":
         st.button("Look again", icon=":material/refresh:", help="Reads the folder anew.")
@@ -168,7 +172,7 @@ def _utility(views: DashboardViews, dossier: Dossier) -> None:
         return
     withheld = views.withheld(dossier.run_id)
     _chart(
-        charts.utility_against_epsilon(points, withheld), sections.utility_table(points, withheld)
+        charts.utility_against_epsilon(points, withheld), utility.utility_table(points, withheld)
     )
     if len(points) > 1:
         st.caption(f"{interval_text(points)} {WITHOUT_PRIVACY}")
@@ -181,7 +185,7 @@ def _columns(dossier: Dossier) -> None:
     if not dossier.columns:
         st.info("No figure was released.")
         return
-    table = column_sections.columns_table(dossier)
+    table = columns.columns_table(dossier)
     st.dataframe(presentation.readable(table), hide_index=True, width="stretch")
     st.caption(presentation.plain(table.note))
     patients = run_tables.sites_table(dossier)
@@ -190,25 +194,25 @@ def _columns(dossier: Dossier) -> None:
 
 def _shares(dossier: Dossier) -> None:
     st.subheader("Shares of a column")
-    drawn = {c.name: (c, exact) for c, exact in column_sections.counted(dossier) if c.parts}
+    drawn = {c.name: (c, exact) for c, exact in columns.counted(dossier) if c.parts}
     if not drawn:
         st.info("No column has categories or a histogram.")
         return
     column, exact = drawn[st.selectbox("Column", list(drawn))]
-    _chart(column_shares(column, exact), column_sections.shares_table(column, exact))
+    _chart(column_shares(column, exact), columns.shares_table(column, exact))
 
 
 def _comparison(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]) -> None:
     for gap in gaps(points):
         st.markdown(presentation.plain(gap_text(gap)))
     with st.expander("Modes of privacy against each other, paired run by run"):
-        rows = presentation.readable(sections.difference_table(points, withheld))
+        rows = presentation.readable(utility.difference_table(points, withheld))
         st.dataframe(rows, hide_index=True, width="stretch")
 
 
 def _fairness(dossier: Dossier) -> None:
     st.subheader("Fairness across hospitals")
-    figure = dossier.figures.site[0]
+    figure = dossier.site_kinds[0]
     if not any(site.has_figure(figure) for site in dossier.sites):
         st.info("No figure of any hospital is available for this run.")
         return
@@ -219,23 +223,44 @@ def _fairness(dossier: Dossier) -> None:
         st.markdown(presentation.plain(said))
 
 
+def _groups(dossier: Dossier) -> None:
+    if not dossier.groups:
+        return
+    st.subheader("Fairness between groups of patients")
+    kinds = groups.drawn_kinds(dossier)
+    for place, kind in zip(st.columns(max(1, len(kinds)), gap="large"), kinds, strict=False):
+        with place:
+            rows = groups.group_rows(dossier, kind)
+            _chart(interval_rows(rows, kind), groups.one_figure_table(dossier, kind))
+    for grouping in by_grouping(dossier.groups):
+        st.markdown(f"**By {presentation.plain(grouping)}**")
+        for label, said in group_gap_sentences(dossier, grouping):
+            st.markdown(f"- {presentation.plain(f'{label}: {said}')}")
+    if declined := groups.who_declined(dossier):
+        st.markdown(presentation.plain(declined))
+    with st.expander("All figures of all groups"):
+        table = presentation.readable(groups.groups_table(dossier))
+        st.dataframe(table, hide_index=True, width="stretch")
+    st.caption(presentation.plain(groups.COVERED))
+
+
 def _thresholds(dossier: Dossier) -> None:
     st.subheader("Thresholds")
-    if unknown := threshold_sections.nothing_known(dossier):
+    if unknown := thresholds.nothing_known(dossier):
         st.info(unknown)
         return
     points, (shares, benefit) = dossier.operating_points, st.columns(2, gap="large")
     with shares:
-        _chart(shares_by_threshold(points), threshold_sections.shares_table(dossier))
+        _chart(shares_by_threshold(points), thresholds.shares_table(dossier))
     with benefit:
-        _chart(net_benefit_by_threshold(points), threshold_sections.benefit_table(dossier))
-    st.caption(presentation.plain(threshold_sections.COVERED))
+        _chart(net_benefit_by_threshold(points), thresholds.benefit_table(dossier))
+    st.caption(presentation.plain(thresholds.COVERED))
 
 
 def _privacy(dossier: Dossier) -> None:
     st.subheader("Privacy budget at each hospital")
     if not dossier.protected or not dossier.sites:
-        st.warning(sections.claim(dossier).text)
+        st.warning(statements.claim(dossier).text)
         return
     _chart(charts.privacy_spent(dossier.sites), run_tables.budget_table(dossier))
 

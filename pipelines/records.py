@@ -162,7 +162,7 @@ class Records:
         patients: (records,) int64, the patient of each record.
         patient_keys: the hospital's key of each patient; never leaves it.
         rows: (records,) int64, the record's place in its source, counted from 0.
-        columns: comparable spellings of the columns that split or partition need.
+        columns: comparable spellings of the columns that split, partition or groups need.
         noted: what was noted of the whole source; selections keep all of it.
     """
 

@@ -18,12 +18,12 @@ from compliance.charts import run as charts
 from compliance.facts.dossier import Dossier, run_json
 from compliance.facts.formatting import show
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
-from compliance.reports import sections
-from compliance.reports.column_sections import columns_section
 from compliance.reports.document import Block
 from compliance.reports.privacy_report import headlines
 from compliance.reports.renderers import RENDERERS, render_fragment
 from compliance.reports.run_tables import sites_table
+from compliance.reports.sections import statements, utility
+from compliance.reports.sections.columns import columns_section
 from coordinator.database.workspace import Workspace
 from coordinator.views.views import open_views
 from protocol.errors import FederationError, StudyRefused, WorkspaceRefused
@@ -208,7 +208,7 @@ class Run:
         """
         drawn: dict[str, Callable[[Dossier], Any]] = {
             "utility": lambda _: charts.utility_against_epsilon(*self._utility()),
-            "sites": lambda dossier: charts.site_metrics(dossier.sites, dossier.figures.site[0]),
+            "sites": lambda dossier: charts.site_metrics(dossier.sites, dossier.site_kinds[0]),
             "privacy": lambda dossier: charts.privacy_spent(dossier.sites),
             "rounds": lambda dossier: charts.rounds_timeline(dossier.rounds),
         }
@@ -318,8 +318,8 @@ class Run:
         if not dossier.trains:
             blocks += columns_section(dossier).blocks
         elif points:
-            blocks += sections.utility_section(points, withheld).blocks
-        return render_fragment(sections.banner(dossier), blocks, title=dossier.study_title)
+            blocks += utility.utility_section(points, withheld).blocks
+        return render_fragment(statements.banner(dossier), blocks, title=dossier.study_title)
 
     def _dossier(self) -> Dossier:
         with closing(open_views(self.out)) as views:

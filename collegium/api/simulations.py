@@ -20,9 +20,9 @@ from collegium.simulation.settings import SimulationSettings, usual_processes
 from collegium.simulation.simulate import simulate_study
 from collegium.simulation.sweep import sweep_studies
 from compliance.facts.comparison import comparison_json
-from compliance.reports import sections
 from compliance.reports.document import Block, Paragraph
 from compliance.reports.renderers import render_fragment
+from compliance.reports.sections import utility
 from coordinator.views.views import open_views
 from protocol.errors import StudyRefused
 
@@ -188,7 +188,7 @@ class Sweep:
         with closing(open_views(self.out)) as views:
             last = self.run_ids[-1]
             blocks: list[Block] = [
-                *sections.utility_section(views.utility(last), views.withheld(last)).blocks
+                *utility.utility_section(views.utility(last), views.withheld(last)).blocks
             ]
         if self.note:
             blocks.append(Paragraph(text=self.note))

@@ -75,6 +75,22 @@ def report_export(
     export_report(out, run, form.value, to, console())
 
 
+@report_app.command("performance")
+def report_performance(
+    run: Run,
+    to: Annotated[Path, typer.Option("--to", help="The file to write.")],
+    out: Folder,
+    form: Annotated[
+        ReportForm,
+        typer.Option("--format", help="A page, one JSON value, or a table with a line a part."),
+    ] = ReportForm.csv,
+) -> None:
+    """Writes the performance table of TRIPOD+AI: all, by site, by group."""
+    from collegium.output.report_files import export_performance
+
+    export_performance(out, run, form.value, to, console())
+
+
 @report_app.command("chart")
 def report_chart(
     to: Annotated[Path, typer.Option("--to", help="The SVG file to write.")], out: Out

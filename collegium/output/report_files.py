@@ -10,6 +10,11 @@ from compliance.charts.run import to_svg, utility_against_epsilon
 from compliance.facts.dossier import Dossier
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports.document import Document
+from compliance.reports.performance_table import (
+    performance_report,
+    performance_table,
+    wide_csv,
+)
 from compliance.reports.privacy_report import privacy_report
 from compliance.reports.renderers import RENDERERS, render_html
 from compliance.storage.atomic_file import write_named, write_whole
@@ -36,6 +41,27 @@ def export_report(out: Path, run_id: str, form: str, to: Path, console: Console)
             f"{to} carries the watermark NOT VERIFIED: the records are not what was logged. "
             f"collegium audit verify --out {out} says what is wrong"
         )
+
+
+def export_performance(out: Path, run_id: str, form: str, to: Path, console: Console) -> None:
+    """Writes the table of a run's performance, by site and by group of patients.
+
+    Raises:
+        WorkspaceRefused: the run trained no model, or the file cannot be written.
+        StoreBroken: the records are not what was logged; nothing is written.
+    """
+    dossier = _verified_dossier(out, run_id)
+    if dossier.verification is not None and dossier.verification.faults:
+        raise StoreBroken(
+            f"nothing is written: the records are not what was logged. collegium audit verify "
+            f"--out {out} says what is wrong"
+        )
+    if not dossier.trains or not dossier.released:
+        raise WorkspaceRefused(f"run {dossier.run_id} released no figure of a model")
+    whole = performance_report(dossier)
+    text = wide_csv(performance_table(dossier)) if form == "csv" else RENDERERS[form](whole)
+    write_named(to, text.encode())
+    console.print(f"wrote {to} ({form}): performance of all, by hospital, by group", markup=False)
 
 
 def report_text(out: Path, run_id: str, form: str, *, public: bytes | None = None) -> str:

@@ -75,7 +75,7 @@ def site_readers(
         CohortRefused: a common file, to be partitioned, does not fit the contract. A reader
             raises the same of a site's own file.
     """
-    keep = columns_to_keep(study.split, study.partition)
+    keep = columns_to_keep(study)
 
     def load(named: str, site: str) -> Records:
         source = named if named == BUNDLED or data is None else data / named

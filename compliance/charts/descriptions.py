@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 from compliance.estimates.binned_scores.auroc import TOO_FEW as NOT_RELEASED
 from compliance.estimates.interval import Interval
-from compliance.estimates.largest_gap import LargestGap
 from compliance.facts.comparison import (
     FEWEST,
     SPLITS,
@@ -259,34 +258,6 @@ def describe_sites(sites: Sequence[SiteFacts], figure: FigureKind) -> str:
             said.append(f"exact {exact:.3f} (simulation only)")
         parts.append(f"{site.site}: {', '.join(said) or 'not available'}")
     return f"{figure.label} at each hospital. " + "; ".join(parts) + "."
-
-
-def gap_sentences(dossier: Dossier) -> tuple[str, ...]:
-    """Returns what may be concluded from the largest gap between hospitals, by figure."""
-    return tuple(
-        _gap_sentence(kind, gap)
-        for kind in dossier.figures.site
-        if (gap := dossier.largest_gaps.get(kind.name)) is not None
-    )
-
-
-def _gap_sentence(kind: FigureKind, gap: LargestGap) -> str:
-    least, value, low, high = (
-        show(number, kind.form) for number in (gap.detectable, gap.value, gap.low, gap.high)
-    )
-    found = (
-        f"{kind.label}: the largest gap, between {gap.highest} and {gap.lowest}, is {value} "
-        f"(95 %: {low} to {high}, for all {counted(gap.groups, 'hospital')} together). "
-    )
-    if gap.is_shown:
-        return found + (
-            "Hospitals of equal quality show such a gap in at most 5 of 100 evaluations: find out "
-            "why before the model is used."
-        )
-    return found + (
-        "It may be chance and noise alone, which is not to say that there is none: with these "
-        f"patients and this noise no gap below {least} could have been relied on to show."
-    )
 
 
 def describe_privacy(sites: Sequence[SiteFacts]) -> str:

@@ -13,9 +13,11 @@ furthest apart were chosen because they do. Rules:
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+
+import numpy as np
 
 from compliance.estimates.interval import Z95, Interval
 
@@ -33,6 +35,8 @@ class LargestGap:
         low, high: bounds of the largest true gap, for all pairs together.
         detectable: the least true gap that would be shown in 80 of 100 evaluations.
         groups: how many groups were compared.
+        spread: the deviation of the groups' true values, as far as chance and noise do not
+            explain how they differ; 0 where these explain all of it.
     """
 
     highest: str
@@ -42,6 +46,7 @@ class LargestGap:
     high: float
     detectable: float
     groups: int
+    spread: float = 0.0
 
     @property
     def is_shown(self) -> bool:
@@ -49,12 +54,14 @@ class LargestGap:
         return self.low > 0
 
 
-def largest_gap(found: Mapping[str, Interval]) -> LargestGap | None:
+def largest_gap(found: Mapping[str, Interval], *, families: int = 1) -> LargestGap | None:
     """Returns the largest gap between groups; None where fewer than two figures are known.
 
     Args:
         found: by group, the figure with its 95 % interval; errors of different groups are
             independent.
+        families: how many such comparisons are made of one figure, this one among them; all of
+            them then hold at once, and errors of different ones may depend on each other.
 
     >>> figures = {"a": Interval(value=0.9, low=0.85, high=0.95),
     ...            "b": Interval(value=0.6, low=0.5, high=0.7)}
@@ -72,7 +79,8 @@ def largest_gap(found: Mapping[str, Interval]) -> LargestGap | None:
     if len(known) < 2:
         return None
     pairs = list(itertools.permutations(known.values(), 2))
-    wide = NormalDist().inv_cdf(1 - _MISSES / len(pairs))  # each pair once, both its sides
+    sides = len(pairs) * families  # each pair once, both its sides
+    wide = NormalDist().inv_cdf(1 - _MISSES / sides)
     wider = wide / Z95
     bounds = [
         (
@@ -82,7 +90,7 @@ def largest_gap(found: Mapping[str, Interval]) -> LargestGap | None:
         for upper, lower in pairs
     ]
     highest = max(known, key=lambda name: known[name][0])
-    lowest = min(known, key=lambda name: known[name][0])
+    lowest = min(reversed(known), key=lambda name: known[name][0])  # of equal ones another
     best_known = min(math.hypot(one[1] + one[2], other[1] + other[2]) / 2 for one, other in pairs)
     return LargestGap(
         highest=highest,
@@ -92,4 +100,19 @@ def largest_gap(found: Mapping[str, Interval]) -> LargestGap | None:
         high=max(high for _, high in bounds),
         detectable=best_known / Z95 * (wide + NormalDist().inv_cdf(_POWER)),
         groups=len(known),
+        spread=_spread([*known.values()]),
     )
+
+
+def _spread(known: Sequence[tuple[float, float, float]]) -> float:
+    """Returns the deviation between groups beyond that of their errors, by the method of moments.
+
+    Source: DerSimonian and Laird 1986, Controlled Clinical Trials 7.
+    """
+    values = np.array([value for value, _, _ in known])
+    errors = np.array([(low + high) / 2 / Z95 for _, low, high in known])
+    weights = 1 / np.maximum(errors, 1e-9) ** 2
+    mean = float(weights @ values / weights.sum())
+    excess = float(weights @ (values - mean) ** 2) - (len(known) - 1)
+    room = float(weights.sum() - (weights**2).sum() / weights.sum())
+    return math.sqrt(max(0.0, excess / room)) if room > 0 else 0.0

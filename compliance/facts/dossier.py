@@ -16,7 +16,9 @@ from compliance.estimates.column_figures import ColumnFigures
 from compliance.estimates.interval import Interval
 from compliance.estimates.largest_gap import LargestGap, largest_gap
 from compliance.facts.figures import TASK_FIGURES, FigureKind, TaskFigures
+from compliance.facts.groups import GroupFacts, group_gaps
 from compliance.facts.model_warnings import model_warnings
+from compliance.facts.named_figures import named_figures
 from compliance.privacy.claims import if_more_collude, while_few_collude
 from compliance.privacy.rounding import rounded_up
 from protocol.transport.privacy_summary import Summary
@@ -139,6 +141,7 @@ class Dossier:
     verification: LogVerification | None = None  # None: nothing was verified
     risks: RiskFigures | None = None
     operating_points: tuple[OperatingPoint, ...] = ()  # of a model with thresholds
+    groups: tuple[GroupFacts, ...] = ()  # of a study that asks for groups of patients
     columns: tuple[ColumnFigures, ...] = ()  # of a statistics study
     exact_columns: tuple[Mapping[str, Any], ...] = ()  # of these columns: simulation only
     unprotected_runs: tuple[str, ...] = ()  # of the same hospitals, begun before this one ended
@@ -159,13 +162,36 @@ class Dossier:
         return TASK_FIGURES[self.task]
 
     @property
+    def site_kinds(self) -> tuple[FigureKind, ...]:
+        """The figures that are released of each hospital; those of its bins of scores first."""
+        own, released = self.figures.site, {name for site in self.sites for name in site.released}
+        more = [kind for kind in self.figures.pooled if kind.name in released and kind not in own]
+        return (*more, *own)
+
+    @property
+    def group_gaps(self) -> Mapping[str, Mapping[str, LargestGap | None]]:
+        """The largest gap between groups, by grouping and figure."""
+        return group_gaps(self.groups, self.figures.group)
+
+    @property
+    def decision_threshold(self) -> float:
+        """The risk above which a patient is called ill where decisions are counted."""
+        return float(self.study.get("task", {}).get("threshold", 0.5))
+
+    @property
+    def without_groups(self) -> tuple[str, ...]:
+        """The hospitals that declined to count groups of their patients."""
+        sites = self.study.get("sites", ()) if self.groups else ()
+        return tuple(sorted(site["name"] for site in sites if site.get("groups") is False))
+
+    @property
     def largest_gaps(self) -> Mapping[str, LargestGap]:
         """The largest gap between hospitals, of each figure that two of them have."""
         found = {
             kind.name: largest_gap(
                 {s.site: s.released[kind.name] for s in self.sites if kind.name in s.released}
             )
-            for kind in self.figures.site
+            for kind in self.site_kinds
         }
         return {name: gap for name, gap in found.items() if gap is not None} if self.trains else {}
 
@@ -194,7 +220,7 @@ class Dossier:
         """Warnings about a model that is no use or whose risks are wrong; see model_warnings."""
         kind = self.figures.judged
         exact, released = self.exact.get(kind.name), self.released.get(kind.name)
-        return model_warnings(exact, released, self.risks, kind)
+        return model_warnings(exact, released, self.risks, kind, self.decision_threshold)
 
     @property
     def protected(self) -> bool:
@@ -295,7 +321,7 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
                 **{kind.name: s.exact.get(kind.name) for kind in dossier.figures.pooled},
                 **{
                     f"{kind.name}_released": _interval(s.released.get(kind.name))
-                    for kind in dossier.figures.site
+                    for kind in dossier.site_kinds
                 },
                 "train_patients": s.train_patients,
                 "test_patients": s.test_patients,
@@ -307,6 +333,8 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
             name: asdict(gap) | {"is_shown": gap.is_shown}
             for name, gap in dossier.largest_gaps.items()
         },
+        **_groups(dossier),
+        "figures_released": [figure.to_json() for figure in named_figures(dossier)],
         "audit": {"root": dossier.audit.root, "size": dossier.audit.size},
         "environment": dossier.environment,
     }
@@ -322,6 +350,30 @@ def _columns(dossier: Dossier) -> dict[str, Any]:
             {"released": column.to_json(), "exact": None if own is None else dict(own)}
             for column, own in zip(dossier.columns, exact, strict=True)
         ]
+    }
+
+
+def _groups(dossier: Dossier) -> dict[str, Any]:
+    """Returns the figures of groups of patients, and the gaps between groups."""
+    return {
+        "groups": [
+            {
+                "grouping": group.grouping,
+                "group": group.group,
+                "test_patients": group.test_patients,
+                **dict(group.exact),
+                **{f"{name}_released": asdict(found) for name, found in group.released.items()},
+            }
+            for group in dossier.groups
+        ],
+        "group_gaps_released": {
+            grouping: {
+                name: None if gap is None else asdict(gap) | {"is_shown": gap.is_shown}
+                for name, gap in gaps.items()
+            }
+            for grouping, gaps in dossier.group_gaps.items()
+        },
+        "sites_without_groups": list(dossier.without_groups),
     }
 
 

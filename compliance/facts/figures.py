@@ -28,6 +28,7 @@ class FigureKind:
         higher_is_better: False for an error.
         worse: what a model does that is worse than chance, in words.
         released_as: in sentences, what a released value is, where that is not the exact figure.
+        criterion: of fairness between groups, that asks for one value in all of them.
     """
 
     name: str
@@ -39,6 +40,7 @@ class FigureKind:
     higher_is_better: bool = True
     worse: str = "is worse than chance"
     released_as: str = ""
+    criterion: str = ""
 
     @property
     def label(self) -> str:
@@ -80,10 +82,14 @@ class TaskFigures:
     Attributes:
         pooled: of all test patients together, exact and released; the headline first.
         site: released of one hospital's own table; the first is drawn hospital by hospital.
+        group: released of a group of patients; groups are compared by them.
+        group_drawn: how many of these are drawn, group by group.
     """
 
     pooled: tuple[FigureKind, ...]
     site: tuple[FigureKind, ...]
+    group: tuple[FigureKind, ...]
+    group_drawn: int = 1
 
     @property
     def headline(self) -> FigureKind:
@@ -107,8 +113,19 @@ AUROC = FigureKind(
     "never means a lower chance of being ill.",
 )
 ACCURACY = FigureKind(name="accuracy", title="accuracy")
-SENSITIVITY = FigureKind(name="sensitivity", title="sensitivity")
-SPECIFICITY = FigureKind(name="specificity", title="specificity")
+SENSITIVITY = FigureKind(
+    name="sensitivity", title="sensitivity", criterion="equal opportunity, a part of equalised odds"
+)
+SPECIFICITY = FigureKind(
+    name="specificity", title="specificity", criterion="the other part of equalised odds"
+)
+PPV = FigureKind(name="ppv", title="PPV", criterion="predictive parity")
+FLAGGED = FigureKind(name="flagged", title="share called ill", criterion="demographic parity")
+ILL = FigureKind(name="ill", title="share of the ill")
+LACKING = FigureKind(
+    name="lacking", title="share of the ill less the mean risk", low=-1.0,
+    criterion="calibration in the large",
+)  # fmt: skip
 BALANCED_ACCURACY = FigureKind(name="balanced_accuracy", title="balanced accuracy")
 MEAN_AUROC = FigureKind(
     name="mean_auroc",
@@ -145,22 +162,33 @@ PATIENTS = FigureKind(name="patients", title="patients", form=Format.COUNT, high
 #: The figures of every task, by the ``kind`` that stands in a study.
 TASK_FIGURES: Mapping[str, TaskFigures] = {
     "binary_classification": TaskFigures(
-        pooled=(AUROC, ACCURACY), site=(ACCURACY, SENSITIVITY, SPECIFICITY)
+        pooled=(AUROC, ACCURACY),
+        site=(ACCURACY, SENSITIVITY, SPECIFICITY),
+        group=(SENSITIVITY, AUROC, LACKING, SPECIFICITY, PPV, ACCURACY, FLAGGED),
+        group_drawn=3,
     ),
     "multiclass_classification": TaskFigures(
-        pooled=(BALANCED_ACCURACY, ACCURACY), site=(ACCURACY,)
+        pooled=(BALANCED_ACCURACY, ACCURACY), site=(ACCURACY,), group=(ACCURACY,)
     ),
     "multilabel_classification": TaskFigures(
-        pooled=(MEAN_AUROC, ACCURACY), site=(ACCURACY, SENSITIVITY, SPECIFICITY)
+        pooled=(MEAN_AUROC, ACCURACY),
+        site=(ACCURACY, SENSITIVITY, SPECIFICITY),
+        group=(SENSITIVITY, SPECIFICITY, ACCURACY),
     ),
-    "regression": TaskFigures(pooled=(MAE, R2, RMSE), site=(MAE, RMSE)),
-    "segmentation": TaskFigures(pooled=(DICE,), site=(DICE,)),
-    "statistics": TaskFigures(pooled=(PATIENTS,), site=(PATIENTS,)),
-    "survival": TaskFigures(pooled=(C_INDEX,), site=(EVENTS_ABOVE, CENSORED_BELOW)),
+    "regression": TaskFigures(pooled=(MAE, R2, RMSE), site=(MAE, RMSE), group=(MAE, RMSE)),
+    "segmentation": TaskFigures(pooled=(DICE,), site=(DICE,), group=(DICE,)),
+    "statistics": TaskFigures(pooled=(PATIENTS,), site=(PATIENTS,), group=()),
+    "survival": TaskFigures(
+        pooled=(C_INDEX,),
+        site=(EVENTS_ABOVE, CENSORED_BELOW),
+        group=(EVENTS_ABOVE, CENSORED_BELOW),
+    ),
 }
 
 _BY_NAME: Mapping[str, FigureKind] = {
-    kind.name: kind for task in TASK_FIGURES.values() for kind in (*task.pooled, *task.site)
+    kind.name: kind
+    for task in TASK_FIGURES.values()
+    for kind in (*task.pooled, *task.site, *task.group, ILL)
 }
 
 

@@ -20,6 +20,7 @@ def model_warnings(
     released: Interval | None,
     risks: RiskFigures | None,
     figure: FigureKind = AUROC,
+    threshold: float = 0.5,
 ) -> tuple[str, ...]:
     """Returns the warnings about a model; none where nothing is known against it.
 
@@ -28,9 +29,10 @@ def model_warnings(
         released: its released headline figure.
         risks: what the released counts say of its risks.
         figure: the kind of the headline figure.
+        threshold: the risk above which a patient is called ill.
     """
     order = _of_exact(exact, figure) if exact is not None else _of_released(released, figure)
-    return tuple(said for said in (order, *_of_risks(risks)) if said is not None)
+    return tuple(said for said in (order, *_of_risks(risks, threshold)) if said is not None)
 
 
 def _of_exact(value: float, figure: FigureKind) -> str | None:
@@ -61,10 +63,10 @@ def _advice(figure: FigureKind) -> str:
     return _ADVICE if figure is AUROC else _OTHER_ADVICE
 
 
-def _of_risks(risks: RiskFigures | None) -> tuple[str | None, ...]:
+def _of_risks(risks: RiskFigures | None, threshold: float) -> tuple[str | None, ...]:
     if risks is None:
         return ()
-    return _of_mean(risks), _of_threshold(risks), _of_brier(risks)
+    return _of_mean(risks), _of_threshold(risks, threshold), _of_brier(risks)
 
 
 def _of_mean(risks: RiskFigures) -> str | None:
@@ -85,12 +87,12 @@ def _of_mean(risks: RiskFigures) -> str | None:
     )
 
 
-def _of_threshold(risks: RiskFigures) -> str | None:
+def _of_threshold(risks: RiskFigures, threshold: float) -> str | None:
     most = risks.sensitivity.high
     if most is None or most >= _FEW_FOUND:
         return None
     return (
-        "At a risk of 0.5 the model finds fewer than a tenth of the ill (sensitivity "
+        f"At a risk of {threshold:g} the model finds fewer than a tenth of the ill (sensitivity "
         f"{_between(risks.sensitivity)}): choose a threshold near the share of the ill; the "
         "AUROC does not depend on it."
     )

@@ -13,7 +13,7 @@ from compliance.facts.formatting import Format, show
 from compliance.facts.privacy_utility import EXACT, UtilityPoint, Withheld
 from compliance.facts.training_description import training_description
 from compliance.privacy.claims import OWN_NOISE, shared_noise, whose_patients
-from compliance.reports import column_sections, run_tables, sections
+from compliance.reports import run_tables
 from compliance.reports.document import (
     Bullets,
     Commands,
@@ -28,7 +28,10 @@ from compliance.reports.document import (
     Table,
     Tone,
 )
-from compliance.reports.threshold_sections import thresholds_section
+from compliance.reports.sections import columns, fairness, figures, statements, utility
+from compliance.reports.sections import run as run_parts
+from compliance.reports.sections.groups import groups_section
+from compliance.reports.sections.thresholds import thresholds_section
 from protocol.counted import counted
 
 __all__ = [
@@ -66,9 +69,9 @@ def privacy_report(dossier: Dossier) -> Document:
             _not_covered(dossier),
             _aggregation(dossier),
             *_results(dossier),
-            sections.rounds_section(dossier),
-            sections.audit_section(dossier),
-            sections.environment_section(dossier),
+            run_parts.rounds_section(dossier),
+            run_parts.audit_section(dossier),
+            run_parts.environment_section(dossier),
         ),
         footer=(SUPPORTS, _made_from(dossier)),
     )
@@ -76,12 +79,13 @@ def privacy_report(dossier: Dossier) -> Document:
 
 def _results(dossier: Dossier) -> tuple[Section, ...]:
     """Returns what came out: of a model its figures, of a statistics study its columns."""
-    columns = () if dossier.trains else (column_sections.columns_section(dossier),)
+    counted = () if dossier.trains else (columns.columns_section(dossier),)
     return (
-        sections.figures_section(dossier),
+        figures.figures_section(dossier),
         *_thresholds(dossier),
-        *columns,
+        *counted,
         _hospitals(dossier),
+        *_groups(dossier),
     )
 
 
@@ -89,10 +93,14 @@ def _thresholds(dossier: Dossier) -> tuple[Section, ...]:
     return (thresholds_section(dossier),) if dossier.operating_points else ()
 
 
+def _groups(dossier: Dossier) -> tuple[Section, ...]:
+    return (groups_section(dossier),) if dossier.groups else ()
+
+
 def _hospitals(dossier: Dossier) -> Section:
     if dossier.trains:
-        return sections.fairness_section(dossier)
-    return column_sections.patients_section(dossier)
+        return fairness.fairness_section(dossier)
+    return columns.patients_section(dossier)
 
 
 def run_page(
@@ -109,7 +117,7 @@ def run_page(
         kind="run-page",
         title=dossier.study_title,
         subtitle=dossier.study_purpose,
-        banner=sections.banner(dossier),
+        banner=statements.banner(dossier),
         sections=(
             Section(
                 key="summary",
@@ -117,16 +125,17 @@ def run_page(
                 blocks=(headlines(dossier), _about(dossier, sweep_points)),
             ),
             *(
-                (sections.utility_section(sweep_points, withheld),)
+                (utility.utility_section(sweep_points, withheld),)
                 if dossier.trains
-                else (column_sections.columns_section(dossier),)
+                else (columns.columns_section(dossier),)
             ),
             *_thresholds(dossier),
             _hospitals(dossier),
-            sections.budget_section(dossier),
+            *_groups(dossier),
+            run_parts.budget_section(dossier),
             *_second_opinion_sections(dossier),
-            sections.rounds_section(dossier),
-            sections.audit_section(dossier),
+            run_parts.rounds_section(dossier),
+            run_parts.audit_section(dossier),
             _next_steps(dossier),
         ),
         footer=(_made_from(dossier),),
@@ -159,7 +168,7 @@ def _about(dossier: Dossier, sweep_points: Sequence[UtilityPoint]) -> Paragraph:
 
 def _verified_banner(dossier: Dossier) -> tuple[Statement, ...]:
     """Returns the banner with what came of verifying; faults come before everything else."""
-    banner, said = sections.banner(dossier), sections.verification(dossier)
+    banner, said = statements.banner(dossier), statements.verification(dossier)
     is_faulty = dossier.verification is not None and dossier.verification.faults
     return (said, *banner) if is_faulty else (*banner, said)
 
@@ -195,7 +204,7 @@ def _identity(dossier: Dossier) -> Section:
 
 
 def _statement(dossier: Dossier) -> Section:
-    said = sections.claim(dossier)
+    said = statements.claim(dossier)
     plain = Paragraph(text=f"{said.text} {said.detail}")
     if said.tone is Tone.BAD:
         return Section(key="claim", title="The privacy claim", blocks=(plain,))
@@ -274,7 +283,7 @@ def _per_hospital(dossier: Dossier) -> Section:
             title="Privacy at each hospital",
             blocks=(Paragraph(text="No hospital had signed a summary when the run ended."),),
         )
-    budget = sections.budget_section(dossier)
+    budget = run_parts.budget_section(dossier)
     return Section(
         key="hospitals",
         title="Privacy at each hospital",

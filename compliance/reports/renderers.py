@@ -130,7 +130,7 @@ def render_csv(document: Document) -> str:
         figure = cell if isinstance(cell, Interval) else Interval(value=None, low=None, high=None)
         value = figure.value if isinstance(cell, Interval) else cell
         words = (section, table, row, column, value, figure.low, figure.high, figure.note)
-        writer.writerow(_guarded(word) for word in words)
+        writer.writerow(guarded(word) for word in words)
     return out.getvalue()
 
 
@@ -236,7 +236,8 @@ def _prose(section: Section) -> Iterator[tuple[str, Cell]]:
                 yield block.title, block.caption
 
 
-def _guarded(cell: Cell) -> str | int | float:
+def guarded(cell: Cell) -> str | int | float:
+    """Returns a cell for a CSV file; a text that a spreadsheet might compute has an apostrophe."""
     if cell is None or isinstance(cell, Interval):
         return ""
     if not isinstance(cell, str):

@@ -22,7 +22,7 @@ def sites_table(dossier: Dossier) -> Table:
     figures = dossier.figures
     released: Columns[SiteFacts] = (
         ("Hospital", Format.TEXT, lambda s: s.site),
-        *(_released_column(kind) for kind in figures.site),
+        *(_released_column(kind) for kind in dossier.site_kinds),
     )
     exact: Columns[SiteFacts] = (
         *(_exact_column(kind) for kind in reversed(figures.pooled)),

@@ -109,7 +109,12 @@ def recompute(
     run = session.get_one(RunRow, run_id)
     try:
         roster = parse_roster(run.roster_json.encode())
-        machine = replay(transcript, roster, lambda name: archive.vector(row.context, name))
+        machine = replay(
+            transcript,
+            roster,
+            lambda name: archive.vector(row.context, name),
+            own_cells=_study(session, run).evaluation_vector.own_cells,
+        )
     except (MessageRefused, QuorumLost, SumRefused) as error:
         raise StoreBroken(f"what the hospitals sent does not give a sum: {error}") from error
     total = machine.total()

@@ -2,74 +2,164 @@
 
 import math
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW, auroc_from_histogram
+import numpy as np
+
+from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST, auroc_from_histogram
 from compliance.estimates.binned_scores.operating_points import OperatingPoint, operating_points
 from compliance.estimates.binned_scores.release_rule import is_released
 from compliance.estimates.binned_scores.risk_figures import RiskFigures, risk_figures
-from compliance.estimates.interval import Interval
+from compliance.estimates.groups import number_of_patients
+from compliance.estimates.interval import Z95, Interval
 from compliance.estimates.proportion import proportion
-from coordinator.evaluation.released import EvaluationReader, Figures, Floats, NoisedCounts
+from coordinator.evaluation.released import (
+    EvaluationReader,
+    Figures,
+    Floats,
+    NoisedCounts,
+    PartCounts,
+)
 from protocol.study.study import Study
-from protocol.study.task.task import prevalence_of
-from protocol.vectors.evaluation import read_grid
-from protocol.vectors.score_grid import ScoreGrid, agreed_grid
+from protocol.study.task.task import prevalence_of, threshold_of
+from protocol.vectors.evaluation import RISK_WEIGHT
+from protocol.vectors.score_grid import logit_of
 
 
 def _pooled(study: Study, noised: NoisedCounts) -> Figures:
     return {
         "auroc": released_auroc(noised),
-        "accuracy": _site(study, noised.table, noised.table_deviation)["accuracy"],
+        "accuracy": _decisions(study, noised.own)["accuracy"],
     }
 
 
 def released_auroc(noised: NoisedCounts) -> Interval:
     """Returns the AUROC of the scores' bins, where the sizes of the classes allow one."""
-    estimate = auroc_from_histogram(noised.pooled, noised.deviation)
-    negatives, positives = map(float, noised.table.reshape(2, 2).sum(axis=1))
-    released = is_released(
-        negatives, positives, bins=noised.pooled.shape[1], noise_sigma=noised.deviation
-    )
+    negatives, positives = map(float, noised.own.cells.sum(axis=1))
+    return _auroc(noised.pooled, noised.deviation, negatives, positives)
+
+
+def _auroc(counts: Floats, deviation: float, negatives: float, positives: float) -> Interval:
+    estimate = auroc_from_histogram(counts, deviation)
+    released = is_released(negatives, positives, bins=counts.shape[1], noise_sigma=deviation)
     return Interval(
         value=estimate.value,
         low=estimate.low,
         high=estimate.high,
-        note=estimate.note if released else TOO_FEW,
+        note=estimate.note if released else TOO_FEW if deviation else "too few patients",
     )
 
 
-def _site(study: Study, cells: Floats, deviation: float) -> Figures:
-    """Returns what a two-by-two table says."""
-    true_negative, false_positive, false_negative, true_positive = map(float, cells)
+def _site(study: Study, part: PartCounts) -> Figures:
+    """Returns what a hospital's own counts say: with more bins than two, its AUROC too."""
+    figures = _decisions(study, part)
+    if part.cells.shape[1] > 2:
+        sizes = map(float, part.cells.sum(axis=1))
+        figures = {"auroc": _auroc(part.cells, part.deviation, *sizes), **figures}
+    return figures
+
+
+def _decisions(study: Study, part: PartCounts) -> dict[str, Interval]:
+    """Returns the shares of right decisions."""
+    (healthy, ill), (below, above) = part.cells, _sides(study, part)
+    tn, fn = float(healthy[:below].sum()), float(ill[:below].sum())
+    fp, tp = float(healthy[below:].sum()), float(ill[below:].sum())
+    one = part.deviation * math.sqrt(max(below, above))
     return {
-        "accuracy": proportion(
-            true_negative + true_positive, false_positive + false_negative, deviation * math.sqrt(2)
-        ),
-        "sensitivity": proportion(true_positive, false_negative, deviation),
-        "specificity": proportion(true_negative, false_positive, deviation),
+        "accuracy": proportion(tn + tp, fp + fn, part.deviation * math.sqrt(below + above)),
+        "sensitivity": proportion(tp, fn, one),
+        "specificity": proportion(tn, fp, one),
     }
 
 
+def _sides(study: Study, part: PartCounts) -> tuple[int, int]:
+    """Returns how many bins lie below and above the threshold of the decision."""
+    bins = part.cells.shape[1]
+    below = part.grid.bins_below(logit_of(threshold_of(study.task)), bins)
+    return below, bins - below
+
+
+def _group(study: Study, part: PartCounts) -> Figures:
+    """Returns what a group's counts say: also who is called ill, and whether risks are right."""
+    binned, risks = _binned(part), float(part.cells[-1]) / RISK_WEIGHT
+    (healthy, ill), (below, above) = binned.cells, _sides(study, binned)
+    called, rest = binned.cells[:, below:], binned.cells[:, :below]
+    one, two = (binned.deviation * math.sqrt(2 * max(below, above)), binned.deviation)
+    return {
+        **_site(study, binned),
+        "ppv": _ppv(float(ill[below:].sum()), float(healthy[below:].sum()), two * math.sqrt(above)),
+        "flagged": proportion(float(called.sum()), float(rest.sum()), one),
+        "ill": proportion(float(ill.sum()), float(healthy.sum()), two * math.sqrt(below + above)),
+        "lacking": _lacking(binned, risks),
+    }
+
+
+def _ppv(right: float, wrong: float, deviation: float) -> Interval:
+    if not deviation and not right + wrong:
+        return Interval(value=None, low=None, high=None, note="nobody is called ill")
+    return proportion(right, wrong, deviation)
+
+
+def _binned(part: PartCounts) -> PartCounts:
+    """Returns a group's counts in bins, without the sum of its risks."""
+    return part._replace(cells=np.asarray(part.cells[:-1]).reshape(2, -1))
+
+
+def _lacking(part: PartCounts, risks: float) -> Interval:
+    """Returns the share of the ill less the mean risk: above zero, risks are too low.
+
+    The patients' part of the variance is that of labels drawn with one risk for all, which is no
+    less than that of labels drawn with different risks. Whether it is shown is asked of the
+    number of patients alone.
+    """
+    count, bins = float(part.cells.sum()), part.cells.shape[1]
+    noise = part.deviation**2 * (bins + 1 / RISK_WEIGHT**2)
+    if count < 1 or Z95 * math.sqrt(noise) / count > WIDEST:
+        return Interval(value=None, low=None, high=None, note=TOO_FEW)
+    ill = float(part.cells[1].sum())
+    value = (ill - risks) / count
+    shares = [min(max(each / count, 0.0), 1.0) for each in (ill, risks)]
+    drawn = count * max(share * (1 - share) for share in shares)
+    of_count = value**2 * part.deviation**2 * 2 * bins
+    half = Z95 * math.sqrt(noise + of_count + drawn) / count
+    return Interval(value=value, low=value - half, high=value + half)
+
+
+def _patients(part: PartCounts) -> Interval:
+    cells = _binned(part).cells
+    return number_of_patients(float(cells.sum()), part.deviation, cells.size)
+
+
+def _table(study: Study, noised: NoisedCounts) -> tuple[Floats, float]:
+    """Returns the sum of the hospitals' tables of decisions, and the noise deviation of a cell."""
+    own = noised.own
+    below, above = _sides(study, own)
+    sides = [own.cells[:, :below].sum(axis=1), own.cells[:, below:].sum(axis=1)]
+    return np.stack(sides, axis=1), own.deviation * math.sqrt(max(below, above))
+
+
 def _risks(study: Study, noised: NoisedCounts) -> RiskFigures:
+    table, deviation = _table(study, noised)
     return risk_figures(
         noised.pooled,
         noised.deviation,
-        noised.table.reshape(2, 2),
-        noised.table_deviation,
-        sensitivity=_site(study, noised.table, noised.table_deviation)["sensitivity"],
-        grid=_grid(noised),
+        table,
+        deviation,
+        sensitivity=_decisions(study, noised.own)["sensitivity"],
+        grid=noised.grid,
         declared=prevalence_of(study.task),
+        threshold=threshold_of(study.task),
     )
 
 
 def _operating_points(study: Study, noised: NoisedCounts) -> tuple[OperatingPoint, ...]:
-    healthy, ill = map(float, noised.table.reshape(2, 2).sum(axis=1))
-    return operating_points(noised.pooled, noised.deviation, (healthy, ill), _grid(noised))
-
-
-def _grid(noised: NoisedCounts) -> ScoreGrid:
-    return agreed_grid([read_grid(cells) for cells in noised.public.values()])
+    healthy, ill = map(float, noised.own.cells.sum(axis=1))
+    return operating_points(noised.pooled, noised.deviation, (healthy, ill), noised.grid)
 
 
 BINARY_CLASSIFICATION = EvaluationReader(
-    pooled=_pooled, site=_site, risks=_risks, operating_points=_operating_points
+    pooled=_pooled,
+    part=_site,
+    patients=_patients,
+    group=_group,
+    risks=_risks,
+    operating_points=_operating_points,
 )

@@ -5,9 +5,16 @@ import math
 import numpy as np
 
 from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
+from compliance.estimates.groups import number_of_patients
 from compliance.estimates.interval import Z95, Interval
 from compliance.estimates.proportion import MARGIN, proportion
-from coordinator.evaluation.released import EvaluationReader, Figures, Floats, NoisedCounts
+from coordinator.evaluation.released import (
+    EvaluationReader,
+    Figures,
+    Floats,
+    NoisedCounts,
+    PartCounts,
+)
 from protocol.study.study import Study
 
 #: Whether a figure is shown is asked of a share like this.
@@ -17,13 +24,17 @@ _USUAL = 0.8
 def _pooled(study: Study, noised: NoisedCounts) -> Figures:
     return {
         "balanced_accuracy": balanced_accuracy(noised.pooled, noised.deviation),
-        **_site(study, noised.table, noised.table_deviation),
+        **_part(study, noised.own),
     }
 
 
-def _site(study: Study, cells: Floats, deviation: float) -> Figures:
-    wrong, right = map(float, cells[:2])
-    return {"accuracy": proportion(right, wrong, deviation)}
+def _part(study: Study, part: PartCounts) -> Figures:
+    wrong, right = map(float, part.cells[:2])
+    return {"accuracy": proportion(right, wrong, part.deviation)}
+
+
+def _patients(part: PartCounts) -> Interval:
+    return number_of_patients(float(part.cells[:2].sum()), part.deviation, 2)
 
 
 def balanced_accuracy(table: Floats, deviation: float) -> Interval:
@@ -61,4 +72,4 @@ def _deviation(shares: Floats, sizes: Floats, deviation: float) -> float:
     return float(np.sqrt((shares * (1 - shares) / sizes + noise).sum())) / len(shares)
 
 
-MULTICLASS_CLASSIFICATION = EvaluationReader(pooled=_pooled, site=_site)
+MULTICLASS_CLASSIFICATION = EvaluationReader(pooled=_pooled, part=_part, patients=_patients)

@@ -10,14 +10,14 @@ from compliance.estimates.binned_scores.auroc import TOO_FEW, auroc_from_histogr
 from compliance.estimates.binned_scores.release_rule import is_released
 from compliance.estimates.interval import Interval
 from compliance.estimates.proportion import proportion
-from coordinator.evaluation.released import EvaluationReader, Figures, Floats, NoisedCounts
+from coordinator.evaluation.released import EvaluationReader, Figures, NoisedCounts, PartCounts
 from protocol.study.study import Study
 
 
 def _pooled(study: Study, noised: NoisedCounts) -> Figures:
     return {
         "mean_auroc": mean_auroc(noised),
-        "accuracy": _site(study, noised.table, noised.table_deviation)["accuracy"],
+        "accuracy": _part(study, noised.own)["accuracy"],
     }
 
 
@@ -28,7 +28,7 @@ def mean_auroc(noised: NoisedCounts) -> Interval:
     the mean of the labels' own.
     """
     found = [auroc_from_histogram(counts, noised.deviation) for counts in noised.pooled]
-    negatives, positives = map(float, noised.table.reshape(2, 2).sum(axis=1))
+    negatives, positives = map(float, noised.own.cells.reshape(2, 2).sum(axis=1))
     bins = noised.pooled.shape[2]
     if not is_released(negatives, positives, bins=bins, noise_sigma=noised.deviation):
         return Interval(value=None, low=None, high=None, note=TOO_FEW)
@@ -42,8 +42,9 @@ def mean_auroc(noised: NoisedCounts) -> Interval:
     )
 
 
-def _site(study: Study, cells: Floats, deviation: float) -> Figures:
-    true_negative, false_positive, false_negative, true_positive = map(float, cells)
+def _part(study: Study, part: PartCounts) -> Figures:
+    true_negative, false_positive, false_negative, true_positive = map(float, part.cells)
+    deviation = part.deviation
     return {
         "accuracy": proportion(
             true_negative + true_positive, false_positive + false_negative, deviation * 2**0.5
@@ -53,4 +54,4 @@ def _site(study: Study, cells: Floats, deviation: float) -> Figures:
     }
 
 
-MULTILABEL_CLASSIFICATION = EvaluationReader(pooled=_pooled, site=_site)
+MULTILABEL_CLASSIFICATION = EvaluationReader(pooled=_pooled, part=_part)

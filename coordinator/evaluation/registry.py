@@ -1,7 +1,8 @@
 """The readers of every task that a study may name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+from compliance.estimates.groups import PATIENTS, GroupFigures, with_small_groups_withheld
 from coordinator.evaluation.binary_classification import BINARY_CLASSIFICATION
 from coordinator.evaluation.multiclass_classification import MULTICLASS_CLASSIFICATION
 from coordinator.evaluation.multilabel_classification import MULTILABEL_CLASSIFICATION
@@ -9,8 +10,8 @@ from coordinator.evaluation.regression import REGRESSION
 from coordinator.evaluation.released import (
     EvaluationReader,
     Figures,
-    Floats,
     NoisedCounts,
+    PartCounts,
     Released,
 )
 from coordinator.evaluation.segmentation import SEGMENTATION
@@ -35,16 +36,28 @@ def released_of(study: Study, noised: NoisedCounts) -> Released:
     reader = READERS[study.task.kind]
     return Released(
         figures=reader.pooled(study, noised),
-        sites={
-            site: reader.site(study, table, noised.table_deviations[site])
-            for site, table in noised.tables.items()
-        },
+        sites={site: reader.part(study, part) for site, part in noised.sites.items()},
+        groups=tuple(_groups(study, reader, noised)),
         risks=reader.risks(study, noised) if reader.risks else None,
         operating_points=reader.operating_points(study, noised) if reader.operating_points else (),
         columns=reader.columns(study, noised) if reader.columns else (),
     )
 
 
-def site_figures(study: Study, table: Floats, deviation: float) -> Figures:
-    """Returns the figures of one site's (4,) own counts with this noise."""
-    return READERS[study.task.kind].site(study, table, deviation)
+def _groups(study: Study, reader: EvaluationReader, noised: NoisedCounts) -> Iterator[GroupFigures]:
+    """Yields the figures of each group, grouping by grouping."""
+    for (name, grouping), counts in zip(
+        study.evaluation.groups.items(), noised.groups, strict=True
+    ):
+        parts = [PartCounts(cells, noised.deviation, noised.grid) for cells in counts]
+        read = reader.group or reader.part
+        found = {
+            group: {PATIENTS: reader.patients(part), **read(study, part)}
+            for group, part in zip(grouping.groups, parts, strict=True)
+        }
+        yield from with_small_groups_withheld(name, found)
+
+
+def site_figures(study: Study, part: PartCounts) -> Figures:
+    """Returns the figures of one site's own counts."""
+    return READERS[study.task.kind].part(study, part)

@@ -9,7 +9,13 @@ import math
 from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
 from compliance.estimates.interval import Z95, Interval
 from compliance.estimates.proportion import MARGIN
-from coordinator.evaluation.released import EvaluationReader, Figures, Floats, NoisedCounts
+from coordinator.evaluation.released import (
+    EvaluationReader,
+    Figures,
+    NoisedCounts,
+    PartCounts,
+    patients_first,
+)
 from protocol.study.cohort.labels import NumberLabel
 from protocol.study.study import Study
 
@@ -37,8 +43,8 @@ def _pooled(study: Study, noised: NoisedCounts) -> Figures:
     }
 
 
-def _site(study: Study, cells: Floats, deviation: float) -> Figures:
-    count, absolute, squared = map(float, cells[:3])
+def _part(study: Study, part: PartCounts) -> Figures:
+    (count, absolute, squared), deviation = map(float, part.cells[:3]), part.deviation
     if _too_few(count, deviation):
         return dict.fromkeys(("mae", "rmse"), _NONE)
     unit, square = _unit(study), _square(squared, count, deviation)
@@ -106,4 +112,4 @@ def _unit(study: Study) -> float:
     return label.bound * label.scale
 
 
-REGRESSION = EvaluationReader(pooled=_pooled, site=_site)
+REGRESSION = EvaluationReader(pooled=_pooled, part=_part, patients=patients_first)

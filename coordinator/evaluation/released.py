@@ -1,8 +1,9 @@
 """The released figures of an evaluation, and what they are read from."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 from compliance.estimates.binned_scores.operating_points import OperatingPoint
 from compliance.estimates.binned_scores.risk_figures import RiskFigures
 from compliance.estimates.column_figures import ColumnFigures
+from compliance.estimates.groups import GroupFigures, number_of_patients
 from compliance.estimates.interval import Interval
 from protocol.study.study import Study
+from protocol.vectors.score_grid import ScoreGrid, agreed_grid
 
 Floats: TypeAlias = NDArray[np.float64]
 #: Figures by name (``compliance.facts.figures``).
@@ -25,27 +28,61 @@ class NoisedCounts:
     Attributes:
         pooled: the secure sum, in the shape of the task's ``EvaluationVector``.
         deviation: the noise deviation of each of its numbers.
-        tables: the (4,) own counts that each site in the sum has signed.
+        groups: of each grouping, the (groups, ...) counts of its groups in the sum.
+        tables: the own counts that each site in the sum has signed.
         table_deviations: the noise deviation of each number of a site's own counts.
-        public: all whole numbers that each site signed; those behind its own counts follow
-            from the model alone.
+        grids: where each site's bins lie.
     """
 
     pooled: Floats
     deviation: float
+    groups: tuple[Floats, ...]
     tables: Mapping[str, Floats]
     table_deviations: Mapping[str, float]
-    public: Mapping[str, tuple[int, ...]]
+    grids: Mapping[str, ScoreGrid]
 
     @property
-    def table(self) -> Floats:
-        """The (4,) sum of the sites' own counts."""
-        return np.asarray(np.sum(list(self.tables.values()), axis=0))
+    def grid(self) -> ScoreGrid:
+        """The grid on which most of the sites counted."""
+        return agreed_grid([*self.grids.values()])
 
     @property
-    def table_deviation(self) -> float:
-        """The noise deviation of each number of that sum."""
-        return float(np.sqrt(sum(one**2 for one in self.table_deviations.values())))
+    def sites(self) -> Mapping[str, "PartCounts"]:
+        """The counts of each site's own patients."""
+        return {
+            site: PartCounts(cells, self.table_deviations[site], self.grids[site])
+            for site, cells in self.tables.items()
+        }
+
+    @property
+    def own(self) -> "PartCounts":
+        """The sum of the sites' own counts."""
+        deviation = math.sqrt(sum(one**2 for one in self.table_deviations.values()))
+        return PartCounts(np.sum(list(self.tables.values()), axis=0), deviation, self.grid)
+
+
+class PartCounts(NamedTuple):
+    """The noised counts of a part of the patients: a hospital's, or those of a group.
+
+    Attributes:
+        cells: in the shape of ``EvaluationVector.own_shape`` or ``group_shape``, in patients.
+        deviation: the noise deviation of each.
+        grid: where bins of scores lie.
+    """
+
+    cells: Floats
+    deviation: float
+    grid: ScoreGrid
+
+
+def all_patients(part: PartCounts) -> Interval:
+    """Returns how many patients there are where each counts in one cell."""
+    return number_of_patients(float(part.cells.sum()), part.deviation, part.cells.size)
+
+
+def patients_first(part: PartCounts) -> Interval:
+    """Returns how many patients there are where the first number counts them."""
+    return number_of_patients(float(part.cells[0]), part.deviation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +91,10 @@ class EvaluationReader:
 
     Attributes:
         pooled: of a study and its counts, the figures of all test patients together.
-        site: of one site's (4,) own counts and their noise deviation, the site's figures.
+        part: the figures of one site's own counts, or of a group's.
+        patients: how many patients a group's counts are of.
+        group: the figures of a group's counts where these hold more than a site's; None where
+            they are of one kind.
         risks: of a study and its counts, what they say of the model's risks; None for a
             task whose model gives none.
         operating_points: of a study and its counts, what the model does at each threshold; None
@@ -64,7 +104,9 @@ class EvaluationReader:
     """
 
     pooled: Callable[[Study, NoisedCounts], Figures]
-    site: Callable[[Study, Floats, float], Figures]
+    part: Callable[[Study, PartCounts], Figures]
+    patients: Callable[[PartCounts], Interval] = all_patients
+    group: Callable[[Study, PartCounts], Figures] | None = None
     risks: Callable[[Study, NoisedCounts], RiskFigures] | None = None
     operating_points: Callable[[Study, NoisedCounts], tuple[OperatingPoint, ...]] | None = None
     columns: Callable[[Study, NoisedCounts], tuple[ColumnFigures, ...]] | None = None
@@ -77,6 +119,7 @@ class Released:
     Attributes:
         figures: of all test patients together.
         sites: of each hospital's own table, with its noise.
+        groups: of the groups that the study asks for; those that are too small are withheld.
         risks: of a model that gives risks; None of others.
         operating_points: of a model with thresholds, by rising threshold; none of others.
         columns: of the columns that a statistics study counts; none of others.
@@ -84,6 +127,7 @@ class Released:
 
     figures: Figures
     sites: Mapping[str, Figures]
+    groups: tuple[GroupFigures, ...] = ()
     risks: RiskFigures | None = None
     operating_points: tuple[OperatingPoint, ...] = ()
     columns: tuple[ColumnFigures, ...] = ()
@@ -93,7 +137,7 @@ def released_json(released: Released) -> dict[str, Any]:
     """Returns the released figures as the store keeps them; undone by ``released_from``."""
     several = {
         name: [one.to_json() for one in getattr(released, name)]
-        for name in ("operating_points", "columns")
+        for name in ("groups", "operating_points", "columns")
     }
     return {
         "figures": _kept(released.figures),
@@ -113,6 +157,7 @@ def released_from(kept: Mapping[str, Any]) -> Released:
         figures=figures_from(kept["figures"]),
         risks=risks_from(kept["risks"]),
         sites={site: figures_from(figures) for site, figures in kept["sites"].items()},
+        groups=groups_from(kept),
         operating_points=points_from(kept),
         columns=columns_from(kept),
     )
@@ -121,6 +166,11 @@ def released_from(kept: Mapping[str, Any]) -> Released:
 def figures_from(kept: Mapping[str, Any]) -> dict[str, Interval]:
     """Returns figures that the store keeps, by name."""
     return {name: Interval(**figure) for name, figure in kept.items()}
+
+
+def groups_from(kept: Mapping[str, Any]) -> tuple[GroupFigures, ...]:
+    """Returns the figures of groups that the store keeps; none of a study without groups."""
+    return tuple(GroupFigures.from_json(group) for group in kept.get("groups", ()))
 
 
 def columns_from(kept: Mapping[str, Any]) -> tuple[ColumnFigures, ...]:

@@ -7,7 +7,14 @@ import numpy as np
 from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
 from compliance.estimates.interval import Z95, Interval
 from compliance.estimates.proportion import MARGIN
-from coordinator.evaluation.released import EvaluationReader, Figures, Floats, NoisedCounts
+from coordinator.evaluation.released import (
+    EvaluationReader,
+    Figures,
+    Floats,
+    NoisedCounts,
+    PartCounts,
+    patients_first,
+)
 from protocol.study.study import Study
 from protocol.vectors.evaluation import COUNT_UNITS
 
@@ -22,8 +29,8 @@ def _pooled(study: Study, noised: NoisedCounts) -> Figures:
     return {"dice": mean_dice(noised.pooled, noised.deviation)}
 
 
-def _site(study: Study, cells: Floats, deviation: float) -> Figures:
-    return {"dice": mean_dice(cells[None, :3], deviation)}
+def _part(study: Study, part: PartCounts) -> Figures:
+    return {"dice": mean_dice(part.cells[None, :3], part.deviation)}
 
 
 def mean_dice(sums: Floats, deviation: float) -> Interval:
@@ -60,4 +67,4 @@ def mean_dice(sums: Floats, deviation: float) -> Interval:
     return Interval(value=value, low=max(0.0, value - half), high=min(1.0, value + half))
 
 
-SEGMENTATION = EvaluationReader(pooled=_pooled, site=_site)
+SEGMENTATION = EvaluationReader(pooled=_pooled, part=_part, patients=patients_first)

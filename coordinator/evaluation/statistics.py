@@ -5,7 +5,7 @@ from compliance.estimates.column_figures import (
     column_figures,
     counted_patients,
 )
-from coordinator.evaluation.released import EvaluationReader, Figures, Floats, NoisedCounts
+from coordinator.evaluation.released import EvaluationReader, Figures, NoisedCounts, PartCounts
 from protocol.study.study import Study
 from protocol.study.task.statistics import Statistics
 from protocol.vectors.column_counts import PATIENTS, places
@@ -15,8 +15,8 @@ def _pooled(study: Study, noised: NoisedCounts) -> Figures:
     return {"patients": counted_patients(float(noised.pooled[PATIENTS]), noised.deviation)}
 
 
-def _site(study: Study, cells: Floats, deviation: float) -> Figures:
-    return {"patients": counted_patients(float(cells[0]), deviation)}
+def _part(study: Study, part: PartCounts) -> Figures:
+    return {"patients": counted_patients(float(part.cells[0]), part.deviation)}
 
 
 def _columns(study: Study, noised: NoisedCounts) -> tuple[ColumnFigures, ...]:
@@ -31,4 +31,4 @@ def _columns(study: Study, noised: NoisedCounts) -> tuple[ColumnFigures, ...]:
     )
 
 
-STATISTICS = EvaluationReader(pooled=_pooled, site=_site, columns=_columns)
+STATISTICS = EvaluationReader(pooled=_pooled, part=_part, columns=_columns)

@@ -4,14 +4,14 @@ from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.concordance import concordance_from_counts, is_concordance_released
 from compliance.estimates.interval import Interval
 from compliance.estimates.proportion import proportion
-from coordinator.evaluation.released import EvaluationReader, Figures, Floats, NoisedCounts
+from coordinator.evaluation.released import EvaluationReader, Figures, NoisedCounts, PartCounts
 from protocol.study.study import Study
 from protocol.study.task.task import Survival
 
 
 def _pooled(study: Study, noised: NoisedCounts) -> Figures:
     found = concordance_from_counts(noised.pooled, noised.deviation)
-    censored, events = map(float, noised.table.reshape(2, 2).sum(axis=1))
+    censored, events = map(float, noised.own.cells.reshape(2, 2).sum(axis=1))
     released = not noised.deviation or is_concordance_released(
         censored,
         events,
@@ -32,13 +32,14 @@ def _event_shares(study: Study) -> list[float]:
     return [*(fall / sum(falls) for fall in falls), 0.0]
 
 
-def _site(study: Study, cells: Floats, deviation: float) -> Figures:
+def _part(study: Study, part: PartCounts) -> Figures:
     """Returns what a table of event by score above the grid's centre says."""
-    low_risk, high_risk, missed, found = map(float, cells)
+    low_risk, high_risk, missed, found = map(float, part.cells)
+    deviation = part.deviation
     return {
         "events_above": proportion(found, missed, deviation),
         "censored_below": proportion(low_risk, high_risk, deviation),
     }
 
 
-SURVIVAL = EvaluationReader(pooled=_pooled, site=_site)
+SURVIVAL = EvaluationReader(pooled=_pooled, part=_part)

@@ -19,14 +19,20 @@ from sqlalchemy.orm import Session
 
 from coordinator.database.store import ReleaseRow, RoundRow, RunRow, StudyRow
 from coordinator.evaluation.registry import released_of, site_figures
-from coordinator.evaluation.released import Figures, NoisedCounts, Released, released_from
+from coordinator.evaluation.released import (
+    Figures,
+    NoisedCounts,
+    PartCounts,
+    Released,
+    released_from,
+)
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity.roster import Roster, parse_roster
 from protocol.secagg.messages import Masked, Origin, open_message
 from protocol.secagg.transcript import Transcript
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
-from protocol.vectors.evaluation import read_table
+from protocol.vectors.evaluation import read_grid
 from protocol.vectors.fixed_point import decode_counts
 
 #: The kind of the record of signed tables, beside the figures.
@@ -56,12 +62,14 @@ def figures_of(
         tables: the noised table that each site in the sum has signed.
     """
     deviations = {site: deviations_of(study, summaries[site]) for site in tables}
+    vector, counts = study.evaluation_vector, decode_counts(total)
     noised = NoisedCounts(
-        pooled=study.evaluation_vector.read(decode_counts(total)),
+        pooled=vector.read(counts),
         deviation=math.sqrt(sum(counts**2 for counts, _ in deviations.values())),
-        tables={site: read_table(cells) for site, cells in tables.items()},
+        groups=vector.read_groups(counts),
+        tables={site: vector.read_own(cells) for site, cells in tables.items()},
         table_deviations={site: own for site, (_, own) in deviations.items()},
-        public=tables,
+        grids={site: read_grid(cells) for site, cells in tables.items()},
     )
     return released_of(study, noised)
 
@@ -137,6 +145,8 @@ def _figures(
     study = Study.model_validate_json(document)
     own = {summary.site: deviations_of(study, summary)[1] for summary in summaries}
     tables = read_tables(kept, parse_roster(run.roster_json.encode()), row.context)
+    vector = study.evaluation_vector
     return {
-        site: site_figures(study, read_table(cells), own[site]) for site, cells in tables.items()
+        site: site_figures(study, PartCounts(vector.read_own(cells), own[site], read_grid(cells)))
+        for site, cells in tables.items()
     }

@@ -229,6 +229,7 @@ class Runner:
             roster=self._roster,
             key=self._key,
             min_sites=attempt.least,
+            own_cells=self._study.evaluation_vector.own_cells,
             without=left_out,
             threads=self._threads,
             log_proof=partial(self._log.proof, context=context),

@@ -15,9 +15,16 @@ from compliance.facts.dossier import (
     SiteFacts,
 )
 from compliance.facts.figures import TASK_FIGURES
+from compliance.facts.groups import GroupFacts
 from compliance.governance.audit_log import LoggedEntry
 from coordinator.database.store import RunRow, head_after, logged_entries
-from coordinator.evaluation.released import columns_from, figures_from, points_from, risks_from
+from coordinator.evaluation.released import (
+    columns_from,
+    figures_from,
+    groups_from,
+    points_from,
+    risks_from,
+)
 from coordinator.rounds.conduct import conduct_from
 from coordinator.views.rows import released_figures, rounds_of, study_of, summaries_of
 from coordinator.views.simulated import exact_figures, sweep_share, unprotected_runs
@@ -59,6 +66,7 @@ def dossier_of(session: Session, row: RunRow, state: str) -> Dossier:
         released=figures_from(released["figures"]) if released else {},
         risks=risks_from(released["risks"]) if released else None,
         operating_points=points_from(released) if released else (),
+        groups=_groups(study, exact, released) if released else (),
         columns=columns_from(released) if released else (),
         exact_columns=tuple(exact.get("columns", ())) if released else (),
         exact=_exact(study, exact),
@@ -132,6 +140,22 @@ def _felt(study: Study, summary: Summary) -> float | None:
     if study.privacy.adaptive_clip is None or signed is None:
         return None
     return felt_multiplier(signed, study.count_deviation)
+
+
+def _groups(
+    study: Study, exact: Mapping[str, Any], released: Mapping[str, Any]
+) -> tuple[GroupFacts, ...]:
+    own = {(one["grouping"], one["group"]): one for one in exact.get("groups", ())}
+    return tuple(
+        GroupFacts(
+            grouping=group.grouping,
+            group=group.group,
+            released=group.figures,
+            exact=_exact(study, found := own.get((group.grouping, group.group), {})),
+            test_patients=found.get("patients"),
+        )
+        for group in groups_from(released)
+    )
 
 
 def _exact(study: Study, found: Mapping[str, Any]) -> dict[str, float | None]:

@@ -26,7 +26,7 @@ from pipelines.sources.tables.table import SourceTable
 from protocol.study.cohort.cohort import Cohort, ImageCohort, TableCohort
 from protocol.study.cohort.labels import BinaryLabel, ClassLabel
 from protocol.study.cohort.vocabulary import canonical_token
-from protocol.study.study import BUNDLED, ColumnSplit, PartitionByColumn, Partitioning, Split
+from protocol.study.study import BUNDLED, ColumnSplit, PartitionByColumn, Study
 
 __all__ = ["Records", "check_cohort", "columns_to_keep", "load_cohort"]
 
@@ -46,7 +46,7 @@ def load_cohort(
         source: what a hospital's site file names; the path of a file that is written as the
             contract says; or ``study.BUNDLED``.
         site: whose records these are, for messages.
-        keep: columns that split or partition will look at, see ``columns_to_keep``.
+        keep: columns that split, partition or groups look at, see ``columns_to_keep``.
         inspect: is given a table as it was read, before any of its cells is refused.
 
     Guarantee: the encoding of a record depends on the contract and on that
@@ -64,11 +64,13 @@ def load_cohort(
     return encode_table(table, cohort, keep=keep)
 
 
-def columns_to_keep(split: Split, partition: Partitioning | None = None) -> tuple[str, ...]:
-    """Returns the columns that a study's split and partition look at, for ``load_cohort``."""
+def columns_to_keep(study: Study) -> tuple[str, ...]:
+    """Returns the columns that split, partition and groups look at, for ``load_cohort``."""
+    split, partition = study.split, study.partition
     names = [split.column] if isinstance(split, ColumnSplit) else []
     if partition is not None and isinstance(partition.how, PartitionByColumn):
         names.append(partition.how.column)
+    names += [grouping.column for grouping in study.evaluation.groups.values()]
     return tuple(dict.fromkeys(names))
 
 

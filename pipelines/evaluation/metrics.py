@@ -11,6 +11,8 @@ Rules:
    count would be visible in it.
 """
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,10 +60,12 @@ def histogram(
     logits: NDArray[np.floating],
     labels: NDArray[np.floating],
     edges: NDArray[np.float64],
+    side: Literal["left", "right"] = "right",
 ) -> NDArray[np.int64]:
     """Returns (2, bins) counts of scores in the bins between ``edges``, negatives first.
 
-    The outer bins reach to infinity; what is no number counts as 0. Guarantee: every score
+    The outer bins reach to infinity; what is no number counts as 0. A score that is an edge
+    belongs to the bin above it, or with ``left`` to the one below. Guarantee: every score
     counts exactly once, so one patient changes one entry by one.
 
     >>> scores, ill = np.array([-9.0, 0.0, 0.1]), np.array([0, 0, 1])
@@ -74,7 +78,7 @@ def histogram(
     if not len(edges) or not (np.diff(edges) > 0).all():
         raise ValueError("the edges of the bins must rise, and there must be one")
     values = np.nan_to_num(np.asarray(logits, dtype=np.float64), nan=0.0)
-    return _count(labels, np.searchsorted(edges, values, side="right"), len(edges) + 1)
+    return _count(labels, np.searchsorted(edges, values, side=side), len(edges) + 1)
 
 
 def two_by_two(logits: NDArray[np.floating], labels: NDArray[np.floating]) -> NDArray[np.int64]:

@@ -4,14 +4,15 @@ The loss is binary cross entropy with logits. A patient's score is the mean logi
 records, its label the highest of theirs.
 """
 
-import math
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.evaluation.metrics import accuracy, auroc, histogram, two_by_two
+from pipelines.evaluation.metrics import accuracy, auroc, histogram
+from pipelines.tasks.dithered_units import in_dithered_units
 from pipelines.tasks.task import (
     Counts,
     Floats,
@@ -21,13 +22,17 @@ from pipelines.tasks.task import (
     in_whole_registers,
     patient_means,
 )
-from protocol.vectors.evaluation import in_units
-from protocol.vectors.score_grid import ScoreGrid
+from protocol.study.task.task import EVEN
+from protocol.vectors.evaluation import RISK_WEIGHT, in_units
+from protocol.vectors.score_grid import ScoreGrid, logit_of
+
+#: Beyond this a logit's risk is 0 or 1 in every figure.
+_FAR = 40.0
 
 
 def _starting_bias(prevalence: float | None) -> tuple[float, ...] | None:
     """Returns the logit of the declared prevalence: a record that says nothing is as likely."""
-    return None if prevalence is None else (math.log(prevalence / (1 - prevalence)),)
+    return None if prevalence is None else (logit_of(prevalence),)
 
 
 def _loss(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
@@ -46,29 +51,51 @@ def _scores(outputs: Floats, labels: Singles, weights: Singles) -> tuple[Floats,
     return patient_means(outputs, weights)[:, 0], highest_labels(labels, weights)
 
 
-def _counts(
-    scores: Floats, labels: Floats, reference: Floats, bins: int
-) -> tuple[Counts, Counts, Counts]:
-    """Returns (2, bins) counts of scores, the (2, 2) table of decisions, and the grid's cells.
+def _counts(scores: Floats, labels: Floats, reference: Floats, bins: int) -> Counts:
+    """Returns (2, bins) counts of scores, in which a patient counts in one bin.
 
-    One patient counts in one bin and in one cell of the table. The bins lie around the
-    reference outputs (``protocol.vectors.score_grid``).
+    The bins lie around the reference outputs (``protocol.vectors.score_grid``).
     """
-    grid = ScoreGrid.around(reference[:, 0])
-    counts, table = histogram(scores, labels, grid.edges(bins)), two_by_two(scores, labels)
-    return in_units(counts), in_units(table), np.array(grid.cells)
+    edges = ScoreGrid.around(reference[:, 0]).edges(bins)
+    return in_units(histogram(scores, labels, edges))
 
 
-def _exact(scores: Floats, labels: Floats) -> Mapping[str, float | None]:
-    return {"auroc": auroc(scores, labels), "accuracy": accuracy(scores, labels)}
+def _own(at: float, scores: Floats, labels: Floats, reference: Floats, bins: int) -> Counts:
+    """Returns (2, bins) counts of scores, with a border at the threshold of the decision.
+
+    Two bins are the table of decisions: whose logit is above ``at`` is called ill.
+    """
+    edges = ScoreGrid.around(reference[:, 0]).edges_through(at, bins)
+    return in_units(histogram(scores, labels, edges, side="left"))
+
+
+def _group(at: float, scores: Floats, labels: Floats, reference: Floats, bins: int) -> Counts:
+    """Returns the counts as a hospital's own, and behind them the weighted sum of the risks."""
+    risks = 1 / (1 + np.exp(-np.clip(np.nan_to_num(scores), -_FAR, _FAR)))
+    summed = in_dithered_units(risks * RISK_WEIGHT).sum()
+    return np.array([*_own(at, scores, labels, reference, bins), summed])
+
+
+def _grid(reference: Floats) -> Counts:
+    return np.array(ScoreGrid.around(reference[:, 0]).cells)
+
+
+def _exact(at: float, scores: Floats, labels: Floats) -> Mapping[str, float | None]:
+    return {"auroc": auroc(scores, labels), "accuracy": accuracy(scores - at, labels)}
 
 
 def _drawn_labels(random: np.random.Generator, count: int) -> Singles:
     return (random.random(count) < 0.5).astype(np.float32)
 
 
-def binary_classification(prevalence: float | None) -> TaskDefinition:
-    """Returns the definition for a declared share of the ill, if any."""
+def binary_classification(prevalence: float | None, threshold: float = EVEN) -> TaskDefinition:
+    """Returns the definition for a declared share of the ill, if any.
+
+    Args:
+        prevalence: that share.
+        threshold: the risk above which a patient is called ill.
+    """
+    at = logit_of(threshold)
     return TaskDefinition(
         outputs=1,
         starting_bias=_starting_bias(prevalence),
@@ -76,6 +103,9 @@ def binary_classification(prevalence: float | None) -> TaskDefinition:
         errors=_errors,
         scores=_scores,
         counts=_counts,
-        exact=_exact,
+        own=partial(_own, at),
+        group=partial(_group, at),
+        grid=_grid,
+        exact=partial(_exact, at),
         drawn_labels=_drawn_labels,
     )

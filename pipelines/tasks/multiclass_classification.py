@@ -45,14 +45,16 @@ def _scores(outputs: Floats, labels: Singles, weights: Singles) -> tuple[Floats,
     return patient_means(outputs, weights), highest_labels(labels, weights)
 
 
-def _counts(
-    scores: Floats, labels: Floats, reference: Floats, bins: int
-) -> tuple[Counts, Counts, Counts]:
-    """Returns (K, K) counts of true by predicted class, and wrong and right ones of our own."""
+def _counts(scores: Floats, labels: Floats, reference: Floats, bins: int) -> Counts:
+    """Returns (K, K) counts of true by predicted class."""
+    return in_units(class_table(scores, labels))
+
+
+def _own(scores: Floats, labels: Floats, reference: Floats, bins: int) -> Counts:
+    """Returns how many are wrong and right."""
     table = class_table(scores, labels)
     right = int(np.trace(table))
-    own = np.array([table.sum() - right, right, 0, 0], dtype=np.int64)
-    return in_units(table), in_units(own), np.zeros(2, dtype=np.int64)
+    return in_units(np.array([table.sum() - right, right, 0, 0], dtype=np.int64))
 
 
 def _exact(scores: Floats, labels: Floats) -> Mapping[str, float | None]:
@@ -77,6 +79,8 @@ def multiclass_classification(classes: int) -> TaskDefinition:
         errors=_errors,
         scores=_scores,
         counts=_counts,
+        own=_own,
+        group=_own,
         exact=_exact,
         drawn_labels=drawn_labels,
     )

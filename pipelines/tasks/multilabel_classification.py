@@ -36,6 +36,8 @@ def multilabel_classification(labels: int) -> TaskDefinition:
         errors=_errors,
         scores=_scores,
         counts=_counts,
+        own=_own,
+        group=_own,
         exact=_exact,
         drawn_labels=partial(_drawn_labels, labels),
     )
@@ -57,27 +59,27 @@ def _scores(outputs: Floats, labels: Singles, weights: Singles) -> tuple[Floats,
     return patient_means(outputs, weights), own
 
 
-def _counts(
-    scores: Floats, labels: Floats, reference: Floats, bins: int
-) -> tuple[Counts, Counts, Counts]:
-    """Returns (labels, 2, bins) counts of scores, and the mean table of the labels' decisions.
-
-    A patient counts in one bin for each label, and adds to the table a cell's share for each.
-    """
+def _counts(scores: Floats, labels: Floats, reference: Floats, bins: int) -> Counts:
+    """Returns (labels, 2, bins) counts of scores: a patient counts in one bin for each label."""
     edges = ScoreGrid().edges(bins)
     centres, spreads = reference.mean(axis=0), np.maximum(reference.std(axis=0), 1e-6)
     counts = [
         histogram((scores[:, place] - centres[place]) / spreads[place], labels[:, place], edges)
         for place in range(scores.shape[1])
     ]
+    return in_units(np.stack(counts))
+
+
+def _own(scores: Floats, labels: Floats, reference: Floats, bins: int) -> Counts:
+    """Returns the mean table of the labels' decisions: a patient adds a cell's share for each."""
     each = [
         two_by_two(scores[row, None, place], labels[row, None, place])
         for row in range(len(scores))
         for place in range(scores.shape[1])
     ]
     shares = np.array(each, dtype=np.float64).reshape(len(scores), scores.shape[1], 4)
-    table = in_dithered_units(shares.mean(axis=1)).sum(axis=0)
-    return in_units(np.stack(counts)), table, np.zeros(2, dtype=np.int64)
+    table: Counts = in_dithered_units(shares.mean(axis=1)).sum(axis=0)
+    return table
 
 
 def _exact(scores: Floats, labels: Floats) -> Mapping[str, float | None]:

@@ -36,7 +36,7 @@ def task_of(task: Task, cohort: Cohort) -> TaskDefinition:
 def _built_in(task: Task, cohort: Cohort) -> TaskDefinition:
     label = cohort.label
     if isinstance(task, BinaryClassification):
-        return binary_classification(task.prevalence)
+        return binary_classification(task.prevalence, task.threshold)
     if isinstance(task, MulticlassClassification):
         return multiclass_classification(label.num_classes)
     if isinstance(task, MultilabelClassification):

@@ -38,14 +38,16 @@ def regression(label: NumberLabel) -> TaskDefinition:
         errors = np.nan_to_num(scores, nan=0.0) - labels
         return np.clip(errors / bound, -1, 1), np.clip(labels / bound, -1, 1)
 
-    def counts(
-        scores: Floats, labels: Floats, reference: Floats, bins: int
-    ) -> tuple[Counts, Counts, Counts]:
-        """Returns the sums of 1, a, s, v, v**2, and those of 1, a, s."""
+    def counts(scores: Floats, labels: Floats, reference: Floats, bins: int) -> Counts:
+        """Returns the sums of 1, a, s, v, v**2."""
         errors, values = parts(scores, labels)
         each = np.stack([np.ones_like(errors), np.abs(errors), errors**2, values, values**2])
-        sums = in_dithered_units(each).sum(axis=1)
-        return sums, np.array([*sums[:3], 0]), np.zeros(2, dtype=np.int64)
+        sums: Counts = in_dithered_units(each).sum(axis=1)
+        return sums
+
+    def own(scores: Floats, labels: Floats, reference: Floats, bins: int) -> Counts:
+        """Returns the sums of 1, a, s, and zero."""
+        return np.array([*counts(scores, labels, reference, bins)[:3], 0])
 
     def exact(scores: Floats, labels: Floats) -> Mapping[str, float | None]:
         if not len(labels) or np.isnan(scores).any():
@@ -68,6 +70,8 @@ def regression(label: NumberLabel) -> TaskDefinition:
         errors=_errors,
         scores=_scores,
         counts=counts,
+        own=own,
+        group=own,
         exact=exact,
         drawn_labels=drawn_labels,
     )

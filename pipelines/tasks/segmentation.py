@@ -30,6 +30,8 @@ def segmentation(classes: int, shape: tuple[int, ...]) -> TaskDefinition:
         errors=_errors,
         scores=partial(_scores, classes),
         counts=_counts,
+        own=_own,
+        group=_own,
         exact=_exact,
         drawn_labels=partial(_drawn_labels, classes, shape),
     )
@@ -101,20 +103,21 @@ def _dice(scores: Floats) -> tuple[Floats, Floats]:
     return np.where(has > 0, 2 * found / np.maximum(predicted + true, 1.0), 0.0), has
 
 
-def _counts(
-    scores: Floats, labels: Floats, reference: Floats, bins: int
-) -> tuple[Counts, Counts, Counts]:
-    """Returns the sums of 1, d, d**2 over patients that have a class, for each class.
-
-    The hospital's own are those of a patient's mean Dice over the classes that it has.
-    """
+def _counts(scores: Floats, labels: Floats, reference: Floats, bins: int) -> Counts:
+    """Returns the sums of 1, d, d**2 over patients that have a class, for each class."""
     dice, has = _dice(scores)
     each = np.stack([has, dice, dice**2], axis=2)
+    sums: Counts = in_dithered_units(each).sum(axis=0).reshape(-1)
+    return sums
+
+
+def _own(scores: Floats, labels: Floats, reference: Floats, bins: int) -> Counts:
+    """Returns the sums of 1, d, d**2 of a patient's mean Dice over the classes that it has."""
+    dice, has = _dice(scores)
     some = has.sum(axis=1) > 0
     mean = np.where(some, dice.sum(axis=1) / np.maximum(has.sum(axis=1), 1.0), 0.0)
     own = np.stack([some.astype(np.float64), mean, mean**2])
-    sums = in_dithered_units(each).sum(axis=0).reshape(-1)
-    return sums, np.array([*in_dithered_units(own).sum(axis=1), 0]), np.zeros(2, dtype=np.int64)
+    return np.array([*in_dithered_units(own).sum(axis=1), 0])
 
 
 def _exact(scores: Floats, labels: Floats) -> Mapping[str, float | None]:

@@ -52,6 +52,9 @@ def survival(task: Survival) -> TaskDefinition:
         errors=_cox_errors if cox else partial(_hazard_errors, task.times, logits),
         scores=_scores,
         counts=partial(_counts, intervals),
+        own=_own,
+        group=_own,
+        grid=_grid,
         exact=_exact,
         drawn_labels=partial(_drawn_labels, task.times[-1]),
         couples=cox,
@@ -129,13 +132,11 @@ def _scores(outputs: Floats, labels: Singles, weights: Singles) -> tuple[Floats,
     return patient_means(outputs, weights)[:, 0], np.where(np.isfinite(own), own, 0.0)
 
 
-def _counts(
-    times: Floats, scores: Floats, labels: Floats, reference: Floats, bins: int
-) -> tuple[Counts, Counts, Counts]:
-    """Returns (2, intervals + 1, bins) counts, the (2, 2) table, and the grid's cells.
+def _counts(times: Floats, scores: Floats, labels: Floats, reference: Floats, bins: int) -> Counts:
+    """Returns (2, intervals + 1, bins) counts.
 
     Censored patients stand first, in the interval in which they were last observed, then those
-    with an event. The table is of event by whether the score lies above the grid's centre.
+    with an event.
     """
     grid = ScoreGrid.around(reference[:, 0])
     events, interval = labels > 0, np.searchsorted(times, np.abs(labels), side="right")
@@ -143,8 +144,17 @@ def _counts(
         histogram(scores[interval == place], events[interval == place] * 1.0, grid.edges(bins))
         for place in range(len(times) + 1)
     ]
-    table = two_by_two(scores - grid.middle, events * 1.0)
-    return in_units(np.stack(rows, axis=1)), in_units(table), np.array(grid.cells)
+    return in_units(np.stack(rows, axis=1))
+
+
+def _own(scores: Floats, labels: Floats, reference: Floats, bins: int) -> Counts:
+    """Returns the (2, 2) table of event by whether the score lies above the grid's centre."""
+    middle = ScoreGrid.around(reference[:, 0]).middle
+    return in_units(two_by_two(scores - middle, (labels > 0) * 1.0))
+
+
+def _grid(reference: Floats) -> Counts:
+    return np.array(ScoreGrid.around(reference[:, 0]).cells)
 
 
 def _exact(scores: Floats, labels: Floats) -> Mapping[str, float | None]:

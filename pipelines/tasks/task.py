@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from protocol.vectors.evaluation import GRID_CELLS
+
 Floats: TypeAlias = NDArray[np.float64]
 Singles: TypeAlias = NDArray[np.float32]
 Counts: TypeAlias = NDArray[np.int64]
@@ -36,11 +38,12 @@ class TaskDefinition:
             take, and label, zeros where the score holds it. The
             weights of a patient add up to 1; what has weight 0 does not count.
         counts: of patients' scores and labels, the (records, outputs) outputs of reference
-            inputs, and the number of bins: the counts for the secure sum, the hospital's
-            four own counts, both in units (``protocol.vectors.evaluation.COUNT_UNITS``), and
-            two whole numbers that follow from the reference outputs alone. Guarantee: one
-            patient changes each of the first two by an L2 norm of at most
-            ``EvaluationVector.influence``, and the third not at all.
+            inputs, and the number of bins: the counts for the secure sum, in units
+            (``protocol.vectors.evaluation.COUNT_UNITS``).
+        own: of the same, the counts of a hospital's own.
+        group: of the same, the counts of one group of patients. Guarantee: one patient changes
+            any of the three by the L2 norm that ``EvaluationVector`` says at most.
+        grid: of the reference outputs, the two whole numbers that say where bins lie.
         exact: of patients' scores and labels, exact figures by name, which never leave a
             hospital; None where the patients do not support one.
         couples: whether a record's loss depends on other records too; a row of ``errors``
@@ -54,9 +57,12 @@ class TaskDefinition:
     loss: Callable[[Tensor, Tensor, Tensor], Tensor]
     errors: Callable[[Tensor, Tensor, Tensor], Tensor]
     scores: Callable[[Floats, Singles, Singles], tuple[Floats, Floats]]
-    counts: Callable[[Floats, Floats, Floats, int], tuple[Counts, Counts, Counts]]
+    counts: Callable[[Floats, Floats, Floats, int], Counts]
+    own: Callable[[Floats, Floats, Floats, int], Counts]
     exact: Callable[[Floats, Floats], Mapping[str, float | None]]
     drawn_labels: Callable[[np.random.Generator, int], Singles]
+    group: Callable[[Floats, Floats, Floats, int], Counts]
+    grid: Callable[[Floats], Counts] = lambda reference: np.zeros(GRID_CELLS, dtype=np.int64)
     couples: bool = False
 
     @property

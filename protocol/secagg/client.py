@@ -62,6 +62,7 @@ from protocol.secagg.messages import (
     read_unverified,
     sign_message,
 )
+from protocol.vectors.evaluation import OWN_CELLS
 from protocol.vectors.keystream import RingVector
 
 T = TypeVar("T")
@@ -129,7 +130,8 @@ class SecAggClient:
     """The state machine of one silo in one context.
 
     A refused message changes nothing: the right one may still come. A repeated
-    request gets the same bytes again. ``among`` names the sites among which
+    request gets the same bytes again. ``own_cells`` is how many numbers stand beside the vector
+    in an evaluation (``EvaluationVector.own_cells``). ``among`` names the sites among which
     this draw was revealed in an earlier attempt (``revealed_among``), if it was.
 
     Raises:
@@ -147,6 +149,7 @@ class SecAggClient:
         coordinator_public: bytes,
         guard: EquivocationGuard,
         min_sites: int = MIN_PARTICIPANTS,
+        own_cells: int = OWN_CELLS,
         among: str | None = None,
     ) -> None:
         if roster.digest != context.roster_digest:
@@ -158,6 +161,7 @@ class SecAggClient:
             raise MessageRefused(f"the roster holds another key for site {site}")
         self.context, self.site = context, site
         self._key, self._coordinator, self._guard = key, coordinator_public, guard
+        self._own_cells = own_cells if context.round_kind == "evaluation" else 0
         self._least = max(context.threshold, min_sites, MIN_PARTICIPANTS)
         self._among = among
         self._secrets: SiloSecrets | None = None
@@ -301,8 +305,8 @@ class SecAggClient:
         words = ring_dtype(self.context)
         if vector.dtype != words or vector.shape != (self.context.dim,):
             raise ValueError(f"expected ({self.context.dim},) {words}, got {vector.shape}")
-        if len(table) != self.context.table_cells:
-            raise ValueError(f"expected a table of {self.context.table_cells}, got {len(table)}")
+        if len(table) != self._own_cells:
+            raise ValueError(f"expected a table of {self._own_cells}, got {len(table)}")
         content = content_digest(blob_digest(vector.view(np.uint8).data, threads), table)
         own, self._secrets = self._secrets, None
         add, subtract = own.mask_keys({peer: adverts.by_site[peer] for peer in senders})

@@ -41,7 +41,6 @@ from protocol.study.noise_shares import NoiseShares
 from protocol.study.privacy import DistributedPrivacy
 from protocol.study.strategies.registry import strategy_of
 from protocol.study.study import Study
-from protocol.vectors.evaluation import OWN_CELLS
 from protocol.vectors.ring_bounds import (
     RingVector,
     fits,
@@ -162,11 +161,6 @@ class RoundContext:
     def draw_slot(self, what: str) -> str:
         """Returns the line for what a silo does once in each draw of the run."""
         return f"{what}/{self.round_kind}/{self.round}/{self.draw}"
-
-    @property
-    def table_cells(self) -> int:
-        """The size of a silo's numbers beside its vector: in an evaluation, table and grid."""
-        return OWN_CELLS if self.round_kind == "evaluation" else 0
 
     @property
     def blob_bytes(self) -> int:

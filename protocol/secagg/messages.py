@@ -52,7 +52,7 @@ from protocol.identity.roster import SigningKey, verify
 from protocol.secagg.context import RoundContext
 from protocol.secagg.log_proof import LogProof
 from protocol.secagg.secret_sharing import OPENING_BYTES, ShareKind
-from protocol.vectors.evaluation import OWN_CELLS
+from protocol.vectors.evaluation import MAX_OWN_CELLS
 from protocol.vectors.ring_bounds import COUNT_LIMIT
 
 VERSION = 1
@@ -181,15 +181,17 @@ class SenderList:
 class Masked:
     """Silo: the digest of its masked blob, and the head of its ledger after SENT.
 
-    In an evaluation also its own noised two-by-two table, in units, and the grid on which it
-    counted: six numbers.
+    In an evaluation also its own noised counts, in units, and the grid on which it counted: six
+    numbers, or as many as the study asks for.
     """
 
     type: ClassVar[str] = "masked"
     max_bytes: ClassVar[int] = _SMALL
     blob: Digest
     ledger_head: Digest
-    table: Annotated[tuple[int, ...], list_of(integer(-COUNT_LIMIT, COUNT_LIMIT), OWN_CELLS)] = ()
+    table: Annotated[
+        tuple[int, ...], list_of(integer(-COUNT_LIMIT, COUNT_LIMIT), MAX_OWN_CELLS)
+    ] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

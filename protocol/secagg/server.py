@@ -77,6 +77,7 @@ from protocol.secagg.messages import (
     sign_message,
     verify_message,
 )
+from protocol.vectors.evaluation import OWN_CELLS
 from protocol.vectors.keystream import RingVector
 
 
@@ -98,8 +99,9 @@ class SecAggServer:
 
     For each step: ``request`` for every site in ``asked``, ``receive`` what
     comes, ``close``; after the last, ``total``. Sites in ``without`` are treated
-    as dropped from the start. ``log_proof`` gives what a site is shown of the log,
-    ``own_masked`` the newest message of its own that it is shown again.
+    as dropped from the start. ``own_cells`` is how many numbers each gives beside its vector
+    in an evaluation (``EvaluationVector.own_cells``). ``log_proof`` gives what a site is shown
+    of the log, ``own_masked`` the newest message of its own that it is shown again.
 
     Raises:
         MessageRefused: a participant is not in the roster, or the
@@ -113,6 +115,7 @@ class SecAggServer:
         roster: Roster,
         key: SigningKey,
         min_sites: int = MIN_PARTICIPANTS,
+        own_cells: int = OWN_CELLS,
         without: Collection[str] = (),
         threads: int = 1,
         log_proof: Callable[[str], LogProof | None] = lambda _site: None,
@@ -124,6 +127,7 @@ class SecAggServer:
         self._publics = {site: roster.key_of(site) for site in context.participants}
         self._key = key
         self._threads = threads
+        self._own_cells = own_cells if context.round_kind == "evaluation" else 0
         self._least = max(context.threshold, min_sites, MIN_PARTICIPANTS)
         self._step: Step | None = Step.ADVERTISE
         self._asked = tuple(site for site in context.participants if site not in without)
@@ -426,8 +430,8 @@ class SecAggServer:
             raise MessageRefused(f"expected a blob of {size} bytes")
         if blob_digest(blob, self._threads) != message.blob:
             raise MessageRefused("its blob is not the one it signed")
-        if len(message.table) != self.context.table_cells:
-            raise MessageRefused(f"expected a table of {self.context.table_cells} numbers")
+        if len(message.table) != self._own_cells:
+            raise MessageRefused(f"expected a table of {self._own_cells} numbers")
         vector = np.frombuffer(blob, dtype=ring_dtype(self.context))
         if self._sum is None:
             self._sum = vector.copy()

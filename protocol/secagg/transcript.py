@@ -34,6 +34,7 @@ from protocol.secagg.messages import (
     open_message,
 )
 from protocol.secagg.server import SecAggServer, Step
+from protocol.vectors.evaluation import OWN_CELLS
 
 #: By site: what it answered in a step, and what travelled beside it.
 Answers: TypeAlias = Mapping[str, tuple[bytes, bytes | None]]
@@ -111,7 +112,12 @@ def vectors_of(transcript: Transcript, roster: Roster) -> Mapping[str, str]:
 
 
 def replay(
-    transcript: Transcript, roster: Roster, vector: Callable[[str], bytes], *, threads: int = 1
+    transcript: Transcript,
+    roster: Roster,
+    vector: Callable[[str], bytes],
+    *,
+    own_cells: int = OWN_CELLS,
+    threads: int = 1,
 ) -> SecAggServer:
     """Returns the finished round that a transcript and the kept vectors give.
 
@@ -119,6 +125,7 @@ def replay(
         transcript: the answers of the sites.
         roster: the members' public keys.
         vector: returns the masked vector of this digest.
+        own_cells: how many numbers each site gave beside its vector in an evaluation.
         threads: how many may make keystream.
 
     Raises:
@@ -140,7 +147,11 @@ def replay(
         Step.UNMASK: _alone(transcript.reveals),
     }
     machine = SecAggServer(
-        context=transcript.context, roster=roster, key=SigningKey.generate(), threads=threads
+        context=transcript.context,
+        roster=roster,
+        key=SigningKey.generate(),
+        own_cells=own_cells,
+        threads=threads,
     )
     for step in Step:
         for site, (wire, beside) in sorted(answers[step].items()):

@@ -28,6 +28,7 @@ from protocol.study.frozen_model import FrozenModel
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PerSitePrivacy, Privacy
 from protocol.study.strategies.registry import STRATEGIES, TrainingSection, changed, strategy_of
 from protocol.study.strategies.strategy import Problem, Training
+from protocol.study.task.evaluation import Evaluation, Grouping
 from protocol.study.task.networks.fusions import LateFusion
 from protocol.study.task.networks.registry import networks_for
 from protocol.study.task.recipes import RecipePackage, RecipeUse, bind_recipes, recipe_problems
@@ -70,7 +71,9 @@ class Site(FrozenModel):
     site takes part only while neither its training nor its test patients are more,
     so nothing that it sends depends on how many they are.
     ``epsilon`` is less than the study's where the hospital promises its patients
-    more; ``sampling_rate`` is then its own too, if it wants another.
+    more; ``sampling_rate`` is then its own too, if it wants another. With ``groups: false``
+    it has declined to count groups of its patients (``evaluation.groups``): they are in all
+    other figures.
     """
 
     name: Name
@@ -79,6 +82,7 @@ class Site(FrozenModel):
     patients: int = Field(ge=1, le=10_000_000)
     epsilon: float | None = Field(default=None, gt=0)
     sampling_rate: float | None = Field(default=None, gt=0, le=1)
+    groups: bool = Field(default=True, exclude_if=lambda counted: counted)
 
 
 class PartitionByColumn(FrozenModel):
@@ -165,23 +169,6 @@ class Aggregation(FrozenModel):
     keep_rounds: int = Field(default=2, ge=0, le=1000)
 
 
-class Evaluation(FrozenModel):
-    """One final evaluation on the test patients, through the same secure sum.
-
-    Scores are counted in ``bins`` that lie around the released model's scores
-    (``protocol.vectors.score_grid``). ``epsilon`` defaults to the training
-    epsilon: test patients are other patients, so each pays one of the two.
-    ``site_share`` is the part of that budget spent on each site's own
-    two-by-two table. Counting again after counts were revealed needs new noise:
-    ``attempts`` such releases are paid for beforehand.
-    """
-
-    epsilon: float | None = Field(default=None, gt=0)
-    bins: int = Field(default=16, ge=4, le=256)
-    site_share: float = Field(default=0.2, gt=0, lt=1)
-    attempts: int = Field(default=1, ge=1, le=5)
-
-
 class Seeds(FrozenModel):
     """Public seeds. Noise and keys never come from a seed outside a marked simulation."""
 
@@ -244,8 +231,13 @@ class Study(FrozenModel):
         """The sizes and bounds of what a hospital counts in the evaluation."""
         if isinstance(self.task, Statistics):
             return column_counts(self.task.columns(self.cohort))
-        make = EVALUATION_VECTORS[self.task.kind]
-        return make(self.evaluation.bins, self.task.groups(self.cohort.label))
+        evaluation, make = self.evaluation, EVALUATION_VECTORS[self.task.kind]
+        vector = make(evaluation.bins, self.task.groups(self.cohort.label))
+        return vector.with_parts(
+            site_bins=evaluation.site_bins,
+            groups=tuple(len(grouping.groups) for grouping in evaluation.groups.values()),
+            group_bins=evaluation.group_bins,
+        )
 
     @property
     def evaluation_epsilon(self) -> float | None:
@@ -279,6 +271,10 @@ class Study(FrozenModel):
     def weights(self) -> dict[str, float]:
         """Each site's public weight: its declared number of training patients."""
         return {site.name: float(site.patients) for site in self.sites}
+
+    def groupings_of(self, site: str) -> tuple[Grouping, ...]:
+        """Returns the groupings of which this hospital counts groups: none if it declined."""
+        return tuple(self.evaluation.groups.values()) if self.site(site).groups else ()
 
     def expected_batch(self, site: str) -> float:
         """Returns what a site's sums are divided by: sampling rate x declared patients."""
@@ -461,6 +457,7 @@ def _contradictions(study: Study) -> list[Problem]:
         *_site_problems(study),
         *_record_problems(study),
         *(_task_problems(study) if study.trains else _statistics_problems(study)),
+        *_evaluation_problems(study),
         *recipe_problems(study.recipes, study.task.recipe_uses),
         *_privacy_problems(study),
         *_aggregation_problems(study),
@@ -572,6 +569,22 @@ def _task_problems(study: Study) -> list[Problem]:
                 )
             )
     return problems
+
+
+def _evaluation_problems(study: Study) -> list[Problem]:
+    """Yields the problems of counts by group, or in bins, that the task or the cohort has not."""
+    evaluation, problems = study.evaluation, []
+    binned = study.task.kind == "binary_classification"
+    if evaluation.site_bins != 2 and not binned:
+        problems.append(("evaluation.site_bins", "only binary classification has them"))
+    if evaluation.groups and not study.trains:
+        problems.append(("evaluation.groups", "statistics are of columns: leave them out"))
+    key = study.cohort.patient_key
+    return problems + [
+        (f"evaluation.groups.{name}.column", "a patient's key makes no group")
+        for name, grouping in evaluation.groups.items()
+        if grouping.column == key
+    ]
 
 
 def _statistics_problems(study: Study) -> list[Problem]:

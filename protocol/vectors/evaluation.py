@@ -33,11 +33,21 @@ the Dice of a class that the patient has, of the own counts the mean of its clas
 numbers in [0, 1] for each class. Behind the table of a binary classification and of survival
 stands the grid of the scores (``score_grid``), behind others zeros. Of survival, positive are
 patients with an event, and scores above the grid's centre.
+
+A study may ask for more of the same kind (``protocol.study.task.evaluation``):
+
+* ``site_bins``: a hospital's own counts of a binary classification are then of its scores in so
+  many bins, by label, of which one border is the threshold of the decision.
+* ``groups``: behind the counts of all patients stand, for each grouping and each of its groups,
+  the counts that a hospital's own would be if it had these patients only. Of a binary
+  classification they are of ``group_bins``, and behind them stands the sum of the patients' risks,
+  each by ``RISK_WEIGHT``. A patient is in one group of a grouping at most, and so adds to the
+  square of the norm that of a group's counts once for each grouping.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,9 +58,17 @@ from protocol.vectors.score_grid import ScoreGrid
 
 #: How many units one patient is worth: noise of any use is then far above 16 units.
 COUNT_UNITS = 1 << 10
-#: How many numbers a hospital gives of its own: its table's four, and its grid's two.
-OWN_CELLS = 6
+#: How many numbers follow from the model alone: the two of the grid.
+GRID_CELLS = 2
 _TABLE = 4
+#: What a risk, in [0, 1], is multiplied by in the counts of a group: it costs little of the noise,
+#: and the sum of all risks is as well known as that of labels.
+RISK_WEIGHT = 0.5
+#: How many numbers a hospital gives of its own: its counts, four where nothing else is asked for,
+#: and its grid's two.
+OWN_CELLS = _TABLE + GRID_CELLS
+#: The most that a study may ask for: two rows of scores in bins, and the grid.
+MAX_OWN_CELLS = 2 * 16 + GRID_CELLS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +81,58 @@ class EvaluationVector:
             the hospital's own: the L2 norm, in patients.
         own_influence: how much it changes the hospital's own, where that is another bound.
         settings: what of the study the layout follows from, by name.
+        own_shape: of the hospital's own counts.
+        groups: of each grouping, how many groups it has.
+        group_shape: of the counts of one group.
+        binned: whether they are of scores in bins, of which a study chooses the number.
     """
 
     shape: tuple[int, ...]
     influence: float
     settings: Mapping[str, int]
     own_influence: float | None = None
+    own_shape: tuple[int, ...] = (_TABLE,)
+    groups: tuple[int, ...] = ()
+    group_shape: tuple[int, ...] = (_TABLE,)
+    binned: bool = False
+
+    def with_parts(
+        self, *, site_bins: int, groups: tuple[int, ...], group_bins: int
+    ) -> "EvaluationVector":
+        """Returns the layout with a hospital's own counts in bins, and with groups.
+
+        >>> vector = binary_counts(16).with_parts(site_bins=2, groups=(2, 3), group_bins=8)
+        >>> vector.size, round(vector.influence**2, 9), vector.own_cells
+        (117, 3.5, 6)
+        """
+        own = group = self.own_influence or self.influence
+        settings, shapes = dict(self.settings), [self.own_shape, self.group_shape]
+        if self.binned:
+            shapes, group = [(2, site_bins), (2 * group_bins + 1,)], math.hypot(own, RISK_WEIGHT)
+        if self.binned and site_bins > 2:
+            settings |= {"site bins": site_bins}
+        if groups:
+            settings |= {f"groups {place}": count for place, count in enumerate(groups)}
+            settings |= {"group cells": math.prod(shapes[1])}
+        return replace(
+            self,
+            influence=math.sqrt(self.influence**2 + len(groups) * group**2),
+            own_influence=own,
+            settings=settings,
+            own_shape=shapes[0],
+            groups=groups,
+            group_shape=shapes[1],
+        )
 
     @property
     def size(self) -> int:
         """The number of numbers in the vector."""
-        return math.prod(self.shape)
+        return math.prod(self.shape) + sum(self.groups) * math.prod(self.group_shape)
+
+    @property
+    def own_cells(self) -> int:
+        """How many numbers a hospital gives beside the vector: its own counts, and the grid's."""
+        return math.prod(self.own_shape) + GRID_CELLS
 
     @property
     def digest(self) -> str:
@@ -81,8 +140,28 @@ class EvaluationVector:
         return digest_json(dict(self.settings))
 
     def read(self, total: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Returns the counts of a sum in their shape, in patients."""
-        return np.asarray(total / COUNT_UNITS).reshape(self.shape)
+        """Returns the counts of all patients in a sum, in their shape, in patients."""
+        return np.asarray(total[: math.prod(self.shape)] / COUNT_UNITS).reshape(self.shape)
+
+    def read_groups(self, total: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
+        """Returns each grouping's (groups, *group_shape) counts in a sum, in patients."""
+        found, begin = [], math.prod(self.shape)
+        for count in self.groups:
+            end = begin + count * math.prod(self.group_shape)
+            found.append(np.asarray(total[begin:end] / COUNT_UNITS))
+            begin = end
+        return tuple(
+            cells.reshape(count, *self.group_shape)
+            for cells, count in zip(found, self.groups, strict=True)
+        )
+
+    def read_own(self, cells: tuple[int, ...]) -> NDArray[np.float64]:
+        """Returns the own counts that a hospital signed, in their shape, in patients.
+
+        >>> binary_counts(16).read_own((2048, 0, 1024, 512, 0, 10_000)).tolist()
+        [2.0, 0.0, 1.0, 0.5]
+        """
+        return np.array(cells[:-GRID_CELLS], dtype=np.float64).reshape(self.own_shape) / COUNT_UNITS
 
     def deviations(self, noise_multiplier: float, site_share: float) -> tuple[float, float]:
         """Returns the noise deviations, in patients, of the sum's counts and of a hospital's own.
@@ -99,7 +178,9 @@ REGRESSION_SUMS = 5
 
 def binary_counts(bins: int, classes: int = 2) -> EvaluationVector:
     """Returns the layout for binary classification: the scores' bins, by label."""
-    return EvaluationVector(shape=(classes, bins), influence=1.0, settings={"bins": bins})
+    return EvaluationVector(
+        shape=(classes, bins), influence=1.0, settings={"bins": bins}, binned=True
+    )
 
 
 def finding_counts(bins: int, findings: int) -> EvaluationVector:
@@ -169,18 +250,9 @@ def in_units(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(counts.reshape(-1) * COUNT_UNITS)
 
 
-def read_table(cells: tuple[int, ...]) -> NDArray[np.float64]:
-    """Returns the (4,) own counts that a hospital signed, in patients.
-
-    >>> read_table((2048, 0, 1024, 512, 0, 10_000)).tolist()
-    [2.0, 0.0, 1.0, 0.5]
-    """
-    return np.array(cells[:_TABLE], dtype=np.float64) / COUNT_UNITS
-
-
 def read_grid(cells: tuple[int, ...]) -> ScoreGrid:
     """Returns the grid on which a hospital signed that it counted."""
-    centre, spread = cells[_TABLE:]
+    centre, spread = cells[-GRID_CELLS:]
     return ScoreGrid.of_cells((centre, spread))
 
 

@@ -68,6 +68,20 @@ class ScoreGrid:
         """Returns the (bins - 1,) rising borders between the bins."""
         return self._quantiles([place / bins for place in range(1, bins)])
 
+    def edges_through(self, logit: float, bins: int) -> NDArray[np.float64]:
+        """Returns (bins - 1,) rising borders, of which the nearest to a logit is moved there.
+
+        >>> ScoreGrid(centre=1.0, spread=2.0).edges_through(0.0, 4).round(2).tolist()
+        [0.0, 1.0, 2.35]
+        """
+        edges = self.edges(bins)
+        edges[self.bins_below(logit, bins) - 1] = logit
+        return edges
+
+    def bins_below(self, logit: float, bins: int) -> int:
+        """Returns how many bins of ``edges_through`` lie below the logit."""
+        return int(np.abs(self.edges(bins) - logit).argmin()) + 1
+
     def points(self, bins: int) -> NDArray[np.float64]:
         """Returns (bins, POINTS) scores that stand for each bin's, were all scores normal."""
         shares = [(place + 0.5) / (bins * POINTS) for place in range(bins * POINTS)]
@@ -75,6 +89,11 @@ class ScoreGrid:
 
     def _quantiles(self, shares: list[float]) -> NDArray[np.float64]:
         return self.centre + self.spread * np.array([_USUAL.inv_cdf(share) for share in shares])
+
+
+def logit_of(risk: float) -> float:
+    """Returns the logit of a risk in (0, 1); exactly 0 of an even one."""
+    return math.log(risk / (1 - risk))
 
 
 def agreed_grid(grids: list[ScoreGrid]) -> ScoreGrid:

@@ -73,7 +73,7 @@ def columns_read(study: Study) -> tuple[str, ...]:
     """Returns the columns that a study reads at a hospital, sorted.
 
     Of a table they are the features, all dates that these, the label and the window of time are
-    made of, the label and the patient key.
+    made of, the label, the patient key, and the columns of the evaluation's groups.
     Of an image cohort they are ``images``, ``labels``, the columns beside them and the
     patient key; a key ``row`` is no column.
     """
@@ -85,6 +85,7 @@ def columns_read(study: Study) -> tuple[str, ...]:
         names |= {"images", *cohort.label.arrays}
     if isinstance(study.split, ColumnSplit) and not _is_part(study):
         names.add(study.split.column)
+    names |= {grouping.column for grouping in study.evaluation.groups.values()}
     return tuple(sorted(names - {"row", ""}))
 
 

@@ -137,12 +137,13 @@ class SimulatedSilo:
         return found
 
     def exact_scores(self, run_id: str, model: Any) -> Any:
-        """Returns test scores, labels and patient counts: in a simulation only."""
+        """Returns test scores, labels, groups and patient counts: in a simulation only."""
 
         def work() -> Any:
             trainer = self._silo.simulated_part(run_id)
             scores, labels = trainer.patient_scores(model)
-            return scores, labels, trainer.num_train_patients, trainer.num_test_patients
+            counts = trainer.num_train_patients, trainer.num_test_patients
+            return scores, labels, trainer.groups(), *counts
 
         return refusal_as_value(work)
 

@@ -86,7 +86,7 @@ class Persons:
 
 def columns_for(study: Study, stated: PatientStatement) -> tuple[str, ...]:
     """Returns the columns that are read beside the contract's: the split's, and whose a row is."""
-    keep = columns_to_keep(study.split, study.partition)
+    keep = columns_to_keep(study)
     number = stated.patient_number
     own = () if number in (None, study.cohort.patient_key) else (number,)
     return tuple(dict.fromkeys((*keep, *own)))

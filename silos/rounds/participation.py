@@ -210,6 +210,7 @@ class Participation:
             coordinator_public=self._coordinator,
             guard=self._heads.keeping(head),
             min_sites=self.study.aggregation.min_sites,
+            own_cells=self.study.evaluation_vector.own_cells,
             among=self._draws.among(context),
         )
         advert = opened.advertise()  # refused when this round was begun before a restart
@@ -299,7 +300,8 @@ class Participation:
         if noised is None:
             noised = self._drawn(context, self._model)
             self._draws.hold(context, noised)
-        own = len(noised) - context.table_cells  # behind the vector: this hospital's table and grid
+        counted = self.study.evaluation_vector.size  # behind it: this hospital's table and grid
+        own = counted if context.round_kind == "evaluation" else len(noised)
         vector, table = self._encoded(context, noised[:own]), tuple(map(int, noised[own:]))
         blob = bytes(silo_round.mask(vector, table=table, threads=self._threads))
         self._kept = context.digest

@@ -17,6 +17,7 @@ Source: Abadi et al. 2016 (1607.00133), algorithm 1; McMahan et al. 2018 (1710.0
 for the fixed denominator.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -99,9 +100,13 @@ class Trainer:
                 test,
                 places=study.site(site).patients,
                 most=study.records_per_patient,
+                groupings=study.groupings_of(site),
             )
         self.engine = self._backend.label
-        self.dataset_digest = digest_json([train.digest, test.digest])
+        read = [train.digest, test.digest]
+        if study.groupings_of(site):
+            read.append(digest(self._scores.groups.tobytes()))
+        self.dataset_digest = digest_json(read)
 
     @property
     def num_train_patients(self) -> int:
@@ -290,10 +295,36 @@ class Trainer:
         ``study.evaluation_vector`` at most, and the third not at all. A patient with several
         records counts once.
         """
-        scores, labels = self.patient_scores(model)
+        (scores, labels), evaluation = self.patient_scores(model), self._study.evaluation
         inputs = reference_inputs(self._study.cohort, self._study.seeds.model)
         reference = self._scores.of_records(inputs).astype(np.float64)
-        return self._learned.counts(scores, labels, reference, self._study.evaluation.bins)
+        counts = [self._learned.counts(scores, labels, reference, evaluation.bins)]
+        for group in self._members():
+            own = scores[group], labels[group], reference
+            counts.append(self._learned.group(*own, evaluation.group_bins))
+        return (
+            np.concatenate(counts),
+            self._learned.own(scores, labels, reference, evaluation.site_bins),
+            self._learned.grid(reference),
+        )
+
+    def _members(self) -> Iterator[NDArray[np.bool_]]:
+        """Yields who of those that are scored is in each group, grouping by grouping.
+
+        Nobody, where the hospital has declined to count groups.
+        """
+        found = self._scores.groups
+        declined = not self._study.groupings_of(self._site)
+        for at, grouping in enumerate(self._study.evaluation.groups.values()):
+            for group in range(len(grouping.groups)):
+                yield np.zeros(len(found), dtype=bool) if declined else found[:, at] == group
+
+    def groups(self) -> Ints:
+        """Returns the (patients, groupings) places of test patients' groups, -1 for none.
+
+        They stay in the hospital.
+        """
+        return self._scores.groups
 
     @recipe_failures()
     @enough_memory("evaluation")

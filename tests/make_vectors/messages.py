@@ -167,7 +167,7 @@ def _wrong_bodies(sheet: Sheet, ctx: str, key: str) -> None:
     bad("digest of 63 digits", "blob: expected text", "masked", hashes | {"blob": "a" * 63})
     bad("digest with a line feed", "blob: expected", "masked", hashes | {"blob": "a" * 64 + "\n"})
     bad("null", "blob: expected text", "masked", hashes | {"blob": None})
-    bad("a table of seven", "table: expected a list", "masked", hashes | {"table": [0] * 7})
+    bad("a table of thirty-five", "table: expected a list", "masked", hashes | {"table": [0] * 35})
     bad("a cell beyond 2^40", "table: expected", "masked", hashes | {"table": [2**40 + 1]})
     keys = {n: "00" * 32 for n in ("mask_public", "share_public", "self_commitment")}
     because = "mask_public: expected 64 lower-case"

@@ -8,7 +8,7 @@ and on the signed tables, so it costs no privacy. Rules:
 1. Scores of a bin are taken to lie in it as they would, were all scores normal with the
    grid's centre and spread; how they truly lie is not released. So every interval also
    reaches as far as scores at either edge of their bins could move it. Of the outer bins,
-   which have one edge, the signed tables say how many scores lie above zero.
+   which have one edge, the signed tables say how many scores lie above the threshold.
 2. How many are ill is read from the counts and from the signed tables, each weighed by its
    noise. How far the mean risk lies from that has an interval of its own, for patients and
    noise together; the noise that both share is counted once.
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
 from compliance.estimates.interval import Z95, Interval, score_bounds
-from protocol.vectors.score_grid import ScoreGrid
+from protocol.vectors.score_grid import ScoreGrid, logit_of
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ class RiskFigures:
     """A model's risks against the patients that it was tested on, from released counts.
 
     ``ill`` is the share of patients who are ill; ``lacking`` that share less the mean
-    risk; ``sensitivity`` is that of a threshold at a risk of 0.5. ``excess_brier`` is how
+    risk; ``sensitivity`` is that at the study's threshold. ``excess_brier`` is how
     much larger the Brier score is than that of giving every patient the share of the ill:
     above zero is worse than knowing nothing of a patient. ``shift`` is to be added to the
     model's output; None where nothing is known to be better than the output as it is.
@@ -76,6 +76,7 @@ def risk_figures(
     sensitivity: Interval,
     grid: ScoreGrid,
     declared: float | None,
+    threshold: float = 0.5,
 ) -> RiskFigures:
     """Returns the figures of (2, bins) counts of scores, negatives' first.
 
@@ -87,8 +88,9 @@ def risk_figures(
         sensitivity: as the tables have it.
         grid: where the bins of the counts lie.
         declared: the prevalence that the study declares, if any.
+        threshold: the risk at which the tables tell patients apart.
     """
-    seen = _Seen.of(counts, deviation, table, table_deviation, grid)
+    seen = _Seen.of(counts, deviation, table, table_deviation, grid, threshold)
     noise = Z95 * deviation * math.sqrt(2 * float(((seen.risks - 0.5) ** 2).sum()))
     patients = float(np.sum(table))
     if min(seen.patients, float(seen.counts.sum()), patients) <= 0 or noise / patients > WIDEST:
@@ -110,8 +112,8 @@ class _Seen:
 
     ``positives`` and ``patients`` are of counts and tables together; ``weight`` is the part
     of the counts in them, ``spread`` the deviation of the noise in the number of positives.
-    ``borders`` are the bins' (bins + 1,); at most ``above_zero`` and ``below_zero`` patients'
-    logits lie there, as the tables have it.
+    ``borders`` are the bins' (bins + 1,); at most ``above`` and ``below`` patients' logits lie
+    above and below the threshold's, ``at``, as the tables have it.
     """
 
     counts: Floats
@@ -123,8 +125,9 @@ class _Seen:
     weight: float
     spread: float
     borders: Floats
-    above_zero: float
-    below_zero: float
+    above: float
+    below: float
+    at: float
 
     @classmethod
     def of(
@@ -134,6 +137,7 @@ class _Seen:
         table: NDArray[np.floating],
         table_deviation: float,
         grid: ScoreGrid,
+        threshold: float,
     ) -> "_Seen":
         cells, bins = np.asarray(counts, dtype=np.float64), counts.shape[1]
         logits = grid.points(bins)
@@ -146,7 +150,7 @@ class _Seen:
             positives=float(positives), patients=float(negatives + positives), weight=weight,
             spread=math.sqrt(weight**2 * of_counts + (1 - weight) ** 2 * of_table),
             borders=np.r_[-np.inf, grid.edges(bins), np.inf],
-            above_zero=max(0.0, float(above)), below_zero=max(0.0, float(below)),
+            above=max(0.0, float(above)), below=max(0.0, float(below)), at=logit_of(threshold),
         )  # fmt: skip
 
     def share_ill(self) -> Interval:
@@ -184,15 +188,15 @@ class _Seen:
         """Returns the (bins,) least and greatest mean risk of each bin's scores.
 
         Above its last edge a bin reaches to a risk of one for the part of its patients that
-        the tables have above a logit of zero, and to a half for the others; likewise below.
+        the tables have above the threshold, and to the threshold for the others; likewise below.
         """
         low, high = self.borders[:-1] + shift, self.borders[1:] + shift
         with np.errstate(over="ignore"):
             least, most = 1 / (1 + np.exp(-low)), 1 / (1 + np.exp(-high))
         counts = np.maximum(self.counts.sum(axis=0), 0.0)
-        above = min(1.0, self.above_zero / max(float(counts[-1]), 1.0))
-        below = min(1.0, self.below_zero / max(float(counts[0]), 1.0))
-        middle, risks = 1 / (1 + math.exp(-shift)), _mean_risk(self.logits + shift)
+        above = min(1.0, self.above / max(float(counts[-1]), 1.0))
+        below = min(1.0, self.below / max(float(counts[0]), 1.0))
+        middle, risks = 1 / (1 + math.exp(-self.at - shift)), _mean_risk(self.logits + shift)
         most[-1] = above + (1 - above) * max(middle, float(least[-1]))
         least[0] = (1 - below) * min(middle, float(most[0]))
         return np.minimum(least, risks), np.maximum(most, risks)

@@ -91,16 +91,22 @@ class _OwnLoss(_Task):
     loss: RecipeLoss | None = Field(default=None, exclude_if=lambda named: named is None)
 
 
+#: The risk above which a patient is called ill, unless a study says another.
+EVEN = 0.5
+
+
 class BinaryClassification(_OwnLoss):
     """Ill or not: one logit for a record.
 
     ``prevalence`` is the share of patients whose label is positive, as published
     sources or general knowledge have it, never as counted in anybody's records. The
     model's output starts at its logit; left out, at whatever the network starts with.
+    ``threshold`` is the risk above which a patient is called ill where decisions are counted.
     """
 
     kind: Literal["binary_classification"] = "binary_classification"
     prevalence: float | None = Field(default=None, gt=0, lt=1)
+    threshold: float = Field(default=EVEN, ge=0.001, le=0.999, exclude_if=lambda risk: risk == EVEN)
     label: ClassVar[type | UnionType] = BinaryLabel | EventLabel
 
 
@@ -209,6 +215,11 @@ Task: TypeAlias = Annotated[
         "multilabel_classification, regression, segmentation, survival, statistics",
     ),
 ]
+
+
+def threshold_of(task: Task) -> float:
+    """Returns the risk above which a patient is called ill: of other tasks, an even one."""
+    return task.threshold if isinstance(task, BinaryClassification) else EVEN
 
 
 def prevalence_of(task: Task) -> float | None:

@@ -104,6 +104,10 @@ class ColumnTrainer:
         values = np.concatenate(list(self._values()))[: self.num_test_patients][self._counted]
         return values, np.zeros(len(values))
 
+    def groups(self) -> Ints:
+        """Returns no groups of patients: (patients, 0)."""
+        return np.zeros((int(self._counted.sum()), 0), dtype=np.int64)
+
     def _values(self) -> Iterator[Floats]:
         """Yields the (places, columns) values, some places at a time."""
         for begin in range(0, len(self._index), self._at_once):

@@ -1,14 +1,17 @@
 """Scores of one hospital's test patients: as much work as it declares, for any patients."""
 
 import math
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from pipelines.evaluation.groups import groups_of_patients
 from pipelines.gradients.batch_invariance import RecordOutputs
 from pipelines.records import Records
 from pipelines.tasks.task import TaskDefinition
+from protocol.study.task.evaluation import Grouping
 from silos.training.step_form import Index, PatientRecords
 
 #: Patients whose records and outputs are in memory at once: so many, or fewer of so many numbers.
@@ -22,11 +25,18 @@ class PatientScores:
 
     Of a patient with more records than ``most`` the first count. ``places`` patients are
     scored, zeros in place of those who are not there, so that neither the time nor
-    the form of the work tells how many the hospital has.
+    the form of the work tells how many the hospital has. ``groupings`` tell patients apart.
     """
 
     def __init__(
-        self, module: nn.Module, learned: TaskDefinition, test: Records, *, places: int, most: int
+        self,
+        module: nn.Module,
+        learned: TaskDefinition,
+        test: Records,
+        *,
+        places: int,
+        most: int,
+        groupings: Collection[Grouping] = (),
     ) -> None:
         self._features, self._labels = (
             values if len(test) else np.zeros((1, *values.shape[1:]), dtype=np.float32)
@@ -34,6 +44,7 @@ class PatientScores:
         )
         self._count = test.num_patients
         self._counted = np.ones(self._count, dtype=bool)
+        self._groups = groups_of_patients(test, groupings)
         self._learned = learned
         self._outputs = RecordOutputs(module, test.features.shape[1:])
         index, weights = PatientRecords(test.patients, most).all(max(places, self._count))
@@ -58,6 +69,11 @@ class PatientScores:
             np.concatenate(each)[: self._count][self._counted] for each in zip(*found, strict=True)
         )
         return scores, labels
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """The (patients, groupings) places of the groups of those who are scored."""
+        return self._groups[self._counted]
 
     def of_records(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Returns the (records, outputs) outputs for encoded inputs that belong to no patient."""

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from coordinator.evaluation.registry import released_of
 from coordinator.evaluation.released import NoisedCounts, Released
-from protocol.vectors.evaluation import in_units
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.simulated.studies import small_study
 
@@ -27,8 +26,9 @@ def released_metrics(
     noised = NoisedCounts(
         pooled=counts,
         deviation=deviation,
-        tables={site: table.reshape(-1) for site, table in tables.items()},
+        tables=tables,
         table_deviations=table_deviations,
-        public={site: (*map(int, in_units(np.zeros(4, np.int64))), *grid.cells) for site in tables},
+        grids=dict.fromkeys(tables, grid),
+        groups=(),
     )
     return released_of(study.model_copy(update={"task": task}), noised)

@@ -13,10 +13,10 @@ from compliance.estimates.proportion import proportion
 from coordinator.evaluation.released import released_from, released_json
 from protocol.vectors.evaluation import (
     binary_counts,
+    class_counts,
     in_units,
     noise_deviations,
     read_grid,
-    read_table,
 )
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.simulated.evaluations import released_metrics
@@ -33,7 +33,9 @@ def test_counts_that_sites_give_are_read_back_pooled() -> None:
 def test_a_table_and_its_grid_are_read_back_as_they_were_signed() -> None:
     grid = ScoreGrid(centre=-4.5, spread=0.25)
     cells = (*map(int, in_units(np.array([[5, 6], [7, 8]]))), *grid.cells)
-    np.testing.assert_array_equal(read_table(cells), [5, 6, 7, 8])
+    np.testing.assert_array_equal(class_counts(8, 3).read_own(cells), [5, 6, 7, 8])
+    vector = binary_counts(8).with_parts(site_bins=2, groups=(), group_bins=8)
+    np.testing.assert_array_equal(vector.read_own(cells), [[5, 6], [7, 8]])
     assert read_grid(cells) == grid
 
 

@@ -38,7 +38,7 @@ from compliance.facts.privacy_utility import (
     compares_modes,
 )
 from compliance.reports.document import Figure
-from compliance.reports.sections import difference_table, utility_section
+from compliance.reports.sections.utility import difference_table, utility_section
 from coordinator.database.workspace import Workspace
 from tests.support.simulated import dossiers
 

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from compliance.facts.dossier import run_json
-from compliance.reports.column_sections import columns_section, columns_table
 from compliance.reports.document import Figure, tables
 from compliance.reports.privacy_report import privacy_report, run_page
 from compliance.reports.renderers import render_html, render_json
+from compliance.reports.sections.columns import columns_section, columns_table
 from tests.support.simulated import dossiers
 
 

@@ -26,7 +26,8 @@ def released(
     scores: NDArray[np.float64], noise: float, random: np.random.Generator
 ) -> tuple[Interval, Interval]:
     """The pooled Dice, and a hospital's own, with this noise in each number."""
-    counts, own, _ = TASK.counts(scores, np.zeros(len(scores)), np.zeros((1, 3)), 8)
+    given = scores, np.zeros(len(scores)), np.zeros((1, 3)), 8
+    counts, own = TASK.counts(*given), TASK.own(*given)
     sums = counts.reshape(2, 3) / COUNT_UNITS + random.normal(0, noise, (2, 3))
     cells = own[None, :3] / COUNT_UNITS + random.normal(0, noise, (1, 3))
     return mean_dice(sums, noise), mean_dice(cells, noise)

@@ -41,14 +41,16 @@ def study() -> Study:
 
 
 def released(scores: Floats, labels: Floats, noise: float, random: np.random.Generator) -> Released:
-    counts, own, cells = TASK.counts(scores, labels, REFERENCE, BINS)
+    given = scores, labels, REFERENCE, BINS
+    counts, own = TASK.counts(*given), TASK.own(*given)
     shape = (2, len(SURVIVAL.times) + 1, BINS)
     noised = NoisedCounts(
         pooled=counts.reshape(shape) / COUNT_UNITS + random.normal(0, noise, shape),
         deviation=noise,
         tables={"east": own / COUNT_UNITS + random.normal(0, noise, 4)},
         table_deviations={"east": noise},
-        public={"east": (0, 0, 0, 0, *map(int, cells))},
+        grids={"east": ScoreGrid.of_cells(tuple(map(int, TASK.grid(REFERENCE))))},
+        groups=(),
     )
     return released_of(study(), noised)
 

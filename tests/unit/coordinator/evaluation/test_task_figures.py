@@ -10,6 +10,7 @@ from coordinator.evaluation.released import NoisedCounts, Released
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.vectors.evaluation import COUNT_UNITS
+from protocol.vectors.score_grid import ScoreGrid
 from tests.support.simulated.studies import TABLE_STUDY
 from tests.support.simulated.tasks import CLASSES, DEFINITIONS
 
@@ -58,14 +59,16 @@ def released(
 ) -> Released:
     """What an evaluation of one hospital releases, with this noise in each number."""
     study, task = study_of(kind), DEFINITIONS[kind]
-    counts, own, _ = task.counts(scores, labels, reference(task.outputs), 8)
+    given = scores, labels, reference(task.outputs), 8
+    counts, own = task.counts(*given), task.own(*given)
     shape = study.evaluation_vector.shape
     noised = NoisedCounts(
         pooled=counts.reshape(shape) / COUNT_UNITS + random.normal(0, noise, shape),
         deviation=noise,
         tables={"east": own.reshape(-1) / COUNT_UNITS + random.normal(0, noise, 4)},
         table_deviations={"east": noise},
-        public={"east": (0,) * 6},
+        grids={"east": ScoreGrid()},
+        groups=(),
     )
     return released_of(study, noised)
 

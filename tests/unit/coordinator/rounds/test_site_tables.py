@@ -22,7 +22,7 @@ from protocol.secagg.server import Step
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.transport.privacy_summary import Summary, open_summary
-from protocol.vectors.evaluation import COUNT_UNITS, noise_deviations, read_table
+from protocol.vectors.evaluation import COUNT_UNITS, binary_counts, noise_deviations
 from silos.rounds.participation import Participation
 from silos.training.randomness import RoundInput
 from tests.support.simulated.federation import Federation
@@ -90,7 +90,7 @@ def test_published_figures_are_those_of_the_signed_tables(tmp_path: Path) -> Non
     with federation.store.read() as session:
         row = session.query(RoundRow).filter_by(round_kind="evaluation", state="finished").one()
     tables = read_tables(kept_tables(federation), federation.roster, row.context)
-    table = read_table(tables["east"])
+    table = binary_counts(16).read_own(tables["east"])
     right = (table[0] + table[3]) / table.sum()
     assert released.sites["east"]["accuracy"].value == pytest.approx(min(1.0, max(0.0, right)))
 

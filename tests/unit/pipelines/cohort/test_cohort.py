@@ -18,7 +18,8 @@ from pipelines.sources.source import RecordFile
 from pipelines.sources.tables.dialect import FileDialect
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import ImageCohort, TableCohort
-from protocol.study.study import BUNDLED, ColumnSplit, KeyedHashSplit, Partitioning
+from protocol.study.study import BUNDLED, ColumnSplit, Partitioning
+from tests.support.simulated.studies import small_study
 
 NUMBER = {"name": "age", "kind": "number", "range": [0, 120], "centre": 50, "scale": 10}
 CATEGORY = {"name": "sex", "kind": "category", "values": ["F", "M", "X"]}
@@ -528,8 +529,9 @@ def test_columns_to_keep_are_those_of_split_and_deal():
     how = {"rule": "column", "column": "ward"}
     partition = Partitioning.model_validate({"records": "all.csv", "how": how})
     by_column = ColumnSplit(method="column", column="part", train=("a",), test=("b",))
-    assert columns_to_keep(by_column, partition) == ("part", "ward")
-    assert columns_to_keep(KeyedHashSplit()) == ()
+    by_part = small_study().model_copy(update={"split": by_column, "partition": partition})
+    assert columns_to_keep(by_part) == ("part", "ward")
+    assert columns_to_keep(small_study()) == ()
 
 
 def test_reading_records_imports_no_torch():

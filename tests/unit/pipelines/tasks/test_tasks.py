@@ -1,5 +1,6 @@
 """What every task promises: its gradient, its scores, and the bound on one patient."""
 
+import math
 from typing import get_args
 
 import numpy as np
@@ -114,21 +115,24 @@ def test_a_place_of_weight_0_does_not_count_for_its_patient(kind: str) -> None:
 def test_one_patient_changes_the_counts_by_the_declared_bound(
     kind: str, scores: list[float], seed: int, bins: int
 ) -> None:
-    task, vector = (
-        DEFINITIONS[kind],
-        EVALUATION_VECTORS[kind](bins, GROUPS[kind]),
-    )
+    task, pooled = DEFINITIONS[kind], EVALUATION_VECTORS[kind](bins, GROUPS[kind])
+    vector = pooled.with_parts(site_bins=bins, groups=(2,), group_bins=bins)
     random = np.random.default_rng(seed)
     values, labels = scores_of(task, random, np.array(scores), labels_of(task, random, len(scores)))
     reference = random.normal(size=(8, task.outputs))
-    *whole, public = task.counts(values, labels, reference, bins)
-    assert whole[0].size == vector.size and whole[1].size == 4 and public.size == 2
     gone = int(random.integers(len(values)))
     stay = np.arange(len(values)) != gone
-    *rest, same = task.counts(values[stay], labels[stay], reference, bins)
-    np.testing.assert_array_equal(public, same)
-    for before, after in zip(whole, rest, strict=True):
-        assert np.linalg.norm(before - after) <= vector.influence * COUNT_UNITS
+    by_group = math.sqrt(vector.influence**2 - pooled.influence**2)
+    for count, size, bound in (
+        (task.counts, pooled.size, pooled.influence),
+        (task.own, math.prod(vector.own_shape), vector.own_influence),
+        (task.group, math.prod(vector.group_shape), by_group),
+    ):
+        whole = count(values, labels, reference, bins)
+        rest = count(values[stay], labels[stay], reference, bins)
+        assert whole.size == size
+        assert np.linalg.norm(whole - rest) <= bound * COUNT_UNITS + 1e-6
+    assert task.grid(reference).size == 2
 
 
 @pytest.mark.parametrize("kind", DEFINITIONS)
@@ -169,9 +173,8 @@ def test_errors_beyond_the_bound_count_as_the_bound() -> None:
     far, end = np.array([50.0, -50.0]), np.array([5.0, -5.0])
     labels = np.array([1.0, -1.0])
     assert task.exact(far, labels) == task.exact(end, labels)
-    for one, other in zip(
-        *(task.counts(s, labels, s[:, None], 8) for s in (far, end)), strict=True
-    ):
+    for count in (task.counts, task.own):
+        one, other = (count(s, labels, s[:, None], 8) for s in (far, end))
         np.testing.assert_array_equal(one, other)
 
 

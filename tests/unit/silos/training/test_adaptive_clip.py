@@ -16,7 +16,7 @@ from collegium.redteam.attack import red_team
 from collegium.redteam.findings import Target
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.reports.run_tables import mechanism_table
-from compliance.reports.sections import rounds_section
+from compliance.reports.sections.run import rounds_section
 from coordinator.audit.recompute import recompute
 from coordinator.database.round_archive import RoundArchive
 from coordinator.rounds.training import mean_of

@@ -18,7 +18,7 @@ from compliance.facts.formatting import show
 from compliance.facts.privacy_utility import PER_SITE, RELEASED, UtilityPoint, Withheld
 from compliance.reports.privacy_report import privacy_report, run_page
 from compliance.reports.renderers import render_csv, render_html, render_json
-from compliance.reports.sections import utility_table
+from compliance.reports.sections.utility import utility_table
 from coordinator.evaluation.released import released_from
 from coordinator.views.privacy_utility import points_of
 from coordinator.views.run_summary import RunSummary

@@ -1,0 +1,125 @@
+"""The run itself: privacy spent, rounds, audit trail, environment."""
+
+from compliance.charts import run as charts
+from compliance.charts.descriptions import (
+    describe_clips,
+    describe_privacy,
+    describe_rounds,
+)
+from compliance.facts.dossier import Dossier
+from compliance.facts.formatting import Format
+from compliance.reports.document import (
+    Block,
+    Bullets,
+    Column,
+    Fact,
+    Facts,
+    Figure,
+    Paragraph,
+    Section,
+    Table,
+)
+from compliance.reports.run_tables import budget_table, clips_table, rounds_table
+from compliance.reports.sections.statements import claim
+from protocol.counted import counted
+
+
+def budget_section(dossier: Dossier) -> Section:
+    """Returns the privacy spent per hospital, or why there is nothing to draw."""
+    blocks: tuple[Block, ...]
+    spends = [s for s in dossier.sites if s.privacy.budget_epsilon is not None]
+    if not spends:
+        statement = claim(dossier)
+        left = (
+            " This run was booked nowhere; what the patients have left is as it was: collegium "
+            "silo budget shows it."
+        )
+        said = f"{statement.text} {statement.detail}{'' if dossier.protected else left}"
+        blocks = (Paragraph(text=said),)
+    else:
+        blocks = (
+            Figure(
+                title="Privacy spent at each hospital",
+                svg=charts.to_svg(charts.privacy_spent(dossier.sites)),
+                alt=describe_privacy(dossier.sites),
+                caption="The pale bar is what the hospital allows each patient for life, the blue "
+                "bar the part that its ledger had booked over all runs when it signed, at the end "
+                "of this run; the dark line is this run's.",
+                table=budget_table(dossier),
+            ),
+        )
+    return Section(key="budget", title="Privacy spent", blocks=blocks)
+
+
+def rounds_section(dossier: Dossier) -> Section:
+    """Returns the run's rounds as a drawing with its table."""
+    blocks: tuple[Block, ...] = (
+        Paragraph(text=f"No round was opened; {dossier.rounds_planned} were planned."),
+    )
+    trained = f"Planned: {counted(dossier.rounds_planned, 'training round')}. "
+    if dossier.rounds:
+        blocks = (
+            Figure(
+                title="Time per round",
+                svg=charts.to_svg(charts.rounds_timeline(dossier.rounds)),
+                alt=describe_rounds(dossier.rounds),
+                caption=f"{trained if dossier.trains else ''}A number above a bar "
+                "counts hospitals that dropped out of that round; a number in brackets counts "
+                "attempts.",
+                table=rounds_table(dossier),
+            ),
+        )
+    if dossier.has_adaptive_clip:
+        clips = Figure(
+            title="Clip by round",
+            svg=charts.to_svg(charts.clip_by_round(dossier.rounds)),
+            alt=describe_clips(dossier.rounds),
+            caption="The clip is adaptive: it moves towards the median length of the patients' "
+            "gradients, as noised counts say, which are a part of what epsilon pays for.",
+            table=clips_table(dossier),
+        )
+        blocks = (*blocks, clips)
+    return Section(key="rounds", title="Rounds", blocks=blocks)
+
+
+def audit_section(dossier: Dossier) -> Section:
+    """Returns the signed head of the log and this run's entries."""
+    audit = dossier.audit
+    head = Facts(
+        title="Signed head of the consortium's log",
+        rows=(
+            Fact(label="Root", value=audit.root or None, form=Format.CODE),
+            Fact(label="Entries", value=audit.size, form=Format.COUNT),
+            Fact(label="Checkpoint", value=audit.checkpoint or None, form=Format.CODE),
+        ),
+    )
+    entries = Table(
+        title="Audit entries of this run",
+        columns=(
+            Column(title="Index", form=Format.COUNT),
+            Column(title="Time", form=Format.TIME),
+            Column(title="Type"),
+            Column(title="Digest of the details", form=Format.CODE),
+        ),
+        rows=tuple((e.index, e.time, e.type, e.payload) for e in audit.entries),
+        note="The log holds digests only: no patient's data, no hospital's figures.",
+    )
+    how = Bullets(
+        items=(
+            (
+                "To check",
+                "collegium audit verify --out FOLDER recomputes the root from every entry of the "
+                "log and checks the signature on its head.",
+            ),
+        )
+    )
+    return Section(key="audit", title="Audit trail", blocks=(head, entries, how))
+
+
+def environment_section(dossier: Dossier) -> Section:
+    """Returns what the run was made with."""
+    rows = tuple(Fact(label=name, value=text) for name, text in sorted(dossier.environment.items()))
+    blocks: tuple[Block, ...] = (Facts(title="Software and machine", rows=rows),)
+    if not rows:
+        blocks = (Paragraph(text="The environment of this run was not recorded."),)
+    return Section(key="environment", title="Environment", blocks=blocks)

@@ -1,0 +1,128 @@
+"""Statements that stand above a run: what it claims, what limits it, whether its log holds."""
+
+from compliance.facts.dossier import Dossier
+from compliance.facts.formatting import Format, show
+from compliance.privacy.rounding import percent
+from compliance.reports.document import (
+    Statement,
+    Tone,
+)
+from protocol.counted import counted
+
+_STATES = {
+    "finished": ("The run finished.", Tone.GOOD),
+    "running": ("The run is still at work: its figures are not final.", Tone.CAUTION),
+    "interrupted": ("The run was interrupted: its process ended before the run did.", Tone.BAD),
+    "stopped": ("The run was stopped before its end.", Tone.CAUTION),
+    "failed": ("The run failed: it yielded no model to use.", Tone.BAD),
+    "refused": ("The run was refused before any work.", Tone.BAD),
+}
+
+
+def claim(dossier: Dossier) -> Statement:
+    """Returns the privacy claim, or the statement that there is none."""
+    if not dossier.sites:
+        return Statement(
+            text="No privacy is claimed: no hospital had signed a summary.",
+            detail="The record holds no hospital's signed statement of budget and mechanism.",
+            tone=Tone.BAD,
+        )
+    if dossier.protected:
+        units = {s.privacy.unit for s in dossier.sites}
+        level = "Patient" if units == {"patient"} else "Record"
+        return Statement(text=f"{level}-level differential privacy.", detail=dossier.claim)
+    reason = dossier.claim.removeprefix("No privacy is claimed: ")
+    return Statement(
+        text="No privacy is claimed.",
+        detail=f"{reason[:1].upper()}{reason[1:]} Its model and figures may reveal what is in "
+        "single patients' records.",
+        tone=Tone.BAD,
+    )
+
+
+def banner(dossier: Dossier) -> tuple[Statement, ...]:
+    """Returns what must be read first: the state, the claim, and whether this is a simulation."""
+    text, tone = _STATES.get(dossier.state, (f"The run is {dossier.state}.", Tone.CAUTION))
+    took = "" if dossier.seconds is None else f", took {show(dossier.seconds, Format.SECONDS)}"
+    when = f"Run {dossier.run_id}, started {show(dossier.started_at, Format.TIME)}{took}."
+    why = f"{dossier.failure}. " if dossier.failure else ""
+    state = Statement(text=text, detail=why + when, tone=tone)
+    simulated = Statement(
+        text="A simulation on one machine.",
+        detail="The hospitals ran side by side over an in-memory link. Figures marked simulation "
+        "only are exact and unprotected; a real consortium could not compute them.",
+    )
+    useless = tuple(_useless(warning) for warning in dossier.warnings)
+    return (
+        state,
+        *useless,
+        *_sweep(dossier),
+        *_beside(dossier),
+        claim(dossier),
+        *((simulated,) if dossier.simulation else ()),
+    )
+
+
+def _beside(dossier: Dossier) -> tuple[Statement, ...]:
+    """Returns that other runs showed the same patients without privacy, where this one protects."""
+    runs = dossier.unprotected_runs
+    if not (runs and dossier.protected):
+        return ()
+    named = ", ".join(runs[:3]) + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
+    return (
+        Statement(
+            text="The same patients were also used without privacy.",
+            detail=f"{counted(len(runs), 'simulated run')} without differential privacy began "
+            f"before this one ended ({named}). That costs no budget, and nothing bounds what it "
+            "shows: the claim is about this run alone.",
+            tone=Tone.CAUTION,
+        ),
+    )
+
+
+def _sweep(dossier: Dossier) -> tuple[Statement, ...]:
+    """Returns what all runs of a sweep cost the same patients; nothing of a run on its own."""
+    if dossier.sweep_share is None:
+        return ()
+    budgets = [s.privacy.budget_epsilon for s in dossier.sites if s.privacy.budget_epsilon]
+    of = f" of ε = {show(max(budgets), Format.NUMBER)}" if budgets else ""
+    return (
+        Statement(
+            text="One of several runs on the same patients.",
+            detail=f"At most {percent(dossier.sweep_share)} of a patient's budget for life{of} was "
+            "booked, by this sweep's runs and those before it, whenever one of them ended. Every ε "
+            "below is of this run alone.",
+            tone=Tone.CAUTION,
+        ),
+    )
+
+
+def _useless(warning: str) -> Statement:
+    found, _, advice = warning.partition(": ")
+    return Statement(text=f"{found}.", detail=advice, tone=Tone.CAUTION)
+
+
+def verification(dossier: Dossier) -> Statement:
+    """Returns whether the records behind a document were verified; if not, its watermark."""
+    found, audit = dossier.verification, dossier.audit
+    if found is None:
+        return Statement(
+            text="NOT VERIFIED: the records behind this document were not held to the signed log.",
+            detail="collegium audit verify --out FOLDER does that.",
+            tone=Tone.BAD,
+        )
+    if found.faults:
+        return Statement(
+            text="NOT VERIFIED: the records behind this document are not what was logged.",
+            detail=f"{'; '.join(found.faults)}. Do not rely on anything below.",
+            tone=Tone.BAD,
+        )
+    newest = show(audit.entries[-1].time, Format.TIME) if audit.entries else "no entry"
+    return Statement(
+        text=f"Verified at entry {audit.size:,} of the signed log ({newest}), key {found.key}.",
+        detail="Every record of the folder is what its log says. Compare the key with the one in "
+        "the consortium's roster. Times, environment, why a run failed, whether it was a "
+        "simulation and of which sweep, a simulation's exact figures, and what a red team found "
+        "are logged by the coordinator alone: no hospital has signed them.",
+        tone=Tone.GOOD,
+    )
