@@ -18,7 +18,7 @@ from compliance.estimates.largest_gap import LargestGap, largest_gap
 from compliance.facts.figures import TASK_FIGURES, FigureKind, TaskFigures
 from compliance.facts.groups import GroupFacts, group_gaps
 from compliance.facts.model_warnings import model_warnings
-from compliance.facts.named_figures import named_figures
+from compliance.facts.named_figures import NamedFigure, named_figures
 from compliance.privacy.claims import if_more_collude, while_few_collude
 from compliance.privacy.rounding import rounded_up
 from protocol.transport.privacy_summary import Summary
@@ -179,6 +179,12 @@ class Dossier:
         return float(self.study.get("task", {}).get("threshold", 0.5))
 
     @property
+    def named_figures(self) -> tuple[NamedFigure, ...]:
+        """Every released figure, with whose it is."""
+        sites = {site.site: site.released for site in self.sites}
+        return named_figures(self.released, self.risks, sites, self.groups, self.operating_points)
+
+    @property
     def without_groups(self) -> tuple[str, ...]:
         """The hospitals that declined to count groups of their patients."""
         sites = self.study.get("sites", ()) if self.groups else ()
@@ -334,7 +340,7 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
             for name, gap in dossier.largest_gaps.items()
         },
         **_groups(dossier),
-        "figures_released": [figure.to_json() for figure in named_figures(dossier)],
+        "figures_released": [figure.to_json() for figure in dossier.named_figures],
         "audit": {"root": dossier.audit.root, "size": dossier.audit.size},
         "environment": dossier.environment,
     }

@@ -3,15 +3,15 @@
 Page, report, JSON and the table of performance have them from here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from compliance.estimates.binned_scores.operating_points import OperatingPoint
+from compliance.estimates.binned_scores.risk_figures import RiskFigures
 from compliance.estimates.interval import Interval
-
-if TYPE_CHECKING:
-    from compliance.facts.dossier import Dossier
+from compliance.facts.groups import GroupFacts
 
 
 class Whose(Enum):
@@ -60,26 +60,38 @@ _RISKS = ("sensitivity", "ill", "mean_risk", "lacking", "excess_brier")
 _AT = ("flagged", "sensitivity", "specificity", "ppv", "npv", "net_benefit")
 
 
-def named_figures(dossier: "Dossier") -> tuple[NamedFigure, ...]:
-    """Returns the released figures of a run: of all patients, hospitals, groups, thresholds."""
-    return tuple(_each(dossier))
+def named_figures(
+    released: Mapping[str, Interval],
+    risks: RiskFigures | None,
+    sites: Mapping[str, Mapping[str, Interval]],
+    groups: Iterable[GroupFacts],
+    points: Iterable[OperatingPoint],
+) -> tuple[NamedFigure, ...]:
+    """Returns the released figures: of all patients, hospitals, groups, and thresholds.
+
+    Args:
+        released: of all patients, by name.
+        risks: of the model's risks, if it has any.
+        sites: of each hospital, by its name.
+        groups: of groups of patients.
+        points: what the model does at each threshold.
+    """
+    found = [*_of(Whose.ALL, "", released)]
+    if risks is not None:
+        found += _of(Whose.ALL, "", {name: getattr(risks, name) for name in _RISKS})
+    for site, figures in sites.items():
+        found += _of(Whose.HOSPITAL, site, figures)
+    for group in groups:
+        found += _of(Whose.GROUP, group.name, group.released)
+    for point in points:
+        found += _of(Whose.ALL, "", {name: getattr(point, name) for name in _AT}, at=point.risk)
+    return tuple(found)
 
 
-def _each(dossier: "Dossier") -> Iterator[NamedFigure]:
-    yield from _of(Whose.ALL, "", dossier.released)
-    if dossier.risks is not None:
-        risks = {name: getattr(dossier.risks, name) for name in _RISKS}
-        yield from _of(Whose.ALL, "", risks)
-    for site in dossier.sites:
-        yield from _of(Whose.HOSPITAL, site.site, site.released)
-    for group in dossier.groups:
-        yield from _of(Whose.GROUP, group.name, group.released)
-    for point in dossier.operating_points:
-        for name in _AT:
-            found: Interval = getattr(point, name)
-            yield NamedFigure(figure=name, whose=Whose.ALL, part="", found=found, at=point.risk)
-
-
-def _of(whose: Whose, part: str, released: Mapping[str, Interval]) -> Iterator[NamedFigure]:
-    for name, found in released.items():
-        yield NamedFigure(figure=name, whose=whose, part=part, found=found)
+def _of(
+    whose: Whose, part: str, released: Mapping[str, Interval], at: float | None = None
+) -> list[NamedFigure]:
+    return [
+        NamedFigure(figure=name, whose=whose, part=part, found=found, at=at)
+        for name, found in released.items()
+    ]

@@ -15,7 +15,7 @@ from compliance.estimates.largest_gap import LargestGap
 from compliance.facts.dossier import Dossier
 from compliance.facts.figures import ILL, FigureKind, figure_kind
 from compliance.facts.formatting import Format, show
-from compliance.facts.named_figures import Whose, named_figures
+from compliance.facts.named_figures import Whose
 from compliance.reports.document import (
     Block,
     Column,
@@ -45,7 +45,7 @@ _COVERED = (
 def performance_table(dossier: Dossier) -> Table:
     """Returns a row for all patients, each hospital and each group; a column for each figure."""
     rows: dict[tuple[Whose, str], dict[str, Interval]] = {}
-    for one in named_figures(dossier):
+    for one in dossier.named_figures:
         if one.at is None:
             rows.setdefault((one.whose, one.part), {})[one.figure] = one.found
     names = dict.fromkeys(

@@ -12,7 +12,7 @@ from compliance.estimates.groups import SMALL, number_of_patients
 from compliance.estimates.interval import Interval
 from compliance.facts.dossier import Dossier, run_json
 from compliance.facts.groups import GroupFacts
-from compliance.facts.named_figures import Whose, named_figures
+from compliance.facts.named_figures import Whose
 from compliance.reports.performance_table import performance_report, performance_table, wide_csv
 from compliance.reports.privacy_report import privacy_report, run_page
 from compliance.reports.renderers import RENDERERS, render_html
@@ -92,7 +92,7 @@ def test_groups_of_which_nothing_is_known_have_reasons_and_no_drawing() -> None:
 
 def test_named_figures_are_all_released_ones_and_no_exact_one() -> None:
     dossier = with_groups()
-    found = named_figures(dossier)
+    found = dossier.named_figures
     assert {one.whose for one in found} == set(Whose)
     assert len([one for one in found if one.whose is Whose.GROUP]) == 18
     lines = run_json(dossier)["figures_released"]
