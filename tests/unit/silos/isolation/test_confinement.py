@@ -30,12 +30,14 @@ needs_landlock = pytest.mark.skipif(landlock_version() < 6, reason="needs Linux 
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    folder = tmp_path / "silo"
-    folder.mkdir()
-    open_hospital(folder / "hospital.db", site="east").close()
-    (folder / "site.yaml").write_text("collegium_site: 1\n")
-    return folder
+def home() -> Iterator[Path]:
+    """Not in ``/dev/shm``, as other tests' files: what Ray shares there a trainer may open."""
+    with private_folder() as place:
+        folder = place / "silo"
+        folder.mkdir()
+        open_hospital(folder / "hospital.db", site="east").close()
+        (folder / "site.yaml").write_text("collegium_site: 1\n")
+        yield folder
 
 
 @pytest.fixture
