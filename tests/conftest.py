@@ -1,8 +1,9 @@
 """Settings and fixtures that every test shares."""
 
 import gc
+import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
 settings.register_profile("collegium", deadline=None, max_examples=50)
 settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("collegium")
+
+
+#: Where Linux keeps files in memory; and how many bytes the tests' files may take.
+MEMORY, ENOUGH = Path("/dev/shm"), 4 << 30  # noqa: S108
+
+
+def pytest_configure() -> None:
+    """Keeps the tests' files in memory where there is room: databases wait for their disk."""
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +80,7 @@ def place_of(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], 
 #: The files that take longest begin first: one that a worker took last would keep it alone.
 LONGEST = (
     "simulation/test_simulation.py", "redteam/test_redteam.py", "redteam/test_redteam_run.py",
+    "worker_pool/test_backend.py", "isolation/test_confinement.py", "preflight/test_checks.py",
     "audit/test_tamperings.py", "simulation/test_sweep_command.py", "network/test_network.py",
     "chaos/test_chaos.py", "system/test_wheel.py", "docs/test_tutorial.py",
 )  # fmt: skip
@@ -86,6 +98,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.postgres)
             if "postgresql" in item.name and "system/postgres" not in item.path.as_posix():
                 item.add_marker(pytest.mark.long)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Lets the garbage collector rest meanwhile: nothing that is imported is garbage."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_finish() -> None:

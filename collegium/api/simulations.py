@@ -207,6 +207,7 @@ def sweep(
     budget: float | None = None,
     workers: int = 1,
     gpu: bool = False,
+    processes: int | None = None,
     ray_address: str | None = None,
     ray_token_file: PathLike | None = None,
     progress: bool | None = None,
@@ -224,7 +225,7 @@ def sweep(
             split. Every run is then charged to every patient in full.
         data: the folder that holds the records; bundled records need none.
         budget: each hospital's budget for life; by default what the whole sweep needs.
-        workers, gpu, ray_address, ray_token_file: as in ``simulate``.
+        workers, gpu, processes, ray_address, ray_token_file: as in ``simulate``.
         progress: whether to show it; by default in a notebook and in a terminal.
 
     Returns:
@@ -259,6 +260,7 @@ def sweep(
         budget=budget,
         workers=workers,
         gpu=gpu,
+        processes=usual_processes() if processes is None else processes,
         ray_address=ray_address,
         ray_token_file=None if ray_token_file is None else as_path(ray_token_file),
     )

@@ -38,6 +38,14 @@ Workers = Annotated[
     int,
     typer.Option("--workers", min=1, help="Processes that compute gradients in each hospital."),
 ]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        "--processes",
+        min=1,
+        help="Processes that hold the hospitals; several may share one. By default one a core.",
+    ),
+]
 Gpu = Annotated[
     bool,
     typer.Option(

@@ -13,6 +13,7 @@ from collegium.cli.options import (
     Data,
     Gpu,
     Out,
+    Processes,
     RayAddress,
     RayTokenFile,
     StudyFile,
@@ -69,14 +70,7 @@ def simulate(
     gpu: Gpu = False,
     ray_address: RayAddress = None,
     ray_token_file: RayTokenFile = None,
-    processes: Annotated[
-        int | None,
-        typer.Option(
-            "--processes",
-            min=1,
-            help="Processes that hold the hospitals; several may share one. By default one a core.",
-        ),
-    ] = None,
+    processes: Processes = None,
     as_json: AsJson = False,
 ) -> None:
     """Runs a study with every hospital simulated on this machine."""
@@ -171,6 +165,7 @@ def sweep(
     budget: Budget = None,
     workers: Workers = 1,
     gpu: Gpu = False,
+    processes: Processes = None,
     ray_address: RayAddress = None,
     ray_token_file: RayTokenFile = None,
     as_json: AsJson = False,
@@ -179,7 +174,7 @@ def sweep(
     from collegium.output.progress import on_screen
     from collegium.output.sweep_summary import show_sweep
     from collegium.simulation.grid import Grid, parse_epsilons, parse_modes, parse_seeds
-    from collegium.simulation.settings import SimulationSettings
+    from collegium.simulation.settings import SimulationSettings, usual_processes
     from collegium.simulation.sweep import sweep_studies
     from coordinator.database.workspace import Workspace
     from protocol.study.study_file import lines_of
@@ -190,6 +185,7 @@ def sweep(
         budget=budget,
         workers=workers,
         gpu=gpu,
+        processes=processes or usual_processes(),
         ray_address=ray_address,
         ray_token_file=ray_token_file,
     )

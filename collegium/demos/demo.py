@@ -54,7 +54,7 @@ def run_demo(bundled: BundledStudy, out: Path, console: Console) -> dict[str, An
         with consortium(workspace, study, settings, DEFAULT_BUDGET) as hospitals:
             run_id = run_study(hospitals, study, index, new_run_id(), None, progress)
             progress.say("the same study without privacy, and at other epsilons")
-            run_all(hospitals, sweep, index, progress)
+            run_all(hospitals, sweep, index, progress, settings.processes)
     result = finish_folder(workspace, run_id)
     summarise(result, workspace, console)
     return result

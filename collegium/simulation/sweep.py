@@ -6,7 +6,6 @@ Pooled references are trained beside them, in processes of their own.
 """
 
 import itertools
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -70,7 +69,7 @@ def sweep_studies(
     ):
         progress.say("starting the hospitals")
         with consortium(workspace, studies[0], settings, enough) as hospitals:
-            run_ids = run_all(hospitals, jobs, index, progress)
+            run_ids = run_all(hospitals, jobs, index, progress, settings.processes)
     keep_sweep_page(workspace, run_ids)
     return run_ids
 
@@ -124,16 +123,27 @@ def _one_index(documents: Sequence[tuple[Study, Path]]) -> bytes | None:
 
 
 def run_all(
-    hospitals: Consortium, jobs: Sequence[Job], index: bytes | None, progress: Watching
+    hospitals: Consortium,
+    jobs: Sequence[Job],
+    index: bytes | None,
+    progress: Watching,
+    processes: int,
 ) -> list[str]:
     """Trains side by side; returns the runs' ids in the jobs' order, references left out.
+
+    Args:
+        hospitals: started.
+        jobs: the runs and references.
+        index: the file that says which patients are tested on, if the study names one.
+        progress: is told of each that has ended.
+        processes: how many train references at most.
 
     Raises:
         FederationError: a training failed; the others are finished first.
     """
     sweep = new_run_id()
     names = [f"{sweep}-{place:03d}" for place in range(len(jobs))]
-    waiting = _started(hospitals, jobs, names, index, sweep)
+    waiting = _started(hospitals, jobs, names, index, sweep, processes)
     failures: list[FederationError] = []
     while waiting:
         (reference,), _ = ray.wait(list(waiting), num_returns=1)
@@ -155,15 +165,16 @@ def _started(
     names: Sequence[str],
     index: bytes | None,
     sweep: str,
+    processes: int,
 ) -> dict[Any, int]:
-    """Starts everything; references are dealt to as many processes as there are CPUs."""
+    """Starts everything; references are dealt to so many processes."""
     pooled = sum(job.mode == POOLED for job in jobs)
     trainers = itertools.cycle(
         [
             PooledTrainer.options(scheduling_strategy=here()).remote(  # type: ignore[attr-defined]
                 hospitals.data, index
             )
-            for _ in range(min(pooled, os.cpu_count() or 1))
+            for _ in range(min(pooled, processes))
         ]
     )
     waiting = {}

@@ -37,6 +37,8 @@ from protocol.vectors.adaptive_clip import without_clip
 
 #: As many as ``protocol.vectors.tensors`` reads.
 _MAX_PARAMETERS = 10**8
+#: As many a network of a table has at most that is tried on the processor.
+_MAX_TRIED = 10**6
 #: Faults of one file or list that are told.
 _MAX_FAULTS = 4
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]+")
@@ -125,7 +127,8 @@ def _checked_size(
 ) -> int:
     """Returns how many parameters a network has, sketched on torch's meta device.
 
-    A giant is refused before it takes memory.
+    A giant is refused before it takes memory. A small network of a table is tried on the processor:
+    the first linear layer on the meta device imports torch's compiler, in each hospital's process.
 
     Raises:
         StudyRefused: it does not take records of these inputs, or gives others than it must.
@@ -136,7 +139,14 @@ def _checked_size(
         with recipe_failures():
             with torch.device("meta"):
                 sketch = _made(network, shapes, outputs)
-            found = tuple(sketch.train()(torch.empty(2, *shape, device="meta")).shape)
+            size = sum(parameter.numel() for parameter in sketch.parameters())
+            if len(shape) == 1 and size <= _MAX_TRIED:
+                with torch.random.fork_rng(devices=[]):
+                    sketch = _made(network, shapes, outputs)
+                    given = torch.zeros(2, *shape)
+                    found = tuple(sketch.train()(given).shape)
+            else:
+                found = tuple(sketch.train()(torch.empty(2, *shape, device="meta")).shape)
     except _UNFIT as error:
         raise StudyRefused(misfit(network, shape, error)) from error
     if found != expected:
@@ -144,7 +154,7 @@ def _checked_size(
             f"task.network: {network.target}: gives {found[1:]} for a record of {shape}, expected "
             f"{expected[1:]}: choose sides that its strides divide"
         )
-    return sum(parameter.numel() for parameter in sketch.parameters())
+    return size
 
 
 def _start_from(module: nn.Module, pretrained: Pretrained) -> None:

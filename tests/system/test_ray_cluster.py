@@ -41,30 +41,31 @@ def test_four_workers_on_two_nodes_give_the_bits_of_one_process(cluster: TwoNode
 
 
 def test_a_hospitals_training_process_joins_it_and_opens_no_file_of_the_hospital(
-    cluster: TwoNodes, tmp_path: Path
+    cluster: TwoNodes,
 ) -> None:
     records = returning_patients()
-    (tmp_path / "site.yaml").write_text("collegium_site: 1\n")
-    here = Trainer(STUDY, "east", records, records)
-    there = RemoteTrainer(
-        TrainingMachine(
-            home=tmp_path,
-            shares=WorkerShares(count=2, cluster=True, node_bytes=1 << 30),
-            cluster=cluster.named,
-        ),
-        STUDY, "east", records, records,
-    )  # fmt: skip
-    try:
-        given = RoundInput(model=here.initial_model(), number=0, noise_multiplier=1.0)
-        entropy = FixedEntropy(3, simulated=True)
-        assert np.array_equal(there.update(given, entropy), here.update(given, entropy))
-        assert there.engine == f"{here.engine} by 2 workers on 2 nodes"
-        assert there._process is not None
-        assert there._process.confined == Confined(
-            files=landlock_version() > 0, network=False, sockets=False
-        )
-    finally:
-        there.close()
+    with private_folder() as home:  # not in /dev/shm, which Ray's workers share
+        (home / "site.yaml").write_text("collegium_site: 1\n")
+        here = Trainer(STUDY, "east", records, records)
+        there = RemoteTrainer(
+            TrainingMachine(
+                home=home,
+                shares=WorkerShares(count=2, cluster=True, node_bytes=1 << 30),
+                cluster=cluster.named,
+            ),
+            STUDY, "east", records, records,
+        )  # fmt: skip
+        try:
+            given = RoundInput(model=here.initial_model(), number=0, noise_multiplier=1.0)
+            entropy = FixedEntropy(3, simulated=True)
+            assert np.array_equal(there.update(given, entropy), here.update(given, entropy))
+            assert there.engine == f"{here.engine} by 2 workers on 2 nodes"
+            assert there._process is not None
+            assert there._process.confined == Confined(
+                files=landlock_version() > 0, network=False, sockets=False
+            )
+        finally:
+            there.close()
 
 
 def test_simulation_on_it_gives_the_model_of_a_local_one_and_says_where_it_was_computed(

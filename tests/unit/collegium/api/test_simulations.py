@@ -36,6 +36,8 @@ def test_what_cannot_run_is_refused_before_a_folder_is_made(study: Path, tmp_pat
         cg.simulate(study, out=out, data=records, budget=0)
     with pytest.raises(WorkspaceRefused, match="--processes 0: give 1 to 64"):
         cg.simulate(study, out=out, data=records, processes=0)
+    with pytest.raises(WorkspaceRefused, match="--processes 0: give 1 to 64"):
+        cg.sweep(study, out=out, data=records, epsilon=4, processes=0)
     assert not out.exists()
 
 

@@ -27,6 +27,7 @@ from tests import ROOT
 from tests.support.hospital.other_user import open_to_others
 from tests.support.machine.commands import COMMAND, Done, ask, start
 from tests.support.machine.patience import PATIENCE
+from tests.support.machine.short_form import short_form
 from tests.support.networked.network import until
 from tests.support.simulated.federation import write_hospitals
 from tests.support.simulated.studies import TABLE_STUDY, changed, small_study
@@ -377,10 +378,11 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", short_form(FAULTS, 4))
 def test_records_that_do_not_fit_are_refused(
     hospitals: Consortium, home: Path, tmp_path: Path, name: str
 ) -> None:
+    """The quick form of all cases, and of forty more: silos/preflight/test_planted_faults.py."""
     change, said = FAULTS[name]
     for path in (home / "data").iterdir():
         text = path.read_text()

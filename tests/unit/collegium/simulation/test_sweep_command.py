@@ -26,7 +26,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sweep(home: Path, out: str, *options: object) -> Done:
-    where = ("--data", home / "data", "--out", home / out)
+    where = ("--data", home / "data", "--out", home / out, "--processes", 1)
     return start("sweep", home / "study.yaml", *where, *options)
 
 
@@ -127,7 +127,7 @@ def test_a_refused_sweep_starts_nothing_and_leaves_nothing(
     (tmp_path / "study.yaml").write_text(study)
     out = tmp_path / "out"
     arguments = ("--epsilon", "4", "--data", home / "data", "--out", out)
-    done = start("sweep", tmp_path / "study.yaml", *arguments, *options)
+    done = ask("sweep", tmp_path / "study.yaml", *arguments, *options)
     assert done.returncode == 2
     assert why in done.stderr
     assert not out.exists()
@@ -136,6 +136,6 @@ def test_a_refused_sweep_starts_nothing_and_leaves_nothing(
 def test_another_question_is_refused(home: Path, tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text(changed("hidden_channels: [4]", "hidden_channels: [5]"))
     arguments = ("--epsilon", "4", "--data", home / "data", "--out", tmp_path / "out")
-    done = start("sweep", home / "study.yaml", tmp_path / "other.yaml", *arguments)
+    done = ask("sweep", home / "study.yaml", tmp_path / "other.yaml", *arguments)
     assert done.returncode == 2
     assert "do not ask the same question" in done.stderr

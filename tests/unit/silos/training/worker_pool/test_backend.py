@@ -21,10 +21,15 @@ def pools() -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("workers", ["1", "4"])
+@pytest.mark.parametrize("workers", ["1", "3"])
 def test_any_number_of_workers_gives_the_same_bits(pools: Any, workers: str) -> None:
     assert pools["pools"][workers] == pools["alone"]
     assert pools["another seed"] != pools["alone"]
+
+
+def test_a_table_is_trained_without_importing_torchs_compiler(pools: Any) -> None:
+    """It takes 1.5 seconds in each hospital's and each worker's process."""
+    assert pools["with torch's compiler"] is False
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -34,11 +39,11 @@ def test_stored_images_give_the_bits_of_those_in_memory(pools: Any, workers: str
 
 def test_lost_worker_costs_time_and_nothing_else(pools: Any) -> None:
     assert pools["one lost"] == pools["alone"]
-    assert pools["left of the lost one's workers"] == 2
+    assert pools["left of the lost one's workers"] == 1
 
 
 def test_without_privacy_workers_change_nothing_either(pools: Any) -> None:
-    assert pools["without privacy, four"] == pools["without privacy, alone"]
+    assert pools["without privacy, three"] == pools["without privacy, alone"]
 
 
 def test_micro_batches_are_spread_and_each_is_computed_once(pools: Any) -> None:
@@ -55,8 +60,8 @@ def test_workers_in_a_clusters_places_give_the_same_bits_and_are_placed_again(po
     assert cluster["two"] == cluster["one lost"] == pools["alone"]
     assert cluster["without privacy"] == cluster["all lost"] == pools["without privacy, alone"]
     assert (cluster["left"], cluster["placed again"]) == (1, 2)
-    assert cluster["one"] == cluster["one, still there"] == pools["alone"]
-    assert cluster["stored images"] == pools["images"]
+    assert cluster["still there"] == pools["alone"]
+    assert cluster["stored images, one"] == pools["images"]
     assert cluster["label"] == f"{pools['label']} by 2 workers on 1 node"
 
 
