@@ -9,6 +9,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "study",
         "python",
         "planning",
+        "fairness",
         "redteam",
         "examples/heart-disease/index",
         "collegium/studies/heart_disease/license",
