@@ -74,10 +74,11 @@ def main(views: DashboardViews) -> None:
     _head(dossier)
     _headlines(dossier)
     first, second = st.columns(2, gap="large"), st.columns(2, gap="large")
+    left, right = (partial(_utility, views), _fairness) if dossier.trains else (_columns, _shares)
     with first[0]:
-        _utility(views, dossier) if dossier.trains else _columns(dossier)
+        left(dossier)
     with first[1]:
-        _fairness(dossier) if dossier.trains else _shares(dossier)
+        right(dossier)
     with second[0]:
         _privacy(dossier)
     with second[1]:

@@ -33,7 +33,9 @@ class LargestGap:
         highest, lowest: the groups with the highest and the lowest value.
         value: by how much they differ.
         low, high: bounds of the largest true gap, for all pairs together.
-        detectable: the least true gap that would be shown in 80 of 100 evaluations.
+        detectable: the least true gap that would be shown in 80 of 100 evaluations, between the
+            two groups that are known best.
+        detectable_here: the same between these two.
         groups: how many groups were compared.
         spread: the deviation of the groups' true values, as far as chance and noise do not
             explain how they differ; 0 where these explain all of it.
@@ -45,6 +47,7 @@ class LargestGap:
     low: float
     high: float
     detectable: float
+    detectable_here: float
     groups: int
     spread: float = 0.0
 
@@ -91,17 +94,24 @@ def largest_gap(found: Mapping[str, Interval], *, families: int = 1) -> LargestG
     ]
     highest = max(known, key=lambda name: known[name][0])
     lowest = min(reversed(known), key=lambda name: known[name][0])  # of equal ones another
-    best_known = min(math.hypot(one[1] + one[2], other[1] + other[2]) / 2 for one, other in pairs)
+    sure = (wide + NormalDist().inv_cdf(_POWER)) / Z95
+    best_known = min(_half(one, other) for one, other in pairs)
     return LargestGap(
         highest=highest,
         lowest=lowest,
         value=known[highest][0] - known[lowest][0],
         low=max(0.0, *(low for low, _ in bounds)),
         high=max(high for _, high in bounds),
-        detectable=best_known / Z95 * (wide + NormalDist().inv_cdf(_POWER)),
+        detectable=best_known * sure,
+        detectable_here=_half(known[highest], known[lowest]) * sure,
         groups=len(known),
         spread=_spread([*known.values()]),
     )
+
+
+def _half(one: tuple[float, float, float], other: tuple[float, float, float]) -> float:
+    """Returns half the width of the interval of the difference of two figures."""
+    return math.hypot(one[1] + one[2], other[1] + other[2]) / 2
 
 
 def _spread(known: Sequence[tuple[float, float, float]]) -> float:

@@ -93,7 +93,8 @@ def heterogeneity_table(dossier: Dossier) -> Table:
         ("Highest", Format.TEXT, lambda row: row[2].highest),
         ("Lowest", Format.TEXT, lambda row: row[2].lowest),
         ("Largest gap", Format.RATIO, lambda row: _interval(row[2])),
-        ("Smallest that would be shown", Format.RATIO, lambda row: row[2].detectable),
+        ("Smallest that would be shown", Format.RATIO, lambda row: row[2].detectable_here),
+        ("Smallest between any two", Format.RATIO, lambda row: row[2].detectable),
         ("Shown", Format.TEXT, lambda row: "yes" if row[2].is_shown else "no"),
     )
     note = (

@@ -39,10 +39,12 @@ def group_gap_sentences(dossier: Dossier, grouping: str) -> tuple[tuple[str, str
 
 
 def _found(kind: FigureKind, gap: LargestGap, what: str) -> str:
-    least, value, low, high, spread = (
+    least, here, value, low, high, spread = (
         show(number, kind.form)
-        for number in (gap.detectable, gap.value, gap.low, gap.high, gap.spread)
-    )
+        for number in (
+            gap.detectable, gap.detectable_here, gap.value, gap.low, gap.high, gap.spread
+        )
+    )  # fmt: skip
     found = (
         f"the largest gap, between {gap.highest} and {gap.lowest}, is {value} "
         f"(95 %: {low} to {high}, for all {counted(gap.groups, what)} together). "
@@ -60,5 +62,6 @@ def _found(kind: FigureKind, gap: LargestGap, what: str) -> str:
         )
     return found + (
         "It may be chance and noise alone, which is not to say that there is none: with these "
-        f"patients and this noise no gap below {least} could have been relied on to show."
+        f"patients and this noise no gap below {least} could have been relied on to show"
+        + (f", and none below {here} between these two." if here != least else ".")
     )

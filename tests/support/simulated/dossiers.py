@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.column_figures import TOO_SMALL, ColumnFigures
+from compliance.estimates.groups import SMALL, number_of_patients
 from compliance.estimates.interval import Interval
 from compliance.facts.dossier import (
     Dossier,
@@ -14,6 +15,7 @@ from compliance.facts.dossier import (
     RoundFacts,
     SiteFacts,
 )
+from compliance.facts.groups import GroupFacts
 from compliance.facts.privacy_utility import (
     DISTRIBUTED,
     EXACT,
@@ -192,6 +194,40 @@ def finished() -> Dossier:
         environment={"collegium": "0.1.0", "python": "3.11.7", "torch": "2.13.0+cpu",
                      "platform": "Linux x86_64"},
     )  # fmt: skip
+
+
+NOTHING = Interval(value=None, low=None, high=None, note=TOO_FEW)
+
+
+def group_facts(
+    grouping: str, name: str, sensitivity: Interval, patients: float = 400.0
+) -> GroupFacts:
+    """Returns one group; of its PPV nothing is known."""
+    return GroupFacts(
+        grouping=grouping,
+        group=name,
+        released={
+            "patients": number_of_patients(patients, 2.0, 16),
+            "sensitivity": sensitivity,
+            "ppv": NOTHING,
+        },
+        exact={"auroc": 0.81},
+        test_patients=round(patients),
+    )
+
+
+def with_groups(**changes: object) -> Dossier:
+    """Returns a run with a gap that is shown (age), one that is not (sex), and a small group."""
+    small = Interval(value=None, low=None, high=None, note=SMALL)
+    groups = (
+        group_facts("age", "below 50", interval(0.9, 0.02)),
+        group_facts("age", "50 and above", interval(0.6, 0.02)),
+        group_facts("sex", "men", interval(0.8, 0.1)),
+        group_facts("sex", "women", interval(0.7, 0.1)),
+        group_facts("race", "a", small, 3.0),
+        group_facts("race", "b", interval(0.8, 0.1)),
+    )
+    return replace(finished(), groups=groups, **changes)  # type: ignore[arg-type]
 
 
 def without_privacy() -> Dossier:

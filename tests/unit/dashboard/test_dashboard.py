@@ -1,5 +1,6 @@
 """The dashboard's one page on every kind of store, through Streamlit's own test driver."""
 
+import ast
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -284,3 +285,18 @@ def test_run_label_says_what_was_promised(epsilon: float | None, words: str) -> 
     line = replace(FakeViews(dossiers.finished()).runs()[0], epsilon=epsilon, mode=mode)
     assert words in presentation.run_label(line)
     assert "2026-11-21 10:00:00 UTC" in presentation.run_label(line)
+
+
+def test_groups_of_patients_stand_with_what_may_be_concluded() -> None:
+    page = _page(FakeViews(dossiers.with_groups()))
+    words = _words(page)
+    assert "Fairness between groups of patients" in words
+    assert "the largest gap, between below 50 and 50 and above, is 0.300" in words
+    assert "Fairness between groups" not in _words(_page(FakeViews(dossiers.finished())))
+
+
+def test_no_expression_stands_alone_that_streamlit_would_write_on_the_page() -> None:
+    tree = ast.parse(Path(app.__file__).read_text(encoding="utf-8"))
+    alone = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)]
+    odd = [one for one in alone if not isinstance(one, ast.Call | ast.Constant)]
+    assert not [ast.unparse(one) for one in odd]

@@ -8,10 +8,8 @@ from dataclasses import replace
 import pytest
 
 from compliance.estimates.binned_scores.auroc import TOO_FEW
-from compliance.estimates.groups import SMALL, number_of_patients
-from compliance.estimates.interval import Interval
-from compliance.facts.dossier import Dossier, run_json
-from compliance.facts.groups import GroupFacts
+from compliance.estimates.groups import SMALL
+from compliance.facts.dossier import run_json
 from compliance.facts.named_figures import Whose
 from compliance.reports.performance_table import performance_report, performance_table, wide_csv
 from compliance.reports.privacy_report import privacy_report, run_page
@@ -20,38 +18,9 @@ from compliance.reports.sections.gaps import group_gap_sentences
 from compliance.reports.sections.groups import groups_section
 from tests.support.simulated import dossiers
 
-NOTHING = Interval(value=None, low=None, high=None, note=TOO_FEW)
-
-
-def group(grouping: str, name: str, sensitivity: Interval, patients: float = 400.0) -> GroupFacts:
-    return GroupFacts(
-        grouping=grouping,
-        group=name,
-        released={
-            "patients": number_of_patients(patients, 2.0, 16),
-            "sensitivity": sensitivity,
-            "ppv": NOTHING,
-        },
-        exact={"auroc": 0.81},
-        test_patients=round(patients),
-    )
-
-
-def with_groups(**changes: object) -> Dossier:
-    half = dossiers.interval
-    groups = (
-        group("age", "below 50", half(0.9, 0.02)),
-        group("age", "50 and above", half(0.6, 0.02)),
-        group("sex", "men", half(0.8, 0.1)),
-        group("sex", "women", half(0.7, 0.1)),
-        group("race", "a", Interval(value=None, low=None, high=None, note=SMALL), 3.0),
-        group("race", "b", half(0.8, 0.1)),
-    )
-    return replace(dossiers.finished(), groups=groups, **changes)  # type: ignore[arg-type]
-
 
 def test_the_sentences_say_what_is_shown_and_what_could_not_be_seen() -> None:
-    dossier = with_groups()
+    dossier = dossiers.with_groups()
     (label, age), (_, ppv) = group_gap_sentences(dossier, "age")
     assert label == "Sensitivity (equal opportunity, a part of equalised odds)"
     assert age.startswith("the largest gap, between below 50 and 50 and above, is 0.300 (95 %: ")
@@ -66,7 +35,7 @@ def test_the_sentences_say_what_is_shown_and_what_could_not_be_seen() -> None:
 def test_page_report_and_json_have_every_group_and_who_declined() -> None:
     study = dict(dossiers.finished().study)
     study["sites"] = [{"name": "north", "groups": False}, {"name": "east"}]
-    dossier = with_groups(study=study)
+    dossier = dossiers.with_groups(study=study)
     for document in (run_page(dossier, []), privacy_report(dossier)):
         page = render_html(document)
         assert "Fairness between groups of patients" in page
@@ -84,14 +53,14 @@ def test_a_run_without_groups_has_no_such_section() -> None:
 
 
 def test_groups_of_which_nothing_is_known_have_reasons_and_no_drawing() -> None:
-    silent = tuple(group("age", name, NOTHING) for name in ("young", "old"))
+    silent = tuple(dossiers.group_facts("age", name, dossiers.NOTHING) for name in ("young", "old"))
     section = groups_section(replace(dossiers.finished(), groups=silent))
     page = render_html(replace(run_page(dossiers.finished(), []), sections=(section,)))
     assert TOO_FEW in page and "<svg" not in page
 
 
 def test_named_figures_are_all_released_ones_and_no_exact_one() -> None:
-    dossier = with_groups()
+    dossier = dossiers.with_groups()
     found = dossier.named_figures
     assert {one.whose for one in found} == set(Whose)
     assert len([one for one in found if one.whose is Whose.GROUP]) == 18
@@ -101,7 +70,7 @@ def test_named_figures_are_all_released_ones_and_no_exact_one() -> None:
 
 
 def test_the_table_to_publish_has_a_line_for_all_each_hospital_and_each_group() -> None:
-    dossier = with_groups()
+    dossier = dossiers.with_groups()
     head, *lines = csv.reader(io.StringIO(wide_csv(performance_table(dossier))))
     assert head[:4] == ["Of", "Part", "Patients", "AUROC"] and "Sensitivity" in head
     assert [line[1] for line in lines] == [
@@ -115,5 +84,5 @@ def test_the_table_to_publish_has_a_line_for_all_each_hospital_and_each_group() 
 
 @pytest.mark.parametrize("form", RENDERERS)
 def test_the_document_to_publish_is_written_in_every_form(form: str) -> None:
-    text = RENDERERS[form](performance_report(with_groups()))
+    text = RENDERERS[form](performance_report(dossiers.with_groups()))
     assert "TRIPOD+AI item 23b" in text and "50 and above" in text
