@@ -70,7 +70,7 @@ class BinnedScores:
 
     @property
     def bins(self) -> int:
-        """How many bins there are."""
+        """The number of bins."""
         return int(self.counts.shape[1])
 
     @cached_property
@@ -81,7 +81,7 @@ class BinnedScores:
 
     @property
     def patients(self) -> float:
-        """How many patients the counts have, with their noise."""
+        """The number of patients that the counts have, with their noise."""
         return float(self.counts.sum())
 
     @property

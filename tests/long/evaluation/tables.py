@@ -35,9 +35,11 @@ from tests.support.simulated.evaluations import released_metrics
 from tests.support.simulated.populations import Population, patients, risk
 
 Floats = NDArray[np.float64]
-COVERED_KINDS = (("well spread", 0.3), ("too sure", 0.3), ("well spread", 0.05), ("skewed", 0.2))
-#: Test patients and epsilon of the table of coverage.
-COVERED = ((1000, 3.0), (5000, 1.0))
+#: Population, share of the ill, test patients and epsilon of the table of coverage.
+COVERED = (
+    ("well spread", 0.3, 1000, 3.0), ("too sure", 0.3, 5000, 1.0), ("well spread", 0.05, 5000, 3.0),
+    ("skewed", 0.2, 1000, 3.0),
+)  # fmt: skip
 HOSPITALS, DELTA, SITE_SHARE = 4, 1e-5, 0.2
 KINDS = (
     ("well spread", 0.3), ("piled near 0 and 1", 0.3), ("narrow", 0.3), ("well spread", 0.03),
@@ -243,15 +245,18 @@ def _widths() -> Iterator[str]:
 
 
 def _coverage() -> Iterator[str]:
-    for kind, ill in COVERED_KINDS:
-        for number, epsilon in COVERED:
-            for name, one in coverage(kind, ill, number, epsilon, 500).items():
-                words = f"| {kind}, {ill:.0%} ill | {number:,} | {epsilon or 'none'} | {name}"
-                if one.shown < 0.02 * one.drawn:
-                    yield f"{words} | withheld | | |"
-                else:
-                    part = one.shown / one.drawn
-                    yield f"{words} | {part:.2f} | {one.share:.3f} | {one.width:.2f} |"
+    for kind, ill, number, epsilon in COVERED:
+        yield from _covered_lines(kind, ill, number, epsilon)
+
+
+def _covered_lines(kind: str, ill: float, number: int, epsilon: float | None) -> Iterator[str]:
+    for name, one in coverage(kind, ill, number, epsilon, 500).items():
+        words = f"| {kind}, {ill:.0%} ill | {number:,} | {epsilon or 'none'} | {name}"
+        if one.shown < 0.02 * one.drawn:
+            yield f"{words} | withheld | | |"
+        else:
+            part = one.shown / one.drawn
+            yield f"{words} | {part:.2f} | {one.share:.3f} | {one.width:.2f} |"
 
 
 TABLES = {"grid": _grid, "widths": _widths, "coverage": _coverage}
