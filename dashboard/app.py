@@ -18,6 +18,7 @@ from pathlib import Path
 import streamlit as st
 
 from compliance.charts import run as charts
+from compliance.charts.calibration import calibration
 from compliance.charts.columns import column_shares
 from compliance.charts.descriptions import (
     WITHOUT_PRIVACY,
@@ -39,6 +40,7 @@ from compliance.reports import run_tables
 from compliance.reports.document import Document, Statement, Table, Tone
 from compliance.reports.privacy_report import privacy_report
 from compliance.reports.renderers import render_csv, render_html, render_json
+from compliance.reports.sections import calibration as calibration_parts
 from compliance.reports.sections import columns, groups, statements, thresholds, utility
 from compliance.reports.sections.gaps import gap_sentences, group_gap_sentences
 from coordinator.views.views import open_views
@@ -86,6 +88,8 @@ def main(views: DashboardViews) -> None:
     _groups(dossier)
     if dossier.operating_points:
         _thresholds(dossier)
+    if dossier.calibration:
+        _calibration(dossier)
     _audit(dossier)
     _downloads(dossier)
 
@@ -256,6 +260,17 @@ def _thresholds(dossier: Dossier) -> None:
     with benefit:
         _chart(net_benefit_by_threshold(points), thresholds.benefit_table(dossier))
     st.caption(presentation.plain(thresholds.COVERED))
+
+
+def _calibration(dossier: Dossier) -> None:
+    st.subheader("Calibration")
+    if unknown := calibration_parts.not_drawn(dossier):
+        st.info(unknown)
+        return
+    _chart(calibration(dossier.calibration), calibration_parts.calibration_table(dossier))
+    if said := calibration_parts.error_sentence(dossier):
+        st.markdown(presentation.plain(said))
+    st.caption(presentation.plain(calibration_parts.COVERED))
 
 
 def _privacy(dossier: Dossier) -> None:

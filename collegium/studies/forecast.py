@@ -20,7 +20,7 @@ from protocol.counted import counted
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.study.task.statistics import Statistics
-from protocol.study.task.task import BinaryClassification
+from protocol.study.task.task import BinaryClassification, MultilabelClassification, Survival
 
 #: Of each hospital its test patients, and how many of them are ill.
 Tested: TypeAlias = Mapping[str, tuple[int, int]]
@@ -29,6 +29,8 @@ _NOBODY_READ: Tested = MappingProxyType({})
 _ASSUMED_ACCURACY = 0.8
 #: How far a column's values are taken to deviate, in halves of its range.
 _USUAL_DEVIATION = 1 / 3
+#: The tasks whose evaluation counts scores in bins.
+_WITH_SCORES = (BinaryClassification, MultilabelClassification, Survival)
 
 
 def study_forecast(
@@ -49,7 +51,7 @@ def forecast_for(
         budgets = [study.evaluation_epsilon_of(site) for site in study.site_names]
     return forecast_evaluation(
         asked, auroc=auroc, budgets=[budget or asked.epsilon for budget in budgets],
-        site_share=plan.site_share, attempts=plan.attempts, bins=bins or [plan.bins],
+        site_share=plan.site_share, attempts=plan.attempts, bins=bins or [study.score_bins],
     )  # fmt: skip
 
 
@@ -72,6 +74,13 @@ def forecast_text(
     if found.may_be_withheld:
         words[0] += _remedy(asked, study, auroc)
     return words
+
+
+def bins_text(study: Study) -> list[str]:
+    """Returns how many bins ``evaluation.bins: auto`` is, in a sentence; nothing of a number."""
+    if study.evaluation.bins != "auto" or not isinstance(study.task, _WITH_SCORES):
+        return []
+    return [f"evaluation.bins auto: scores are counted in {study.score_bins} bins"]
 
 
 def evaluation_text(
@@ -112,9 +121,9 @@ def _assumed(asked: PlanningInput) -> str:
 
 
 def _remedy(asked: PlanningInput, study: Study, auroc: float) -> str:
-    fewer = [bins for bins in BINS if bins < study.evaluation.bins] or BINS[-1:]
+    fewer = [bins for bins in BINS if bins < study.score_bins] or BINS[-1:]
     found = forecast_for(asked, study, auroc=auroc, bins=fewer)
-    if not found.note and found.bins < study.evaluation.bins:
+    if not found.note and found.bins < study.score_bins:
         return f"; evaluation.bins: {found.bins} would give +- {found.half_width:.2f}"
     return "; no number of bins helps, only a larger evaluation.epsilon or more test patients"
 

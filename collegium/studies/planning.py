@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from collegium.extras import require_extra
-from collegium.studies.forecast import evaluation_text, forecast_for
+from collegium.studies.forecast import bins_text, evaluation_text, forecast_for
 from collegium.studies.question import PlanOptions, question_of, question_without_study
 from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC
 from compliance.facts.formatting import Format, show
@@ -85,6 +85,7 @@ def plan_study(study: Study | None, options: PlanOptions, console: Console) -> d
         lines += (f"evaluation: {{bins: {evaluation.bins}}}",)
     unsaid = [_WHAT_MODELS_REACH] if options.auroc is None else []
     result = _as_json(asked, advised, evaluation, own, names, lines, unsaid)
+    result["notes"] += [] if study is None else bins_text(study)
     result["notes"] += _price_notes(asked, advised.chosen, study, options.budget)
     _show(asked, advised, own, console)
     if not advised.chosen.learns_nothing:

@@ -16,7 +16,13 @@ from rich.markup import escape
 
 from collegium.simulation.records import simulated_parts, site_readers
 from collegium.simulation.settings import DEFAULT_BUDGET, SimulationSettings, require_network
-from collegium.studies.forecast import Tested, column_text, forecast_text, study_forecast
+from collegium.studies.forecast import (
+    Tested,
+    bins_text,
+    column_text,
+    forecast_text,
+    study_forecast,
+)
 from collegium.studies.planning import assumed_auroc, forecast_plans
 from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC
 from compliance.facts.formatting import Format, show
@@ -171,7 +177,7 @@ def _describe_evaluation(
     study: Study, expected: float | None, console: Console, tested: Tested = _NOBODY
 ) -> dict[str, Any] | None:
     """Says what the evaluation will be able to say; warns where that is nothing."""
-    for line in column_text(study):
+    for line in (*column_text(study), *bins_text(study)):
         console.print(f"  {line}", markup=False, soft_wrap=True)
     auroc = ASSUMED_AUROC if expected is None else max(0.5, expected)
     found = study_forecast(study, auroc=auroc, tested=tested)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from compliance.estimates.binned_scores.calibration import CalibrationPoint
 from compliance.estimates.binned_scores.operating_points import OperatingPoint
 from compliance.estimates.binned_scores.risk_figures import RiskFigures
 from compliance.estimates.column_figures import ColumnFigures
@@ -142,6 +143,7 @@ class Dossier:
     risks: RiskFigures | None = None
     operating_points: tuple[OperatingPoint, ...] = ()  # of a model with thresholds
     groups: tuple[GroupFacts, ...] = ()  # of a study that asks for groups of patients
+    calibration: tuple[CalibrationPoint, ...] = ()  # of a model that gives risks
     columns: tuple[ColumnFigures, ...] = ()  # of a statistics study
     exact_columns: tuple[Mapping[str, Any], ...] = ()  # of these columns: simulation only
     unprotected_runs: tuple[str, ...] = ()  # of the same hospitals, begun before this one ended
@@ -319,6 +321,7 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         "NAME_released is the released one",
         **_figures(dossier.figures.pooled, dossier.exact, dossier.released),
         "operating_points_released": [point.to_json() for point in dossier.operating_points],
+        "calibration_released": [point.to_json() for point in dossier.calibration],
         "risks_released": None if dossier.risks is None else asdict(dossier.risks),
         **_columns(dossier),
         "epsilon": {site.site: _privacy(site.privacy) for site in dossier.sites},

@@ -113,6 +113,29 @@ AUROC = FigureKind(
     "never means a lower chance of being ill.",
 )
 ACCURACY = FigureKind(name="accuracy", title="accuracy")
+AUPRC = FigureKind(
+    name="auprc",
+    title="AUPRC",
+    # how scores lie within bins: compliance.estimates.binned_scores.within_bins
+    released_as="Scores are counted in bins, and are taken to lie in each as its neighbours' "
+    "counts say: a released AUPRC is an estimate, and its interval reaches as far as half as many "
+    "bins move it.",
+)
+BRIER = FigureKind(name="brier", title="Brier score", higher_is_better=False)
+ECE = FigureKind(
+    name="ece",
+    title="ECE",
+    higher_is_better=False,
+    released_as="What chance alone adds to the error is taken off the released one, and is in the "
+    "exact one, which is that of the test patients themselves: of few patients the exact one is "
+    "larger.",
+)
+CALIBRATION_SLOPE = FigureKind(
+    name="calibration_slope", title="calibration slope", low=None, high=None
+)
+CALIBRATION_INTERCEPT = FigureKind(
+    name="calibration_intercept", title="calibration intercept", low=None, high=None
+)
 SENSITIVITY = FigureKind(
     name="sensitivity", title="sensitivity", criterion="equal opportunity, a part of equalised odds"
 )
@@ -162,7 +185,15 @@ PATIENTS = FigureKind(name="patients", title="patients", form=Format.COUNT, high
 #: The figures of every task, by the ``kind`` that stands in a study.
 TASK_FIGURES: Mapping[str, TaskFigures] = {
     "binary_classification": TaskFigures(
-        pooled=(AUROC, ACCURACY),
+        pooled=(
+            AUROC,
+            ACCURACY,
+            AUPRC,
+            BRIER,
+            ECE,
+            CALIBRATION_SLOPE,
+            CALIBRATION_INTERCEPT,
+        ),
         site=(ACCURACY, SENSITIVITY, SPECIFICITY),
         group=(SENSITIVITY, AUROC, LACKING, SPECIFICITY, PPV, ACCURACY, FLAGGED),
         group_drawn=3,

@@ -30,6 +30,7 @@ from compliance.reports.document import (
 )
 from compliance.reports.sections import columns, fairness, figures, statements, utility
 from compliance.reports.sections import run as run_parts
+from compliance.reports.sections.calibration import calibration_section
 from compliance.reports.sections.groups import groups_section
 from compliance.reports.sections.thresholds import thresholds_section
 from protocol.counted import counted
@@ -90,7 +91,11 @@ def _results(dossier: Dossier) -> tuple[Section, ...]:
 
 
 def _thresholds(dossier: Dossier) -> tuple[Section, ...]:
-    return (thresholds_section(dossier),) if dossier.operating_points else ()
+    """Returns what a model of two classes does at each threshold, and how right its risks are."""
+    return (
+        *((thresholds_section(dossier),) if dossier.operating_points else ()),
+        *((calibration_section(dossier),) if dossier.calibration else ()),
+    )
 
 
 def _groups(dossier: Dossier) -> tuple[Section, ...]:

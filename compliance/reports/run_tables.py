@@ -14,6 +14,9 @@ from compliance.facts.formatting import Cell, Format
 from compliance.privacy.rounding import TWO_FIGURES
 from compliance.reports.document import Columns, Table, table_of
 
+#: So many exact figures of a hospital stand in the table; all of them are in JSON.
+_EXACT = 3
+
 SiteColumn: TypeAlias = tuple[str, Format, Callable[[SiteFacts], Cell]]
 
 
@@ -25,7 +28,7 @@ def sites_table(dossier: Dossier) -> Table:
         *(_released_column(kind) for kind in dossier.site_kinds),
     )
     exact: Columns[SiteFacts] = (
-        *(_exact_column(kind) for kind in reversed(figures.pooled)),
+        *(_exact_column(kind) for kind in reversed(figures.pooled[:_EXACT])),
         ("Training patients (simulation only)", Format.COUNT, lambda s: s.train_patients),
         ("Test patients (simulation only)", Format.COUNT, lambda s: s.test_patients),
     )

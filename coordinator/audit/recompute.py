@@ -270,8 +270,11 @@ def _require_figures(session: Session, run: RunRow, roster: Roster, machine: Sec
 
 def _follow(said: Mapping[str, Any], follows: Mapping[str, Any]) -> bool:
     """Whether released figures are the ones that follow; an earlier version kept fewer kinds."""
-    kept = {name: follows.get(name) for name in said}
-    return {"figures", "sites", "risks"} <= said.keys() and said == kept
+    if not {"figures", "sites", "risks"} <= said.keys():
+        return False
+    figures = {name: follows["figures"].get(name) for name in said["figures"]}
+    kept = {name: follows.get(name) for name in said} | {"figures": figures}
+    return bool(figures) and said == kept
 
 
 def _study(session: Session, run: RunRow) -> Study:

@@ -4,10 +4,22 @@ import math
 
 import numpy as np
 
+from compliance.estimates.binned_scores.auprc import released_auprc
 from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST, auroc_from_histogram
+from compliance.estimates.binned_scores.brier import released_brier_score
+from compliance.estimates.binned_scores.calibration import (
+    CalibrationPoint,
+    calibration_curve,
+    released_calibration_error,
+)
+from compliance.estimates.binned_scores.calibration_line import (
+    released_intercept,
+    released_slope,
+)
 from compliance.estimates.binned_scores.operating_points import OperatingPoint, operating_points
-from compliance.estimates.binned_scores.release_rule import is_released
+from compliance.estimates.binned_scores.release_rule import is_released, usual_scores
 from compliance.estimates.binned_scores.risk_figures import RiskFigures, risk_figures
+from compliance.estimates.binned_scores.within_bins import BinnedScores
 from compliance.estimates.groups import number_of_patients
 from compliance.estimates.interval import Z95, Interval
 from compliance.estimates.proportion import proportion
@@ -25,16 +37,21 @@ from protocol.vectors.score_grid import logit_of
 
 
 def _pooled(study: Study, noised: NoisedCounts) -> Figures:
+    scores, usual = _scores(noised)
     return {
         "auroc": released_auroc(noised),
         "accuracy": _decisions(study, noised.own)["accuracy"],
+        "auprc": released_auprc(scores, usual),
+        "brier": released_brier_score(scores, usual),
+        "ece": released_calibration_error(scores, usual),
+        "calibration_slope": released_slope(scores, usual),
+        "calibration_intercept": released_intercept(scores, usual),
     }
 
 
 def released_auroc(noised: NoisedCounts) -> Interval:
     """Returns the AUROC of the scores' bins, where the sizes of the classes allow one."""
-    negatives, positives = map(float, noised.own.cells.sum(axis=1))
-    return _auroc(noised.pooled, noised.deviation, negatives, positives)
+    return _auroc(noised.pooled, noised.deviation, *_sizes(noised))
 
 
 def _auroc(counts: Floats, deviation: float, negatives: float, positives: float) -> Interval:
@@ -151,8 +168,23 @@ def _risks(study: Study, noised: NoisedCounts) -> RiskFigures:
 
 
 def _operating_points(study: Study, noised: NoisedCounts) -> tuple[OperatingPoint, ...]:
+    return operating_points(noised.pooled, noised.deviation, _sizes(noised), noised.grid)
+
+
+def _calibration(study: Study, noised: NoisedCounts) -> tuple[CalibrationPoint, ...]:
+    return calibration_curve(*_scores(noised))
+
+
+def _scores(noised: NoisedCounts) -> tuple[BinnedScores, BinnedScores | None]:
+    """Returns the counted scores, and those of a usual model of as many patients."""
+    scores = BinnedScores.of(noised.pooled, noised.deviation, noised.grid)
+    return scores, usual_scores(_sizes(noised), scores.bins, noised.deviation)
+
+
+def _sizes(noised: NoisedCounts) -> tuple[float, float]:
+    """Returns how many are healthy and ill, as the hospitals' own counts have it."""
     healthy, ill = map(float, noised.own.cells.sum(axis=1))
-    return operating_points(noised.pooled, noised.deviation, (healthy, ill), noised.grid)
+    return healthy, ill
 
 
 BINARY_CLASSIFICATION = EvaluationReader(
@@ -162,4 +194,5 @@ BINARY_CLASSIFICATION = EvaluationReader(
     group=_group,
     risks=_risks,
     operating_points=_operating_points,
+    calibration=_calibration,
 )

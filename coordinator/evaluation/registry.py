@@ -41,6 +41,7 @@ def released_of(study: Study, noised: NoisedCounts) -> Released:
         risks=reader.risks(study, noised) if reader.risks else None,
         operating_points=reader.operating_points(study, noised) if reader.operating_points else (),
         columns=reader.columns(study, noised) if reader.columns else (),
+        calibration=reader.calibration(study, noised) if reader.calibration else (),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from compliance.estimates.binned_scores.calibration import CalibrationPoint
 from compliance.estimates.binned_scores.operating_points import OperatingPoint
 from compliance.estimates.binned_scores.risk_figures import RiskFigures
 from compliance.estimates.column_figures import ColumnFigures
@@ -101,6 +102,8 @@ class EvaluationReader:
             for a task without thresholds.
         columns: of a study and its counts, the figures of the columns that it counts; None for a
             task of a model.
+        calibration: of a study and its counts, the points of the calibration curve; None for a
+            task whose model gives no risks.
     """
 
     pooled: Callable[[Study, NoisedCounts], Figures]
@@ -110,6 +113,7 @@ class EvaluationReader:
     risks: Callable[[Study, NoisedCounts], RiskFigures] | None = None
     operating_points: Callable[[Study, NoisedCounts], tuple[OperatingPoint, ...]] | None = None
     columns: Callable[[Study, NoisedCounts], tuple[ColumnFigures, ...]] | None = None
+    calibration: Callable[[Study, NoisedCounts], tuple[CalibrationPoint, ...]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +127,7 @@ class Released:
         risks: of a model that gives risks; None of others.
         operating_points: of a model with thresholds, by rising threshold; none of others.
         columns: of the columns that a statistics study counts; none of others.
+        calibration: of a model that gives risks, its curve by rising risk; none of others.
     """
 
     figures: Figures
@@ -131,13 +136,14 @@ class Released:
     risks: RiskFigures | None = None
     operating_points: tuple[OperatingPoint, ...] = ()
     columns: tuple[ColumnFigures, ...] = ()
+    calibration: tuple[CalibrationPoint, ...] = ()
 
 
 def released_json(released: Released) -> dict[str, Any]:
     """Returns the released figures as the store keeps them; undone by ``released_from``."""
     several = {
         name: [one.to_json() for one in getattr(released, name)]
-        for name in ("groups", "operating_points", "columns")
+        for name in ("groups", "operating_points", "columns", "calibration")
     }
     return {
         "figures": _kept(released.figures),
@@ -160,6 +166,7 @@ def released_from(kept: Mapping[str, Any]) -> Released:
         groups=groups_from(kept),
         operating_points=points_from(kept),
         columns=columns_from(kept),
+        calibration=calibration_from(kept),
     )
 
 
@@ -181,6 +188,11 @@ def columns_from(kept: Mapping[str, Any]) -> tuple[ColumnFigures, ...]:
 def points_from(kept: Mapping[str, Any]) -> tuple[OperatingPoint, ...]:
     """Returns the operating points that the store keeps; none of a task without thresholds."""
     return tuple(OperatingPoint.from_json(point) for point in kept.get("operating_points", ()))
+
+
+def calibration_from(kept: Mapping[str, Any]) -> tuple[CalibrationPoint, ...]:
+    """Returns the calibration curve that the store keeps; none of a task without risks."""
+    return tuple(CalibrationPoint.from_json(point) for point in kept.get("calibration", ()))
 
 
 def risks_from(kept: Mapping[str, Any] | None) -> RiskFigures | None:

@@ -19,6 +19,7 @@ from compliance.facts.groups import GroupFacts
 from compliance.governance.audit_log import LoggedEntry
 from coordinator.database.store import RunRow, head_after, logged_entries
 from coordinator.evaluation.released import (
+    calibration_from,
     columns_from,
     figures_from,
     groups_from,
@@ -68,6 +69,7 @@ def dossier_of(session: Session, row: RunRow, state: str) -> Dossier:
         operating_points=points_from(released) if released else (),
         groups=_groups(study, exact, released) if released else (),
         columns=columns_from(released) if released else (),
+        calibration=calibration_from(released) if released else (),
         exact_columns=tuple(exact.get("columns", ())) if released else (),
         exact=_exact(study, exact),
         audit=_audit(session, row.id),

@@ -12,6 +12,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipelines.evaluation.metrics import accuracy, auroc, histogram
+from pipelines.evaluation.risk_metrics import (
+    average_precision,
+    brier_score,
+    calibration_error,
+    calibration_intercept,
+    calibration_slope,
+)
 from pipelines.tasks.dithered_units import in_dithered_units
 from pipelines.tasks.task import (
     Counts,
@@ -81,7 +88,15 @@ def _grid(reference: Floats) -> Counts:
 
 
 def _exact(at: float, scores: Floats, labels: Floats) -> Mapping[str, float | None]:
-    return {"auroc": auroc(scores, labels), "accuracy": accuracy(scores - at, labels)}
+    return {
+        "auroc": auroc(scores, labels),
+        "accuracy": accuracy(scores - at, labels),
+        "auprc": average_precision(scores, labels),
+        "brier": brier_score(scores, labels),
+        "ece": calibration_error(scores, labels),
+        "calibration_slope": calibration_slope(scores, labels),
+        "calibration_intercept": calibration_intercept(scores, labels),
+    }
 
 
 def _drawn_labels(random: np.random.Generator, count: int) -> Singles:

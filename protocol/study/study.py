@@ -33,9 +33,10 @@ from protocol.study.task.networks.fusions import LateFusion
 from protocol.study.task.networks.registry import networks_for
 from protocol.study.task.recipes import RecipePackage, RecipeUse, bind_recipes, recipe_problems
 from protocol.study.task.statistics import Statistics
-from protocol.study.task.task import LABEL_FORMS, Survival, Task
+from protocol.study.task.task import LABEL_FORMS, Survival, Task, prevalence_of
 from protocol.vectors.adaptive_clip import NOISE_PART, clip_of
 from protocol.vectors.evaluation import EVALUATION_VECTORS, EvaluationVector, column_counts
+from protocol.vectors.number_of_bins import number_of_bins, roughly_noised
 from protocol.vectors.ring_bounds import fits, max_sum_of_updates
 from protocol.vectors.tensors import Tensors
 
@@ -58,6 +59,8 @@ Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**53)]
 #: The count of a batch as small as this leaves too little of the clip's bound to the gradient.
 _LEAST_COUNTED = 21
 #: The bundled records: 569 real patients that come with scikit-learn.
+#: The share of a hospital's patients who are tested, where the split does not say.
+_USUALLY_TESTED = 0.3
 BUNDLED = "bundled:breast-cancer-wisconsin"
 
 
@@ -231,8 +234,38 @@ class Study(FrozenModel):
         """The sizes and bounds of what a hospital counts in the evaluation."""
         if isinstance(self.task, Statistics):
             return column_counts(self.task.columns(self.cohort))
-        evaluation, make = self.evaluation, EVALUATION_VECTORS[self.task.kind]
-        vector = make(evaluation.bins, self.task.groups(self.cohort.label))
+        make = EVALUATION_VECTORS[self.task.kind]
+        return self._with_parts(make(self.score_bins, self.task.groups(self.cohort.label)))
+
+    @property
+    def score_bins(self) -> int:
+        """The number of bins that scores are counted in, chosen where the study says ``auto``."""
+        bins = self.evaluation.bins
+        return self._chosen_bins if bins == "auto" else bins
+
+    @property
+    def _chosen_bins(self) -> int:
+        split, privacy, evaluation = self.split, self.privacy, self.evaluation
+        tested = split.test_fraction if isinstance(split, KeyedHashSplit) else _USUALLY_TESTED
+        groups, deviation = self.task.groups(self.cohort.label), 0.0
+        if not isinstance(privacy, NoPrivacy):
+            budgets = [self.evaluation_epsilon_of(site) for site in self.site_names]
+            vector = self._with_parts(EVALUATION_VECTORS[self.task.kind](4, groups))
+            deviation = vector.influence * roughly_noised(
+                [budget for budget in budgets if budget is not None],
+                privacy.delta,
+                evaluation.attempts,
+                evaluation.site_share,
+            )
+        return number_of_bins(
+            sum(site.patients for site in self.sites) * tested / (1 - tested),
+            prevalence_of(self.task) or 0.5,
+            deviation,
+            rows=groups if isinstance(self.task, Survival) else 1,
+        )
+
+    def _with_parts(self, vector: EvaluationVector) -> EvaluationVector:
+        evaluation = self.evaluation
         return vector.with_parts(
             site_bins=evaluation.site_bins,
             groups=tuple(len(grouping.groups) for grouping in evaluation.groups.values()),

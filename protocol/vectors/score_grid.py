@@ -82,10 +82,10 @@ class ScoreGrid:
         """Returns how many bins of ``edges_through`` lie below the logit."""
         return int(np.abs(self.edges(bins) - logit).argmin()) + 1
 
-    def points(self, bins: int) -> NDArray[np.float64]:
-        """Returns (bins, POINTS) scores that stand for each bin's, were all scores normal."""
-        shares = [(place + 0.5) / (bins * POINTS) for place in range(bins * POINTS)]
-        return self._quantiles(shares).reshape(bins, POINTS)
+    def points(self, bins: int, count: int = POINTS) -> NDArray[np.float64]:
+        """Returns (bins, count) scores that stand for each bin's, were all scores normal."""
+        shares = [(place + 0.5) / (bins * count) for place in range(bins * count)]
+        return self._quantiles(shares).reshape(bins, count)
 
     def _quantiles(self, shares: list[float]) -> NDArray[np.float64]:
         return self.centre + self.spread * np.array([_USUAL.inv_cdf(share) for share in shares])

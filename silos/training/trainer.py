@@ -298,7 +298,7 @@ class Trainer:
         (scores, labels), evaluation = self.patient_scores(model), self._study.evaluation
         inputs = reference_inputs(self._study.cohort, self._study.seeds.model)
         reference = self._scores.of_records(inputs).astype(np.float64)
-        counts = [self._learned.counts(scores, labels, reference, evaluation.bins)]
+        counts = [self._learned.counts(scores, labels, reference, self._study.score_bins)]
         for group in self._members():
             own = scores[group], labels[group], reference
             counts.append(self._learned.group(*own, evaluation.group_bins))

@@ -60,7 +60,7 @@ privacy:
 
 # threshold: how many must answer; left out: two thirds of the sites and one more.
 aggregation: {{colluders: 1}}
-evaluation: {{bins: 4}}      # of scores: few test patients, few bins
+evaluation: {{bins: auto}}   # of scores: as many as suit the patients and epsilon
 seeds: {{model: 1, split: 1}}
 """
 #: Of a study that counts columns and learns nothing.

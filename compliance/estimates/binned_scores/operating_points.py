@@ -160,7 +160,7 @@ def _figure(
         return _benefit(cells, place if name == "net_benefit" else 0, risk, deviation)
     split = _Split.of(cells, place)
     part, rest = _SHARES[name]
-    return _share(*_summed(split, part), *_summed(split, rest), deviation)
+    return noised_share(*_summed(split, part), *_summed(split, rest), deviation)
 
 
 def _summed(split: _Split, names: tuple[str, ...]) -> tuple[float, int]:
@@ -169,9 +169,16 @@ def _summed(split: _Split, names: tuple[str, ...]) -> tuple[float, int]:
     return sum(getattr(split, name) for name in names), cells
 
 
-def _share(
+def noised_share(
     part: float, part_cells: int, rest: float, rest_cells: int, deviation: float
 ) -> tuple[float, float, float] | None:
+    """Returns part / (part + rest) with its 95 % interval; None where there is nobody.
+
+    Args:
+        part, rest: sums of noised counts.
+        part_cells, rest_cells: of how many counts each is the sum.
+        deviation: of the noise in each count.
+    """
     count = part + rest
     if count <= 0:
         return None

@@ -1,4 +1,4 @@
-"""The rule that releases an AUROC or withholds it: by the classes' sizes, never by its own counts.
+"""The rule that releases a figure or withholds it: by the classes' sizes, never by its own counts.
 
 Rules:
 
@@ -7,16 +7,29 @@ Rules:
    figures as many intervals hold the truth as among all.
 2. With these sizes and this noise, the interval of a model of an AUROC of
    ``ASSUMED_AUROC`` must be narrow enough to tell 0.75 from chance.
+3. Of other figures of all scores, the interval of such a model, whose risks are right, must be
+   narrow enough as the figure says (``shown``).
 """
 
 import math
+from collections.abc import Callable
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC, WIDEST, auroc_from_histogram
+from compliance.estimates.binned_scores.auroc import (
+    ASSUMED_AUROC,
+    TOO_FEW,
+    WIDEST,
+    auroc_from_histogram,
+)
+from compliance.estimates.binned_scores.within_bins import BinnedScores
+from compliance.estimates.interval import Interval
 from protocol.vectors.score_grid import ScoreGrid
+
+#: A figure of scores in bins: its value, and the bounds of its interval.
+Bounds = tuple[float, float, float]
 
 #: A class of fewer patients than this is too small, whatever the noise.
 _FEWEST = 1.0
@@ -58,3 +71,43 @@ def expected_counts(
         below = [0.0, *(NormalDist(centre).cdf(float(edge)) for edge in edges), 1.0]
         rows.append(np.diff(below) * patients * share)
     return np.array(rows)
+
+
+def usual_scores(sizes: tuple[float, float], bins: int, noise_sigma: float) -> BinnedScores | None:
+    """Returns the scores to expect of a usual model whose risks are right; None of too few.
+
+    Args:
+        sizes: healthy and ill patients, as the signed tables have them.
+        bins, noise_sigma: of the counts.
+    """
+    if min(sizes) < _FEWEST:
+        return None
+    patients, prevalence = sum(sizes), sizes[1] / sum(sizes)
+    apart = NormalDist().inv_cdf(ASSUMED_AUROC) * math.sqrt(2)
+    centre = apart**2 * (prevalence - 0.5) + math.log(prevalence / (1 - prevalence))
+    spread = apart * math.sqrt(1 + apart**2 * prevalence * (1 - prevalence))
+    counts = expected_counts(patients, bins, ASSUMED_AUROC, prevalence)
+    return BinnedScores.of(counts, noise_sigma, ScoreGrid(centre=centre, spread=spread))
+
+
+def shown(
+    figure: Callable[[BinnedScores], Bounds],
+    scores: BinnedScores,
+    usual: BinnedScores | None,
+    is_enough: Callable[[Bounds, float], bool],
+) -> Interval:
+    """Returns a figure of scores, withheld where that of a usual model says too little.
+
+    Args:
+        figure: of scores, its value and its 95 % interval.
+        scores: the released counts.
+        usual: as ``usual_scores`` has them.
+        is_enough: of the usual model's figure and its share of the ill, whether it says enough.
+    """
+    note = TOO_FEW if scores.deviation else "too few patients"
+    if usual is not None and scores.has_both:
+        prevalence = float(usual.counts[1].sum()) / usual.patients
+        if is_enough(figure(usual), prevalence):
+            value, low, high = figure(scores)
+            return Interval(value=value, low=low, high=high)
+    return Interval(value=None, low=None, high=None, note=note)

@@ -8,7 +8,7 @@ missing. Every grouping has its share of the noise: a patient counts once more i
 
 import itertools
 from collections.abc import Mapping
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
@@ -80,7 +80,8 @@ class Evaluation(FrozenModel):
     """One final evaluation on the test patients, through the same secure sum.
 
     Scores are counted in ``bins`` that lie around the released model's scores
-    (``protocol.vectors.score_grid``). ``epsilon`` defaults to the training
+    (``protocol.vectors.score_grid``); ``auto`` is as many as suit the declared patients and
+    ``epsilon`` (``protocol.vectors.number_of_bins``). ``epsilon`` defaults to the training
     epsilon: test patients are other patients, so each pays one of the two.
     ``site_share`` is the part of that budget spent on each site's own counts: of binary
     classification ``site_bins`` of scores by label, where two are the table of decisions.
@@ -89,7 +90,7 @@ class Evaluation(FrozenModel):
     """
 
     epsilon: float | None = Field(default=None, gt=0)
-    bins: int = Field(default=16, ge=4, le=256)
+    bins: Annotated[int, Field(ge=4, le=256)] | Literal["auto"] = 16
     site_share: float = Field(default=0.2, gt=0, lt=1)
     attempts: int = Field(default=1, ge=1, le=5)
     site_bins: PartBins = Field(default=2, exclude_if=lambda bins: bins == 2)

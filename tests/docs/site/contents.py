@@ -9,6 +9,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "study",
         "python",
         "planning",
+        "evaluation",
         "fairness",
         "redteam",
         "examples/heart-disease/index",

@@ -84,7 +84,7 @@ class LinearTrainer:
         logits = self._logits(model, self._test)
         reference = reference_inputs(self._study.cohort, self._study.seeds.model)
         grid = ScoreGrid.around(reference @ model["weight"].astype(np.float64) + model["bias"][0])
-        counted = histogram(logits, self._test.labels, grid.edges(self._study.evaluation.bins))
+        counted = histogram(logits, self._test.labels, grid.edges(self._study.score_bins))
         table = two_by_two(logits, self._test.labels)
         return in_units(counted), in_units(table), np.array(grid.cells)
 

@@ -11,7 +11,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import dashboard
+from compliance.estimates.binned_scores.calibration import calibration_curve
 from compliance.estimates.binned_scores.operating_points import operating_points
+from compliance.estimates.binned_scores.release_rule import usual_scores
+from compliance.estimates.binned_scores.within_bins import BinnedScores
+from compliance.estimates.interval import Interval
 from compliance.facts.dossier import Dossier, LogVerification
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from coordinator.database.store import Store
@@ -142,6 +146,19 @@ def test_thresholds_are_drawn_with_their_numbers_and_gaps_said_in_words() -> Non
     few = operating_points(counts / 5, 30.0, (20.0, 20.0), ScoreGrid())
     page = _page(FakeViews(replace(dossiers.finished(), operating_points=few)))
     assert "Nothing is known of any threshold: too few patients" in _words(page)
+
+
+def test_calibration_is_drawn_with_its_numbers_or_said_to_be_unknown() -> None:
+    counts = np.array([[40.0, 30.0, 20.0, 10.0], [10.0, 20.0, 30.0, 40.0]])
+    scores = BinnedScores.of(counts, 2.0, ScoreGrid())
+    points = calibration_curve(scores, usual_scores((100.0, 100.0), 4, 2.0))
+    error = {"ece": Interval(value=0.02, low=0.0, high=0.08)}
+    page = _page(FakeViews(replace(dossiers.finished(), calibration=points, released=error)))
+    assert "Calibration" in [found.value for found in page.subheader]
+    assert "Expected calibration error (ECE)" in _words(page)
+    few = calibration_curve(scores, None)
+    page = _page(FakeViews(replace(dossiers.finished(), calibration=few)))
+    assert "Nothing is known of the calibration: too few patients" in _words(page)
 
 
 def test_modes_are_compared_in_words_and_numbers() -> None:

@@ -85,6 +85,14 @@ def test_study_check_of_a_network_with_hidden_layers_says_it_too(
     )
 
 
+def test_check_says_how_many_bins_auto_is(capsys: pytest.CaptureFixture[str]) -> None:
+    study = heart("{bins: 4}", "{bins: auto}")
+    said = said_of(study, capsys)
+    assert f"evaluation.bins auto: scores are counted in {study.score_bins} bins" in said
+    assert f"{study.score_bins} bins: an AUROC near" in said
+    assert "evaluation.bins auto" not in said_of(heart(), capsys)
+
+
 def test_plan_prints_the_line_of_the_evaluation(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -463,6 +463,25 @@ def test_an_auroc_that_was_signed_anew_does_not_follow_from_the_sum(folder: Path
     assert any("released figures do not follow" in fault for fault in recomputed(folder))
 
 
+def test_a_folder_of_an_earlier_version_is_checked_for_the_figures_that_it_keeps(
+    folder: Path,
+) -> None:
+    def keep_fewer(session: Session) -> Rewriting:
+        (row,) = rows(session, ReleaseRow, run_id="run-2", kind="evaluation")
+        said = json.loads(row.payload_json)  # type: ignore[attr-defined]
+        for name in ("auprc", "brier", "ece", "calibration_slope", "calibration_intercept"):
+            del said["figures"][name]
+        del said["calibration"]
+        text = json.dumps(said, sort_keys=True)
+        payload = {digest(row.payload_json.encode()): digest(text.encode())}  # type: ignore[attr-defined]
+        return Rewriting(replaced=payload | changed_row(row, payload_json=text))
+
+    rewrite_log(folder, keep_fewer)
+    assert not any("released figures" in fault for fault in recomputed(folder))
+    figures_of(folder, "run-2", auroc=0.991)
+    assert any("released figures do not follow" in fault for fault in recomputed(folder))
+
+
 def test_a_hospitals_figure_that_was_signed_anew_does_not_follow_from_its_table(
     folder: Path,
 ) -> None:

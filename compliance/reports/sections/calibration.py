@@ -1,0 +1,71 @@
+"""The part of a report about calibration: the curve drawn, as a table, and what it says."""
+
+from compliance.charts.calibration import calibration, describe_calibration
+from compliance.charts.theme import to_svg
+from compliance.estimates.binned_scores.calibration import CalibrationPoint
+from compliance.facts.dossier import Dossier
+from compliance.facts.figures import ECE
+from compliance.facts.formatting import Format, show
+from compliance.reports.document import Block, Columns, Figure, Paragraph, Section, Table, table_of
+
+COVERED = (
+    "Groups are neighbouring bins of scores; where in a bin scores lie is estimated. Bars are 95 % "
+    "intervals for the noise and the drawing of the patients, of each group by itself: of a "
+    "calibrated model, too, now and then a group's bar misses the dashed line."
+)
+
+
+def calibration_table(dossier: Dossier) -> Table:
+    """Returns the calibration curve's points."""
+    columns: Columns[CalibrationPoint] = (
+        ("Part of all patients", Format.RATIO, lambda p: p.part),
+        ("Mean risk by the model", Format.RATIO, lambda p: p.risk),
+        ("Share who are ill", Format.RATIO, lambda p: p.ill),
+    )
+    return table_of(
+        "Calibration by groups of risk, released", dossier.calibration, columns, note=COVERED
+    )
+
+
+def not_drawn(dossier: Dossier) -> str:
+    """Returns why no curve can be drawn; an empty string where one can."""
+    points = dossier.calibration
+    if any(p.ill.value is not None and p.risk.value is not None for p in points):
+        return ""
+    note = next((p.ill.note or p.risk.note for p in points), "") or "none was released"
+    return f"Nothing is known of the calibration: {note}."
+
+
+def error_sentence(dossier: Dossier) -> str:
+    """Returns what the expected calibration error says, in a sentence."""
+    found = dossier.released.get(ECE.name)
+    if found is None or found.value is None or found.low is None:
+        return ""
+    said = (
+        "what chance and noise alone would bring"
+        if found.low <= 0
+        else f"at least {found.low:.3f} of it neither chance nor noise brings"
+    )
+    return (
+        f"Expected calibration error (ECE), the mean distance of a group's risk from its share "
+        f"of the ill: {show(found, Format.RATIO)}, {said}."
+    )
+
+
+def calibration_section(dossier: Dossier) -> Section:
+    """Returns the calibration curve, or why there is none."""
+    blocks: tuple[Block, ...]
+    if unknown := not_drawn(dossier):
+        blocks = (Paragraph(text=unknown),)
+    else:
+        figure = Figure(
+            title="Risks against what became of the patients",
+            svg=to_svg(calibration(dossier.calibration)),
+            alt=describe_calibration(dossier.calibration),
+            caption="On the dashed line a model's risks are right; below it they are too high, "
+            "above it too low. " + COVERED,
+            table=calibration_table(dossier),
+        )
+        said = error_sentence(dossier)
+        blocks = (figure, Paragraph(text=said)) if said else (figure,)
+    return Section(key="calibration", title="Calibration", blocks=blocks)

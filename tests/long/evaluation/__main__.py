@@ -1,0 +1,8 @@
+"""Prints a table of docs/evaluation.md: ``python -m tests.long.evaluation grid``, and so on."""
+
+import sys
+
+from tests.long.evaluation.tables import TABLES
+
+for line in TABLES[sys.argv[1]]():
+    print(line, flush=True)
