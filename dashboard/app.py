@@ -41,6 +41,7 @@ from compliance.reports.privacy_report import privacy_report
 from compliance.reports.renderers import render_csv, render_html, render_json
 from compliance.reports.sections import columns, groups, statements, thresholds, utility
 from compliance.reports.sections.gaps import gap_sentences, group_gap_sentences
+from coordinator.views.alerts import Alert
 from coordinator.views.views import open_views
 from dashboard import presentation
 from dashboard.presentation import DashboardViews
@@ -63,6 +64,7 @@ _VERIFIED = "verified run"
 def main(views: DashboardViews) -> None:
     """Draws the page about the runs that ``views`` knows."""
     st.markdown(":primary[**COLLEGIUM**]")
+    _alerts(views.alerts())
     runs = presentation.ordered(views.runs())
     if not runs:
         st.info("No run yet. Start one with: collegium demo --out FOLDER")
@@ -74,10 +76,16 @@ def main(views: DashboardViews) -> None:
     _head(dossier)
     _headlines(dossier)
     first, second = st.columns(2, gap="large"), st.columns(2, gap="large")
-    with first[0]:
-        _utility(views, dossier) if dossier.trains else _columns(dossier)
+    with first[0]:  # no conditional expression: Streamlit would show its value, None
+        if dossier.trains:
+            _utility(views, dossier)
+        else:
+            _columns(dossier)
     with first[1]:
-        _fairness(dossier) if dossier.trains else _shares(dossier)
+        if dossier.trains:
+            _fairness(dossier)
+        else:
+            _shares(dossier)
     with second[0]:
         _privacy(dossier)
     with second[1]:
@@ -85,6 +93,7 @@ def main(views: DashboardViews) -> None:
     _groups(dossier)
     if dossier.operating_points:
         _thresholds(dossier)
+    _run_alerts(views.alerts(dossier.run_id, closed=True))
     _audit(dossier)
     _downloads(dossier)
 
@@ -116,6 +125,24 @@ def _verified(views: DashboardViews, dossier: Dossier) -> Dossier:
         known = replace(dossier, verification=views.verification())
         st.session_state[_VERIFIED] = known
     return known
+
+
+def _alerts(alerts: Sequence[Alert]) -> None:
+    if not alerts:
+        return
+    st.subheader("Open alerts")
+    rows = [
+        {k: v for k, v in row.items() if k != "Ended"} for row in presentation.alert_rows(alerts)
+    ]
+    st.dataframe(rows, hide_index=True, width="stretch")
+    st.caption(presentation.plain(presentation.alerts_caption(alerts)))
+
+
+def _run_alerts(alerts: Sequence[Alert]) -> None:
+    if not alerts:
+        return
+    st.subheader("Alerts about this run")
+    st.dataframe(presentation.alert_rows(alerts), hide_index=True, width="stretch")
 
 
 def _head(dossier: Dossier) -> None:
