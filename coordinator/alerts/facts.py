@@ -25,9 +25,10 @@ class SignedShare:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatedRun:
-    """The released figures of a finished run: pooled risks, and each figure's largest gap.
+    """The released figures of a finished run: pooled risks, and each figure's largest gaps.
 
-    ``question`` is the same for runs that can be compared.
+    ``question`` is the same for runs that can be compared; ``gaps`` are those between hospitals,
+    ``group_gaps`` by grouping those between groups of patients.
     """
 
     run_id: str
@@ -35,6 +36,7 @@ class EvaluatedRun:
     question: str
     risks: RiskFigures | None = None
     gaps: Mapping[str, LargestGap] = field(default_factory=dict)
+    group_gaps: Mapping[str, Mapping[str, LargestGap]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from compliance.estimates.largest_gap import LargestGap, largest_gap
 from compliance.facts.figures import TASK_FIGURES
+from compliance.facts.groups import GroupFacts, group_gaps
 from coordinator.alerts.facts import (
     AlertFacts,
     DriftReading,
@@ -30,7 +31,7 @@ from coordinator.audit.faults import Faults
 from coordinator.audit.verification import check_records
 from coordinator.database.store import RoundRow, RunRow, Store, StudyRow
 from coordinator.database.workspace import Workspace
-from coordinator.evaluation.released import figures_from, risks_from
+from coordinator.evaluation.released import figures_from, groups_from, risks_from
 from coordinator.membership.authority import Authority
 from coordinator.membership.directory import is_coordinator
 from coordinator.membership.tables import CertificateRow, MemberRow
@@ -154,6 +155,7 @@ def _evaluated(session: Session, runs: Sequence[_Run]) -> tuple[EvaluatedRun, ..
                 question=question(study),
                 risks=risks_from(released["risks"]),
                 gaps=_gaps(study, released["sites"]),
+                group_gaps=_group_gaps(study, released),
             )
         )
     return tuple(found)
@@ -171,6 +173,19 @@ def _gaps(study: Study, sites: Mapping[str, Any]) -> dict[str, LargestGap]:
         for name in sorted(known)
     }
     return {name: gap for name, gap in gaps.items() if gap is not None}
+
+
+def _group_gaps(study: Study, released: Mapping[str, Any]) -> dict[str, dict[str, LargestGap]]:
+    """Returns by grouping the largest gap of each figure; see ``Dossier.group_gaps``."""
+    groups = [
+        GroupFacts(grouping=one.grouping, group=one.group, released=one.figures, exact={})
+        for one in groups_from(released)
+    ]
+    kinds = TASK_FIGURES[study.task.kind].group if groups else ()
+    return {
+        grouping: {name: gap for name, gap in gaps.items() if gap is not None}
+        for grouping, gaps in group_gaps(groups, kinds).items()
+    }
 
 
 def _study(session: Session, digest: str) -> Study:

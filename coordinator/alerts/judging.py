@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from compliance.estimates.binned_scores.risk_figures import RiskFigures
 from compliance.estimates.interval import Interval
@@ -187,26 +187,38 @@ def _bounds(found: Interval) -> ReleasedBounds | None:
     return ReleasedBounds(value=found.value, low=found.low, high=found.high)
 
 
-def _gaps(
-    runs: Sequence[EvaluatedRun],
-) -> dict[tuple[str, str], list[tuple[EvaluatedRun, LargestGap]]]:
-    """Returns by study and figure the known gaps, newest first, of runs that can be compared."""
-    found: dict[tuple[str, str], list[tuple[EvaluatedRun, LargestGap]]] = {}
+class _Gap(NamedTuple):
+    """A gap of a run: of which figure, between hospitals, or groups of patients of a grouping."""
+
+    run: EvaluatedRun
+    figure: str
+    grouping: str | None
+    gap: LargestGap
+
+
+def _gaps(runs: Sequence[EvaluatedRun]) -> list[list[_Gap]]:
+    """Returns the known gaps of each study, figure and grouping: of runs that ask the same.
+
+    The newest stands first.
+    """
+    found: dict[tuple[str, str, str | None], list[_Gap]] = {}
     for run in runs:
-        for figure, gap in run.gaps.items():
-            known = found.setdefault((run.study, figure), [])
-            if not known or known[0][0].question == run.question:
-                known.append((run, gap))
-    return found
+        own: dict[str | None, Mapping[str, LargestGap]] = {None: run.gaps}
+        for grouping, gaps in (own | dict(run.group_gaps)).items():
+            for figure, gap in gaps.items():
+                known = found.setdefault((run.study, figure, grouping), [])
+                if not known or known[0].run.question == run.question:
+                    known.append(_Gap(run, figure, grouping, gap))
+    return list(found.values())
 
 
 def _fairness_gap(
     rule: FairnessGapRule, runs: Sequence[EvaluatedRun], _now: datetime
 ) -> list[Cause]:
     return [
-        _gap_cause(rule, rule.above, figure, *known[0], f"surely above {rule.above:g}")
-        for (_, figure), known in _gaps(runs).items()
-        if known[0][1].low > rule.above
+        _gap_cause(rule, rule.above, newest, f"surely above {rule.above:g}")
+        for newest, *_ in _gaps(runs)
+        if newest.gap.low > rule.above
     ]
 
 
@@ -215,27 +227,27 @@ def _fairness_growth(
 ) -> list[Cause]:
     more = f" by more than {rule.by:g}" if rule.by else ""
     return [
-        _gap_cause(rule, rule.by, figure, *known[0], f"surely larger{more} than in the run before")
-        for (_, figure), known in _gaps(runs).items()
-        if len(known) > 1 and known[0][1].low - known[1][1].high > rule.by
+        _gap_cause(rule, rule.by, newest, f"surely larger{more} than in the run before")
+        for newest, *before in _gaps(runs)
+        if before and newest.gap.low - before[0].gap.high > rule.by
     ]
 
 
-def _gap_cause(
-    rule: AlertRule, threshold: float, figure: str, run: EvaluatedRun, gap: LargestGap, how: str
-) -> Cause:
+def _gap_cause(rule: AlertRule, threshold: float, found: _Gap, how: str) -> Cause:
+    run, figure, grouping, gap = found
+    between = f"{gap.highest} and {gap.lowest}" + (f" ({grouping})" if grouping else "")
     return _cause(
         rule,
-        f"{run.study}/{figure}",
-        sites=(gap.highest, gap.lowest),
+        "/".join(part for part in (run.study, figure, grouping) if part),
+        sites=() if grouping else (gap.highest, gap.lowest),
         study=run.study,
         run=run.run_id,
         figure=figure,
         threshold=threshold,
         released=ReleasedBounds(value=gap.value, low=gap.low, high=gap.high),
-        text=f"The largest gap of {figure} between two hospitals of study {run.study} is {how}.",
-        remedy="The run's report has each hospital's figure with its interval: who is served "
-        "worse, and do its records differ?",
+        text=f"The largest gap of {figure} in study {run.study}, between {between}, is {how}.",
+        remedy="The run's report has the figure of each with its interval: who is served worse, "
+        "and do the records differ?",
     )
 
 

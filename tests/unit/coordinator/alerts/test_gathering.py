@@ -38,6 +38,27 @@ def test_released_figures_are_those_of_the_dossier(folder: Path) -> None:
     assert found[0].question == found[1].question
 
 
+def test_gaps_between_groups_are_those_of_the_dossier(folder: Path) -> None:
+    def figures(value: float) -> dict[str, object]:
+        return {"sensitivity": {"value": value, "low": value - 0.1, "high": value + 0.1}}
+
+    groups = [
+        {"grouping": "sex", "group": group, "figures": figures(value)}
+        for group, value in (("women", 0.5), ("men", 0.9))
+    ]
+    change(
+        folder,
+        f"UPDATE release SET payload_json = json_set(payload_json, '$.groups', json('"  # noqa: S608
+        f"{json.dumps(groups)}')) WHERE kind = 'evaluation'",
+    )
+    found = look(folder).evaluated
+    assert found is not None
+    with closing(open_views(folder)) as views:
+        told = views.dossier(RUNS[-1]).group_gaps["sex"]
+    assert found[0].group_gaps["sex"] == {k: gap for k, gap in told.items() if gap is not None}
+    assert set(found[0].group_gaps["sex"]) == {"sensitivity"}
+
+
 def test_each_hospitals_share_is_the_one_that_it_signed_last(folder: Path) -> None:
     with closing(open_views(folder)) as views:
         signed = {s.site: s.privacy.budget_share for s in views.dossier(RUNS[-1]).sites}

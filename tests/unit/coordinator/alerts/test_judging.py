@@ -111,6 +111,19 @@ def test_gaps_of_runs_that_ask_something_else_are_not_compared() -> None:
     assert causes(replace(CALM, evaluated=(now, other, same)), rule)
 
 
+def test_gaps_between_groups_of_patients_are_judged_beside_those_between_hospitals() -> None:
+    wide = replace(gap(0.2, 0.3, 0.4), highest="men", lowest="women")
+    now = run("run-9", gaps={"auroc": gap(0.2, 0.3, 0.4)}, group_gaps={"sex": {"auroc": wide}})
+    before = run("run-8", group_gaps={"sex": {"auroc": gap(0.0, 0.05, 0.1)}})
+    facts = replace(CALM, evaluated=(now, before))
+    hospitals, groups = causes(facts, only("fairness_gap"))
+    assert (hospitals.subject, groups.subject) == ("heart/auroc", "heart/auroc/sex")
+    assert hospitals.sites == ("north", "south") and groups.sites == ()
+    assert "between men and women (sex), is surely above 0.1" in groups.text
+    (grown,) = causes(facts, only("fairness_gap_grown"))
+    assert grown.subject == "heart/auroc/sex"
+
+
 def test_the_newest_release_decides_about_drift() -> None:
     facts = replace(CALM, drift=(reading(1, flagged=False), reading(2, flagged=True)))
     (cause,) = causes(facts, only("drift"))
