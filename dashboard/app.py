@@ -43,6 +43,7 @@ from compliance.reports.renderers import render_csv, render_html, render_json
 from compliance.reports.sections import calibration as calibration_parts
 from compliance.reports.sections import columns, groups, statements, thresholds, utility
 from compliance.reports.sections.gaps import gap_sentences, group_gap_sentences
+from coordinator.views.alerts import Alert
 from coordinator.views.views import open_views
 from dashboard import presentation
 from dashboard.presentation import DashboardViews
@@ -65,6 +66,7 @@ _VERIFIED = "verified run"
 def main(views: DashboardViews) -> None:
     """Draws the page about the runs that ``views`` knows."""
     st.markdown(":primary[**COLLEGIUM**]")
+    _alerts(views.alerts())
     runs = presentation.ordered(views.runs())
     if not runs:
         st.info("No run yet. Start one with: collegium demo --out FOLDER")
@@ -90,6 +92,7 @@ def main(views: DashboardViews) -> None:
         _thresholds(dossier)
     if dossier.calibration:
         _calibration(dossier)
+    _run_alerts(views.alerts(dossier.run_id, closed=True))
     _audit(dossier)
     _downloads(dossier)
 
@@ -121,6 +124,24 @@ def _verified(views: DashboardViews, dossier: Dossier) -> Dossier:
         known = replace(dossier, verification=views.verification())
         st.session_state[_VERIFIED] = known
     return known
+
+
+def _alerts(alerts: Sequence[Alert]) -> None:
+    if not alerts:
+        return
+    st.subheader("Open alerts")
+    rows = [
+        {k: v for k, v in row.items() if k != "Ended"} for row in presentation.alert_rows(alerts)
+    ]
+    st.dataframe(rows, hide_index=True, width="stretch")
+    st.caption(presentation.plain(presentation.alerts_caption(alerts)))
+
+
+def _run_alerts(alerts: Sequence[Alert]) -> None:
+    if not alerts:
+        return
+    st.subheader("Alerts about this run")
+    st.dataframe(presentation.alert_rows(alerts), hide_index=True, width="stretch")
 
 
 def _head(dossier: Dossier) -> None:

@@ -12,6 +12,8 @@ from compliance.facts.dossier import Dossier, EntryFacts, LogVerification
 from compliance.facts.formatting import Cell, Format, show
 from compliance.facts.privacy_utility import MODES, UtilityPoint, Withheld
 from compliance.reports.document import Table
+from coordinator.views.alerts import Alert
+from protocol.counted import counted
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~:$&-])")
 _ORDER = {"finished": 0, "running": 1}
@@ -71,6 +73,9 @@ class DashboardViews(Protocol):
     def verification(self) -> LogVerification:
         """Returns the result of comparing all records with the signed log."""
 
+    def alerts(self, run_id: str | None = None, *, closed: bool = False) -> Sequence[Alert]:
+        """Returns the open alerts, of one run only where it is named; with ``closed`` all."""
+
 
 def ordered(runs: Sequence[RunLine]) -> tuple[RunLine, ...]:
     """Returns the runs as the chooser offers them: finished ones first, newest first."""
@@ -102,6 +107,41 @@ def readable(table: Table) -> list[dict[str, str]]:
         {c.title: show(cell, c.form) for c, cell in zip(table.columns, row, strict=True)}
         for row in table.rows
     ]
+
+
+def alert_rows(alerts: Sequence[Alert]) -> list[dict[str, str]]:
+    """Returns alerts as texts under their column titles: the gravest first, then the newest."""
+    grave = {"critical": 0, "warning": 1, "info": 2}
+    return [
+        {
+            "Number": str(alert.number),
+            "Severity": alert.severity,
+            "Since": show(alert.raised_at, Format.TIME),
+            "What": str(alert.cause["text"]),
+            "Taken note of by": _taken_note(alert),
+            "Not delivered to": ", ".join(sorted({one.webhook for one in alert.unsent})),
+            "Ended": "" if alert.closed_at is None else show(alert.closed_at, Format.TIME),
+            "Run": alert.run or "",
+            "What to do": str(alert.cause["remedy"]),
+        }
+        for alert in sorted(alerts, key=lambda one: (grave.get(one.severity, 3), -one.number))
+    ]
+
+
+def _taken_note(alert: Alert) -> str:
+    if alert.acknowledged_by is None:
+        return "nobody yet"
+    said = f": {alert.note}" if alert.note else ""
+    return f"{alert.acknowledged_by}, {show(alert.acknowledged_at, Format.TIME)}{said}"
+
+
+def alerts_caption(alerts: Sequence[Alert]) -> str:
+    """Returns what stands below the open alerts: how many wait, and how one takes note of them."""
+    waiting = sum(alert.acknowledged_by is None for alert in alerts)
+    return (
+        f"{counted(len(alerts), 'open alert')}, of which {waiting} wait for somebody to take note: "
+        "collegium alerts acknowledge NUMBER --by NAME. An alert ends with its cause."
+    )
 
 
 def found_entries(entries: Sequence[EntryFacts], words: str) -> tuple[EntryFacts, ...]:

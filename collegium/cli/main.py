@@ -3,7 +3,8 @@
 The answer to a question and all JSON go to stdout, other words to stderr.
 Exit codes: 0 done; 2 something has to be mended first, and the message says
 what; 1 a run failed on its way; 130 stopped by the person at the keyboard. The
-audit commands tell tampering (2) from wrong usage (64) and not found (66).
+audit commands tell tampering (2) from wrong usage (64) and not found (66), the
+alerts one that nobody acknowledged (3).
 Everything heavy is imported inside the commands, so that help is immediate.
 """
 
@@ -16,6 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
+from collegium.cli.alerts import app as alerts_app
 from collegium.cli.audit import USAGE
 from collegium.cli.audit import app as audit_app
 from collegium.cli.coordinator.members import app as coordinator_app
@@ -40,6 +42,7 @@ app = typer.Typer(
 app.add_typer(simulations_app)
 app.add_typer(runs_app)
 app.add_typer(audit_app, name="audit")
+app.add_typer(alerts_app, name="alerts")
 app.add_typer(study_app, name="study")
 app.add_typer(silo_app, name="silo")
 coordinator_app.add_typer(service_app)

@@ -21,6 +21,7 @@ from compliance.facts.formatting import Format, show
 from compliance.reports.privacy_report import page_subject
 from coordinator.database.pages import page_says
 from coordinator.database.workspace import Workspace
+from coordinator.views.alerts import Alert
 from coordinator.views.views import Views, open_views
 from protocol.counted import counted
 
@@ -141,8 +142,8 @@ def _program() -> str:
 
 def show_run(out: Path, run_id: str, console: Console, *, as_json: bool) -> dict[str, Any]:
     """Shows one run whole; returns it for ``--json``."""
-    dossier = _dossier(out, run_id)
-    found = run_json(dossier)
+    dossier, alerts = _dossier(out, run_id)
+    found = run_json(dossier) | {"alerts": [alert.to_json() for alert in alerts]}
     if not as_json:
         if dossier.model_digest:
             summarise(found, Workspace(out), console)
@@ -161,13 +162,22 @@ def show_run(out: Path, run_id: str, console: Console, *, as_json: bool) -> dict
         elif dossier.state == "interrupted":
             command = f"collegium coordinator start --home {out}"
             console.print(f"  next: {command} goes on with it", markup=False, soft_wrap=True)
+        for alert in alerts:
+            console.print(
+                f"  alert {alert.number} ({alert.state}): {alert.cause['text']}",
+                style="yellow",
+                markup=False,
+                soft_wrap=True,
+            )
     return found
 
 
-def _dossier(out: Path, run_id: str) -> Dossier:
+def _dossier(out: Path, run_id: str) -> tuple[Dossier, tuple[Alert, ...]]:
+    """Returns a run, and every alert about it."""
     views: Views = open_views(out)
     try:
-        return views.dossier(run_id)
+        dossier = views.dossier(run_id)
+        return dossier, views.alerts(dossier.run_id, closed=True)
     finally:
         views.close()
 

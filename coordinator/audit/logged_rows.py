@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
+import coordinator.database.alert_tables  # noqa: F401  (its rows are held to the log as well)
 from compliance.storage.revisions import VERSIONS
 from coordinator.audit.faults import Faults
 from coordinator.database.store import (

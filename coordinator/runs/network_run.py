@@ -224,6 +224,7 @@ class NetworkRun:
         self._rest = self._resources.timeouts.first_rest
         self.monitor.round_finished(number)
         self._resources.metrics.rounds.labels(round_kind).inc()
+        self._resources.progressed()
 
     def _before_attempt(self, round_kind: str, number: int) -> None:
         """Waits while the run is paused, and until enough hospitals are heard of."""

@@ -35,7 +35,8 @@ class RunTimeouts:
 class RunResources:
     """The coordinator's folder, database, line to the hospitals and counts.
 
-    ``last_seen`` returns when each hospital was last heard of, in seconds since 1970.
+    ``last_seen`` returns when each hospital was last heard of, in seconds since 1970;
+    ``progressed`` is told of every finished round.
     """
 
     workspace: Workspace
@@ -45,3 +46,4 @@ class RunResources:
     metrics: Metrics
     timeouts: RunTimeouts
     last_seen: Callable[[], Mapping[str, float]]
+    progressed: Callable[[], None] = lambda: None

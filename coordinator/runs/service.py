@@ -7,7 +7,8 @@ The hospitals reach ``http`` over TLS. The consortium's own people reach
 import logging
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -53,8 +54,10 @@ class Service:
         home: Path,
         timeouts: RunTimeouts = RunTimeouts(),  # noqa: B008  (frozen)
         limits: HttpLimits = HttpLimits(),  # noqa: B008  (frozen)
+        progressed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._limits = limits
+        """``progressed`` is called after every round and at a run's end; it must return at once."""
+        self._limits, self._progressed, self._began = limits, progressed, time.time()
         self._workspace = Workspace.open(home)
         self._authority = Authority.open(home)
         if self._authority.renew_server():
@@ -73,7 +76,8 @@ class Service:
             blobs=blobs,
             metrics=self._metrics,
             timeouts=timeouts,
-            last_seen=lambda: dict(self._backend.last_seen),
+            last_seen=lambda: self.last_seen,
+            progressed=progressed,
         )
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="collegium")
         self.server = Server(
@@ -168,6 +172,17 @@ class Service:
         finally:
             with self._lock:
                 self._runs.pop(run.run_id, None)
+            self._progressed()
+
+    @property
+    def began(self) -> float:
+        """The beginning of the service, in seconds since 1970."""
+        return self._began
+
+    @property
+    def last_seen(self) -> dict[str, float]:
+        """The time at which each hospital was last heard of, in seconds since 1970."""
+        return dict(self._backend.last_seen)
 
     def steer(self, run_id: str, what: str) -> None:
         """Pauses, resumes or stops a run.
@@ -197,7 +212,8 @@ class Service:
             runs = [status_of(run) for run in self._runs.values()]
         return {
             "runs": runs,
-            "last_seen": dict(self._backend.last_seen),
+            "began": self._began,
+            "last_seen": self.last_seen,
             "roster": self._roster_standing(),
             "ports": self._ports,
         }

@@ -10,12 +10,13 @@ from coordinator.audit.verification import check_records
 from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.runs.monitoring.progress import RunProgress, read_progress
+from coordinator.views.alerts import Alert, alerts_in
 from coordinator.views.dossiers import dossier_of
 from coordinator.views.privacy_utility import utility_points, withheld_figures
 from coordinator.views.rows import all_runs, find_run, study_digest, study_of
 from coordinator.views.run_summary import RunSummary, summary_of
 from coordinator.views.simulated import Reference, references
-from protocol.errors import MessageRefused, StoreBroken
+from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.study.variants import question
 
 
@@ -114,6 +115,28 @@ class Views:
         """Returns every pooled reference, in the order of the sweep."""
         with self._store.read() as session:
             return references(session)
+
+    def alerts(self, run_id: str | None = None, *, closed: bool = False) -> tuple[Alert, ...]:
+        """Returns the open alerts, the newest first.
+
+        Args:
+            run_id: only those about this run.
+            closed: also those that are closed.
+        """
+        with self._store.read() as session:
+            return alerts_in(session, run=run_id, closed=closed)
+
+    def alert(self, number: int) -> Alert:
+        """Returns one alert.
+
+        Raises:
+            WorkspaceRefused: there is none of this number.
+        """
+        with self._store.read() as session:
+            found = alerts_in(session, number=number, closed=True)
+        if not found:
+            raise WorkspaceRefused(f"there is no alert {number} here: collegium alerts list --all")
+        return found[0]
 
     def verification(self, public: bytes | None = None) -> LogVerification:
         """Checks the whole log, and all records against it; says under which key, and what faults.

@@ -48,10 +48,12 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Makes the coordinator's folder. It holds signing key, root and certificates."""
+    from coordinator.alerts.rules import write_default_rules
     from coordinator.membership.directory import make_home
     from protocol.identity.fingerprints import spoken
 
     authority = make_home(home, _listed(host), database=database)
+    write_default_rules(home)
     say(
         f"made       {home}: a certificate authority for {', '.join(authority.hosts)}",
         f"root       {spoken(authority.root_fingerprint)}",

@@ -56,13 +56,19 @@ def start(
     ] = 336.0,
 ) -> None:
     """Serves the hospitals until stopped. It takes up the runs that were under way."""
+    from coordinator.alerts.gathering import Heard
+    from coordinator.alerts.rules import rules_of
+    from coordinator.alerts.watch import AlertWatch
     from coordinator.runs.admin_socket import controlling
     from coordinator.runs.resources import RunTimeouts
     from coordinator.runs.service import Service
 
+    rules_of(home)  # a file that is wrong is told before anything begins
     _log_to_stderr()
     patience = 3600 * patience_hours
-    service = Service(home, RunTimeouts(joining=join_seconds, step=step_seconds, patience=patience))
+    timeouts = RunTimeouts(joining=join_seconds, step=step_seconds, patience=patience)
+    service = Service(home, timeouts, progressed=lambda: watch.wake())
+    watch = AlertWatch(home, lambda: Heard(began=service.began, last_seen=service.last_seen))
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
@@ -70,6 +76,8 @@ def start(
         controlling(service, home),
         service.serving(host, port, enrol_port) as bound,
         metrics_shown(service.counts, metrics_port),
+        closing(watch),
+        watch.at_work(),
     ):
         say(f"serving    https://{host}:{bound}  (Ctrl-C ends it; runs go on at the next start)")
         for run_id in service.resume_runs():

@@ -34,6 +34,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "data-faults",
         "examples/consortium/index",
         "operations",
+        "alerts",
         "identity",
         "attestation",
         "databases",

@@ -24,6 +24,8 @@ def finish_a_run(folder: Path) -> tuple[Network, str]:
         network.start_sites()
         run = network.run()
     assert network.row(run).state == "finished"
+    # Each round of training, the evaluation, and the run's end: the alerts are looked at then.
+    assert network.progressed == network.study.training.rounds + 2
     for name, site in network.sites.items():
         records = f"\ndata: {{kind: file, path: {json.dumps(str(site.source))}}}\n"
         (site.home / "site.yaml").write_text(site_template(name, None, None) + records)

@@ -177,13 +177,15 @@ class Network:
         pace: RunTimeouts = QUICK,
         age: timedelta = timedelta(0),
         limits: HttpLimits = HttpLimits(),  # noqa: B008
+        progressed: Callable[[], None] | None = None,
     ) -> None:
+        self.progressed = 0  # how often the service told of a round, or of a run's end
         self.study, self.home, self._pace = study, folder / "coordinator", pace
         data = folder / "data"
         data.mkdir()
         write_hospitals(data, study)
         make_home(self.home, ["127.0.0.1"], clock=lambda: utc_now() - age)
-        self.service = Service(self.home, pace, limits)
+        self.service = Service(self.home, pace, limits, progressed or self._progress)
         self.port = 0
         self.sites = {
             site: Site(
@@ -196,6 +198,9 @@ class Network:
             )
             for site in study.site_names
         }
+
+    def _progress(self) -> None:
+        self.progressed += 1
 
     @property
     def coordinator(self) -> CoordinatorIdentity:

@@ -19,6 +19,7 @@ from compliance.estimates.interval import Interval
 from compliance.facts.dossier import Dossier, LogVerification
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from coordinator.database.store import Store
+from coordinator.views.alerts import Alert, AlertMessage
 from dashboard import app, presentation
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.machine.patience import PATIENCE
@@ -51,8 +52,13 @@ class FakeViews:
     faults: tuple[str, ...] = ()
     verified = 0
 
-    def __init__(self, *known: Dossier, points: Sequence[UtilityPoint] = ()) -> None:
-        self._known = {dossier.run_id: dossier for dossier in known}
+    def __init__(
+        self,
+        *known: Dossier,
+        points: Sequence[UtilityPoint] = (),
+        raised: Sequence[Alert] = (),
+    ) -> None:
+        self._known, self._raised = {dossier.run_id: dossier for dossier in known}, raised
         self._points = tuple(points)
 
     def runs(self) -> tuple[Line, ...]:
@@ -71,6 +77,13 @@ class FakeViews:
 
     def withheld(self, run_id: str) -> tuple[Withheld, ...]:
         return ()
+
+    def alerts(self, run_id: str | None = None, *, closed: bool = False) -> tuple[Alert, ...]:
+        return tuple(
+            alert
+            for alert in self._raised
+            if run_id in (None, alert.run) and (closed or alert.closed_at is None)
+        )
 
     def verification(self) -> LogVerification:
         self.verified += 1
@@ -100,6 +113,48 @@ def test_empty_store_says_how_to_start() -> None:
     page = _page(FakeViews())
     assert "No run yet. Start one with: collegium demo --out FOLDER" in _words(page)
     assert not page.selectbox
+
+
+def an_alert(number: int, run: str, **given: object) -> Alert:
+    cause = {"text": f"cause {number}", "remedy": f"remedy {number}"}
+    told: dict[str, object] = {
+        "number": number, "severity": "warning", "run": run, "cause": cause,
+        "raised_at": "2026-03-04T05:06:07.000Z", "closed_at": None, "acknowledged_by": None,
+        "acknowledged_at": None, "note": None,
+    }  # fmt: skip
+    return Alert(**(told | given))  # type: ignore[arg-type]
+
+
+def test_open_alerts_stand_first_with_who_took_note_of_them() -> None:
+    dossier = dossiers.finished()
+    failed = AlertMessage(
+        webhook="on-call", event="raised", state="waiting", attempts=2, failure="HTTP 503",
+        due_at="2026-03-04T06:06:07.000Z",
+    )  # fmt: skip
+    raised = (
+        an_alert(4, "another", acknowledged_by="Dr. A. Lead", note="asked",
+                 acknowledged_at="2026-03-04T06:06:07.000Z"),
+        an_alert(3, dossier.run_id, severity="critical", messages=(failed,)),
+        an_alert(2, dossier.run_id, closed_at="2026-03-04T07:06:07.000Z"),
+    )  # fmt: skip
+    page = _page(FakeViews(dossier, raised=raised))
+    assert [s.value for s in page.subheader][0] == "Open alerts"
+    shown = page.dataframe[0].value.to_dict("records")
+    assert [row["What"] for row in shown] == ["cause 3", "cause 4"]
+    assert shown[0]["Taken note of by"] == "nobody yet"
+    assert shown[0]["Not delivered to"] == "on-call"
+    assert shown[1]["Taken note of by"].startswith("Dr. A. Lead, ")
+    assert shown[1]["Taken note of by"].endswith(": asked")
+    assert "2 open alerts, of which 1 wait" in _words(page)
+    about = next(
+        frame.value.to_dict("records") for frame in page.dataframe[1:] if "Ended" in frame.value
+    )
+    assert [row["What"] for row in about] == ["cause 3", "cause 2"] and about[1]["Ended"]
+
+
+def test_a_store_without_alerts_says_nothing_of_them() -> None:
+    page = _page(FakeViews(dossiers.finished()))
+    assert not [s for s in page.subheader if "alert" in s.value.lower()]
 
 
 def test_finished_run_shows_its_headlines() -> None:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from collegium.cli import main as cli
 from compliance.storage.clock import timestamp
+from coordinator.alerts.watch import AlertWatch
 from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.runs.admin_socket import controlling
@@ -49,6 +50,10 @@ QUESTIONS = {
     "runs show": ("run-1 --out FOLDER", "AUROC"),
     "audit verify": ("--out FOLDER", "not checked at"),
     "audit recompute": ("2 --out FOLDER", "recomputed bit by bit"),
+    "alerts check": ("--out FOLDER", "signed that at least"),
+    "alerts list": ("--out FOLDER", "signed that at least"),
+    "alerts show": ("2 --out FOLDER", "signed that at least"),
+    "alerts rules": ("", "collegium_alerts: 1"),
     "study check": ("STUDY", "a valid study"),
     "study plan": ("--patients 900,900,900 --epsilon 1", "AUROC"),
     "study schema": ("", "A Collegium study"),
@@ -81,6 +86,7 @@ ACTS = {
     "coordinator init", "coordinator invite", "coordinator revoke", "coordinator hosts",
     "coordinator rotate", "coordinator start", "coordinator run", "coordinator pause",
     "coordinator resume", "coordinator stop", "coordinator roster propose",
+    "alerts acknowledge",
 }  # fmt: skip
 #: Acts that need nothing but the places here, with words of what they tell.
 TOLD = {
@@ -88,6 +94,7 @@ TOLD = {
     "study register": ("STUDY --home HOME", "registered"),
     "report export": ("run-1 --to REPORT --format csv --out FOLDER", "wrote"),
     "report chart": ("--to CHART --out FOLDER", "wrote"),
+    "alerts acknowledge": ("1 --out FOLDER --by Nobody", "taken note"),
     "silo withdraw": ("DIGEST --home EAST --by Nobody", "withdrawn"),
     "silo stop": ("--home EAST", "no supervisor is at work"),
     "coordinator roster propose": ("--home HOME --renew", "roster 2"),
@@ -123,10 +130,15 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         approvals_of(hospital).approve(DIGEST, approver=OFFICER, approvers=[OFFICER], reason="")
     consortium.store.close()
     service = Service(folder / "c")
+    runs = make_folder(folder / "runs", WITHHOLDING)
+    rules = "collegium_alerts: 1\nrules:\n  - {name: low, kind: budget, share: 0.001}\n"
+    (runs / "alert-rules.yaml").write_text(rules)
+    with closing(AlertWatch(runs)) as watch:
+        watch.look()
     with closing(service), controlling(service, folder / "c"):
         yield {
             "DIGEST": DIGEST[:16],
-            "FOLDER": str(make_folder(folder / "runs", WITHHOLDING)),
+            "FOLDER": str(runs),
             "EAST": str(east), "STUDY": str(folder / "study.yaml"), "HOME": str(folder / "c"),
             "NEW": str(folder / "new.yaml"), "REPORT": str(folder / "r.csv"),
             "CHART": str(folder / "c.svg"),

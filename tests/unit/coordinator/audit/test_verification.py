@@ -5,6 +5,7 @@ The cases come from the tables themselves: a new table or column is tried too.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from compliance.storage.schema_check import schema_faults
+from coordinator.alerts.deliveries import AlertDeliveries
+from coordinator.alerts.judging import judged
+from coordinator.alerts.register import AlertRegister
 from coordinator.audit.verification import verify_records
 from coordinator.database.baselines import keep_reference
 from coordinator.database.store import MIGRATIONS, CoordinatorTable, logged_tables
@@ -21,6 +25,7 @@ from protocol.errors import StoreBroken
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from tests.support.machine.short_form import short_form
+from tests.support.simulated.alert_facts import CALM, RULES, share
 from tests.support.simulated.federation import Federation
 from tests.support.simulated.studies import changed, small_study
 
@@ -53,8 +58,20 @@ def finished(
     for number in (1, 2):
         study = other_study().with_seed(number)
         keep_reference(federation.store, key, f"sweep-1-00{number}", "sweep-1", study, {"auroc": 1})
+    keep_alerts(federation)
     yield federation
     federation.close()
+
+
+def keep_alerts(federation: Federation) -> None:
+    """Raises alerts with messages, of which some were closed and one was acknowledged."""
+    key, told = federation.workspace.signing_key(), {"budget-low": ("on-call",)}
+    register = AlertRegister(federation.store, key)
+    for shares in ((share("north", 0.9), share("south", 0.9)), (share("south", 0.9),)):
+        facts = replace(CALM, shares=shares)
+        register.settle(judged(facts, RULES), RULES.told | told)
+    register.acknowledge(1, "Dr. A. Lead", "seen")
+    AlertDeliveries(federation.store, key, federation.workspace.root).deliver(RULES)
 
 
 @contextmanager
@@ -72,7 +89,8 @@ def unguarded(finished: Federation) -> Iterator[Session]:
             )
         for trigger, table in session.execute(text(named)).all():
             session.execute(text(f"DROP TRIGGER {trigger}" + (f" ON {table}" if table else "")))
-        session.execute(text("DROP INDEX IF EXISTS uq_release_run_kind"))
+        for index in ("uq_release_run_kind", "uq_alert_open"):
+            session.execute(text(f"DROP INDEX IF EXISTS {index}"))
         yield session
 
 

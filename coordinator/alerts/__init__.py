@@ -1,0 +1,1 @@
+"""Alerts: rules in a file, their causes, who acknowledged them, and signed webhooks."""
