@@ -19,7 +19,7 @@ import streamlit as st
 
 from compliance.charts import run as charts
 from compliance.charts.calibration import calibration
-from compliance.charts.columns import column_shares
+from compliance.charts.counted.columns import column_shares
 from compliance.charts.descriptions import (
     WITHOUT_PRIVACY,
     gap_text,

@@ -22,6 +22,7 @@ from collegium.cli.audit import USAGE
 from collegium.cli.audit import app as audit_app
 from collegium.cli.coordinator.members import app as coordinator_app
 from collegium.cli.coordinator.service import app as service_app
+from collegium.cli.monitor import app as monitor_app
 from collegium.cli.runs import app as runs_app
 from collegium.cli.silo.hospital import app as silo_app
 from collegium.cli.simulations import app as simulations_app
@@ -44,6 +45,7 @@ app.add_typer(runs_app)
 app.add_typer(audit_app, name="audit")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(study_app, name="study")
+app.add_typer(monitor_app, name="monitor")
 app.add_typer(silo_app, name="silo")
 coordinator_app.add_typer(service_app)
 app.add_typer(coordinator_app, name="coordinator")

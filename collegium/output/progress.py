@@ -142,7 +142,8 @@ def round_text(study: Study, round_kind: str, number: int, survivors: tuple[str,
     total = study.training.rounds
     where = "evaluation" if round_kind == "evaluation" else f"round {number + 1} of {total}"
     where = where if study.trains else "columns counted"
-    return f"{where}, {len(survivors)} of {len(study.sites)} sites{_spent(study, number)}"
+    spent = "" if study.calendar is not None else _spent(study, number)
+    return f"{where}, {len(survivors)} of {len(study.sites)} sites{spent}"
 
 
 def _spent(study: Study, number: int) -> str:

@@ -129,6 +129,11 @@ def describe_study(
 
 def _work(study: Study) -> str:
     """Returns what is done how often."""
+    if study.calendar is not None:
+        return (
+            f"every patient is counted, in a reference and {counted(study.calendar, 'release')} "
+            "after it, which are priced together; nothing is trained"
+        )
     if not study.trains:
         return "every patient is counted, once; nothing is trained"
     return (

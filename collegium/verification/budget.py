@@ -83,6 +83,20 @@ def show_own_budget(home: Path, study: Study | None, console: Console) -> dict[s
     return {"hospitals": found}
 
 
+def forecasts(out: Path, study: Study) -> dict[str, dict[str, Any]]:
+    """Returns what a study takes of the budget of each hospital that is in a folder, by site.
+
+    A hospital that is not there yet, or a study without privacy, has none.
+
+    Raises:
+        LedgerBroken: a ledger is damaged; says whose.
+    """
+    found = sorted(Workspace(out).silos.glob("*/hospital.db"))
+    asked = {path.parent.name: path for path in found if path.parent.name in study.site_names}
+    read = {site: _read(path, site, study)["forecast"] for site, path in asked.items()}
+    return {site: forecast for site, forecast in read.items() if forecast is not None}
+
+
 def _databases(out: Path, wanted: str | None) -> dict[str, Path]:
     found = {path.parent.name: path for path in sorted(Workspace(out).silos.glob("*/hospital.db"))}
     if not found:

@@ -39,7 +39,10 @@ _USUAL_MEAN_SQUARE = 1 / 4
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnFigures:
-    """The released figures of one column; ``mean`` and ``deviation`` are None of a category.
+    """The released figures of one column.
+
+    ``mean`` and ``deviation`` are None of a category, and of numbers whose histogram alone is
+    counted.
 
     Attributes:
         name: the column's.
@@ -108,7 +111,7 @@ def column_figures(
     known = patients - missing
     note = _too_few(known, deviation)
     mean = spread = None
-    if column.range is not None:
+    if column.range is not None and column.moments:
         mean, spread = _moments(column.range, known, cells[1:3], deviation, note)
     parts = cells[1 + column.moments :]
     return ColumnFigures(

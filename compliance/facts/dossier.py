@@ -16,7 +16,7 @@ from compliance.estimates.binned_scores.risk_figures import RiskFigures
 from compliance.estimates.column_figures import ColumnFigures
 from compliance.estimates.interval import Interval
 from compliance.estimates.largest_gap import LargestGap, largest_gap
-from compliance.facts.figures import TASK_FIGURES, FigureKind, TaskFigures
+from compliance.facts.figures import COUNTING, TASK_FIGURES, FigureKind, TaskFigures
 from compliance.facts.groups import GroupFacts, group_gaps
 from compliance.facts.model_warnings import model_warnings
 from compliance.facts.named_figures import NamedFigure, named_figures
@@ -155,8 +155,14 @@ class Dossier:
 
     @property
     def trains(self) -> bool:
-        """False of a statistics study, which counts columns and trains nothing."""
-        return self.task != "statistics"
+        """False of a study that counts columns and trains nothing."""
+        return self.task not in COUNTING
+
+    @property
+    def calendar(self) -> int | None:
+        """The number of releases after the reference, of a monitoring study; None of others."""
+        found: int | None = self.study.get("task", {}).get("releases")
+        return found
 
     @property
     def figures(self) -> TaskFigures:

@@ -209,12 +209,16 @@ TASK_FIGURES: Mapping[str, TaskFigures] = {
     "regression": TaskFigures(pooled=(MAE, R2, RMSE), site=(MAE, RMSE), group=(MAE, RMSE)),
     "segmentation": TaskFigures(pooled=(DICE,), site=(DICE,), group=(DICE,)),
     "statistics": TaskFigures(pooled=(PATIENTS,), site=(PATIENTS,), group=()),
+    "monitoring": TaskFigures(pooled=(PATIENTS,), site=(PATIENTS,), group=()),
     "survival": TaskFigures(
         pooled=(C_INDEX,),
         site=(EVENTS_ABOVE, CENSORED_BELOW),
         group=(EVENTS_ABOVE, CENSORED_BELOW),
     ),
 }
+
+#: The tasks that count columns, and train nothing.
+COUNTING = frozenset({"statistics", "monitoring"})
 
 _BY_NAME: Mapping[str, FigureKind] = {
     kind.name: kind

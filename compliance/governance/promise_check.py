@@ -47,7 +47,7 @@ def _fixed(study: Study, privacy: Privacy, *, test_noise: bool) -> dict[str, Jso
         "sampling_rate": privacy.sampling_rate,
         "steps": study.training.steps,
         "priced_steps": study.priced_steps,
-        "priced_evaluations": study.evaluation.attempts,
+        "priced_evaluations": study.priced_evaluations,
     }
     if not isinstance(privacy, PatientPrivacy):
         nothing = ("delta", "clip", "noise_multiplier", "evaluation_noise_multiplier", *_CLAIMS)

@@ -220,6 +220,7 @@ class Ledger:
         event: SampledGaussian,
         blob: str,
         content: str,
+        run: str | None = None,
     ) -> SentToken:
         """Books one release of a reservation, durably; returns what the sender demands.
 
@@ -229,6 +230,7 @@ class Ledger:
             event: this release's share of the plan.
             blob: digest of the masked bytes that will leave.
             content: digest of the noised vector under the mask.
+            run: the run that sends it, where the plan is of several runs; the plan's own, if None.
 
         Guarantee: when it returns, a crash, a power cut or a database restored from
         a backup cannot undo the booking unnoticed.
@@ -255,6 +257,7 @@ class Ledger:
                 require_room(chain, parent, rho)
                 release = replace(
                     child_of(parent, State.SENT, rho),
+                    run=run or parent.run,
                     context=context,
                     blob=blob,
                     content=content,

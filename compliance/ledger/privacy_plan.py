@@ -13,7 +13,7 @@ from compliance.ledger.ledger import Ledger
 from compliance.privacy.accounting import epsilon
 from compliance.privacy.events import SampledGaussian
 from compliance.privacy.promised_noise import evaluation_event, training_event
-from protocol.errors import FederationError, StudyRefused
+from protocol.errors import FederationError, PolicyRefused, StudyRefused
 from protocol.study.noise_shares import share_multiplier
 from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
 from protocol.study.study import Study
@@ -22,6 +22,9 @@ from protocol.vectors.adaptive_clip import felt_multiplier
 #: Noise a thousand times a patient's bound drowns any hospital; the sampler's range ends there.
 _MAX_NOISE = 1000.0
 
+
+#: The beginning of the name under which a ledger books a calendar of releases.
+CALENDAR = "calendar-"
 
 #: How much more noise an adaptive clip's count may make training feel.
 _MOST_FELT = 2.0
@@ -32,7 +35,8 @@ class PrivacyPlan:
     """The price of a run: the whole training and the one evaluation, priced beforehand.
 
     Of a study that trains nothing both are its one release of counts: each patient, whether of
-    training or of tests, pays it, once.
+    training or of tests, pays it, once. Of a monitoring study they are its whole ``calendar``: its
+    first run reserves it, and later runs draw from that one reservation, in the study's name.
     """
 
     delta: float
@@ -42,6 +46,7 @@ class PrivacyPlan:
     evaluation_epsilon: float
     fallback_epsilon: float | None = None
     trains: bool = True
+    calendar: bool = False
     training_reservation: Reservation | None = None
     evaluation_reservation: Reservation | None = None
 
@@ -92,6 +97,7 @@ class PrivacyPlan:
             fallback_epsilon=_fallback(study, event, privacy),
             evaluation_epsilon=epsilon(counting, privacy.delta),
             trains=study.trains,
+            calendar=study.calendar is not None,
         )
 
     @property
@@ -100,10 +106,34 @@ class PrivacyPlan:
         return (self.training, self.evaluation) if self.trains else (self.evaluation,)
 
     def settle(self, ledger: Ledger) -> None:
-        """Closes the reservations: what was not sent becomes free again, what was sent never."""
+        """Closes the reservations: what was not sent becomes free again, what was sent never.
+
+        A calendar of which anything was sent stays reserved, for the releases that follow.
+        """
+        if self.calendar and self._has_begun(ledger):
+            return
         for reservation in (self.training_reservation, self.evaluation_reservation):
             if reservation is not None:
                 ledger.settle(reservation)
+
+    def booked_as(self, study: str, run_id: str) -> str:
+        """Returns the name under which the ledger books this plan for a run of a study."""
+        return calendar_name(study) if self.calendar else run_id
+
+    def _require_not_left(self, ledger: Ledger, study: str) -> None:
+        """Refuses a calendar of which something was sent and that was closed: it ended for good."""
+        name = self.booked_as(study, "")
+        is_open = name in {plan.run for plan in ledger.open_plans()}
+        if name in ledger.runs_of(study) and not is_open:
+            raise PolicyRefused(
+                "this hospital has left the study's calendar of releases: a new one is a new study"
+            )
+
+    def _has_begun(self, ledger: Ledger) -> bool:
+        own = self.evaluation_reservation
+        return own is not None and any(
+            plan.run == own.run and plan.share_sent > 0 for plan in ledger.open_plans()
+        )
 
     def plans(self, *, apart: bool) -> tuple[PlannedRelease, ...]:
         """Returns what the ledger is charged: the training, and the evaluation.
@@ -144,19 +174,22 @@ class PrivacyPlan:
 
         Raises:
             BudgetSpent: the patients' remaining budget does not suffice; nothing is reserved.
-            PolicyRefused: the study has had the runs that were approved; nothing is reserved.
+            PolicyRefused: the study has had the runs that were approved, or its calendar was left;
+                nothing is reserved.
         """
 
         def reserve(plan: PlannedRelease) -> Reservation:
             return ledger.reserve(
                 study=study,
-                run=run_id,
+                run=self.booked_as(study, run_id),
                 partition=plan.partition,
                 round_kind=plan.round_kind,
                 event=plan.event,
                 max_runs=max_runs,
             )
 
+        if self.calendar:
+            self._require_not_left(ledger, study)
         *first, last = self.plans(apart=apart)
         training = reserve(first[0]) if first else None
         try:
@@ -166,6 +199,11 @@ class PrivacyPlan:
                 ledger.settle(training)  # nothing was sent, so all of it becomes free again
             raise
         return replace(self, training_reservation=training, evaluation_reservation=evaluation)
+
+
+def calendar_name(study: str) -> str:
+    """Returns the name under which a ledger books the calendar of a monitoring study."""
+    return f"{CALENDAR}{study[:16]}"
 
 
 def _require_countable(study: Study, noise_multiplier: float) -> None:

@@ -1,1 +1,1 @@
-"""Advice before anybody trains: settings, the AUROC to expect, what an evaluation can say."""
+"""Advice before anybody trains or counts: settings, and what can be seen at that price."""

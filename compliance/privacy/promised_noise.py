@@ -32,10 +32,12 @@ def evaluation_event(
 ) -> SampledGaussian:
     """Returns an evaluation that keeps ``epsilon``, or else the study's; all attempts included.
 
+    Of a monitoring study it is the whole calendar: so many releases of the same patients compose.
+
     Raises:
         ValueError: no noise keeps it.
     """
-    attempts = study.evaluation.attempts
+    attempts = study.priced_evaluations
     multiplier = calibrate(
         epsilon=epsilon or study.evaluation_epsilon or privacy.epsilon,
         delta=privacy.delta,

@@ -239,11 +239,18 @@ def _statement(dossier: Dossier) -> Section:
     return Section(key="claim", title="The privacy claim", blocks=(plain, definition))
 
 
+_CALENDAR = (
+    "This run is one release of a calendar: a reference and {} releases after it, with the same "
+    "patients in each of them. The ε is that of all of them together. In one release: "
+)
+
+
 def _mechanism(dossier: Dossier) -> str:
     if not dossier.trains:
+        often = "" if dossier.calendar is None else _CALENDAR.format(dossier.calendar)
         return (
-            "Every patient is counted once, whichever and however many its records are: one "
-            "vector of integers of exactly bounded norm, discrete Gaussian noise."
+            f"{often}Every patient is counted once, whichever and however many its records are: "
+            "one vector of integers of exactly bounded norm, discrete Gaussian noise."
         )
     return (
         "DP-SGD inside each hospital: patients drawn by Poisson sampling, one clipped gradient per "
@@ -261,9 +268,10 @@ def _patients(dossier: Dossier) -> str:
 
 def _two_groups(dossier: Dossier) -> str:
     if not dossier.trains:
+        once = "once" if dossier.calendar is None else "in every release"
         return (
             "Patients that other studies train on, and patients that they test on, are counted "
-            "alike, once: both budgets for life are charged the same ε."
+            f"alike, {once}: both budgets for life are charged the same ε."
         )
     one_run = (
         "In this run a patient is used either for training or for testing, so a patient pays the "

@@ -15,7 +15,7 @@ from coordinator.evaluation.released import (
     Released,
 )
 from coordinator.evaluation.segmentation import SEGMENTATION
-from coordinator.evaluation.statistics import STATISTICS
+from coordinator.evaluation.statistics import MONITORING, STATISTICS
 from coordinator.evaluation.survival import SURVIVAL
 from protocol.study.study import Study
 
@@ -27,6 +27,7 @@ READERS: Mapping[str, EvaluationReader] = {
     "regression": REGRESSION,
     "segmentation": SEGMENTATION,
     "statistics": STATISTICS,
+    "monitoring": MONITORING,
     "survival": SURVIVAL,
 }
 
@@ -42,6 +43,7 @@ def released_of(study: Study, noised: NoisedCounts) -> Released:
         operating_points=reader.operating_points(study, noised) if reader.operating_points else (),
         columns=reader.columns(study, noised) if reader.columns else (),
         calibration=reader.calibration(study, noised) if reader.calibration else (),
+        histograms=reader.histograms(study, noised) if reader.histograms else (),
     )
 
 

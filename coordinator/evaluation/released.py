@@ -12,6 +12,7 @@ from compliance.estimates.binned_scores.calibration import CalibrationPoint
 from compliance.estimates.binned_scores.operating_points import OperatingPoint
 from compliance.estimates.binned_scores.risk_figures import RiskFigures
 from compliance.estimates.column_figures import ColumnFigures
+from compliance.estimates.drift.histograms import NoisedHistogram
 from compliance.estimates.groups import GroupFigures, number_of_patients
 from compliance.estimates.interval import Interval
 from protocol.study.study import Study
@@ -104,6 +105,8 @@ class EvaluationReader:
             task of a model.
         calibration: of a study and its counts, the points of the calibration curve; None for a
             task whose model gives no risks.
+        histograms: of a study and its counts, what a monitoring study compares with its reference;
+            None of others.
     """
 
     pooled: Callable[[Study, NoisedCounts], Figures]
@@ -114,6 +117,7 @@ class EvaluationReader:
     operating_points: Callable[[Study, NoisedCounts], tuple[OperatingPoint, ...]] | None = None
     columns: Callable[[Study, NoisedCounts], tuple[ColumnFigures, ...]] | None = None
     calibration: Callable[[Study, NoisedCounts], tuple[CalibrationPoint, ...]] | None = None
+    histograms: Callable[[Study, NoisedCounts], tuple[NoisedHistogram, ...]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +132,7 @@ class Released:
         operating_points: of a model with thresholds, by rising threshold; none of others.
         columns: of the columns that a statistics study counts; none of others.
         calibration: of a model that gives risks, its curve by rising risk; none of others.
+        histograms: of a monitoring study's columns, with their noise; none of others.
     """
 
     figures: Figures
@@ -137,13 +142,14 @@ class Released:
     operating_points: tuple[OperatingPoint, ...] = ()
     columns: tuple[ColumnFigures, ...] = ()
     calibration: tuple[CalibrationPoint, ...] = ()
+    histograms: tuple[NoisedHistogram, ...] = ()
 
 
 def released_json(released: Released) -> dict[str, Any]:
     """Returns the released figures as the store keeps them; undone by ``released_from``."""
     several = {
         name: [one.to_json() for one in getattr(released, name)]
-        for name in ("groups", "operating_points", "columns", "calibration")
+        for name in ("groups", "operating_points", "columns", "calibration", "histograms")
     }
     return {
         "figures": _kept(released.figures),
@@ -167,6 +173,7 @@ def released_from(kept: Mapping[str, Any]) -> Released:
         operating_points=points_from(kept),
         columns=columns_from(kept),
         calibration=calibration_from(kept),
+        histograms=histograms_from(kept),
     )
 
 
@@ -183,6 +190,11 @@ def groups_from(kept: Mapping[str, Any]) -> tuple[GroupFigures, ...]:
 def columns_from(kept: Mapping[str, Any]) -> tuple[ColumnFigures, ...]:
     """Returns the figures of columns that the store keeps; none of a study of a model."""
     return tuple(ColumnFigures.from_json(column) for column in kept.get("columns", ()))
+
+
+def histograms_from(kept: Mapping[str, Any]) -> tuple[NoisedHistogram, ...]:
+    """Returns the noised histograms that the store keeps; none but of a monitoring study."""
+    return tuple(NoisedHistogram.from_json(one) for one in kept.get("histograms", ()))
 
 
 def points_from(kept: Mapping[str, Any]) -> tuple[OperatingPoint, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from compliance.facts.dossier import Dossier, LogVerification
+from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import check_records
@@ -11,12 +12,14 @@ from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.runs.monitoring.progress import RunProgress, read_progress
 from coordinator.views.alerts import Alert, alerts_in
+from coordinator.views.calendars import calendar_of, releases_made
 from coordinator.views.dossiers import dossier_of
 from coordinator.views.privacy_utility import utility_points, withheld_figures
 from coordinator.views.rows import all_runs, find_run, study_digest, study_of
 from coordinator.views.run_summary import RunSummary, summary_of
 from coordinator.views.simulated import Reference, references
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
+from protocol.study.study import Study
 from protocol.study.variants import question
 
 
@@ -70,6 +73,24 @@ class Views:
                 raise StoreBroken(
                     f"run {row.id} cannot be read: its record is damaged; restore a backup"
                 ) from error
+
+    def calendar(self, study: str | None = None) -> DriftCalendar:
+        """Returns the calendar of a monitoring study: its releases, and what has drifted.
+
+        Args:
+            study: its name, or the beginning of its digest; None for the one that ran last.
+
+        Raises:
+            WorkspaceRefused: no such monitoring study has run here.
+            StoreBroken: what is stored about it cannot be read.
+        """
+        with self._store.read() as session:
+            return calendar_of(session, study)
+
+    def releases_made(self, study: Study) -> int:
+        """Returns how many finished runs a study has here."""
+        with self._store.read() as session:
+            return releases_made(session, study)
 
     def utility(self, run_id: str) -> tuple[UtilityPoint, ...]:
         """Returns utility against epsilon over all that asks what this run asks.

@@ -31,10 +31,13 @@ class ColumnCounter:
 
     def __init__(self, task: Statistics, cohort: Cohort) -> None:
         self.columns = task.columns(cohort)
+        self._read = task.record_columns(cohort)
         self._cohort = cohort
 
     def values(self, features: Singles, labels: Singles, weights: Singles) -> Floats:
-        """Returns each patient's value of each column: (patients, columns), NaN where missing.
+        """Returns each patient's value of each column of records, NaN where missing.
+
+        (patients, columns); a model's scores, where they are counted too, stand behind them.
 
         A number is its place in the column's range, from -1 to 1; a category its number.
 
@@ -49,17 +52,19 @@ class ColumnCounter:
             if column.range is not None
             else _first(cells, present)
             for column, cells in zip(
-                self.columns, self._cells(features.astype(np.float64), labels), strict=True
+                self._read, self._cells(features.astype(np.float64), labels), strict=True
             )
         ]
         return np.stack(found, axis=1)
 
     def _cells(self, features: Floats, labels: Singles) -> Iterator[Floats]:
         """Yields the (patients, records) cells of each column: the number, or the category's."""
-        begin = 0
+        begin, names = 0, {column.name for column in self._read}
         for column in self._cohort.features:
             block = features[..., begin : begin + column.width]
             begin += column.width
+            if column.name not in names:
+                continue
             if isinstance(column, NumberColumn):
                 yield block[..., 0] * column.scale + column.centre
             else:  # one-hot without the first
@@ -136,7 +141,7 @@ def _part(column: CountedColumn, values: Floats) -> Any:
 def _exact(column: CountedColumn, own: Floats) -> Iterator[tuple[str, Any]]:
     known = own[~np.isnan(own)]
     yield "missing", float(1 - len(known) / len(own)) if len(own) else None
-    if column.range is not None:
+    if column.range is not None and column.moments:
         low, high = column.range
         half = (high - low) / 2
         yield "mean", float(known.mean() * half + (low + high) / 2) if len(known) else None

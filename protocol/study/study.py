@@ -29,11 +29,18 @@ from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PerSitePrivacy
 from protocol.study.strategies.registry import STRATEGIES, TrainingSection, changed, strategy_of
 from protocol.study.strategies.strategy import Problem, Training
 from protocol.study.task.evaluation import Evaluation, Grouping
+from protocol.study.task.monitoring import SCORE, Monitoring
 from protocol.study.task.networks.fusions import LateFusion
 from protocol.study.task.networks.registry import networks_for
 from protocol.study.task.recipes import RecipePackage, RecipeUse, bind_recipes, recipe_problems
 from protocol.study.task.statistics import Statistics
-from protocol.study.task.task import LABEL_FORMS, Survival, Task, prevalence_of
+from protocol.study.task.task import (
+    LABEL_FORMS,
+    BinaryClassification,
+    Survival,
+    Task,
+    prevalence_of,
+)
 from protocol.vectors.adaptive_clip import NOISE_PART, clip_of
 from protocol.vectors.evaluation import EVALUATION_VECTORS, EvaluationVector, column_counts
 from protocol.vectors.number_of_bins import number_of_bins, roughly_noised
@@ -355,9 +362,22 @@ class Study(FrozenModel):
         it is the number of its releases, which every patient pays.
         """
         if not self.trains:
-            return self.evaluation.attempts
+            return self.priced_evaluations
         rounds = self.training.rounds + self.aggregation.spare_draws
         return rounds * self.training.local_steps
+
+    @property
+    def priced_evaluations(self) -> int:
+        """The number of evaluations that a hospital pays for beforehand, spare ones included.
+
+        One, unless the study monitors: then its reference and every release of its calendar.
+        """
+        return self.evaluation.attempts + (self.calendar or 0)
+
+    @property
+    def calendar(self) -> int | None:
+        """The number of releases after the reference, of a monitoring study; None of others."""
+        return self.task.releases if isinstance(self.task, Monitoring) else None
 
     @property
     def spare_draws(self) -> dict[str, int]:
@@ -666,7 +686,33 @@ def _statistics_problems(study: Study) -> list[Problem]:
             "noise_multiplier and adaptive_clip are of training: leave them out",
         ),
     ]
+    wrong += _monitoring_problems(study)
     return [(path, problem) for is_wrong, path, problem in wrong if is_wrong]
+
+
+def _monitoring_problems(study: Study) -> list[tuple[bool, str, str]]:
+    """Returns what may be wrong with a calendar of releases: (whether it is, path, problem)."""
+    task, cohort = study.task, study.cohort
+    if not isinstance(task, Monitoring) or not isinstance(cohort, TableCohort):
+        return []
+    features = [column.name for column in cohort.features]
+    unknown = sorted({*task.watch} - {*features})
+    imputed = sorted({*(task.model.impute if task.model else {})} - {*features})
+    return [
+        (bool(unknown), "task.watch", f"no feature is called {', '.join(unknown)}"),
+        (bool(imputed), "task.model.impute", f"no feature is called {', '.join(imputed)}"),
+        (SCORE in features, "cohort.columns", f"{SCORE!r} is the name of the scores"),
+        (
+            task.model is not None and not isinstance(cohort.label, BinaryClassification.label),
+            "task.model",
+            "scores are counted of a model that says ill or not",
+        ),
+        (
+            cohort.on_missing != "count",
+            "cohort.on_missing",
+            "missing values are watched: on_missing: count",
+        ),
+    ]
 
 
 def _network_problems(study: Study) -> list[Problem]:

@@ -31,16 +31,19 @@ class CountedColumn:
             count as these. None of a category.
         parts: of a category its values; of numbers the bins of the histogram, from ``range``
             cut into equal parts, none where no histogram is asked for.
+        has_moments: whether numbers have cells for the value and its square; a monitoring study
+            counts histograms alone.
     """
 
     name: str
     range: tuple[float, float] | None
     parts: tuple[str, ...]
+    has_moments: bool = True
 
     @property
     def moments(self) -> int:
         """The number of cells for the value and its square: two of numbers, else none."""
-        return 0 if self.range is None else 2
+        return 2 if self.range is not None and self.has_moments else 0
 
     @property
     def size(self) -> int:

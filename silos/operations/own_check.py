@@ -38,6 +38,7 @@ from sqlalchemy import select
 from compliance.governance.approvals import Approval, Decision
 from compliance.governance.study_store import StudyStore
 from compliance.ledger.entries import Entry, State
+from compliance.ledger.privacy_plan import calendar_name
 from compliance.storage.unnamed_files import named_text, unnamed_files
 from protocol.counted import counted
 from protocol.errors import FederationError, MessageRefused, StoreBroken
@@ -219,8 +220,9 @@ def _check_runs(home: Path, hospital: SiteDatabase, tell: Tell) -> str:
         if notice is not None:
             named[run.run_id] = notice.roster
     booked = [entry for entry in _entries(hospital) if entry.run]
+    calendars = {calendar_name(run.study): run for run in runs.values()}
     for entry in booked:
-        run_of = runs.get(entry.run)
+        run_of = runs.get(entry.run) or calendars.get(entry.run)
         if run_of is None or run_of.study != entry.study:
             tell(f"ledger entry {entry.number} is of run {entry.run}, which nobody asked for")
     _check_kept(hospital, booked, named, tell)
@@ -229,7 +231,7 @@ def _check_runs(home: Path, hospital: SiteDatabase, tell: Tell) -> str:
         tell(f"run {run_id}: what stands here of it is not what this hospital decided and signed")
     _check_decided(hospital, decisions, tell)
     _check_allowed(booked, decisions, approvals_of(hospital).all(), tell)
-    paid = len({entry.run for entry in booked})
+    paid = len({entry.run for entry in booked} - calendars.keys())
     return (
         f"{counted(len(runs), 'run')} asked for by the coordinator, of which the ledger holds "
         f"{paid}; {counted(len(decisions), 'decision')} about them, each signed by this hospital"
@@ -306,7 +308,12 @@ def _check_allowed(
         if plan.run in runs:
             continue
         runs.append(plan.run)
-        joined = [d for d in decisions if (d.run_id, d.state) == (plan.run, RunState.JOINED.value)]
+        joined = [
+            decision
+            for decision in decisions
+            if decision.state == RunState.JOINED.value
+            and plan.run in (decision.run_id, calendar_name(decision.study))
+        ]
         allowed = max((_runs_allowed(approvals, decision) for decision in joined), default=0)
         if allowed < len(runs):
             tell(f"run {plan.run} of study {plan.study[:16]} began without an approval for it")

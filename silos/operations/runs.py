@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compliance.ledger.privacy_plan import calendar_name
 from protocol.errors import PolicyRefused
 from silos.config.directory import opened
 from silos.database.database import SiteDatabase
@@ -53,11 +54,15 @@ def leave_run(home: Path, run_id: str, *, by: str, reason: str) -> LeftRun:
 def end_part(
     hospital: SiteDatabase, run: JoinedRun, *, by: str | None = None, reason: str | None = None
 ) -> JoinedRun:
-    """Marks a run as left and closes its plans; cut off anywhere, it may be said again."""
+    """Marks a run as left and closes its plans; cut off anywhere, it may be said again.
+
+    A calendar of releases ends with it, for the whole study: what it has not sent is free again.
+    """
     runs = JoinedRuns(hospital)
     if run.state is not RunState.LEFT:
         runs.record(
             run.run_id, study=run.study, state=RunState.LEFT, left_by=by, left_because=reason
         )
-    hospital.ledger.settle_run(run.run_id)
+    for name in (run.run_id, calendar_name(run.study)):
+        hospital.ledger.settle_run(name)
     return runs.of(run.run_id) or run

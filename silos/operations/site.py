@@ -137,6 +137,12 @@ def _work(study: Study) -> str:
     if not study.trains:
         again = study.evaluation.attempts - 1
         spare = f"; {counted(again, 'time')} more if that fails, priced below" if again else ""
+        if study.calendar is not None:
+            return (
+                "every patient is counted, of training and of tests alike, for a reference and "
+                f"{counted(study.calendar, 'release')} after it, each a run{spare}; the first "
+                "reserves what is said below for all of them together"
+            )
         return f"every patient is counted, of training and of tests alike: once{spare}"
     return (
         f"{counted(study.training.rounds, 'round')} of "
@@ -147,6 +153,8 @@ def _work(study: Study) -> str:
 
 def _network(study: Study) -> str:
     """Returns the network's name, with those that it is made of."""
+    if study.task.pretrained is not None and not study.trains:
+        return f"none learns: columns are counted, and scores of {study.task.pretrained.file}"
     if not study.trains:
         return "none: columns are counted"
     own, *others = study.task.network.targets

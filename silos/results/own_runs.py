@@ -6,7 +6,7 @@ from pathlib import Path
 from compliance.estimates.interval import Interval
 from compliance.governance.study_store import StudyStore
 from compliance.ledger.entries import NOTHING, Budget, Entry, LedgerSummary, Rho, State
-from compliance.ledger.privacy_plan import PrivacyPlan
+from compliance.ledger.privacy_plan import PrivacyPlan, calendar_name
 from compliance.reports.hospital_report import (
     ApprovalFacts,
     CohortFacts,
@@ -52,7 +52,8 @@ def _facts(home: Path, hospital: SiteDatabase, run: JoinedRun, *, together: bool
     study, plan = _study(home, hospital.site, run.study, together=together)
     with hospital.transaction() as chain:
         budget = chain.budget()
-        entries = [entry for entry in chain.entries() if entry.run == run.run_id]
+        own = (run.run_id, calendar_name(run.study))  # a calendar is reserved for all its runs
+        entries = [entry for entry in chain.entries() if entry.run in own]
     summary = _summary(hospital)
     credentials = Credentials(home / "tls", hospital.site)
     newest, results = None, own_results(home, hospital, run)

@@ -374,6 +374,7 @@ class Participation:
             event=event,
             blob=silo_round.blob,
             content=silo_round.content,
+            run=self.run_id,
         )
         self._token = token
         return token.head

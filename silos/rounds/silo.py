@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from compliance.ledger.privacy_plan import PrivacyPlan
+from compliance.ledger.privacy_plan import CALENDAR, PrivacyPlan
 from pipelines.cohort.loading import Records, load_cohort
 from pipelines.cohort.partitioning import partition_records
 from pipelines.cohort.plausibility import implausible, require_plausible
@@ -122,7 +122,8 @@ class Silo:
         if not self._simulated:
             raise PolicyRefused("a real hospital's runs go on: collegium silo run leave ends one")
         for run in {plan.run for plan in self._ledger.open_plans()}:
-            self._ledger.settle_run(run)
+            if not run.startswith(CALENDAR):  # which goes on with the study's next run
+                self._ledger.settle_run(run)
 
     def join(self, invitation: Invitation) -> SignedSummary:
         """Approves a study, reserves its whole cost and gets ready to train.
@@ -296,10 +297,11 @@ class Silo:
 
         A hospital that reads a file of its own takes part all the same: the study's author
         chose the ranges, and staying out would answer a question about the records. A
-        simulation, which names the files itself, is refused.
+        simulation, which names the files itself, is refused; but not where a study monitors,
+        which is to see just that.
         """
         cohort = invitation.study.cohort
-        if terms.source is None:
+        if terms.source is None and invitation.study.calendar is None:
             require_plausible(train, test, cohort=cohort, site=self.site)
         for fault in implausible(train, test, cohort=cohort):
             log.warning("run %s: of this hospital's records, %s", invitation.run_id, fault)
@@ -387,11 +389,13 @@ class Silo:
                 sampling_rate=privacy.sampling_rate,
                 steps=study.training.steps,
                 priced_steps=plan.training.steps if plan else study.priced_steps,
-                priced_evaluations=plan.evaluation.steps if plan else study.evaluation.attempts,
+                priced_evaluations=plan.evaluation.steps if plan else study.priced_evaluations,
                 clip=promised.clip if promised else None,
                 budget_epsilon=spent.epsilon_max if spent else None,
                 budget_share=spent.dearest.committed if spent else None,
-                run_share=self._ledger.share_of(run_id) if claimed else None,
+                run_share=self._ledger.share_of(claimed.booked_as(study.digest, run_id))
+                if claimed
+                else None,
                 ledger_head=self._ledger.head,
                 log_size=known.size if known else 0,
                 log_root=known.root.hex() if known else "0" * 64,

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from collegium.studies.authoring.template import write_study
 from protocol.errors import StudyRefused
@@ -80,19 +80,19 @@ def statistics_text(study: Study, *, epsilon: float | None = None, bins: int = 0
         "purpose": f"Count the patients, missing values, means and deviations of the columns of "
         f"{study.name}. {study.purpose.strip()}"[:2000],
         "cohort": _cohort(cohort),
-        **({"partition": _written(study.partition)} if study.partition else {}),
-        "sites": [_site(study, name) for name in (site.name for site in study.sites)],
+        **({"partition": written(study.partition)} if study.partition else {}),
+        "sites": [counted_site(study, name) for name in (site.name for site in study.sites)],
         "task": {"kind": "statistics"} | ({"bins": bins} if bins else {}),
-        "privacy": _privacy(study, epsilon),
-        "aggregation": _written(study.aggregation) or {"colluders": 1},
+        "privacy": counting_privacy(study, epsilon),
+        "aggregation": written(study.aggregation) or {"colluders": 1},
         "evaluation": {"site_share": 0.05},
     }
-    text = _HEAD.format(name=study.name, digest=study.digest) + _yaml(document)
+    text = _HEAD.format(name=study.name, digest=study.digest) + yaml_text(document)
     read_study(text, "the statistics study")
     return text
 
 
-def _yaml(document: dict[str, Any]) -> str:
+def yaml_text(document: dict[str, Any]) -> str:
     """Returns a study as people write it: one line for a site, a column, a small section."""
     whole: Any = CommentedMap(document)
     whole["cohort"] = CommentedMap(whole["cohort"])
@@ -102,12 +102,26 @@ def _yaml(document: dict[str, Any]) -> str:
         (whole["cohort"], "label"),
         *((whole, name) for name in ("task", "privacy", "aggregation", "evaluation")),
     ):
-        section[key] = _on_one_line(section[key])
+        section[key] = _in_short_lines(section[key])
     yaml, made = YAML(), io.StringIO()
     yaml.width = 110
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.dump(whole, made)
     return made.getvalue()
+
+
+def _in_short_lines(values: dict[str, Any]) -> Any:
+    """Returns a section on one line; one that holds another section has a line for each key."""
+    if not any(isinstance(value, dict) for value in values.values()):
+        return _on_one_line(values)
+    lines: Any = CommentedMap(values)
+    for key, value in values.items():
+        if isinstance(value, dict):
+            lines[key] = _in_short_lines(value)
+        elif isinstance(value, list):
+            lines[key] = CommentedSeq(value)
+            lines[key].fa.set_flow_style()
+    return lines
 
 
 def _on_one_line(values: dict[str, Any]) -> Any:
@@ -116,24 +130,26 @@ def _on_one_line(values: dict[str, Any]) -> Any:
     return line
 
 
-def _written(section: Any) -> dict[str, Any]:
+def written(section: Any) -> dict[str, Any]:
+    """Returns what a person wrote of a section."""
     found: dict[str, Any] = section.model_dump(mode="json", exclude_unset=True)
     return found
 
 
 def _cohort(cohort: TableCohort) -> dict[str, Any]:
-    found = _written(cohort)
+    found = written(cohort)
     found["on_missing"] = "count"
-    found["label"] = _label(cohort.label)
+    found["label"] = counted_label(cohort.label)
     found["columns"] = [_column(column) for column in cohort.columns]
     for key in ("allow_one_class", "min_per_class"):  # nothing is learned of classes
         found.pop(key, None)
     return found
 
 
-def _label(label: Label) -> dict[str, Any]:
+def counted_label(label: Label) -> dict[str, Any]:
+    """Returns a label as it is counted."""
     if isinstance(label, SurvivalLabel):  # the event is counted, and not the time to it
-        values = _written(label)
+        values = written(label)
         meaning = values.get("clinical")
         return {
             "column": label.event,
@@ -141,12 +157,12 @@ def _label(label: Label) -> dict[str, Any]:
             "negative": values["censored"],
             **({"clinical": meaning | {"take": "exists"}} if meaning else {}),
         }
-    return _written(label)
+    return written(label)
 
 
 def _column(column: Column) -> dict[str, Any]:
     """Returns a column as it is declared, but for how it is counted: range, and no imputing."""
-    found = {key: value for key, value in _written(column).items() if key not in _LEARNED}
+    found = {key: value for key, value in written(column).items() if key not in _LEARNED}
     if isinstance(column, OtherColumn | CategoryColumn) or column.range is None:
         return found
     low, high = column.range
@@ -163,13 +179,15 @@ def _column(column: Column) -> dict[str, Any]:
     return found
 
 
-def _site(study: Study, name: str) -> dict[str, Any]:
-    found = _written(study.site(name))
+def counted_site(study: Study, name: str) -> dict[str, Any]:
+    """Returns a site of which every patient is counted."""
+    found = written(study.site(name))
     found.pop("sampling_rate", None)
     return found | {"patients": 2 * study.site(name).patients}  # neither part is larger
 
 
-def _privacy(study: Study, epsilon: float | None) -> dict[str, Any]:
+def counting_privacy(study: Study, epsilon: float | None) -> dict[str, Any]:
+    """Returns the privacy of a study that counts, as this study's or with another epsilon."""
     privacy = study.privacy
     if not isinstance(privacy, PatientPrivacy):
         return {"mode": "none", "sampling_rate": 1.0}

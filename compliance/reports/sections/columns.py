@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from compliance.charts.columns import column_shares, describe_shares
+from compliance.charts.counted.columns import column_shares, describe_shares
 from compliance.charts.theme import to_svg
 from compliance.estimates.column_figures import ColumnFigures
 from compliance.facts.dossier import Dossier

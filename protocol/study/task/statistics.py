@@ -18,6 +18,7 @@ from protocol.study.cohort.labels import (
 )
 from protocol.study.frozen_model import FrozenModel
 from protocol.study.task.networks.network import NetworkSettings
+from protocol.study.task.pretrained import Pretrained
 from protocol.study.task.recipes import RecipeUse
 from protocol.vectors.column_counts import CountedColumn, counted_numbers
 
@@ -52,7 +53,6 @@ class Statistics(FrozenModel):
         BinaryLabel | EventLabel | ClassLabel | FindingsLabel | NumberLabel
     )
     network: ClassVar[NoNetwork] = NoNetwork()
-    pretrained: ClassVar[None] = None
     trained_layers: ClassVar[tuple[str, ...]] = ()
     adapters: ClassVar[None] = None
     augmentation: ClassVar[None] = None
@@ -61,6 +61,11 @@ class Statistics(FrozenModel):
     names_layers: ClassVar[bool] = False
     is_linear: ClassVar[bool] = False
     recipe_uses: ClassVar[Mapping[str, RecipeUse]] = {}
+
+    @property
+    def pretrained(self) -> Pretrained | None:
+        """The parameters that it starts from: none."""
+        return None
 
     def outputs(self, label: Label) -> int:
         """Returns the number of a network's outputs: there is none."""
@@ -72,6 +77,10 @@ class Statistics(FrozenModel):
 
     def columns(self, cohort: Cohort) -> tuple[CountedColumn, ...]:
         """Returns what is counted: the features in the order declared, then the label."""
+        return self.record_columns(cohort)
+
+    def record_columns(self, cohort: Cohort) -> tuple[CountedColumn, ...]:
+        """Returns what is counted of the records themselves."""
         return tuple(self._features(cohort)) + tuple(self._labels(cohort.label))
 
     def _features(self, cohort: Cohort) -> Iterator[CountedColumn]:

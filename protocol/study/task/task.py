@@ -24,6 +24,7 @@ from protocol.study.cohort.labels import (
 from protocol.study.frozen_model import FrozenModel
 from protocol.study.task.adapters import Adapters, Layer
 from protocol.study.task.augmentation import Augmentation
+from protocol.study.task.monitoring import Monitoring
 from protocol.study.task.networks.classifiers import FullyConnectedNet
 from protocol.study.task.networks.registry import Network
 from protocol.study.task.pretrained import Pretrained
@@ -207,12 +208,13 @@ Task: TypeAlias = Annotated[
     | Annotated[Regression, Tag("regression")]
     | Annotated[Segmentation, Tag("segmentation")]
     | Annotated[Survival, Tag("survival")]
-    | Annotated[Statistics, Tag("statistics")],
+    | Annotated[Statistics, Tag("statistics")]
+    | Annotated[Monitoring, Tag("monitoring")],
     Discriminator(
         _task_kind,
         custom_error_type="task_kind",
         custom_error_message="kind is one of binary_classification, multiclass_classification, "
-        "multilabel_classification, regression, segmentation, survival, statistics",
+        "multilabel_classification, regression, segmentation, survival, statistics, monitoring",
     ),
 ]
 
@@ -236,4 +238,5 @@ LABEL_FORMS: Mapping[str, str] = {
     "segmentation": "a mask and classes",
     "survival": "a time and an event, or event_date and a range",
     "statistics": "positive and negative, within_days, classes, findings or a range",
+    "monitoring": "positive and negative, within_days, classes, findings or a range",
 }

@@ -24,6 +24,7 @@ from silos.training.step_form import PatientRecords
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 
 #: Numbers of patients' records that are in memory at once.
 _NUMBERS = 1 << 21
@@ -110,10 +111,15 @@ class ColumnTrainer:
 
     def _values(self) -> Iterator[Floats]:
         """Yields the (places, columns) values, some places at a time."""
+        for features, labels, weights in self._parts():
+            yield self._counter.values(features, labels, weights)
+
+    def _parts(self) -> Iterator[tuple[Singles, Singles, Singles]]:
+        """Yields features, labels and weights of some places at a time."""
         for begin in range(0, len(self._index), self._at_once):
             part = slice(begin, begin + self._at_once)
             index = self._index[part]
             shape = (*index.shape, -1)
             features = self._features[index.reshape(-1)].reshape(shape)
             labels = self._labels[index.reshape(-1)].reshape(shape)
-            yield self._counter.values(features, labels, self._weights[part])
+            yield features, labels, self._weights[part]

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pipelines.records import Records
 from protocol.study.study import Study
 from silos.training.counting.column_trainer import ColumnTrainer
+from silos.training.counting.monitoring_trainer import MonitoringTrainer
 from silos.training.ray_runtime import limit_memory, ray
 from silos.training.step_form import StepForm
 from silos.training.trainer import Trainer, try_step
@@ -17,6 +18,8 @@ def trainer_on(
     shares: WorkerShares, study: Study, site: str, train: Records, test: Records
 ) -> Trainer | ColumnTrainer:
     """Returns a site's trainer; see ``Trainer`` and ``RayBackend``, or ``ColumnTrainer``."""
+    if study.calendar is not None:
+        return MonitoringTrainer(study, site, train, test)
     if not study.trains:
         return ColumnTrainer(study, site, train, test)
     form = StepForm.of(study, site)

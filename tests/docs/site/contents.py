@@ -11,6 +11,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "planning",
         "evaluation",
         "fairness",
+        "monitoring",
         "redteam",
         "examples/heart-disease/index",
         "collegium/studies/heart_disease/license",

@@ -59,6 +59,11 @@ STATISTICS_STUDY = (
     .replace("{bins: 8}", "{site_share: 0.1}")
 )
 
+#: A calendar of two releases after the reference, of the small study's columns in four bins.
+MONITORING_STUDY = STATISTICS_STUDY.replace(
+    "{kind: statistics, bins: 4}", "{kind: monitoring, releases: 2, bins: 4}"
+)
+
 
 def changed(old: str, new: str) -> str:
     """Returns the small study's text with one passage replaced; it must be there."""

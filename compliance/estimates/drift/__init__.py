@@ -1,0 +1,1 @@
+"""Drift between noised histograms: distances, their null distribution, a calendar's flags."""

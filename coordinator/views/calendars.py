@@ -1,0 +1,88 @@
+"""Calendars of monitoring studies: a study's finished runs in order, the first its reference."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy.orm import Session
+
+from compliance.estimates.drift.histograms import CountedRelease
+from compliance.estimates.drift.series import RATE
+from compliance.facts.drift_calendar import DriftCalendar, compared
+from coordinator.database.store import RunRow
+from coordinator.evaluation.released import histograms_from
+from coordinator.views.rows import all_runs, released_figures, study_of, summaries_of
+from protocol.errors import WorkspaceRefused
+from protocol.study.study import Study
+
+#: So many digits of the study's digest are the seed of the draws.
+_SEED_DIGITS = 12
+
+
+def calendar_of(session: Session, wanted: str | None = None) -> DriftCalendar:
+    """Returns the calendar of a monitoring study.
+
+    Args:
+        session: the consortium's database.
+        wanted: the beginning of the study's digest, or its name; None for the one that ran last.
+
+    Raises:
+        WorkspaceRefused: no such monitoring study has run here.
+        StoreBroken: what is stored of it cannot be read.
+    """
+    study, rows = _newest(session, wanted)
+    done = [row for row in rows if row.state == "finished"]
+    planned, seed = study.calendar or 0, int(study.digest[:_SEED_DIGITS], 16)
+    releases = [_counted(session, row, number) for number, row in enumerate(done[: planned + 1])]
+    reference, series = compared(releases, planned=planned, seed=seed)
+    signed = summaries_of(rows[-1])
+    return DriftCalendar(
+        study_name=study.name,
+        study_title=study.title,
+        study_digest=study.digest,
+        model=None if study.task.pretrained is None else study.task.pretrained.sha256,
+        planned=planned,
+        epsilon=_most(one.epsilon for one in signed.values()),
+        delta=_most(one.delta for one in signed.values()),
+        seed=seed,
+        rate=RATE,
+        reference=reference,
+        made_at=tuple(row.started_at for row in done[: planned + 1]),
+        series=series,
+        budget_left={
+            site: None if one.budget_share is None else max(0.0, 1 - one.budget_share)
+            for site, one in signed.items()
+        },
+        simulation=rows[-1].simulation,
+    )
+
+
+def releases_made(session: Session, study: Study) -> int:
+    """Returns how many finished runs a study has here: of a monitoring study, its releases."""
+    rows = all_runs(session)
+    return len([r for r in rows if (r.study_digest, r.state) == (study.digest, "finished")])
+
+
+def _newest(session: Session, wanted: str | None) -> tuple[Study, Sequence[RunRow]]:
+    """Returns the monitoring study that ran last, of those wanted, and its runs, oldest first."""
+    rows = all_runs(session)
+    for digest in dict.fromkeys(row.study_digest for row in rows):
+        own = [row for row in reversed(rows) if row.study_digest == digest]
+        study = study_of(session, own[0])
+        is_wanted = wanted is None or digest.startswith(wanted) or study.name == wanted
+        if study.calendar is not None and is_wanted:
+            return study, own
+    what = "no monitoring study" if wanted is None else f"no monitoring study {wanted!r}"
+    raise WorkspaceRefused(f"{what} has run here: collegium monitor run begins one")
+
+
+def _counted(session: Session, row: RunRow, number: int) -> CountedRelease:
+    kept = released_figures(session, row.id) or {}
+    return CountedRelease(
+        number=number,
+        run_id=row.id,
+        sites=tuple(sorted(kept.get("sites", {}))),
+        histograms=histograms_from(kept),
+    )
+
+
+def _most(figures: Iterable[float | None]) -> float | None:
+    return max((one for one in figures if one is not None), default=None)

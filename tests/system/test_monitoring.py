@@ -1,0 +1,151 @@
+"""A monitoring calendar from records to flags, over the same way as any evaluation."""
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from compliance.facts.drift_calendar import DriftCalendar
+from compliance.governance.promise_check import require_promised
+from compliance.ledger.entries import State
+from compliance.ledger.privacy_plan import calendar_name
+from coordinator.database.store import ReleaseRow
+from coordinator.evaluation.released import released_from, released_json
+from coordinator.views.views import open_views
+from protocol.errors import BudgetSpent, QuorumLost, WorkspaceRefused
+from protocol.study.study_file import read_study
+from protocol.transport.privacy_summary import open_summary
+from silos.training.counting.monitoring_trainer import MonitoringTrainer
+from tests.support.networked.network import Network
+from tests.support.simulated.calendars import (
+    CALENDAR_STUDY,
+    CalendarRuns,
+    in_another_unit,
+    on_a_new_ward,
+    twice_as_ill,
+)
+from tests.support.simulated.studies import MONITORING_STUDY
+
+
+@pytest.mark.parametrize(
+    ("change", "column"),
+    [
+        (in_another_unit, "age"),
+        pytest.param(on_a_new_ward, "ward", marks=pytest.mark.long),
+        pytest.param(twice_as_ill, "ill", marks=pytest.mark.long),
+    ],
+)
+def test_a_planted_drift_is_flagged_and_what_came_before_it_is_not(
+    tmp_path: Path, change: Callable[[Path], None], column: str
+) -> None:
+    runs = CalendarRuns(tmp_path)
+    runs.release()
+    assert runs.calendar().sentence == (
+        "0 of 2 releases after the reference: nothing is compared yet."
+    )
+    runs.release()
+    assert not runs.calendar().flagged
+    runs.release(change)
+    found = runs.calendar()
+    assert {(flag.release, flag.column) for flag in found.flagged} == {(2, column)}
+    assert found.sentence.endswith(f"the newest shows drift of {column}.")
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["made_releases"] == 2
+
+
+def test_what_is_kept_of_a_release_is_read_again_as_it_was(tmp_path: Path) -> None:
+    runs = CalendarRuns(tmp_path)
+    released = runs.release().released
+    with runs.hospitals.store.read() as session:
+        row = session.query(ReleaseRow).filter_by(kind="evaluation").one()
+    kept = json.loads(row.payload_json)
+    assert released_from(kept) == released
+    assert released_json(released) == kept
+    assert [one.name for one in released.histograms] == ["age", "ward", "ill"]
+    assert [one.name for one in released.columns] == ["age", "ward", "ill"]
+    assert all(column.mean is None for column in released.columns)
+
+
+def test_the_whole_calendar_is_paid_from_every_budget_and_signed_so(tmp_path: Path) -> None:
+    runs = CalendarRuns(tmp_path)
+    runs.release()
+    hospitals = runs.hospitals
+    said = open_summary(hospitals.signed_summaries["east"], hospitals.roster.key_of("east"))
+    assert said.priced_evaluations == 3
+    assert said.evaluation_epsilon == pytest.approx(16, abs=0.05)
+    require_promised(hospitals.study, said, test_noise=False, priced=True)
+    before = hospitals.silos["east"]._ledger.summary().of("training")
+    assert before.spent == pytest.approx(before.committed / 3, rel=1e-6)
+    runs.release()
+    after = hospitals.silos["east"]._ledger.summary().of("training")
+    assert after.committed == before.committed
+    assert runs.calendar().budget_left["east"] == pytest.approx(1 - after.committed)
+
+
+@pytest.mark.long
+def test_releases_end_with_the_calendar(tmp_path: Path) -> None:
+    runs = CalendarRuns(tmp_path)
+    for _ in range(3):
+        runs.release()
+    with pytest.raises(QuorumLost):
+        runs.release()
+    assert runs.calendar().made == 2
+
+
+def test_a_calendar_that_no_budget_holds_is_refused_before_the_reference(tmp_path: Path) -> None:
+    runs = CalendarRuns(tmp_path, budget=10.0)
+    with pytest.raises(BudgetSpent, match=r"site east: the training patients' budget"):
+        runs.release()
+    with closing(open_views(runs.hospitals.workspace.root)) as views:
+        with pytest.raises(WorkspaceRefused, match="no monitoring study has run here"):
+            views.calendar()
+
+
+def test_a_hospital_that_stops_taking_part_is_named_and_its_absence_is_no_drift(
+    tmp_path: Path,
+) -> None:
+    runs = CalendarRuns(tmp_path)
+    runs.release()
+    runs.release(in_another_unit, without="south")
+    found: DriftCalendar = runs.calendar()
+    assert found.series[0].note == "not tested: without south, unlike the reference"
+    assert not found.flagged
+    runs.release()
+    assert runs.calendar().series[1].note == ""
+
+
+def test_without_privacy_nothing_is_priced_and_drift_is_found_all_the_same(tmp_path: Path) -> None:
+    text = CALENDAR_STUDY.replace(
+        "{mode: per_site, epsilon: 16, delta: 1e-3, sampling_rate: 1.0}",
+        "{mode: none, sampling_rate: 1.0}",
+    )
+    runs = CalendarRuns(tmp_path, text)
+    runs.release()
+    runs.release(in_another_unit)
+    found = runs.calendar()
+    assert found.epsilon is None
+    assert {flag.column for flag in found.flagged} == {"age"}
+
+
+@pytest.mark.long
+def test_a_consortium_on_a_network_makes_its_releases_and_shows_them(tmp_path: Path) -> None:
+    network = Network(tmp_path, read_study(MONITORING_STUDY))
+    for site in network.sites.values():
+        site.make_trainer = MonitoringTrainer
+    with network.serving():
+        network.start_sites()
+        runs = [network.run() for _ in range(3)]
+        rows = [network.row(run) for run in runs]
+    assert [row.state for row in rows] == ["finished"] * 3
+    assert not [site.failures for site in network.sites.values() if site.failures]
+    with closing(open_views(network.home)) as views:
+        found = views.calendar()
+    assert [release.run_id for release in found.series] == runs[1:]
+    assert not found.flagged
+    with closing(network.sites["east"].open()) as east:
+        (plan,) = east.ledger.open_plans()
+        with east.transaction() as chain:
+            sent = [entry.run for entry in chain.entries() if entry.state is State.SENT]
+    assert plan.run == calendar_name(network.study.digest)
+    assert sent == runs  # at no cost but the first: fixed test noise gives the same bytes again

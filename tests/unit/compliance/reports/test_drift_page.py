@@ -1,0 +1,109 @@
+"""The page and the charts of a monitoring calendar say what has drifted, and what is not known."""
+
+import json
+from dataclasses import replace
+
+import altair as alt
+import numpy as np
+import pytest
+
+from compliance.charts.counted.drift import describe_drift, drift_chart
+from compliance.charts.theme import to_svg
+from compliance.facts.drift_calendar import DriftCalendar
+from compliance.reports.document import Figure
+from compliance.reports.drift_page import drift_page, releases_table
+from compliance.reports.renderers import render_html, render_json
+from tests.support.simulated.drifts import LAB_IN_ANOTHER_UNIT, calendar_with, release
+
+
+def drifted() -> DriftCalendar:
+    random = np.random.default_rng(21)
+    return calendar_with(
+        release(0, random),
+        release(1, random),
+        release(2, random, lab=LAB_IN_ANOTHER_UNIT),
+        release(3, random, sites=("east", "north")),
+    )
+
+
+def test_the_state_is_one_sentence_that_names_the_newest_drift() -> None:
+    random = np.random.default_rng(21)
+    reference, first = release(0, random), release(1, random)
+    second = release(2, random, lab=LAB_IN_ANOTHER_UNIT)
+    assert calendar_with().sentence == "The reference has not been counted yet."
+    assert calendar_with(reference).sentence.endswith("nothing is compared yet.")
+    assert calendar_with(reference, first).sentence.endswith("no more than chance and noise.")
+    assert calendar_with(reference, first, second).sentence == (
+        "2 of 3 releases after the reference: the newest shows drift of lab."
+    )
+    assert drifted().sentence.endswith(
+        "the newest was not tested: without south, unlike the reference."
+    )
+
+
+def test_a_line_for_each_release_says_what_was_found() -> None:
+    table = releases_table(drifted())
+    found = [dict(zip((c.title for c in table.columns), row, strict=True)) for row in table.rows]
+    assert [row["Drift"] for row in found] == [
+        "none", "drift of lab", "not tested: without south, unlike the reference",
+    ]  # fmt: skip
+    assert str(found[1]["Least likely by chance"]).startswith("lab")
+    assert found[2]["Least likely by chance"] is None
+
+
+def test_the_page_shows_every_column_price_and_budget_and_claims_no_cause() -> None:
+    document = drift_page(drifted())
+    html = render_html(document)
+    for said in (
+        "Drift of lab.", "does not say why", "A simulation", "for the reference and all planned",
+        "at most 5.0 %", "Left of its budget for life", "thresholds drawn with seed 7",
+    ):  # fmt: skip
+        assert said in html, said
+    (columns,) = [section for section in document.sections if section.key == "columns"]
+    titles = [block.title for block in columns.blocks if isinstance(block, Figure)]
+    assert titles == [
+        "lab: population stability index", "lab: Kolmogorov-Smirnov distance",
+        "scanner: population stability index", "label: population stability index",
+        "score: population stability index", "score: Kolmogorov-Smirnov distance",
+    ]  # fmt: skip
+    assert render_json(document) == render_json(drift_page(drifted()))
+
+
+def test_no_single_hospital_stands_on_the_page_but_with_what_its_budget_has_left() -> None:
+    document = drift_page(drifted())
+    without = [section for section in document.sections if section.key != "price"]
+    assert "north" in render_json(document)
+    assert "north" not in render_json(replace(document, sections=tuple(without)))
+
+
+def test_before_the_first_comparison_nothing_is_drawn() -> None:
+    html = render_html(drift_page(calendar_with(release(0, np.random.default_rng(1)))))
+    assert "Nothing was compared yet." in html
+    assert "No drift was flagged" not in html
+
+
+def test_the_chart_is_valid_and_says_in_words_what_it_draws() -> None:
+    chart = drift_chart(drifted(), "lab")
+    chart.to_dict(validate=True)
+    words = describe_drift(drifted(), "lab")
+    assert "release 2: " in words
+    assert "drift" in words
+    assert "release 3" in words
+    assert "not tested, without south" in words
+    assert to_svg(chart).startswith("<svg")
+    points = [layer.data.values for layer in chart.layer if isinstance(layer, alt.Chart)]
+    (drawn,) = [rows for rows in points if rows and "what" in rows[0]]
+    assert [row["what"] for row in drawn] == ["within the band", "drift", "not tested"]
+
+
+def test_a_column_that_was_not_compared_has_nothing_to_draw() -> None:
+    with pytest.raises(ValueError, match="nothing"):
+        drift_chart(drifted(), "heigth")
+
+
+def test_json_is_plain_and_whole() -> None:
+    found = json.loads(json.dumps(drifted().to_json(), allow_nan=False))
+    assert (found["planned_releases"], found["made_releases"], found["seed"]) == (3, 3, 7)
+    assert found["single_test_level"] == pytest.approx(0.05 / (3 * 6))
+    assert {flag["column"] for flag in found["flagged"]} == {"lab"}
+    assert found["releases"][2]["tests"][0]["note"] == "without south"
