@@ -15,9 +15,11 @@ from collegium.simulation.baselines.findings import Findings
 from collegium.simulation.baselines.plan import Baseline, baselines_of
 from collegium.simulation.consortium import simulation_ray
 from collegium.simulation.settings import SimulationSettings, require_network
-from protocol.errors import FederationError
+from coordinator.membership.directory import is_coordinator
+from protocol.errors import FederationError, WorkspaceRefused
 from protocol.study.study import Study
 from protocol.study.study_file import index_beside
+from silos.config.folder import is_hospital
 from silos.training.ray_runtime import here, ray
 
 
@@ -61,6 +63,19 @@ class BaselineTrainer:
         if self._hospitals is None:
             self._hospitals = read_hospitals(self._study, self._index, self._data)
             self._patients = TestPatients(self._study, self._hospitals)
+
+
+def require_free(out: Path) -> None:
+    """Refuses to write a simulation's figures into a real institution's folder.
+
+    Raises:
+        WorkspaceRefused: it is a hospital's, or a network coordinator's.
+    """
+    if is_hospital(out) or is_coordinator(out):
+        owner = "hospital" if is_hospital(out) else "network coordinator"
+        raise WorkspaceRefused(
+            f"--out {out} is a {owner}'s folder: choose another for a simulation's figures"
+        )
 
 
 def compare_baselines(
