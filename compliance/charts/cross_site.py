@@ -104,6 +104,8 @@ def _bands(names: Sequence[str]) -> alt.Scale:
 
 
 def _range(found: Interval, figure: FigureKind) -> str:
-    if found.value is None or found.low is None or found.high is None:
+    if found.value is None:
         return ""
+    if found.low is None or found.high is None:
+        return "too few to say more"
     return f"{show(found.low, figure.form)} to {show(found.high, figure.form)}"

@@ -15,7 +15,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.facts.figures import AUROC, FigureKind
+from compliance.facts.figures import (
+    AUROC,
+    BALANCED_ACCURACY,
+    C_INDEX,
+    MEAN_AUROC,
+    FigureKind,
+)
 from pipelines.evaluation.exact_intervals import (
     ExactFigure,
     auroc_difference,
@@ -29,16 +35,17 @@ Floats: TypeAlias = NDArray[np.float64]
 #: A model, and the one that it is held against.
 Pair: TypeAlias = tuple[str, str]
 
-#: The patients without whom a lead that is drawn again has no interval: see ``FEWEST_OF_A_CLASS``.
-FEWEST_DRAWN = 20
+#: The patients, and those of them with each class or an event, without whom what is drawn again has
+#: no interval: see ``FEWEST_OF_A_CLASS``.
+FEWEST_DRAWN, FEWEST_OF_A_KIND = 20, 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedModels:
     """Every model's figures by name, and the lead of the first of each pair over the second.
 
-    Above zero the first is the better one, of an error too. A lead without bounds is one of too few
-    patients.
+    Above zero the first is the better one, of an error too. What has no bounds is of too few
+    patients for an interval.
     """
 
     figures: Mapping[str, Mapping[str, ExactFigure]]
@@ -82,9 +89,9 @@ def compared_models(
 
     count = len(labels)
     found = bootstrapped(drawn, count, seed)
+    if not _can_be_drawn_again(headline, scores, labels):
+        found = {name: replace(figure, low=None, high=None) for name, figure in found.items()}
     leads = {pair: found.pop(pair) for pair in pairs}
-    if count < FEWEST_DRAWN:
-        leads = {pair: replace(lead, low=None, high=None) for pair, lead in leads.items()}
     figures: dict[str, dict[str, ExactFigure]] = {model: {} for model in scores}
     for (model, name), figure in found.items():
         figures[model][name] = figure
@@ -114,6 +121,21 @@ _WHY: Mapping[str, str] = {
     "survival": "no two test patients of whom it is known who had the event first",
     "segmentation": "a class that no test patient has",
 }
+
+
+def _can_be_drawn_again(headline: FigureKind, scores: Mapping[str, Floats], labels: Floats) -> bool:
+    """Whether samples of these patients say how much a figure moves with others like them."""
+    if len(labels) < FEWEST_DRAWN:
+        return False
+    kinds = [len(labels)]
+    if headline == C_INDEX:
+        kinds = [int((labels > 0).sum())]
+    elif headline == MEAN_AUROC:
+        kinds = [int(each) for own in labels.T for each in ((own > 0).sum(), (own <= 0).sum())]
+    elif headline == BALANCED_ACCURACY:
+        classes = {own.shape[1] for own in scores.values()}
+        kinds = [int((labels == place).sum()) for place in range(max(classes, default=0))]
+    return min(kinds, default=0) >= FEWEST_OF_A_KIND
 
 
 def _lead(

@@ -44,6 +44,8 @@ from compliance.reports.document import (
 )
 from compliance.reports.renderers import render_csv, render_html
 from compliance.storage.atomic_file import write_whole
+from pipelines.evaluation.compared_models import FEWEST_DRAWN, FEWEST_OF_A_KIND
+from pipelines.evaluation.exact_intervals import FEWEST_OF_A_CLASS
 from protocol.counted import counted
 from protocol.errors import WorkspaceRefused
 
@@ -77,6 +79,11 @@ REAL = (
         "is about another hospital's patients. No command makes it of real hospitals.",
     ),
 )
+_TOO_FEW = (
+    f"Too few: fewer than {FEWEST_OF_A_CLASS} test patients of a class, or, where patients are "
+    f"drawn again, fewer than {FEWEST_DRAWN}, or {FEWEST_OF_A_KIND} with each class or an event."
+)
+_NO_INTERVAL = "A figure without an interval is of too few test patients for one."
 _COLOURS = {LOCAL: VERMILLION, ALL_BUT: GREY, FEDERATED: BLUE, POOLED: GREEN}
 _ORDER = (LOCAL, ALL_BUT, FEDERATED, POOLED)
 _WORDS = {
@@ -309,6 +316,7 @@ def _side_by_side(findings: Findings, *, noised: bool) -> Section:
         rows=tuple(
             (group, *(dict(own).get(_WORDS[kind]) for kind in _ORDER)) for group, own in groups
         ),
+        note=_NO_INTERVAL,
     )
     how = noise_text(noised=noised)
     return Section(
@@ -375,6 +383,7 @@ def _matrix(findings: Findings, *, noised: bool) -> Section:
                         )
                         for model in shown
                     ),
+                    note=_NO_INTERVAL,
                 ),
             ),
         ),
@@ -397,8 +406,7 @@ def _differences(findings: Findings) -> Section:
     sign = "" if findings.headline.higher_is_better else ": its error is the smaller one"
     note = (
         f"Lead: how much better the first model's {findings.headline.title} is on the same "
-        f"patients (above 0 it is the better one{sign}). Interval: {how}. Too few: fewer than five "
-        "test patients of a class, or fewer than twenty where patients are drawn again."
+        f"patients (above 0 it is the better one{sign}). Interval: {how}. {_TOO_FEW}"
     )
     table = Table(
         title="Differences on the same patients",

@@ -61,6 +61,7 @@ class TestPatients:
 
     def __init__(self, study: Study, hospitals: Hospitals) -> None:
         self._module = build(study.task, study.cohort, study.seeds.model)
+        self._labels: dict[str, Floats] = {}
         learned, most = task_of(study.task, study.cohort), study.records_per_patient
         with recipe_failures(), enough_memory("evaluation"):
             self._scores = {
@@ -72,17 +73,22 @@ class TestPatients:
 
     def labels(self) -> dict[str, Floats]:
         """Returns each hospital's labels, in the order of their scores."""
-        return {site: labels for site, (_, labels) in self._scored().items()}
+        if not self._labels:
+            self._scored()
+        return dict(self._labels)
 
     def scored(self, model: Tensors) -> dict[str, Floats]:
         """Returns each hospital's scores, by a model."""
         load_parameters(self._module, model)
-        return {site: scores for site, (scores, _) in self._scored().items()}
+        return self._scored()
 
     @recipe_failures()
     @enough_memory("evaluation")
-    def _scored(self) -> dict[str, tuple[Floats, Floats]]:
-        return {site: scores() for site, scores in self._scores.items()}
+    def _scored(self) -> dict[str, Floats]:
+        found = {}
+        for site, scores in self._scores.items():
+            found[site], self._labels[site] = scores()
+        return found
 
 
 def trained_model(

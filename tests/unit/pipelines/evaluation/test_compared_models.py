@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from compliance.facts.figures import AUROC, BALANCED_ACCURACY, MAE
+from compliance.facts.figures import AUROC, BALANCED_ACCURACY, C_INDEX, MAE, MEAN_AUROC
 from pipelines.evaluation.compared_models import FEWEST_DRAWN, compared_models, why_not_available
 from pipelines.evaluation.exact_intervals import DRAWS, auroc_difference, auroc_interval
 from pipelines.evaluation.metrics import auroc
@@ -71,7 +71,27 @@ def test_a_lead_over_too_few_patients_has_no_interval():
     )
     lead = found.leads["near", "far"]
     assert lead.value is not None and (lead.low, lead.high) == (None, None)
-    assert found.figures["near"]["mae"].low is not None
+    figure = found.figures["near"]["mae"]
+    assert figure.value is not None and (figure.low, figure.high) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("headline", "few", "enough"),
+    [
+        (C_INDEX, np.r_[np.ones(9), -np.ones(51)], np.r_[np.ones(10), -np.ones(50)]),
+        (BALANCED_ACCURACY, np.r_[np.ones(9), np.zeros(51)], np.r_[np.ones(10), np.zeros(50)]),
+        (MEAN_AUROC, np.eye(60)[:, [3, 4]], np.tile([[1.0, 0.0], [0.0, 1.0]], (30, 1))),
+    ],
+    ids=lambda given: getattr(given, "name", ""),
+)
+def test_an_interval_needs_ten_patients_with_each_class_or_an_event(headline, few, enough):
+    def exact(scores, labels):
+        return {headline.name: float(scores.mean())}
+
+    for labels, has in ((few, False), (enough, True)):
+        scores = {"a": np.random.default_rng(0).normal(size=(60, 2))}
+        found = compared_models(scores, labels, exact=exact, headline=headline, pairs=[], seed=0)
+        assert (found.figures["a"][headline.name].low is not None) == has
 
 
 def test_what_is_not_available_has_no_lead():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,14 @@ from protocol.errors import CohortRefused
 from protocol.study.study import Study
 from tests.support.machine.commands import ask, start
 from tests.support.simulated.federation import write_hospitals
-from tests.support.simulated.studies import STATISTICS_STUDY, TABLE_STUDY, small_study
+from tests.support.simulated.studies import (
+    STATISTICS_STUDY,
+    TABLE_STUDY,
+    changed,
+    small_study,
+)
 
+PRIVACY = next(line for line in TABLE_STUDY.splitlines() if line.startswith("privacy:"))
 #: The class behind the Ray actor.
 Trainer: Any = run.BaselineTrainer.__ray_metadata__.modified_class  # type: ignore[attr-defined]
 
@@ -45,8 +52,7 @@ def in_this_process(
 def test_one_command_writes_the_page_and_equal_seeds_give_equal_figures(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from contextlib import nullcontext
-
+    (home / "study.yaml").write_text(changed(PRIVACY, "privacy: {mode: none, sampling_rate: 1.0}"))
     monkeypatch.setattr(run, "simulation_ray", lambda _settings: nullcontext())
     monkeypatch.setattr(run, "_trained", in_this_process)
 
@@ -56,7 +62,7 @@ def test_one_command_writes_the_page_and_equal_seeds_give_equal_figures(
             "--json", *options,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        assert "20 of 20 done" in done.stderr
+        assert "10 of 10 done" in done.stderr
         told: dict[str, Any] = json.loads(done.stdout)
         return told
 

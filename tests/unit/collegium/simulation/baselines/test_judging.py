@@ -36,7 +36,7 @@ LABELS = {
     "regression": "{column: ill, range: [20, 120], centre: 70, scale: 20}",
 }
 SEGMENTATION = Path(__file__).parents[5] / "examples/segmentation-3d/study.yaml"
-PATIENTS = 40
+PATIENTS = 80
 
 
 def study_of(kind: str) -> Study:
