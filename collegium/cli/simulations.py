@@ -24,6 +24,14 @@ from collegium.cli.options import (
 from collegium.extras import needs
 from collegium.output.console import console, emit
 
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Replaces the study's model seed.")]
+SplitSeed = Annotated[
+    int | None,
+    typer.Option(
+        "--split-seed", min=0, help="Replaces the study's split seed: others are tested on."
+    ),
+]
+
 app = typer.Typer()
 
 
@@ -55,15 +63,8 @@ def simulate(
     study: StudyFile,
     out: Out,
     data: Data = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Replaces the study's model seed.")
-    ] = None,
-    split_seed: Annotated[
-        int | None,
-        typer.Option(
-            "--split-seed", min=0, help="Replaces the study's split seed: others are tested on."
-        ),
-    ] = None,
+    seed: Seed = None,
+    split_seed: SplitSeed = None,
     budget: Budget = None,
     test_noise: TestNoise = False,
     workers: Workers = 1,
@@ -203,6 +204,38 @@ def sweep(
     if grid.warning:
         screen.print(f"  {grid.warning}", markup=False, soft_wrap=True)
     emit(found, as_json)
+
+
+@app.command()
+@needs("silo")
+def baselines(
+    study: StudyFile,
+    out: Annotated[Path, typer.Option("--out", help="The folder of the page, JSON and CSV.")],
+    data: Data = None,
+    seed: Seed = None,
+    split_seed: SplitSeed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compares the federation with each hospital alone, pooled records, and all but one.
+
+    On the same splits, with the same network and number of steps: in a simulation only.
+    """
+    from collegium.output.progress import on_screen
+    from collegium.simulation.baselines.report import summarise, write_report
+    from collegium.simulation.baselines.run import compare_baselines, require_free
+    from collegium.simulation.settings import SimulationSettings
+    from protocol.study.study_file import lines_of
+
+    screen = console()
+    require_free(out)
+    with redirect_stdout(sys.stderr):
+        read = read_study(study, seed)
+        chosen = read if split_seed is None else read.with_split(split_seed)
+        with lines_of(study):
+            settings = SimulationSettings(data=data)
+            found = compare_baselines(chosen, study.parent, settings, on_screen(screen))
+    summarise(found, write_report(found, out), screen)
+    emit(found.to_json(), as_json)
 
 
 @app.command()

@@ -66,9 +66,9 @@ class NotebookProgress(Silent):
         self._show(round_text(self._study, round_kind, number, survivors))
 
     def run_finished(self, which: str) -> None:
-        """Moves the bar on by one run of a sweep, or one pooled reference."""
+        """Moves the bar on by one run of a sweep, or one baseline."""
         self._done += 1
-        self._show(f"sweep: {self._done} of {self._runs} done; {which}")
+        self._show(f"{self._done} of {self._runs} done; {which}")
 
     def _show(self, detail: str) -> None:
         self._handle.update(_Html(self._bar(detail)))

@@ -129,9 +129,9 @@ class Progress:
             self._console.print(f"  {detail}", markup=False)
 
     def run_finished(self, which: str) -> None:
-        """Moves the bar on by one run of a sweep, or one pooled reference."""
+        """Moves the bar on by one run of a sweep, or one baseline."""
         self._runs_done += 1
-        detail = f"sweep: {self._runs_done} of {self._runs} done; {which}"
+        detail = f"{self._runs_done} of {self._runs} done; {which}"
         self._bar.update(self._task, advance=1, detail=detail)
         if not self._console.is_terminal:
             self._console.print(f"  {detail}", markup=False)

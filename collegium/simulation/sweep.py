@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from collegium.output.progress import Watch, Watching
+from collegium.simulation.baselines.pooled import PooledTrainer
 from collegium.simulation.consortium import Consortium, consortium
 from collegium.simulation.grid import Grid, Job, plan_jobs
-from collegium.simulation.pooled_baseline import PooledTrainer
 from collegium.simulation.pricing import budget_for
 from collegium.simulation.runs import run_task
 from collegium.simulation.settings import SimulationSettings, require_network

@@ -5,8 +5,9 @@ nothing about privacy: exact figures stay in the hospital.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,13 @@ class ExactFigure:
     high: float | None
 
 
+Name = TypeVar("Name", bound=Hashable)
+
 #: Samples of a bootstrap.
-_DRAWS = 1000
+DRAWS = 1000
+#: The test patients of each class without whom a difference of AUROCs has no interval: of fewer it
+#: would leave out the truth more often than it says.
+FEWEST_OF_A_CLASS = 5
 NOT_AVAILABLE = ExactFigure(value=None, low=None, high=None)
 
 
@@ -70,14 +76,20 @@ def auroc_difference(
         first, second: (patients,) scores of two models.
         labels: (patients,) 0 or 1.
 
-    Source: DeLong et al. 1988, Biometrics 44. Two patients of each class are needed.
+    Returns:
+        The difference; without bounds where a class has fewer than ``FEWEST_OF_A_CLASS`` patients.
+
+    Source: DeLong et al. 1988, Biometrics 44.
     """
     positive = labels > 0
-    if min(positive.sum(), (~positive).sum()) < 2:
+    fewest = int(min(positive.sum(), (~positive).sum()))
+    if not fewest or np.isnan(first).any() or np.isnan(second).any():
         return NOT_AVAILABLE
     ours = [_placements(scores, positive) for scores in (first, second)]
     by_positive, by_negative = (ours[0][part] - ours[1][part] for part in (0, 1))
     value = float(by_positive.mean())
+    if fewest < FEWEST_OF_A_CLASS:
+        return ExactFigure(value=value, low=None, high=None)
     variance = by_positive.var(ddof=1) / len(by_positive) + by_negative.var(ddof=1) / len(
         by_negative
     )
@@ -86,8 +98,8 @@ def auroc_difference(
 
 
 def bootstrapped(
-    figures: Callable[[NDArray[np.int64]], Mapping[str, float | None]], count: int, seed: int
-) -> dict[str, ExactFigure]:
+    figures: Callable[[NDArray[np.int64]], Mapping[Name, float | None]], count: int, seed: int
+) -> dict[Name, ExactFigure]:
     """Returns figures of patients with the intervals that drawing them again gives.
 
     Args:
@@ -96,10 +108,10 @@ def bootstrapped(
         count: how many patients there are.
         seed: of the drawing.
 
-    Source: Efron 1979, Annals of Statistics 7; percentiles of ``_DRAWS`` samples.
+    Source: Efron 1979, Annals of Statistics 7; percentiles of ``DRAWS`` samples.
     """
     random, whole = np.random.default_rng(seed), figures(np.arange(count))
-    drawn = [figures(random.integers(count, size=count)) for _ in range(_DRAWS if count else 0)]
+    drawn = [figures(random.integers(count, size=count)) for _ in range(DRAWS if count else 0)]
     return {name: _between(value, [one[name] for one in drawn]) for name, value in whole.items()}
 
 

@@ -5,7 +5,6 @@ back. They are exact, so they protect nobody and are for this hospital alone.
 """
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from compliance.facts.figures import TASK_FIGURES
-from pipelines.evaluation.exact_intervals import (
-    ExactFigure,
-    auroc_difference,
-    auroc_interval,
-    bootstrapped,
-    share_interval,
-)
-from pipelines.evaluation.metrics import auroc
+from pipelines.evaluation.compared_models import compared_models
+from pipelines.evaluation.exact_intervals import ExactFigure
 from pipelines.gradients.local_training import train_alone
 from pipelines.networks.networks import build, load_parameters
 from pipelines.recipes.loading import recipe_failures
@@ -32,7 +25,6 @@ from protocol.vectors.tensors import Tensors
 from silos.training.counting.patient_scores import PatientScores
 
 Floats = NDArray[np.float64]
-Places = NDArray[np.int64]
 
 
 @recipe_failures()
@@ -58,36 +50,22 @@ def compare(
     federated, labels = _scores(theirs, study, site, test)
     own, _ = _scores(ours, study, site, test)
     headline = TASK_FIGURES[study.task.kind].headline
-    found = {"test_patients": len(labels), "headline": headline.name}
-    if isinstance(study.task, BinaryClassification):
-        return {
-            **found,
-            "test_positive": int((labels > 0).sum()),
-            "federated": _reached(federated, labels),
-            "own": _reached(own, labels) | {"trained": vars(made)},
-            "federated_less_own": vars(auroc_difference(federated, own, labels)),
-        }
-    seed, count = study.seeds.model, len(labels)
-
-    def exact(scores: Floats, places: Places) -> Mapping[str, float | None]:
-        return learned.exact(scores[places], labels[places])
-
-    def lead(places: Places) -> dict[str, float | None]:
-        first, second = (exact(scores, places)[headline.name] for scores in (federated, own))
-        if first is None or second is None:
-            return {headline.name: None}
-        return {headline.name: headline.lead(first, second)}
-
-    def redrawn(scores: Floats) -> dict[str, Any]:
-        figures = bootstrapped(partial(exact, scores), count, seed)
-        return {name: vars(figure) for name, figure in figures.items()}
-
+    found = compared_models(
+        {"federated": federated, "own": own},
+        labels,
+        exact=learned.exact,
+        headline=headline,
+        pairs=[("federated", "own")],
+        seed=study.seeds.model,
+    )
+    is_binary = isinstance(study.task, BinaryClassification)
     return {
-        **found,
-        "test_positive": None,
-        "federated": redrawn(federated),
-        "own": redrawn(own) | {"trained": vars(made)},
-        "federated_less_own": vars(bootstrapped(lead, count, seed)[headline.name]),
+        "test_patients": len(labels),
+        "test_positive": int((labels > 0).sum()) if is_binary else None,
+        "headline": headline.name,
+        "federated": _told(found.figures["federated"]),
+        "own": _told(found.figures["own"]) | {"trained": vars(made)},
+        "federated_less_own": vars(found.leads["federated", "own"]),
     }
 
 
@@ -97,8 +75,5 @@ def _scores(module: nn.Module, study: Study, site: str, test: Records) -> tuple[
     return PatientScores(module, learned, test, places=places, most=most)()
 
 
-def _reached(logits: Floats, labels: Floats) -> dict[str, Any]:
-    positives = int((labels > 0).sum())
-    right = int(((logits > 0) == (labels > 0)).sum())
-    area: ExactFigure = auroc_interval(auroc(logits, labels), positives, len(labels) - positives)
-    return {"auroc": vars(area), "accuracy": vars(share_interval(right, len(labels)))}
+def _told(figures: Mapping[str, ExactFigure]) -> dict[str, Any]:
+    return {name: vars(figure) for name, figure in figures.items()}

@@ -157,7 +157,7 @@ def verdict(difference: Mapping[str, float | None]) -> str:
     """
     low, high = difference["low"], difference["high"]
     if low is None or high is None:
-        return "too few test patients of one class to say"
+        return "too few test patients to say"
     if low <= 0 <= high:
         return "these patients do not tell the two apart"
     return "the federation helps here" if low > 0 else "our own model is better here"

@@ -142,8 +142,10 @@ def _positive(count: int | None) -> str:
 
 def _figure(figure: dict[str, float | None], form: str = ".3f") -> str:
     value, low, high = figure["value"], figure["low"], figure["high"]
-    if value is None or low is None or high is None:
+    if value is None:
         return "not available"
+    if low is None or high is None:
+        return f"{value:{form}} (too few test patients for an interval)"
     return f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 

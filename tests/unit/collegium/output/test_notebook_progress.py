@@ -64,7 +64,7 @@ def test_a_notebook_sees_one_bar_that_moves_and_ends(cell: Cell) -> None:
 def test_a_sweep_counts_its_runs(cell: Cell) -> None:
     with watch_for(None)(small_study(), 2, False) as progress:
         progress.run_finished("per-site noise, epsilon 1, seed 1")
-        assert "sweep: 1 of 2 done; per-site noise" in cell.shown[-1]
+        assert "1 of 2 done; per-site noise" in cell.shown[-1]
     assert "done: 1 of 2, 2 runs" in cell.shown[-1]
 
 

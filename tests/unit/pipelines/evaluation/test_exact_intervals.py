@@ -69,4 +69,7 @@ def test_what_patients_cannot_support_is_not_available():
     assert auroc_interval(None, 3, 3) == auroc_interval(1.0, 3, 0) == NOT_AVAILABLE
     assert share_interval(0, 0) == NOT_AVAILABLE
     scores, labels = np.arange(5.0), np.array([0.0, 0, 0, 0, 1])
-    assert auroc_difference(scores, scores, labels) == NOT_AVAILABLE
+    assert auroc_difference(scores, scores, labels * 0) == NOT_AVAILABLE
+    assert auroc_difference(scores, scores * math.nan, labels) == NOT_AVAILABLE
+    few = auroc_difference(scores, -scores, labels)
+    assert (few.value, few.low, few.high) == (1.0, None, None)

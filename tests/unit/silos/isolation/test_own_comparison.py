@@ -36,11 +36,11 @@ def records_of(study: Study, count: int, seed: int) -> Records:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_trained_model_is_told_from_an_untrained_one(kind: str) -> None:
     study = study_of(kind)
-    train, test = records_of(study, 40, 1), records_of(study, 40, 2)
+    train, test = records_of(study, 40, 1), records_of(study, 80, 2)
     untrained = parameters_of(build(study.task, study.cohort, study.seeds.model))
     found = compare(study, "east", train, test, untrained)
     less = found["federated_less_own"]
-    assert found["test_patients"] == 40 and found["test_positive"] is None
+    assert found["test_patients"] == 80 and found["test_positive"] is None
     assert less["low"] <= less["value"] <= less["high"] < 0  # of an error too: below is worse
     names = set(found["federated"])
     assert names == set(found["own"]) - {"trained"} and found["headline"] in names

@@ -11,17 +11,11 @@ happens in processes of its own: the coordinator holds neither torch nor records
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from protocol.errors import FederationError
-from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
 from protocol.study.study import Study
-from protocol.study.variants import without_choices
 from silos.training.ray_runtime import ray
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from pipelines.records import Records
     from silos.training.randomness import Entropy
 
@@ -66,59 +60,21 @@ def train_pooled(
     Raises:
         StudyRefused: the declared noise multiplier does not keep the promised epsilon.
     """
-    from compliance.ledger.privacy_plan import PrivacyPlan
-    from coordinator.rounds.training import shared_mean
+    from collegium.simulation.baselines.plan import together
+    from collegium.simulation.baselines.training import plan_in_one_place, trained_in_one_place
     from pipelines.tasks.registry import task_of
-    from protocol.study.strategies.registry import next_state, strategy_of
-    from protocol.study.strategies.strategy import Mean, ServerState
-    from protocol.vectors.tensors import Tensors, flatten, layout_of, unflatten
-    from silos.training.randomness import RoundInput
     from silos.training.trainer import Trainer
 
-    study = together(without_choices(study))
-    privacy, training, bound = study.privacy, study.training, study.aggregation.bound
-    plan = PrivacyPlan.of(study, privacy) if isinstance(privacy, PatientPrivacy) else None
-    noise_multiplier = plan.training.noise_multiplier if plan else None
-    shared = privacy if isinstance(privacy, DistributedPrivacy) else None
-    place = study.site_names[0]
-    trainer = Trainer(study, place, train, test)
-    model = trainer.initial_model()
-    layout, strategy = layout_of(model), strategy_of(training)
-
-    def mean(model: Tensors, number: int) -> Mean:
-        noise = shared.noise_multiplier if shared else noise_multiplier
-        given = RoundInput(model=model, number=number, noise_multiplier=noise)
-        if shared:
-            noised = trainer.noised_sum(given, entropy)
-            expected = study.expected_batch(place)
-            return shared_mean(study, shared, model, noised.astype(np.float64), expected)
-        update = _shortened(trainer.update(given, entropy), bound)
-        scalars = {name: scalar(update, bound) for name, scalar in strategy.scalars.items()}
-        return Mean(update=update, scalars=scalars, bound=bound)
-
-    state = ServerState(parameters=flatten(model))
-    for number in range(training.rounds):
-        found = mean(unflatten(layout, state.parameters), number)
-        state = next_state(training, state, found)
-    scores, labels = trainer.patient_scores(unflatten(layout, state.parameters))
+    study = together(study)
+    plan = plan_in_one_place(study)
+    trainer = Trainer(study, study.site_names[0], train, test)
+    model = trained_in_one_place(study, trainer, plan, entropy)
+    scores, labels = trainer.patient_scores(model)
     return {
         **task_of(study.task, study.cohort).exact(scores, labels),
         "train_patients": train.num_patients,
         "test_patients": test.num_patients,
         "epsilon": plan.epsilon if plan else None,
         "delta": plan.delta if plan else None,
-        "noise_multiplier": noise_multiplier,
+        "noise_multiplier": plan.training.noise_multiplier if plan else None,
     }
-
-
-def together(study: Study) -> Study:
-    """Returns the study in which each site declares the patients of all of them."""
-    patients = sum(site.patients for site in study.sites)
-    sites = tuple(site.model_copy(update={"patients": patients}) for site in study.sites)
-    return study.model_copy(update={"sites": sites})
-
-
-def _shortened(update: "NDArray[np.float64]", bound: float) -> "NDArray[np.float64]":
-    """Returns the update within the bound that the secure sum keeps hospitals to."""
-    length = float(np.linalg.norm(update))
-    return update * (bound / length) if length > bound else update

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from collegium.simulation.baselines.plan import together
+from collegium.simulation.baselines.pooled import train_pooled
 from collegium.simulation.grid import Grid, plan_jobs
-from collegium.simulation.pooled_baseline import together, train_pooled
 from collegium.simulation.records import joined, read_hospitals
 from compliance.ledger.privacy_plan import PrivacyPlan
 from coordinator.audit.verification import verify_records

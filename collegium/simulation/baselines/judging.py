@@ -1,0 +1,131 @@
+"""Judges scored models: exact figures on every hospital's test patients, and paired leads.
+
+A pure function of scores and labels, in the process that holds them.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from collegium.simulation.baselines.findings import Findings, HospitalSize, Lead, ModelFigures
+from collegium.simulation.baselines.plan import (
+    ALL_BUT,
+    FEDERATED,
+    LOCAL,
+    POOLED,
+    Baseline,
+    key_of,
+)
+from collegium.simulation.baselines.scoring import Floats, ScoredModel
+from compliance.estimates.interval import Interval
+from compliance.facts.figures import TASK_FIGURES
+from pipelines.evaluation.compared_models import compared_models, why_not_available
+from pipelines.evaluation.exact_intervals import ExactFigure
+from pipelines.tasks.registry import task_of
+from protocol.study.study import Study
+
+_TOO_FEW = "too few test patients to say"
+
+
+def findings_of(
+    study: Study,
+    train_patients: Mapping[str, int],
+    labels: Mapping[str, Floats],
+    scored: Sequence[ScoredModel],
+) -> Findings:
+    """Returns what scored models come to.
+
+    Args:
+        study: as it was given, with its privacy.
+        train_patients: by hospital.
+        labels: of every hospital's test patients.
+        scored: the models, each with scores of the same patients.
+    """
+    sites, headline = study.site_names, TASK_FIGURES[study.task.kind].headline
+    places: dict[str | None, list[str]] = {**{site: [site] for site in sites}, None: [*sites]}
+    figures: dict[str | None, dict[str, Interval]] = {}
+    leads: list[Lead] = []
+    for tested, parts in places.items():
+        own = np.concatenate([labels[site] for site in parts])
+        scores = {
+            one.baseline.key: np.concatenate([one.scores[site] for site in parts])
+            for one in scored
+            if one.scores is not None
+        }
+        pairs = [pair for pair in _pairs(scored, tested) if set(pair) <= set(scores)]
+        found = compared_models(
+            scores,
+            own,
+            exact=task_of(study.task, study.cohort).exact,
+            headline=headline,
+            pairs=pairs,
+            seed=study.seeds.model,
+        )
+        figures[tested] = {
+            key: _interval(
+                found.figures[key][headline.name],
+                why_not_available(study.task.kind, scores[key], own),
+            )
+            for key in scores
+        }
+        leads += [
+            Lead(
+                tested=tested, first=first, second=second,
+                value=_interval(found.leads[first, second], _TOO_FEW),
+            )
+            for first, second in pairs
+        ]  # fmt: skip
+    return Findings(
+        study=study,
+        hospitals=tuple(
+            HospitalSize(
+                site=site,
+                train_patients=train_patients[site],
+                test_patients=len(labels[site]),
+            )
+            for site in sites
+        ),
+        headline=headline,
+        models=tuple(_model(one, sites, figures) for one in scored),
+        leads=tuple(leads),
+    )
+
+
+def _pairs(scored: Sequence[ScoredModel], tested: str | None) -> list[tuple[str, str]]:
+    """Returns the models that are held against each other on a hospital's patients, or on all."""
+    levels = dict.fromkeys(one.baseline.noised for one in scored)
+    pairs = []
+    for noised in levels:
+        federated = key_of(FEDERATED, None, noised=noised)
+        pairs.append((key_of(POOLED, None, noised=noised), federated))
+        if tested is not None:
+            pairs.append((federated, key_of(LOCAL, tested, noised=noised)))
+            pairs.append((federated, key_of(ALL_BUT, tested, noised=noised)))
+    if len(levels) > 1:
+        protected = key_of(FEDERATED, None, noised=True)
+        pairs.append((key_of(FEDERATED, None, noised=False), protected))
+        if tested is not None:
+            pairs.append((protected, key_of(LOCAL, tested, noised=False)))
+    return pairs
+
+
+def _model(
+    one: ScoredModel, sites: Sequence[str], figures: Mapping[str | None, Mapping[str, Interval]]
+) -> ModelFigures:
+    baseline: Baseline = one.baseline
+    lost = Interval(value=None, low=None, high=None, note="not available: its training diverged")
+    return ModelFigures(
+        kind=baseline.kind,
+        site=baseline.site,
+        noised=baseline.noised,
+        train_patients=one.train_patients,
+        epsilon=one.epsilon,
+        noise_multipliers=one.noise_multipliers,
+        by_site={site: figures[site].get(baseline.key, lost) for site in sites},
+        everybody=figures[None].get(baseline.key, lost),
+    )
+
+
+def _interval(found: ExactFigure, why: str) -> Interval:
+    note = f"not available: {why}" if found.value is None else ""
+    return Interval(value=found.value, low=found.low, high=found.high, note=note)

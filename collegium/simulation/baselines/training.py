@@ -1,0 +1,121 @@
+"""Training in one process by the hospitals' own trainer and the coordinator's own server step.
+
+Nothing is masked, for nobody is there to hide it from: a sum of the same ring elements is the
+same sum without masks. So a model is, bit for bit, that of a simulated run with the same
+randomness. Where all records are in one place, no sum is taken at all.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compliance.ledger.privacy_plan import PrivacyPlan
+from coordinator.rounds.training import mean_of, shared_mean
+from protocol.study.noise_shares import share_multiplier
+from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
+from protocol.study.strategies.registry import next_state, strategy_of
+from protocol.study.strategies.strategy import Mean, ServerState
+from protocol.study.study import Study
+from protocol.vectors.tensors import Tensors, flatten, layout_of, unflatten
+from silos.training.randomness import Entropy, RoundInput
+from silos.training.trainer import Trainer
+
+#: The ring of sums in one process: it holds every sum that the study's own ring holds.
+_RING_BITS = 64
+
+
+def trained_in_one_place(
+    study: Study, trainer: Trainer, plan: PrivacyPlan | None, entropy: Entropy
+) -> Tensors:
+    """Returns the model of a training whose patients are all in one place.
+
+    Args:
+        study: in which the place, its first site, declares these patients.
+        trainer: holds them.
+        plan: the noise, in full; None trains without.
+        entropy: where sampling and noise come from.
+    """
+    bound, strategy, place = study.aggregation.bound, strategy_of(study.training), _place(study)
+    shared = study.privacy if isinstance(study.privacy, DistributedPrivacy) else None
+    own = plan.training.noise_multiplier if plan else None
+    noise = shared.noise_multiplier if shared else own
+
+    def mean(model: Tensors, number: int) -> Mean:
+        given = RoundInput(model=model, number=number, noise_multiplier=noise)
+        if shared:
+            noised = trainer.noised_sum(given, entropy)
+            expected = study.expected_batch(place)
+            return shared_mean(study, shared, model, noised.astype(np.float64), expected)
+        update = _shortened(trainer.update(given, entropy), bound)
+        scalars = {name: scalar(update, bound) for name, scalar in strategy.scalars.items()}
+        return Mean(update=update, scalars=scalars, bound=bound)
+
+    return _trained(study, trainer.initial_model(), mean)
+
+
+def trained_together(study: Study, trainers: Mapping[str, Trainer], entropy: Entropy) -> Tensors:
+    """Returns the model of a federation of these hospitals, each with its own noise or share.
+
+    Args:
+        study: whose sites are these hospitals.
+        trainers: each holds one hospital's patients.
+        entropy: where sampling and noise come from.
+
+    Raises:
+        StudyRefused: the noise does not keep what a hospital promises.
+    """
+    plans = {site: PrivacyPlan.at(study, site) for site in trainers}
+    initial = next(iter(trainers.values())).initial_model()
+    vector = strategy_of(study.training).vector(layout_of(initial))
+    largest, aggregation = max(study.weights.values()), study.aggregation
+
+    def contribution(site: str, model: Tensors, number: int) -> NDArray[np.unsignedinteger]:
+        if isinstance(study.privacy, DistributedPrivacy):
+            share = share_multiplier(study, study.privacy)
+            given = RoundInput(model=model, number=number, noise_multiplier=share)
+            return trainers[site].noised_sum(given, entropy).astype(np.uint64)
+        plan = plans[site]
+        noise = plan.training.noise_multiplier if plan else None
+        given = RoundInput(model=model, number=number, noise_multiplier=noise)
+        return vector.encode(
+            trainers[site].update(given, entropy),
+            weight=study.weights[site] / largest,
+            bound=aggregation.bound,
+            frac_bits=aggregation.frac_bits,
+            ring_bits=_RING_BITS,
+        )
+
+    def mean(model: Tensors, number: int) -> Mean:
+        vectors = [contribution(site, model, number) for site in trainers]
+        return mean_of(study, model, tuple(trainers), np.sum(vectors, axis=0, dtype=np.uint64))
+
+    return _trained(study, initial, mean)
+
+
+def plan_in_one_place(study: Study) -> PrivacyPlan | None:
+    """Returns the price of a study's training in one place; None when it protects nobody.
+
+    Raises:
+        StudyRefused: the declared noise multiplier does not keep the promised epsilon.
+    """
+    privacy = study.privacy_of(_place(study))
+    return PrivacyPlan.of(study, privacy) if isinstance(privacy, PatientPrivacy) else None
+
+
+def _place(study: Study) -> str:
+    return study.site_names[0]
+
+
+def _trained(study: Study, initial: Tensors, mean: Callable[[Tensors, int], Mean]) -> Tensors:
+    layout, state = layout_of(initial), ServerState(parameters=flatten(initial))
+    for number in range(study.training.rounds):
+        found = mean(unflatten(layout, state.parameters), number)
+        state = next_state(study.training, state, found)
+    return unflatten(layout, state.parameters)
+
+
+def _shortened(update: NDArray[np.float64], bound: float) -> NDArray[np.float64]:
+    """Returns the update within the bound that the secure sum keeps hospitals to."""
+    length = float(np.linalg.norm(update))
+    return update * (bound / length) if length > bound else update

@@ -1,0 +1,136 @@
+"""The page, the lines and the files of a comparison with baselines."""
+
+import csv
+import html
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from collegium.simulation.baselines.findings import Findings
+from collegium.simulation.baselines.judging import findings_of
+from collegium.simulation.baselines.plan import FEDERATED, LOCAL, baselines_of
+from collegium.simulation.baselines.report import REAL, page, summarise, write_report
+from collegium.simulation.baselines.scoring import ScoredModel
+from compliance.reports.document import Figure, tables
+from compliance.reports.renderers import render_html
+from protocol.errors import WorkspaceRefused
+from protocol.study.study import Study
+from tests.support.simulated.studies import small_study
+
+PATIENTS = 60
+
+
+def found_of(study: Study) -> Findings:
+    """Returns findings in which a hospital alone guesses, and ``west`` has one class only."""
+    random = np.random.default_rng(1)
+    labels = {site: (random.random(PATIENTS) < 0.5).astype(float) for site in study.site_names}
+    labels["west"][:] = 1.0
+
+    def scored(kind: str) -> dict[str, np.ndarray]:
+        if kind == LOCAL:
+            return {site: random.normal(size=PATIENTS) for site in labels}
+        return {site: own * 3 + random.normal(size=PATIENTS) for site, own in labels.items()}
+
+    return findings_of(
+        study,
+        dict.fromkeys(study.site_names, 40),
+        labels,
+        [
+            ScoredModel(
+                baseline=b, train_patients=40, epsilon=4.0 if b.noised else None,
+                noise_multipliers={"east": 2.0} if b.noised else {}, scores=scored(b.kind),
+            )
+            for b in baselines_of(study)
+        ],
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found() -> Findings:
+    return found_of(small_study())
+
+
+def test_the_page_has_both_levels_of_noise_and_says_what_real_hospitals_may_do(
+    found: Findings,
+) -> None:
+    document = page(found)
+    keys = [section.key for section in document.sections]
+    assert keys == [
+        "worth", "side-by-side-plain", "side-by-side-private", "matrix-plain", "matrix-private",
+        "differences", "real-hospitals", "made",
+    ]  # fmt: skip
+    drawn = render_html(document)
+    assert drawn == render_html(page(found))
+    for _, words in REAL:
+        assert words in html.unescape(drawn)
+    assert "None of it is differentially private" in drawn
+    figures = [b for section in document.sections for b in section.blocks if isinstance(b, Figure)]
+    assert len(figures) == 5 and all(figure.alt and figure.svg for figure in figures)
+
+
+def test_a_study_without_privacy_has_one_level() -> None:
+    keys = [section.key for section in page(found_of(small_study().with_epsilon(None))).sections]
+    assert keys == [
+        "worth", "side-by-side-plain", "matrix-plain", "differences", "real-hospitals", "made"
+    ]  # fmt: skip
+
+
+def test_the_banner_names_every_hospital_by_what_its_interval_allows(found: Findings) -> None:
+    said = page(found).banner[1].detail
+    for how in (
+        "federated model without noise, against each hospital alone without noise",
+        "federated model with the study's privacy, against each hospital alone with the study's",
+        "federated model with the study's privacy, against each hospital alone without noise",
+    ):
+        assert how in said
+    assert said.count("better at east, north, south; too few test patients to say at west") == 3
+
+
+def test_the_matrix_holds_every_model_on_every_hospital_with_its_interval(found: Findings) -> None:
+    matrices = [t for _, t in tables(page(found)) if t.title.startswith("Cross-site matrix")]
+    assert len(matrices) == 2
+    for table in matrices:
+        assert [row[0] for row in table.rows] == [
+            *(f"{site} alone" for site in found.study.site_names),
+            *(f"all but {site}" for site in found.study.site_names),
+            "federated",
+            "pooled records",
+        ]
+    own = found.model(LOCAL, "north", noised=False).by_site
+    assert matrices[0].rows[1][2:6] == tuple(own.values())
+    assert own["west"].note == "not available: test patients of one class only"
+    assert "not available: test patients of one class only" in render_html(page(found))
+
+
+def test_the_files_hold_the_page_all_figures_and_a_line_for_each_value(
+    found: Findings, tmp_path: Path
+) -> None:
+    assert write_report(found, tmp_path / "new") == tmp_path / "new" / "baselines.html"
+    told = json.loads((tmp_path / "new" / "baselines.json").read_text())
+    assert told == json.loads(json.dumps(found.to_json()))
+    assert told["simulation"] and "not differentially private" in told["figures_are"]
+    east = found.model(FEDERATED, None, noised=True).by_site["east"]
+    (model,) = [one for one in told["models"] if one["model"] == "federated with noise"]
+    assert {"tested": "east", **vars(east)} in model["on"]
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "new" / "baselines.csv").read_text())))
+    assert any("cross-site matrix, with the study" in line["section"] for line in lines)
+    assert (tmp_path / "new" / "baselines.csv").stat().st_mode & 0o077 == 0
+
+
+def test_a_folder_that_cannot_be_written_is_refused(found: Findings, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkspaceRefused, match="cannot be written"):
+        write_report(found, tmp_path / "file")
+
+
+def test_the_lines_say_who_is_better_where_and_that_figures_are_exact(found: Findings) -> None:
+    out = io.StringIO()
+    summarise(found, Path("baselines.html"), Console(file=out, width=140))
+    told = " ".join(out.getvalue().split())
+    assert "east: federated, without noise is better than east alone, without noise: " in told
+    assert "None of it is differentially private" in told and "baselines.html" in told
+    assert "west: " not in told

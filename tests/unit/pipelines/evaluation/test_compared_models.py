@@ -1,0 +1,120 @@
+"""Models on the same patients: figures, and leads that are paired."""
+
+import numpy as np
+import pytest
+
+from compliance.facts.figures import AUROC, BALANCED_ACCURACY, C_INDEX, MAE, MEAN_AUROC
+from pipelines.evaluation.compared_models import FEWEST_DRAWN, compared_models, why_not_available
+from pipelines.evaluation.exact_intervals import DRAWS, auroc_difference, auroc_interval
+from pipelines.evaluation.metrics import auroc
+
+
+def error(scores, labels):
+    return {"mae": float(np.abs(scores - labels).mean()) if len(labels) else None}
+
+
+def drawn(seed=0, count=60):
+    random = np.random.default_rng(seed)
+    labels = random.normal(size=count)
+    return {"near": labels + random.normal(0, 0.5, count), "far": labels + 2.0}, labels
+
+
+def test_a_bootstraps_leads_and_figures_are_those_of_the_same_patients_drawn_again():
+    scores, labels = drawn()
+    found = compared_models(
+        scores, labels, exact=error, headline=MAE, pairs=[("near", "far")], seed=3
+    )
+    random, leads, near = np.random.default_rng(3), [], []
+    for _ in range(DRAWS):
+        places = random.integers(len(labels), size=len(labels))
+        own = [float(np.abs(scores[m][places] - labels[places]).mean()) for m in ("near", "far")]
+        leads.append(own[1] - own[0])  # of an error the smaller is the better
+        near.append(own[0])
+    lead, figure = found.leads["near", "far"], found.figures["near"]["mae"]
+    assert (lead.low, lead.high) == pytest.approx(tuple(np.quantile(leads, (0.025, 0.975))))
+    assert (figure.low, figure.high) == pytest.approx(tuple(np.quantile(near, (0.025, 0.975))))
+    assert lead.low > 0  # the nearer is the better one
+
+
+def test_a_lead_of_a_model_over_itself_is_nothing():
+    scores, labels = drawn()
+    found = compared_models(
+        {"one": scores["near"], "two": scores["near"]},
+        labels, exact=error, headline=MAE, pairs=[("one", "two")], seed=3,
+    )  # fmt: skip
+    lead = found.leads["one", "two"]
+    assert (lead.value, lead.low, lead.high) == (0.0, 0.0, 0.0)
+
+
+def test_aurocs_are_led_by_delongs_difference():
+    random = np.random.default_rng(1)
+    labels = (random.random(80) < 0.4).astype(float)
+    scores = {name: labels + random.normal(0, 1, 80) for name in ("a", "b")}
+    found = compared_models(
+        scores,
+        labels,
+        exact=lambda _scores, _labels: {},
+        headline=AUROC,
+        pairs=[("a", "b")],
+        seed=0,
+    )
+    assert found.leads["a", "b"] == auroc_difference(scores["a"], scores["b"], labels)
+    ill = int(labels.sum())
+    area = auroc(scores["a"], labels)
+    assert found.figures["a"]["auroc"] == auroc_interval(area, ill, 80 - ill)
+
+
+def test_a_lead_over_too_few_patients_has_no_interval():
+    scores, labels = drawn(count=FEWEST_DRAWN - 1)
+    found = compared_models(
+        scores, labels, exact=error, headline=MAE, pairs=[("near", "far")], seed=3
+    )
+    lead = found.leads["near", "far"]
+    assert lead.value is not None and (lead.low, lead.high) == (None, None)
+    figure = found.figures["near"]["mae"]
+    assert figure.value is not None and (figure.low, figure.high) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("headline", "few", "enough"),
+    [
+        (C_INDEX, np.r_[np.ones(9), -np.ones(51)], np.r_[np.ones(10), -np.ones(50)]),
+        (BALANCED_ACCURACY, np.r_[np.ones(9), np.zeros(51)], np.r_[np.ones(10), np.zeros(50)]),
+        (MEAN_AUROC, np.eye(60)[:, [3, 4]], np.tile([[1.0, 0.0], [0.0, 1.0]], (30, 1))),
+    ],
+    ids=lambda given: getattr(given, "name", ""),
+)
+def test_an_interval_needs_ten_patients_with_each_class_or_an_event(headline, few, enough):
+    def exact(scores, labels):
+        return {headline.name: float(scores.mean())}
+
+    for labels, has in ((few, False), (enough, True)):
+        scores = {"a": np.random.default_rng(0).normal(size=(60, 2))}
+        found = compared_models(scores, labels, exact=exact, headline=headline, pairs=[], seed=0)
+        assert (found.figures["a"][headline.name].low is not None) == has
+
+
+def test_what_is_not_available_has_no_lead():
+    none = compared_models(
+        {"a": np.zeros((30, 2)), "b": np.zeros((30, 2))},
+        np.zeros(30),
+        exact=lambda scores, labels: {"balanced_accuracy": None},
+        headline=BALANCED_ACCURACY,
+        pairs=[("a", "b")],
+        seed=0,
+    )
+    assert none.leads["a", "b"].value is None
+    assert none.figures["a"]["balanced_accuracy"].value is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "scores", "labels", "why"),
+    [
+        ("regression", [], [], "no test patient"),
+        ("regression", [np.nan], [1.0], "diverged"),
+        ("binary_classification", [1.0, 2.0], [1.0, 1.0], "one class only"),
+        ("survival", [1.0, 2.0], [-1.0, -1.0], "who had the event first"),
+    ],
+)
+def test_why_a_figure_is_not_available_is_said(kind, scores, labels, why):
+    assert why in why_not_available(kind, np.array(scores), np.array(labels))
