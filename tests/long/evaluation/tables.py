@@ -143,7 +143,7 @@ def coverage(
     counts, tables = deviations(epsilon)
     bins = bins or number_of_bins(number, ill, counts)
     population, random = Population.of(kind, ill, bins, count=1_000_000), np.random.default_rng(2)
-    truths = dict(_truths(population))
+    truths = {name: truth for name, truth in _truths(population) if np.isfinite(truth)}
     found: dict[str, list[Interval]] = {name: [] for name in truths}
     for _ in range(draws):
         exact = population.counts(number, 0.0, random)
@@ -154,7 +154,8 @@ def coverage(
             noised, counts, {"all": table}, {"all": tables}, grid=population.grid
         )
         for name, interval in _figures(released):
-            found[name].append(interval)
+            if name in found:  # nobody is in a bin below all scores: there is no true share
+                found[name].append(interval)
     return _summed({name: _covered(found[name], truth) for name, truth in truths.items()})
 
 
@@ -185,13 +186,18 @@ def _truths(population: Population) -> Iterator[tuple[str, float]]:
         )
         threshold = float(risk(population.grid.edges(population.bins)[place - 1]))
         odds = threshold / (1 - threshold) if threshold < 1 else np.inf
-        values = (tp / (tp + fn), tn / (tn + fp), tp / (tp + fp), tn / (tn + fn), tp - odds * fp)
+        values = (_part(tp, fn), _part(tn, fp), _part(tp, fp), _part(tn, fn), tp - odds * fp)
         for name, value in zip(_SHARES, values, strict=True):
             yield f"{name} {place - 1}", float(value)
     groups = min(8, population.bins)
     cells = population.shares.reshape(2, groups, -1).sum(axis=2)
     for place in range(groups):
-        yield f"group's ill {place}", float(cells[1, place] / cells[:, place].sum())
+        yield f"group's ill {place}", _part(cells[1, place], cells[0, place])
+
+
+def _part(these: float, others: float) -> float:
+    """Returns these / (these + others); no number where there are none."""
+    return float(these / (these + others)) if these + others else np.nan
 
 
 def _covered(found: list[Interval], truth: float) -> tuple[int, int, int, float, float]:

@@ -5,7 +5,11 @@ import pytest
 from tests.long.evaluation.tables import coverage
 
 #: Population, share of the ill, test patients, epsilon.
-CASES = [("well spread", 0.3, 1000, 3.0), ("too sure", 0.3, 5000, 1.0), ("skewed", 0.2, 1000, 3.0)]
+CASES = [
+    ("well spread", 0.3, 1000, 3.0),
+    ("too sure", 0.3, 5000, 1.0),
+    ("well spread", 0.05, 5000, 3.0),
+]
 
 
 @pytest.mark.long
