@@ -1,1 +1,1 @@
-"""What a federation is compared with: each hospital alone, all records pooled, all but one."""
+"""Baselines of a federation: each hospital alone, all records pooled, all but one."""

@@ -15,7 +15,7 @@ from protocol.study.study import Study
 
 @dataclass(frozen=True, kw_only=True)
 class HospitalSize:
-    """How many patients a hospital trains and tests with."""
+    """The number of patients a hospital trains and tests with."""
 
     site: str
     train_patients: int
@@ -43,7 +43,7 @@ class ModelFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class Lead:
-    """How much better ``first`` is than ``second`` on the same test patients.
+    """The lead of ``first`` over ``second`` on the same test patients.
 
     Attributes:
         tested: the hospital whose test patients they are; None of all together.
@@ -59,7 +59,7 @@ class Lead:
 
     @property
     def verdict(self) -> str:
-        """What the interval allows to be said: better, worse, not told apart, or too few."""
+        """The verdict that the interval allows: better, worse, not told apart, or too few."""
         low, high = self.value.low, self.value.high
         if low is None or high is None:
             return "too few"

@@ -37,7 +37,7 @@ Hospitals: TypeAlias = Mapping[str, tuple[Records, Records]]
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredModel:
-    """What one baseline's model says of every hospital's test patients.
+    """The scores of one baseline's model for every hospital's test patients.
 
     Attributes:
         baseline: whose model it is.

@@ -1,4 +1,4 @@
-"""What may be concluded from the gaps between hospitals, and between groups of patients."""
+"""Sentences about the gaps between hospitals, and between groups: what may be concluded."""
 
 from compliance.estimates.largest_gap import LargestGap
 from compliance.facts.dossier import Dossier
