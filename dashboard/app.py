@@ -18,7 +18,8 @@ from pathlib import Path
 import streamlit as st
 
 from compliance.charts import run as charts
-from compliance.charts.calibration import calibration
+from compliance.charts.binned_scores.calibration import calibration
+from compliance.charts.binned_scores.thresholds import net_benefit_by_threshold, shares_by_threshold
 from compliance.charts.counted.columns import column_shares
 from compliance.charts.descriptions import (
     WITHOUT_PRIVACY,
@@ -30,7 +31,6 @@ from compliance.charts.descriptions import (
     unclaimed,
 )
 from compliance.charts.intervals import interval_rows
-from compliance.charts.thresholds import net_benefit_by_threshold, shares_by_threshold
 from compliance.facts.comparison import gaps
 from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format, show

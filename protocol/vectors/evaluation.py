@@ -131,7 +131,7 @@ class EvaluationVector:
 
     @property
     def own_cells(self) -> int:
-        """The number of numbers a hospital gives beside the vector: its own counts, and the grid's."""
+        """The size of what a hospital gives beside the vector: its own counts, and the grid's."""
         return math.prod(self.own_shape) + GRID_CELLS
 
     @property

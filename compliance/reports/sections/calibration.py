@@ -1,6 +1,6 @@
 """The part of a report about calibration: the curve drawn, as a table, and what it says."""
 
-from compliance.charts.calibration import calibration, describe_calibration
+from compliance.charts.binned_scores.calibration import calibration, describe_calibration
 from compliance.charts.theme import to_svg
 from compliance.estimates.binned_scores.calibration import CalibrationPoint
 from compliance.facts.dossier import Dossier

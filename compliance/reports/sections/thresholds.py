@@ -1,12 +1,12 @@
 """The part of a report about thresholds: what a model does at each, drawn and as a table."""
 
-from compliance.charts.theme import to_svg
-from compliance.charts.thresholds import (
+from compliance.charts.binned_scores.thresholds import (
     describe_net_benefit,
     describe_shares_by_threshold,
     net_benefit_by_threshold,
     shares_by_threshold,
 )
+from compliance.charts.theme import to_svg
 from compliance.estimates.binned_scores.operating_points import OperatingPoint
 from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format

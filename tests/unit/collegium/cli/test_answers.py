@@ -75,8 +75,9 @@ QUESTIONS = {
 }
 #: What changes something, or starts something: all that it tells is for a person.
 ACTS = {
-    "demo", "simulate", "network-demo", "sweep", "redteam", "dashboard",
-    "report export", "report chart", "study new", "study copy", "study register",
+    "demo", "simulate", "network-demo", "sweep", "baselines", "redteam", "dashboard",
+    "monitor plan", "monitor run",
+    "report export", "report performance", "report chart", "study new", "study copy", "study register",
     "study statistics", "study normalise", "silo freeze", "silo patients opt-out",
     "silo patients retention",
     "silo init", "silo grant", "silo attest", "silo approve", "silo withdraw", "silo backup",

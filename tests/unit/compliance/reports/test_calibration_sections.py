@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from compliance.charts.calibration import calibration, describe_calibration
+from compliance.charts.binned_scores.calibration import calibration, describe_calibration
 from compliance.charts.theme import to_svg
 from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.binned_scores.calibration import (

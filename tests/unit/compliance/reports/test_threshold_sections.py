@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from compliance.charts.binned_scores.thresholds import net_benefit_by_threshold, shares_by_threshold
 from compliance.charts.theme import to_svg
-from compliance.charts.thresholds import net_benefit_by_threshold, shares_by_threshold
 from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.binned_scores.operating_points import operating_points
 from compliance.facts.dossier import Dossier, run_json

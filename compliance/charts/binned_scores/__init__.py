@@ -1,0 +1,1 @@
+"""Charts of a model with one score for each patient: calibration, and each threshold."""
