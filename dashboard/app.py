@@ -289,6 +289,8 @@ def _calibration(dossier: Dossier) -> None:
         st.info(unknown)
         return
     _chart(calibration(dossier.calibration), calibration_parts.calibration_table(dossier))
+    if line := calibration_parts.recalibration_sentence(dossier):
+        st.markdown(presentation.plain(line))
     if said := calibration_parts.error_sentence(dossier):
         st.markdown(presentation.plain(said))
     st.caption(presentation.plain(calibration_parts.COVERED))

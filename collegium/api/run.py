@@ -264,18 +264,21 @@ class Run:
         """
         return self.out / "snapshots" / f"{self._model(self._dossier())}.safetensors"
 
-    def load_model(self, study: Study | None = None) -> "nn.Module":
+    def load_model(self, study: Study | None = None, *, recalibrated: bool = False) -> "nn.Module":
         """Returns the final model as a torch module, its parameters held to their digest.
 
         Args:
             study: the run's study, read from its file: needed where it starts from pretrained
                 parameters or takes code from a recipe, which no run keeps.
+            recalibrated: give the logits on which the released counts are calibrated, where they
+                say so much (``recalibration_released``); no order of records changes.
 
         It maps float32 records of shape (records, width), or ``(records, 1, *image)`` for images,
         encoded as the study's cohort says, to one logit each.
 
         Raises:
-            WorkspaceRefused: the run has none yet, or came to none; torch is not installed.
+            WorkspaceRefused: the run has none yet, or came to none; torch is not installed; it is
+                to be recalibrated and nothing is known that would do it.
             StoreBroken: the file is missing or was changed.
             StudyRefused: pretrained parameters are needed, or the study is not this run's.
             MessageRefused: its parameters are not those of the study's network.
@@ -286,7 +289,7 @@ class Run:
             risk = torch.sigmoid(model(records))
         """
         require_extra("silo")
-        from pipelines.networks.networks import build, load_parameters
+        from pipelines.networks.networks import OnLine, build, load_parameters
 
         dossier = self._dossier()
         own = Document.model_validate(dossier.study)
@@ -295,6 +298,14 @@ class Run:
         task = own.task if study is None else study.document.task
         module = build(task, own.cohort, own.seeds.model)
         load_parameters(module, Workspace(self.out).read_snapshot(self._model(dossier)))
+        if recalibrated:
+            if dossier.recalibration is None:
+                raise WorkspaceRefused(
+                    f"run {dossier.run_id} released no calibration: use the model as it is, to "
+                    "order patients"
+                )
+            line = dossier.recalibration
+            return OnLine(module, intercept=line.intercept, slope=line.slope).eval()
         return module.eval()
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from compliance.estimates.binned_scores.calibration import CalibrationPoint
+from compliance.estimates.binned_scores.calibration_line import Recalibration
 from compliance.estimates.binned_scores.operating_points import OperatingPoint
 from compliance.estimates.binned_scores.risk_figures import RiskFigures
 from compliance.estimates.column_figures import ColumnFigures
@@ -144,6 +145,7 @@ class Dossier:
     operating_points: tuple[OperatingPoint, ...] = ()  # of a model with thresholds
     groups: tuple[GroupFacts, ...] = ()  # of a study that asks for groups of patients
     calibration: tuple[CalibrationPoint, ...] = ()  # of a model that gives risks
+    recalibration: Recalibration | None = None  # the line on which its risks would be right
     columns: tuple[ColumnFigures, ...] = ()  # of a statistics study
     exact_columns: tuple[Mapping[str, Any], ...] = ()  # of these columns: simulation only
     unprotected_runs: tuple[str, ...] = ()  # of the same hospitals, begun before this one ended
@@ -328,6 +330,7 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         **_figures(dossier.figures.pooled, dossier.exact, dossier.released),
         "operating_points_released": [point.to_json() for point in dossier.operating_points],
         "calibration_released": [point.to_json() for point in dossier.calibration],
+        "recalibration_released": (line := dossier.recalibration) and line.to_json(),
         "risks_released": None if dossier.risks is None else asdict(dossier.risks),
         **_columns(dossier),
         "epsilon": {site.site: _privacy(site.privacy) for site in dossier.sites},

@@ -13,6 +13,8 @@ from compliance.estimates.binned_scores.calibration import (
     released_calibration_error,
 )
 from compliance.estimates.binned_scores.calibration_line import (
+    Recalibration,
+    recalibration,
     released_intercept,
     released_slope,
 )
@@ -175,6 +177,10 @@ def _calibration(study: Study, noised: NoisedCounts) -> tuple[CalibrationPoint, 
     return calibration_curve(*_scores(noised))
 
 
+def _recalibration(study: Study, noised: NoisedCounts) -> Recalibration | None:
+    return recalibration(*_scores(noised))
+
+
 def _scores(noised: NoisedCounts) -> tuple[BinnedScores, BinnedScores | None]:
     """Returns the counted scores, and those of a usual model of as many patients."""
     scores = BinnedScores.of(noised.pooled, noised.deviation, noised.grid)
@@ -195,4 +201,5 @@ BINARY_CLASSIFICATION = EvaluationReader(
     risks=_risks,
     operating_points=_operating_points,
     calibration=_calibration,
+    recalibration=_recalibration,
 )

@@ -43,6 +43,7 @@ def released_of(study: Study, noised: NoisedCounts) -> Released:
         operating_points=reader.operating_points(study, noised) if reader.operating_points else (),
         columns=reader.columns(study, noised) if reader.columns else (),
         calibration=reader.calibration(study, noised) if reader.calibration else (),
+        recalibration=reader.recalibration(study, noised) if reader.recalibration else None,
         histograms=reader.histograms(study, noised) if reader.histograms else (),
     )
 

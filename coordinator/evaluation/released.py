@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.estimates.binned_scores.calibration import CalibrationPoint
+from compliance.estimates.binned_scores.calibration_line import Recalibration
 from compliance.estimates.binned_scores.operating_points import OperatingPoint
 from compliance.estimates.binned_scores.risk_figures import RiskFigures
 from compliance.estimates.column_figures import ColumnFigures
@@ -105,6 +106,8 @@ class EvaluationReader:
             task of a model.
         calibration: of a study and its counts, the points of the calibration curve; None for a
             task whose model gives no risks.
+        recalibration: of a study and its counts, the line on which risks are right; None for such
+            a task.
         histograms: of a study and its counts, what a monitoring study compares with its reference;
             None of others.
     """
@@ -117,6 +120,7 @@ class EvaluationReader:
     operating_points: Callable[[Study, NoisedCounts], tuple[OperatingPoint, ...]] | None = None
     columns: Callable[[Study, NoisedCounts], tuple[ColumnFigures, ...]] | None = None
     calibration: Callable[[Study, NoisedCounts], tuple[CalibrationPoint, ...]] | None = None
+    recalibration: Callable[[Study, NoisedCounts], Recalibration | None] | None = None
     histograms: Callable[[Study, NoisedCounts], tuple[NoisedHistogram, ...]] | None = None
 
 
@@ -132,6 +136,7 @@ class Released:
         operating_points: of a model with thresholds, by rising threshold; none of others.
         columns: of the columns that a statistics study counts; none of others.
         calibration: of a model that gives risks, its curve by rising risk; none of others.
+        recalibration: the line on which its risks would be right; None where none is known.
         histograms: of a monitoring study's columns, with their noise; none of others.
     """
 
@@ -142,6 +147,7 @@ class Released:
     operating_points: tuple[OperatingPoint, ...] = ()
     columns: tuple[ColumnFigures, ...] = ()
     calibration: tuple[CalibrationPoint, ...] = ()
+    recalibration: Recalibration | None = None
     histograms: tuple[NoisedHistogram, ...] = ()
 
 
@@ -156,6 +162,7 @@ def released_json(released: Released) -> dict[str, Any]:
         "risks": None if released.risks is None else asdict(released.risks),
         "sites": {site: _kept(figures) for site, figures in released.sites.items()},
         **{name: found for name, found in several.items() if found},
+        **({"recalibration": line.to_json()} if (line := released.recalibration) else {}),
     }
 
 
@@ -173,6 +180,7 @@ def released_from(kept: Mapping[str, Any]) -> Released:
         operating_points=points_from(kept),
         columns=columns_from(kept),
         calibration=calibration_from(kept),
+        recalibration=recalibration_from(kept),
         histograms=histograms_from(kept),
     )
 
@@ -200,6 +208,12 @@ def histograms_from(kept: Mapping[str, Any]) -> tuple[NoisedHistogram, ...]:
 def points_from(kept: Mapping[str, Any]) -> tuple[OperatingPoint, ...]:
     """Returns the operating points that the store keeps; none of a task without thresholds."""
     return tuple(OperatingPoint.from_json(point) for point in kept.get("operating_points", ()))
+
+
+def recalibration_from(kept: Mapping[str, Any]) -> Recalibration | None:
+    """Returns the line on which risks are right, if the store keeps one."""
+    found = kept.get("recalibration")
+    return None if found is None else Recalibration.from_json(found)
 
 
 def calibration_from(kept: Mapping[str, Any]) -> tuple[CalibrationPoint, ...]:

@@ -24,6 +24,7 @@ from coordinator.evaluation.released import (
     figures_from,
     groups_from,
     points_from,
+    recalibration_from,
     risks_from,
 )
 from coordinator.rounds.conduct import conduct_from
@@ -70,6 +71,7 @@ def dossier_of(session: Session, row: RunRow, state: str) -> Dossier:
         groups=_groups(study, exact, released) if released else (),
         columns=columns_from(released) if released else (),
         calibration=calibration_from(released) if released else (),
+        recalibration=recalibration_from(released) if released else None,
         exact_columns=tuple(exact.get("columns", ())) if released else (),
         exact=_exact(study, exact),
         audit=_audit(session, row.id),

@@ -251,3 +251,16 @@ def load_parameters(module: nn.Module, tensors: Mapping[str, NDArray[np.float32]
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(torch.from_numpy(np.array(tensors[name], dtype=np.float32)))
+
+
+class OnLine(nn.Module):
+    """A network whose outputs, logits, are moved onto a rising line: none changes places."""
+
+    def __init__(self, module: nn.Module, *, intercept: float, slope: float) -> None:
+        super().__init__()
+        self.module, self._intercept, self._slope = module, intercept, slope
+
+    def forward(self, records: torch.Tensor) -> torch.Tensor:
+        """Returns intercept + slope x the network's output, of the same shape."""
+        outputs: torch.Tensor = self.module(records)
+        return self._intercept + self._slope * outputs

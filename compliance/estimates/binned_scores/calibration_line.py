@@ -12,8 +12,9 @@ held at one, calibration in the large: above zero says that risks are too low. R
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,8 @@ _MOST_STEPS, _NEWTON_STEPS, _CLOSE = 60, 12, 1e-7
 _TOGETHER = 16
 #: A usual model's slope must be told from a half, its intercept from odds twice as high.
 _SLOPE_KNOWN, _INTERCEPT_KNOWN = 0.5, math.log(2)
+#: No line of a slope below this is given; lines are given to so many digits.
+_FLAT, _DIGITS = 0.05, 6
 
 
 def released_slope(scores: BinnedScores, usual: BinnedScores | None) -> Interval:
@@ -38,6 +41,62 @@ def released_slope(scores: BinnedScores, usual: BinnedScores | None) -> Interval
 def released_intercept(scores: BinnedScores, usual: BinnedScores | None) -> Interval:
     """Returns the calibration intercept, where the classes' sizes allow one."""
     return shown(calibration_intercept, scores, usual, _is_known(_INTERCEPT_KNOWN))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recalibration:
+    """The line of log odds on which the risks of the released counts are right: Platt's scaling.
+
+    Attributes:
+        intercept, slope: a patient of logit x has the log odds intercept + slope x.
+        is_needed: whether the model's own risks are surely off: its calibration slope is surely
+            not one, or its intercept surely not nothing.
+    """
+
+    intercept: float
+    slope: float
+    is_needed: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the line as JSON has it; undone by ``from_json``."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "Recalibration":
+        """Returns the line that ``to_json`` gave."""
+        return cls(**kept)
+
+    def risk(self, risk: float) -> float:
+        """Returns what a risk of the model becomes.
+
+        >>> Recalibration(intercept=0.0, slope=2.0, is_needed=True).risk(0.75)
+        0.9
+        """
+        odds: float = (risk / (1 - risk)) ** self.slope * math.exp(self.intercept)
+        return odds / (1 + odds)
+
+
+def recalibration(scores: BinnedScores, usual: BinnedScores | None) -> Recalibration | None:
+    """Returns the line on which risks are right; None where the classes' sizes allow none.
+
+    It follows from the released counts, and costs no privacy. A line that does not rise would
+    turn the order of the patients round: None.
+
+    Source: Platt 1999, Advances in Large Margin Classifiers; Cox 1958, Biometrika 45.
+    """
+    slope, intercept = released_slope(scores, usual), released_intercept(scores, usual)
+    if slope.value is None or slope.value <= _FLAT:
+        return None
+    fitted = _Fitted.of(scores)
+    at = fitted.best_intercept(slope.value * fitted.logits)
+    is_off = (not _holds(slope, 1.0), not _holds(intercept, 0.0))
+    return Recalibration(
+        intercept=round(at, _DIGITS), slope=round(slope.value, _DIGITS), is_needed=any(is_off)
+    )
+
+
+def _holds(found: Interval, value: float) -> bool:
+    return found.low is None or found.high is None or found.low <= value <= found.high
 
 
 def _is_known(half: float) -> Callable[[Bounds, float], bool]:
@@ -96,14 +155,14 @@ class _Fitted:
     def slope_sum(self, slope: float) -> tuple[float, float]:
         """Returns the sum that falls with the slope, and its deviation, at the best intercept."""
         line = slope * self.logits
-        middle = self._intercept(line)
+        middle = self.best_intercept(line)
         chances = _logistic(middle + line)
         drawn = self.counted.sum(axis=0) * chances * (1 - chances)
         total = float(drawn.sum())
         centre = float((drawn * self.logits).sum()) / total if total > 0 else 0.0
         return self._sum(middle + line, self.logits - centre)
 
-    def _intercept(self, line: Floats) -> float:
+    def best_intercept(self, line: Floats) -> float:
         """Returns the intercept at which the labels less the risks sum to nothing."""
         patients, ill = self.held.sum(axis=0), float(self.held[1].sum())
         counted = self.counted.sum(axis=0)

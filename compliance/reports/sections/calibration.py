@@ -52,6 +52,22 @@ def error_sentence(dossier: Dossier) -> str:
     )
 
 
+def recalibration_sentence(dossier: Dossier) -> str:
+    """Returns how the risks would be right and what that costs; empty where they may be right."""
+    line = dossier.recalibration
+    if line is None or not line.is_needed:
+        return ""
+    examples = " and ".join(
+        f"a risk of {risk:g} becomes {line.risk(risk):.2g}" for risk in (0.1, 0.5)
+    )
+    return (
+        "Recalibration costs no privacy, for it follows from the released counts, and changes no "
+        f"order of patients: take {line.intercept:+.3g} {line.slope:+.3g} x the model's output, "
+        f"the logit, for the logit of the risk (Platt's scaling); {examples}. In Python: "
+        "run.load_model(recalibrated=True)."
+    )
+
+
 def calibration_section(dossier: Dossier) -> Section:
     """Returns the calibration curve, or why there is none."""
     blocks: tuple[Block, ...]
@@ -66,6 +82,6 @@ def calibration_section(dossier: Dossier) -> Section:
             "above it too low. " + COVERED,
             table=calibration_table(dossier),
         )
-        said = error_sentence(dossier)
-        blocks = (figure, Paragraph(text=said)) if said else (figure,)
+        said = (error_sentence(dossier), recalibration_sentence(dossier))
+        blocks = (figure, *(Paragraph(text=sentence) for sentence in said if sentence))
     return Section(key="calibration", title="Calibration", blocks=blocks)
