@@ -9,6 +9,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "study",
         "python",
         "planning",
+        "baselines",
         "redteam",
         "examples/heart-disease/index",
         "collegium/studies/heart_disease/license",
