@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 from compliance.estimates.largest_gap import LargestGap, largest_gap
 from compliance.facts.figures import TASK_FIGURES
 from compliance.facts.groups import GroupFacts, group_gaps
+from coordinator.alerts.drift_readings import DriftReadings
 from coordinator.alerts.facts import (
     AlertFacts,
-    DriftReading,
     EvaluatedRun,
     Expiry,
     RunRounds,
@@ -78,7 +78,7 @@ def gathered(
     now: datetime,
     *,
     heard: Heard | None = None,
-    drift: Sequence[DriftReading] | None = None,
+    drift: DriftReadings | None = None,
     verify: bool = False,
 ) -> AlertFacts:
     """Returns the facts of one look.
@@ -88,7 +88,7 @@ def gathered(
         workspace: its folder.
         now: when it is.
         heard: what the running service knows; None where none is asked.
-        drift: what was released about what is watched.
+        drift: reads what was released about what is watched.
         verify: whether all records are compared with the signed log, which takes longest.
     """
     with store.read() as session:
@@ -103,7 +103,7 @@ def gathered(
             shares=_part(lambda: _shares(session, runs)),
             evaluated=_part(lambda: _evaluated(session, runs)),
             rounds=_part(lambda: _rounds(session, runs)),
-            drift=None if drift is None else tuple(drift),
+            drift=None if drift is None else _part(lambda: drift.read(session)),
             heard=None if heard is None else _part(lambda: _members(session, heard)),
             expiries=_part(lambda: _expiries(session, workspace)),
             faults=_faults(session, workspace) if verify else None,

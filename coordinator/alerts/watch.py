@@ -15,6 +15,7 @@ from pathlib import Path
 
 from compliance.storage.clock import Clock, utc_now
 from coordinator.alerts.deliveries import AlertDeliveries, Delivered, Sender
+from coordinator.alerts.drift_readings import DriftReadings
 from coordinator.alerts.gathering import Heard, gathered
 from coordinator.alerts.judging import judged
 from coordinator.alerts.register import AlertRegister
@@ -69,6 +70,7 @@ class AlertWatch:
         key = self._workspace.signing_key()
         self._register = AlertRegister(self._store, key, clock)
         self._deliveries = AlertDeliveries(self._store, key, home, clock, sender)
+        self._drift = DriftReadings()
         self._verified_at: float | None = None
         self._awake, self._ended = threading.Event(), threading.Event()
 
@@ -90,7 +92,12 @@ class AlertWatch:
         rules = rules_of(self._workspace.root)
         verify = by_hand or self._is_verification_due(rules)
         facts = gathered(
-            self._store, self._workspace, self._clock(), heard=self._heard(), verify=verify
+            self._store,
+            self._workspace,
+            self._clock(),
+            heard=self._heard(),
+            drift=self._drift,
+            verify=verify,
         )
         if verify:
             self._verified_at = time.monotonic()

@@ -3,14 +3,21 @@
 import json
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy.orm import Session
 
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.governance.promise_check import require_promised
 from compliance.ledger.entries import State
 from compliance.ledger.privacy_plan import calendar_name
+from coordinator.alerts import drift_readings
+from coordinator.alerts.drift_readings import DriftReadings
+from coordinator.alerts.facts import AlertFacts
+from coordinator.alerts.judging import judged
+from coordinator.alerts.rules import AlertRules
 from coordinator.database.store import ReleaseRow
 from coordinator.evaluation.released import released_from, released_json
 from coordinator.views.views import open_views
@@ -149,3 +156,29 @@ def test_a_consortium_on_a_network_makes_its_releases_and_shows_them(tmp_path: P
             sent = [entry.run for entry in chain.entries() if entry.state is State.SENT]
     assert plan.run == calendar_name(network.study.digest)
     assert sent == runs  # at no cost but the first: fixed test noise gives the same bytes again
+
+
+def test_a_flagged_drift_raises_an_alert_and_thresholds_are_drawn_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, readings, drawn = CalendarRuns(tmp_path), DriftReadings(), []
+    once = drift_readings.calendar_of
+
+    def counted(session: Session, digest: str) -> DriftCalendar:
+        drawn.append(digest)
+        return once(session, digest)
+
+    monkeypatch.setattr(drift_readings, "calendar_of", counted)
+    runs.release()
+    runs.release(in_another_unit)
+    for _ in range(2):
+        with runs.hospitals.store.read() as session:
+            found = readings.read(session)
+    assert len(drawn) == 1
+    flagged = {one.watched for one in found if one.flagged}
+    assert flagged and all(name.startswith("age (") for name in flagged)
+    rules = AlertRules.model_validate(
+        {"collegium_alerts": 1, "rules": [{"name": "moved", "kind": "drift"}]}
+    )
+    facts = AlertFacts(now=datetime(2026, 1, 1, tzinfo=UTC), drift=found)
+    assert {cause.kind for cause in judged(facts, rules).causes} == {"drift"}

@@ -36,7 +36,7 @@ Hospitals: TypeAlias = Mapping[str, tuple[Records, Records]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoredModel:
+class ModelScores:
     """The scores of one baseline's model for every hospital's test patients.
 
     Attributes:
@@ -44,10 +44,12 @@ class ScoredModel:
         train_patients: how many patients it was trained on.
         epsilon: of the training, the largest for any patient; None without privacy.
         noise_multipliers: of each place that adds noise.
+        draw: which of its trainings it is, from 0; each draws noise and batches of its own.
         scores: by hospital; None where the training diverged.
     """
 
     baseline: Baseline
+    draw: int = 0
     train_patients: int
     epsilon: float | None
     noise_multipliers: Mapping[str, float]
@@ -124,8 +126,12 @@ def trained_model(
 
 
 def scored_model(
-    baseline: Baseline, hospitals: Hospitals, patients: TestPatients, entropy: Entropy
-) -> ScoredModel:
+    baseline: Baseline,
+    hospitals: Hospitals,
+    patients: TestPatients,
+    entropy: Entropy,
+    draw: int = 0,
+) -> ModelScores:
     """Trains one baseline and scores every hospital's test patients; see ``trained_model``.
 
     A training that diverged has no scores.
@@ -138,8 +144,9 @@ def scored_model(
         scores, epsilon, noise = None, None, {}
     else:
         scores = patients.scored(model)
-    return ScoredModel(
+    return ModelScores(
         baseline=baseline,
+        draw=draw,
         train_patients=count,
         epsilon=epsilon,
         noise_multipliers=noise,

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from collegium.simulation.baselines.findings import Findings
+from collegium.simulation.baselines.findings import BaselineFindings
 from collegium.simulation.baselines.judging import findings_of
 from collegium.simulation.baselines.plan import FEDERATED, LOCAL, baselines_of
 from collegium.simulation.baselines.report import REAL, page, summarise, write_report
-from collegium.simulation.baselines.scoring import ScoredModel
+from collegium.simulation.baselines.run import trainings_of
+from collegium.simulation.baselines.scoring import ModelScores
 from compliance.reports.document import Figure, tables
 from compliance.reports.renderers import render_html
 from protocol.errors import WorkspaceRefused
@@ -24,7 +25,7 @@ from tests.support.simulated.studies import small_study
 PATIENTS = 60
 
 
-def found_of(study: Study) -> Findings:
+def found_of(study: Study) -> BaselineFindings:
     """Returns findings in which a hospital alone guesses, and ``west`` has one class only."""
     random = np.random.default_rng(1)
     labels = {site: (random.random(PATIENTS) < 0.5).astype(float) for site in study.site_names}
@@ -40,22 +41,22 @@ def found_of(study: Study) -> Findings:
         dict.fromkeys(study.site_names, 40),
         labels,
         [
-            ScoredModel(
-                baseline=b, train_patients=40, epsilon=4.0 if b.noised else None,
+            ModelScores(
+                baseline=b, draw=draw, train_patients=40, epsilon=4.0 if b.noised else None,
                 noise_multipliers={"east": 2.0} if b.noised else {}, scores=scored(b.kind),
             )
-            for b in baselines_of(study)
+            for b, draw in trainings_of(baselines_of(study), 3)
         ],
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def found() -> Findings:
+def found() -> BaselineFindings:
     return found_of(small_study())
 
 
 def test_the_page_has_both_levels_of_noise_and_says_what_real_hospitals_may_do(
-    found: Findings,
+    found: BaselineFindings,
 ) -> None:
     document = page(found)
     keys = [section.key for section in document.sections]
@@ -79,7 +80,9 @@ def test_a_study_without_privacy_has_one_level() -> None:
     ]  # fmt: skip
 
 
-def test_the_banner_names_every_hospital_by_what_its_interval_allows(found: Findings) -> None:
+def test_the_banner_names_every_hospital_by_what_its_interval_allows(
+    found: BaselineFindings,
+) -> None:
     said = page(found).banner[1].detail
     for how in (
         "federated model without noise, against each hospital alone without noise",
@@ -90,7 +93,9 @@ def test_the_banner_names_every_hospital_by_what_its_interval_allows(found: Find
     assert said.count("better at east, north, south; too few test patients to say at west") == 3
 
 
-def test_the_matrix_holds_every_model_on_every_hospital_with_its_interval(found: Findings) -> None:
+def test_the_matrix_holds_every_model_on_every_hospital_with_its_interval(
+    found: BaselineFindings,
+) -> None:
     matrices = [t for _, t in tables(page(found)) if t.title.startswith("Cross-site matrix")]
     assert len(matrices) == 2
     for table in matrices:
@@ -107,7 +112,7 @@ def test_the_matrix_holds_every_model_on_every_hospital_with_its_interval(found:
 
 
 def test_the_files_hold_the_page_all_figures_and_a_line_for_each_value(
-    found: Findings, tmp_path: Path
+    found: BaselineFindings, tmp_path: Path
 ) -> None:
     assert write_report(found, tmp_path / "new") == tmp_path / "new" / "baselines.html"
     told = json.loads((tmp_path / "new" / "baselines.json").read_text())
@@ -121,13 +126,17 @@ def test_the_files_hold_the_page_all_figures_and_a_line_for_each_value(
     assert (tmp_path / "new" / "baselines.csv").stat().st_mode & 0o077 == 0
 
 
-def test_a_folder_that_cannot_be_written_is_refused(found: Findings, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_refused(
+    found: BaselineFindings, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkspaceRefused, match="cannot be written"):
         write_report(found, tmp_path / "file")
 
 
-def test_the_lines_say_who_is_better_where_and_that_figures_are_exact(found: Findings) -> None:
+def test_the_lines_say_who_is_better_where_and_that_figures_are_exact(
+    found: BaselineFindings,
+) -> None:
     out = io.StringIO()
     summarise(found, Path("baselines.html"), Console(file=out, width=140))
     told = " ".join(out.getvalue().split())
