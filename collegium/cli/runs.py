@@ -85,7 +85,7 @@ def report_performance(
         typer.Option("--format", help="A page, one JSON value, or a table with a line a part."),
     ] = ReportForm.csv,
 ) -> None:
-    """Writes the performance table of TRIPOD+AI: all, by site, by group."""
+    """Writes TRIPOD+AI's performance table, by site and group."""
     from collegium.output.report_files import export_performance
 
     export_performance(out, run, form.value, to, console())
@@ -95,7 +95,7 @@ def report_performance(
 def report_chart(
     to: Annotated[Path, typer.Option("--to", help="The SVG file to write.")], out: Out
 ) -> None:
-    """Draws utility against epsilon over all runs of the newest study."""
+    """Draws utility against epsilon over the newest study's runs."""
     from collegium.output.report_files import export_chart
 
     export_chart(out, to, console())

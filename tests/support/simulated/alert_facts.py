@@ -43,7 +43,14 @@ def risks(lacking: Interval) -> RiskFigures:
 
 def gap(low: float, value: float, high: float) -> LargestGap:
     return LargestGap(
-        highest="north", lowest="south", value=value, low=low, high=high, detectable=0.1, groups=3
+        highest="north",
+        lowest="south",
+        value=value,
+        low=low,
+        high=high,
+        detectable=0.1,
+        detectable_here=0.1,
+        groups=3,
     )
 
 
