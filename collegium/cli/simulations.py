@@ -214,6 +214,15 @@ def baselines(
     data: Data = None,
     seed: Seed = None,
     split_seed: SplitSeed = None,
+    draws: Annotated[
+        int,
+        typer.Option(
+            "--draws",
+            min=1,
+            help="How often each training is repeated that draws noise or batches; with fewer than "
+            "three, no difference of one has an interval.",
+        ),
+    ] = 5,
     as_json: AsJson = False,
 ) -> None:
     """Compares the federation with each hospital alone, pooled records, and all but one.
@@ -233,7 +242,7 @@ def baselines(
         chosen = read if split_seed is None else read.with_split(split_seed)
         with lines_of(study):
             settings = SimulationSettings(data=data)
-            found = compare_baselines(chosen, study.parent, settings, on_screen(screen))
+            found = compare_baselines(chosen, study.parent, settings, on_screen(screen), draws)
     summarise(found, write_report(found, out), screen)
     emit(found.to_json(), as_json)
 

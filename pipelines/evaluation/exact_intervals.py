@@ -51,7 +51,7 @@ def auroc_interval(value: float | None, positives: int, negatives: int) -> Exact
     return ExactFigure(value=value, low=low, high=high)
 
 
-def share_interval(successes: int, count: int) -> ExactFigure:
+def share_interval(successes: float, count: int) -> ExactFigure:
     """Returns a share of patients with its interval.
 
     >>> found = share_interval(8, 10)
@@ -73,7 +73,8 @@ def auroc_difference(
     """Returns how much larger the AUROC of the first scores is, on the same patients.
 
     Args:
-        first, second: (patients,) scores of two models.
+        first, second: (patients,) scores of two models; of one that was trained several times
+            (trainings, patients), and it is about the mean of their AUROCs.
         labels: (patients,) 0 or 1.
 
     Returns:
@@ -85,7 +86,7 @@ def auroc_difference(
     fewest = int(min(positive.sum(), (~positive).sum()))
     if not fewest or np.isnan(first).any() or np.isnan(second).any():
         return NOT_AVAILABLE
-    ours = [_placements(scores, positive) for scores in (first, second)]
+    ours = [_mean_placements(np.atleast_2d(scores), positive) for scores in (first, second)]
     by_positive, by_negative = (ours[0][part] - ours[1][part] for part in (0, 1))
     value = float(by_positive.mean())
     if fewest < FEWEST_OF_A_CLASS:
@@ -121,6 +122,15 @@ def _between(value: float | None, drawn: Sequence[float | None]) -> ExactFigure:
         return NOT_AVAILABLE
     low, high = np.quantile(known, (0.025, 0.975))
     return ExactFigure(value=value, low=float(low), high=float(high))
+
+
+def _mean_placements(
+    trainings: NDArray[np.float64], positive: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns each patient's placements, their mean over trainings: AUROC is linear in them."""
+    parts = [_placements(scores, positive) for scores in trainings]
+    ill, well = (np.mean(each, axis=0) for each in zip(*parts, strict=True))
+    return np.asarray(ill), np.asarray(well)
 
 
 def _placements(

@@ -51,7 +51,7 @@ def compare(
     own, _ = _scores(ours, study, site, test)
     headline = TASK_FIGURES[study.task.kind].headline
     found = compared_models(
-        {"federated": federated, "own": own},
+        {"federated": [federated], "own": [own]},
         labels,
         exact=learned.exact,
         headline=headline,

@@ -24,11 +24,15 @@ class HospitalSize:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFigures:
-    """The headline figure of one baseline's model, by hospital and of all test patients."""
+    """The headline figure of one baseline, by hospital and of all test patients.
+
+    Where ``trainings`` are several, each with noise and batches of its own, it is their mean.
+    """
 
     kind: str
     site: str | None
     noised: bool
+    trainings: int
     train_patients: int
     epsilon: float | None
     noise_multipliers: Mapping[str, float]
@@ -124,6 +128,7 @@ def _model_json(model: ModelFigures) -> dict[str, Any]:
         "kind": model.kind,
         "site": model.site,
         "noise": model.noised,
+        "trainings": model.trainings,
         "train_patients": model.train_patients,
         "epsilon": model.epsilon,
         "noise_multipliers": dict(model.noise_multipliers),

@@ -39,18 +39,27 @@ def findings_of(
         study: as it was given, with its privacy.
         train_patients: by hospital.
         labels: of every hospital's test patients.
-        scored: the models, each with scores of the same patients.
+        scored: the models, each with scores of the same patients; of one baseline as many as it
+            was trained, and if one of them diverged it has no figure.
     """
     sites, headline = study.site_names, TASK_FIGURES[study.task.kind].headline
     places: dict[str | None, list[str]] = {**{site: [site] for site in sites}, None: [*sites]}
     figures: dict[str | None, dict[str, Interval]] = {}
     leads: list[Lead] = []
+    by_key: dict[str, list[ScoredModel]] = {}
+    for one in sorted(scored, key=lambda one: one.draw):
+        by_key.setdefault(one.baseline.key, []).append(one)
+    known = {
+        key: trainings
+        for key, models in by_key.items()
+        if len(trainings := [one.scores for one in models if one.scores is not None]) == len(models)
+    }
+    random = {key for key, models in by_key.items() if models[0].baseline.is_random}
     for tested, parts in places.items():
         own = np.concatenate([labels[site] for site in parts])
         scores = {
-            one.baseline.key: np.concatenate([one.scores[site] for site in parts])
-            for one in scored
-            if one.scores is not None
+            key: [np.concatenate([one[site] for site in parts]) for one in trainings]
+            for key, trainings in known.items()
         }
         pairs = [pair for pair in _pairs(scored, tested) if set(pair) <= set(scores)]
         found = compared_models(
@@ -60,11 +69,12 @@ def findings_of(
             headline=headline,
             pairs=pairs,
             seed=study.seeds.model,
+            random=random,
         )
         figures[tested] = {
             key: _interval(
                 found.figures[key][headline.name],
-                why_not_available(study.task.kind, scores[key], own),
+                why_not_available(study.task.kind, np.stack(scores[key]), own),
             )
             for key in scores
         }
@@ -86,7 +96,7 @@ def findings_of(
             for site in sites
         ),
         headline=headline,
-        models=tuple(_model(one, sites, figures) for one in scored),
+        models=tuple(_model(models, sites, figures) for models in by_key.values()),
         leads=tuple(leads),
     )
 
@@ -110,14 +120,18 @@ def _pairs(scored: Sequence[ScoredModel], tested: str | None) -> list[tuple[str,
 
 
 def _model(
-    one: ScoredModel, sites: Sequence[str], figures: Mapping[str | None, Mapping[str, Interval]]
+    trainings: Sequence[ScoredModel],
+    sites: Sequence[str],
+    figures: Mapping[str | None, Mapping[str, Interval]],
 ) -> ModelFigures:
+    one = trainings[0]
     baseline: Baseline = one.baseline
     lost = Interval(value=None, low=None, high=None, note="not available: its training diverged")
     return ModelFigures(
         kind=baseline.kind,
         site=baseline.site,
         noised=baseline.noised,
+        trainings=len(trainings),
         train_patients=one.train_patients,
         epsilon=one.epsilon,
         noise_multipliers=one.noise_multipliers,

@@ -37,6 +37,12 @@ class Baseline:
         return key_of(self.kind, self.site, noised=self.noised)
 
     @property
+    def is_random(self) -> bool:
+        """Whether it draws noise, who is in a batch, or how a record is varied."""
+        rates = (self.study.privacy_of(site).sampling_rate for site in self.study.site_names)
+        return self.noised or min(rates) < 1 or self.study.task.augmentation is not None
+
+    @property
     def text(self) -> str:
         """The training's name, for people."""
         return f"{text_of(self.kind, self.site)}, {noise_text(noised=self.noised)}"

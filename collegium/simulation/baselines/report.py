@@ -44,7 +44,11 @@ from compliance.reports.document import (
 )
 from compliance.reports.renderers import render_csv, render_html
 from compliance.storage.atomic_file import write_whole
-from pipelines.evaluation.compared_models import FEWEST_DRAWN, FEWEST_OF_A_KIND
+from pipelines.evaluation.compared_models import (
+    FEWEST_DRAWN,
+    FEWEST_OF_A_KIND,
+    FEWEST_TRAININGS,
+)
 from pipelines.evaluation.exact_intervals import FEWEST_OF_A_CLASS
 from protocol.counted import counted
 from protocol.errors import WorkspaceRefused
@@ -81,7 +85,8 @@ REAL = (
 )
 _TOO_FEW = (
     f"Too few: fewer than {FEWEST_OF_A_CLASS} test patients of a class, or, where patients are "
-    f"drawn again, fewer than {FEWEST_DRAWN}, or {FEWEST_OF_A_KIND} with each class or an event."
+    f"drawn again, fewer than {FEWEST_DRAWN}, or {FEWEST_OF_A_KIND} with each class or an event; "
+    f"or fewer than {FEWEST_TRAININGS} trainings of what draws noise or batches."
 )
 _NO_INTERVAL = "A figure without an interval is of too few test patients for one."
 _COLOURS = {LOCAL: VERMILLION, ALL_BUT: GREY, FEDERATED: BLUE, POOLED: GREEN}
@@ -277,8 +282,7 @@ def _worth(findings: Findings) -> Section:
 def _reading(findings: Findings) -> str:
     private = (
         " A hospital that trains alone and keeps its model needs no noise: the last comparison of "
-        "each hospital is the one that it has to decide by. The noise was drawn once: these are "
-        "two models, not two methods, and another seed draws other noise."
+        "each hospital is the one that it has to decide by."
         if len(findings.levels) > 1
         else ""
     )
@@ -286,12 +290,19 @@ def _reading(findings: Findings) -> str:
         "A reader may conclude that one model is better than the other for patients like those of "
         "a hospital where the 95 % interval of their difference leaves out 0, and may not where "
         "it holds 0, however far the two figures lie apart. Intervals are about other patients "
-        "like these; they say nothing of another seed. Where nothing differs, one interval in "
-        f"twenty leaves out 0 by chance, and there are {len(findings.leads)} on this page. "
+        f"like these{_drawn(findings)}; initial parameters and split are one. Where nothing "
+        f"differs, one interval in twenty leaves out 0 by chance, and there are {len(findings.leads)} on this page. "
         "Every training has the study's settings, which were chosen for the federation: with "
         "settings of its own a hospital alone may do better, which collegium silo results tries "
         f"at home.{private}"
     )
+
+
+def _drawn(findings: Findings) -> str:
+    most = max(model.trainings for model in findings.models)
+    if most == 1:
+        return ""
+    return f" and, of what was trained {most} times, about another draw of noise and batches"
 
 
 def _side_by_side(findings: Findings, *, noised: bool) -> Section:
@@ -473,6 +484,11 @@ def _made(findings: Findings) -> Section:
             Fact(label="Split seed", value=study.seeds.split, form=Format.COUNT),
             Fact(label="Privacy of the study", value=privacy.mode),
             Fact(label="Clip without noise", value=_clip_said(findings)),
+            Fact(
+                label="Trainings of each that draws noise or batches",
+                value=max(model.trainings for model in findings.models),
+                form=Format.COUNT,
+            ),
             Fact(
                 label="Sampling and noise",
                 value="from the model seed, as with --test-noise: repeatable, so no privacy is "

@@ -22,6 +22,9 @@ from protocol.study.study_file import index_beside
 from silos.config.folder import is_hospital
 from silos.training.ray_runtime import here, ray
 
+#: How often a training is repeated that draws noise or batches, unless a person says otherwise.
+USUAL_DRAWS = 5
+
 
 @ray.remote(num_cpus=0, max_restarts=0)
 class BaselineTrainer:
@@ -32,19 +35,19 @@ class BaselineTrainer:
         self._hospitals: Any = None
         self._patients: Any = None
 
-    def train(self, baseline: Baseline) -> tuple[FederationError | None, Any]:
+    def train(self, baseline: Baseline, draw: int) -> tuple[FederationError | None, Any]:
         """Returns a refusal, or what ``scored_model`` gives.
 
-        Sampling and noise follow from the study's seed, as in a simulation with test noise: the
-        same study gives the same figures.
+        Sampling and noise follow from the study's seed and the draw: the same study gives the same
+        figures. The first draw is that of a simulation with test noise.
         """
         from collegium.simulation.baselines.scoring import scored_model
         from silos.training.randomness import FixedEntropy
 
         try:
             self._ready()
-            entropy = FixedEntropy(self._study.seeds.model, simulated=True)
-            return None, scored_model(baseline, self._hospitals, self._patients, entropy)
+            entropy = FixedEntropy(self._study.seeds.model + draw, simulated=True)
+            return None, scored_model(baseline, self._hospitals, self._patients, entropy, draw)
         except FederationError as error:
             return error, None
 
@@ -79,7 +82,11 @@ def require_free(out: Path) -> None:
 
 
 def compare_baselines(
-    study: Study, folder: Path, settings: SimulationSettings, watch: Watch
+    study: Study,
+    folder: Path,
+    settings: SimulationSettings,
+    watch: Watch,
+    draws: int = USUAL_DRAWS,
 ) -> Findings:
     """Returns what a study's federation and its baselines reach.
 
@@ -88,42 +95,56 @@ def compare_baselines(
         folder: where its document lies; an index file that it names is read from there.
         settings: what the simulation is told beside the study.
         watch: begins to show progress.
+        draws: how often each training is repeated that draws noise or batches.
 
     Raises:
         FederationError: see the tree.
     """
-    baselines = baselines_of(study)
+    trainings = trainings_of(baselines_of(study), draws)
     settings.require_sources(study)
     require_network(study)
     index = index_beside(study, folder)
-    with watch(study, len(baselines), False) as progress, simulation_ray(settings):
+    with watch(study, len(trainings), False) as progress, simulation_ray(settings):
         progress.say("reading the hospitals' records")
-        return _trained(study, baselines, settings.data, index, progress)
+        return _trained(study, trainings, settings.data, index, progress)
+
+
+def trainings_of(baselines: Sequence[Baseline], draws: int) -> list[tuple[Baseline, int]]:
+    """Returns what is trained: each baseline, and again with other draws where it has any."""
+    return [
+        (baseline, draw)
+        for draw in range(draws)
+        for baseline in baselines
+        if not draw or baseline.is_random
+    ]
 
 
 def _trained(
     study: Study,
-    baselines: Sequence[Baseline],
+    trainings: Sequence[tuple[Baseline, int]],
     data: Path | None,
     index: bytes | None,
     progress: Watching,
 ) -> Findings:
-    count = min(len(baselines), len(os.sched_getaffinity(0)))
+    count = min(len(trainings), len(os.sched_getaffinity(0)))
     trainers = [
         BaselineTrainer.options(scheduling_strategy=here()).remote(  # type: ignore[attr-defined]
             study, data and data.resolve(), index
         )
         for _ in range(count)
     ]
-    dealt = zip(itertools.cycle(trainers), baselines, strict=False)
-    asked = [trainer.train.options(num_returns=2).remote(baseline) for trainer, baseline in dealt]
-    waiting = {refusal: baseline for (refusal, _), baseline in zip(asked, baselines, strict=True)}
+    asked = [
+        trainer.train.options(num_returns=2).remote(baseline, draw)
+        for trainer, (baseline, draw) in zip(itertools.cycle(trainers), trainings, strict=False)
+    ]
+    waiting = {refusal: what for (refusal, _), what in zip(asked, trainings, strict=True)}
     while waiting:
         (ended,), _ = ray.wait(list(waiting), num_returns=1)
         error = ray.get(ended)
         if isinstance(error, FederationError):
             raise error
-        progress.run_finished(waiting.pop(ended).text)
+        baseline, draw = waiting.pop(ended)
+        progress.run_finished(baseline.text + (f", draw {draw + 1}" if draw else ""))
     progress.say("figures and their intervals")
     found: Findings = ray.get(trainers[0].found.remote(*(scored for _, scored in asked)))
     return found

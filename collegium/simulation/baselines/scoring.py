@@ -44,10 +44,12 @@ class ScoredModel:
         train_patients: how many patients it was trained on.
         epsilon: of the training, the largest for any patient; None without privacy.
         noise_multipliers: of each place that adds noise.
+        draw: which of its trainings it is, from 0; each draws noise and batches of its own.
         scores: by hospital; None where the training diverged.
     """
 
     baseline: Baseline
+    draw: int = 0
     train_patients: int
     epsilon: float | None
     noise_multipliers: Mapping[str, float]
@@ -124,7 +126,11 @@ def trained_model(
 
 
 def scored_model(
-    baseline: Baseline, hospitals: Hospitals, patients: TestPatients, entropy: Entropy
+    baseline: Baseline,
+    hospitals: Hospitals,
+    patients: TestPatients,
+    entropy: Entropy,
+    draw: int = 0,
 ) -> ScoredModel:
     """Trains one baseline and scores every hospital's test patients; see ``trained_model``.
 
@@ -140,6 +146,7 @@ def scored_model(
         scores = patients.scored(model)
     return ScoredModel(
         baseline=baseline,
+        draw=draw,
         train_patients=count,
         epsilon=epsilon,
         noise_multipliers=noise,

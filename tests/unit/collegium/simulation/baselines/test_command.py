@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from collegium.simulation.baselines import run
@@ -13,6 +14,7 @@ from collegium.simulation.baselines.findings import Findings
 from collegium.simulation.baselines.plan import Baseline, baselines_of
 from protocol.errors import CohortRefused
 from protocol.study.study import Study
+from protocol.study.study_file import read_study
 from tests.support.machine.commands import ask, start
 from tests.support.simulated.federation import write_hospitals
 from tests.support.simulated.studies import (
@@ -36,12 +38,16 @@ def home(tmp_path: Path) -> Path:
 
 
 def in_this_process(
-    study: Study, baselines: Sequence[Baseline], data: Path, index: bytes | None, progress: Any
+    study: Study,
+    trainings: Sequence[tuple[Baseline, int]],
+    data: Path,
+    index: bytes | None,
+    progress: Any,
 ) -> Findings:
     trainer = Trainer(study, data, index)
     scored = []
-    for baseline in baselines:
-        error, one = trainer.train(baseline)
+    for baseline, draw in trainings:
+        error, one = trainer.train(baseline, draw)
         assert error is None
         scored.append(one)
         progress.run_finished(baseline.text)
@@ -78,7 +84,7 @@ def test_one_command_writes_the_page_and_equal_seeds_give_equal_figures(
 def test_a_refusal_in_the_trainer_comes_back_as_a_value(home: Path) -> None:
     (home / "data" / "west.csv").write_text("age,ward,patient,ill\n")
     trainer = Trainer(small_study(), home / "data", None)
-    error, scored = trainer.train(baselines_of(small_study())[0])
+    error, scored = trainer.train(baselines_of(small_study())[0], 0)
     assert isinstance(error, CohortRefused) and scored is None
 
 
@@ -107,13 +113,29 @@ def test_what_cannot_be_compared_is_refused_before_anything_starts(
     assert not (home / "out").exists()
 
 
+def test_what_draws_noise_or_batches_is_trained_again_and_what_does_not_once() -> None:
+    found = run.trainings_of(baselines_of(small_study()), 3)
+    assert len(found) == 10 + 3 * 10
+    assert {draw for baseline, draw in found if baseline.noised} == {0, 1, 2}
+    assert {draw for baseline, draw in found if not baseline.noised} == {0}
+    batches = baselines_of(read_study(changed("sampling_rate: 1.0", "sampling_rate: 0.5")))
+    assert len(run.trainings_of(batches, 3)) == 3 * 20
+
+
+def test_two_draws_have_noise_of_their_own(home: Path) -> None:
+    trainer = Trainer(small_study(), home / "data", None)
+    noised = next(b for b in baselines_of(small_study()) if b.noised)
+    first, again, other = (trainer.train(noised, draw)[1].scores["east"] for draw in (0, 0, 1))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
 @pytest.mark.long
 def test_the_command_trains_in_processes_of_their_own(home: Path) -> None:
     done = start(
         "baselines", home / "study.yaml", "--data", home / "data", "--out", home / "out", "--json"
     )
     assert done.returncode == 0, done.stderr
-    assert "20 of 20 done" in done.stderr
+    assert "60 of 60 done" in done.stderr
     told = json.loads(done.stdout)
     assert {one["model"] for one in told["models"]} == {
         baseline.key for baseline in baselines_of(small_study())

@@ -14,6 +14,7 @@ from collegium.simulation.baselines.findings import Findings
 from collegium.simulation.baselines.judging import findings_of
 from collegium.simulation.baselines.plan import FEDERATED, LOCAL, baselines_of
 from collegium.simulation.baselines.report import REAL, page, summarise, write_report
+from collegium.simulation.baselines.run import trainings_of
 from collegium.simulation.baselines.scoring import ScoredModel
 from compliance.reports.document import Figure, tables
 from compliance.reports.renderers import render_html
@@ -41,10 +42,10 @@ def found_of(study: Study) -> Findings:
         labels,
         [
             ScoredModel(
-                baseline=b, train_patients=40, epsilon=4.0 if b.noised else None,
+                baseline=b, draw=draw, train_patients=40, epsilon=4.0 if b.noised else None,
                 noise_multipliers={"east": 2.0} if b.noised else {}, scores=scored(b.kind),
             )
-            for b in baselines_of(study)
+            for b, draw in trainings_of(baselines_of(study), 3)
         ],
     )  # fmt: skip
 
