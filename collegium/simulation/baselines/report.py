@@ -291,10 +291,10 @@ def _reading(findings: Findings) -> str:
         "a hospital where the 95 % interval of their difference leaves out 0, and may not where "
         "it holds 0, however far the two figures lie apart. Intervals are about other patients "
         f"like these{_drawn(findings)}; initial parameters and split are one. Where nothing "
-        f"differs, one interval in twenty leaves out 0 by chance, and there are {len(findings.leads)} on this page. "
-        "Every training has the study's settings, which were chosen for the federation: with "
-        "settings of its own a hospital alone may do better, which collegium silo results tries "
-        f"at home.{private}"
+        "differs, one interval in twenty leaves out 0 by chance, and there are "
+        f"{len(findings.leads)} on this page. Every training has the study's settings, which were "
+        "chosen for the federation: with settings of its own a hospital alone may do better, which "
+        f"collegium silo results tries at home.{private}"
     )
 
 

@@ -12,6 +12,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "evaluation",
         "fairness",
         "monitoring",
+        "baselines",
         "redteam",
         "examples/heart-disease/index",
         "collegium/studies/heart_disease/license",

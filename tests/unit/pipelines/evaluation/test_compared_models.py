@@ -5,7 +5,12 @@ import pytest
 
 from compliance.facts.figures import AUROC, BALANCED_ACCURACY, C_INDEX, MAE, MEAN_AUROC
 from pipelines.evaluation.compared_models import FEWEST_DRAWN, compared_models, why_not_available
-from pipelines.evaluation.exact_intervals import DRAWS, auroc_difference, auroc_interval
+from pipelines.evaluation.exact_intervals import (
+    DRAWS,
+    FEWEST_OF_A_CLASS,
+    auroc_difference,
+    auroc_interval,
+)
 from pipelines.evaluation.metrics import auroc
 from tests.support.simulated.tasks import DEFINITIONS
 
@@ -118,6 +123,59 @@ def test_a_lead_of_too_few_trainings_has_no_interval_and_one_that_always_comes_o
             random=random,
         )  # fmt: skip
         assert (found.leads["near", "far"].low is not None) == has
+
+
+def left_out(trials, leads):
+    """How often the interval of a lead that is truly nothing leaves out 0."""
+    return sum(lead.low > 0 or lead.high < 0 for lead in (leads() for _ in range(trials))) / trials
+
+
+def test_where_models_do_not_differ_intervals_of_aurocs_leave_out_0_about_as_often_as_they_say():
+    random = np.random.default_rng(0)
+    labels = np.r_[np.zeros(FEWEST_OF_A_CLASS), np.ones(60)]
+
+    def lead():
+        hard = labels * 1.2 + random.normal(size=len(labels))
+        ours, theirs = (hard + random.normal(size=len(labels)) for _ in range(2))
+        return auroc_difference(ours, theirs, labels)
+
+    assert left_out(800, lead) < 0.085
+
+
+def test_where_noise_alone_differs_intervals_leave_out_0_about_as_often_as_they_say():
+    """Each training has an error of its own that all patients share, as a noised model has."""
+    random = np.random.default_rng(1)
+    labels = np.r_[np.zeros(60), np.ones(60)]
+    exact = DEFINITIONS["binary_classification"].exact
+
+    def lead():
+        hard = labels + random.normal(size=len(labels))
+        other = random.normal(size=len(labels))  # another direction than that of the illness
+        scores = {
+            name: [hard + abs(random.normal(0, 1.5)) * other for _ in range(5)] for name in "ab"
+        }
+        found = compared_models(
+            scores, labels, exact=exact, headline=AUROC, pairs=[("a", "b")], seed=0, random=scores
+        )
+        return found.leads["a", "b"]
+
+    assert left_out(300, lead) < 0.085
+
+
+@pytest.mark.long
+def test_where_models_do_not_differ_drawn_intervals_leave_out_0_about_as_often_as_they_say():
+    random = np.random.default_rng(2)
+
+    def lead():
+        labels = random.normal(size=FEWEST_DRAWN)
+        hard = random.normal(size=FEWEST_DRAWN)
+        scores = {name: [labels + hard + random.normal(size=FEWEST_DRAWN)] for name in ("a", "b")}
+        found = compared_models(
+            scores, labels, exact=error, headline=MAE, pairs=[("a", "b")], seed=0
+        )
+        return found.leads["a", "b"]
+
+    assert left_out(300, lead) < 0.11
 
 
 def test_a_lead_over_too_few_patients_has_no_interval():

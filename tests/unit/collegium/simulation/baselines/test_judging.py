@@ -80,7 +80,8 @@ def models(study: Study, scores: dict[str, np.ndarray], *, local: float = 1.0) -
         noise = random.normal(0, 0.1, 1) if study.task.kind != "segmentation" else 0.0
         part = local if baseline.kind == LOCAL else 1.0
         return ScoredModel(
-            baseline=baseline, draw=draw, train_patients=7, epsilon=1.0 if baseline.noised else None,
+            baseline=baseline, draw=draw, train_patients=7,
+            epsilon=1.0 if baseline.noised else None,
             noise_multipliers={}, scores={s: own * part + noise for s, own in scores.items()},
         )  # fmt: skip
 
