@@ -73,7 +73,7 @@ class Lead:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Findings:
+class BaselineFindings:
     """All that a comparison with baselines found."""
 
     study: Study

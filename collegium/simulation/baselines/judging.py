@@ -7,7 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from collegium.simulation.baselines.findings import Findings, HospitalSize, Lead, ModelFigures
+from collegium.simulation.baselines.findings import (
+    BaselineFindings,
+    HospitalSize,
+    Lead,
+    ModelFigures,
+)
 from collegium.simulation.baselines.plan import (
     ALL_BUT,
     FEDERATED,
@@ -32,7 +37,7 @@ def findings_of(
     train_patients: Mapping[str, int],
     labels: Mapping[str, Floats],
     scored: Sequence[ScoredModel],
-) -> Findings:
+) -> BaselineFindings:
     """Returns what scored models come to.
 
     Args:
@@ -85,7 +90,7 @@ def findings_of(
             )
             for first, second in pairs
         ]  # fmt: skip
-    return Findings(
+    return BaselineFindings(
         study=study,
         hospitals=tuple(
             HospitalSize(

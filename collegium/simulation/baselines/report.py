@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from collegium.output.summary import plain_table
-from collegium.simulation.baselines.findings import Findings, Lead, ModelFigures
+from collegium.simulation.baselines.findings import BaselineFindings, Lead, ModelFigures
 from collegium.simulation.baselines.plan import (
     ALL_BUT,
     FEDERATED,
@@ -99,7 +99,7 @@ _WORDS = {
 }
 
 
-def page(findings: Findings) -> Document:
+def page(findings: BaselineFindings) -> Document:
     """Returns the page of a comparison."""
     study = findings.study
     return Document(
@@ -129,7 +129,7 @@ def page(findings: Findings) -> Document:
     )
 
 
-def write_report(findings: Findings, out: Path) -> Path:
+def write_report(findings: BaselineFindings, out: Path) -> Path:
     """Writes ``baselines.html``, ``.json`` and ``.csv`` to a folder; returns the page's path.
 
     Raises:
@@ -147,7 +147,7 @@ def write_report(findings: Findings, out: Path) -> Path:
     return out / "baselines.html"
 
 
-def summarise(findings: Findings, to: Path, console: Console) -> None:
+def summarise(findings: BaselineFindings, to: Path, console: Console) -> None:
     """Prints what a comparison found."""
     console.print(f"\n{findings.study.title}", style="bold", markup=False)
     sites = [size.site for size in findings.hospitals]
@@ -176,7 +176,7 @@ def summarise(findings: Findings, to: Path, console: Console) -> None:
     console.print(f"The page: {to}", markup=False, soft_wrap=True)
 
 
-def _told(findings: Findings, kind: str, site: str | None, noised: bool) -> str:
+def _told(findings: BaselineFindings, kind: str, site: str | None, noised: bool) -> str:
     model = _model(findings, kind, site, noised=noised)
     if model is None:
         return ""
@@ -184,14 +184,16 @@ def _told(findings: Findings, kind: str, site: str | None, noised: bool) -> str:
     return show(found, findings.headline.form)
 
 
-def _model(findings: Findings, kind: str, site: str | None, *, noised: bool) -> ModelFigures | None:
+def _model(
+    findings: BaselineFindings, kind: str, site: str | None, *, noised: bool
+) -> ModelFigures | None:
     """Returns the model of a kind that is about a hospital; of all together only two are."""
     if kind in (FEDERATED, POOLED):
         return findings.model(kind, None, noised=noised)
     return None if site is None else findings.model(kind, site, noised=noised)
 
 
-def _answers(findings: Findings) -> Iterator[str]:
+def _answers(findings: BaselineFindings) -> Iterator[str]:
     """Yields, for each way of protecting, where the federation is better than a hospital alone."""
     ways = [(noised, noised) for noised in findings.levels]
     if len(findings.levels) > 1:
@@ -221,7 +223,7 @@ def _names(sites: Sequence[str]) -> str:
     return ", ".join(sites)
 
 
-def _over_local(findings: Findings, *, federated: bool, local: bool) -> Iterator[Lead]:
+def _over_local(findings: BaselineFindings, *, federated: bool, local: bool) -> Iterator[Lead]:
     first = key_of(FEDERATED, None, noised=federated)
     for size in findings.hospitals:
         second = key_of(LOCAL, size.site, noised=local)
@@ -232,7 +234,7 @@ def _over_local(findings: Findings, *, federated: bool, local: bool) -> Iterator
         )
 
 
-def _worth(findings: Findings) -> Section:
+def _worth(findings: BaselineFindings) -> Section:
     """Returns what federation gains each hospital over what it has alone."""
     names = {
         (False, False): ("both without noise", BLUE),
@@ -279,7 +281,7 @@ def _worth(findings: Findings) -> Section:
     return Section(key="worth", title="What the federation gains", blocks=tuple(blocks))
 
 
-def _reading(findings: Findings) -> str:
+def _reading(findings: BaselineFindings) -> str:
     private = (
         " A hospital that trains alone and keeps its model needs no noise: the last comparison of "
         "each hospital is the one that it has to decide by."
@@ -298,14 +300,14 @@ def _reading(findings: Findings) -> str:
     )
 
 
-def _drawn(findings: Findings) -> str:
+def _drawn(findings: BaselineFindings) -> str:
     most = max(model.trainings for model in findings.models)
     if most == 1:
         return ""
     return f" and, of what was trained {most} times, about another draw of noise and batches"
 
 
-def _side_by_side(findings: Findings, *, noised: bool) -> Section:
+def _side_by_side(findings: BaselineFindings, *, noised: bool) -> Section:
     sites = [size.site for size in findings.hospitals]
     groups: list[Group] = []
     for site in (*sites, None):
@@ -347,7 +349,7 @@ def _side_by_side(findings: Findings, *, noised: bool) -> Section:
     )
 
 
-def _matrix(findings: Findings, *, noised: bool) -> Section:
+def _matrix(findings: BaselineFindings, *, noised: bool) -> Section:
     sites = [size.site for size in findings.hospitals]
     shown = [
         *(findings.model(LOCAL, site, noised=noised) for site in sites),
@@ -401,7 +403,7 @@ def _matrix(findings: Findings, *, noised: bool) -> Section:
     )  # fmt: skip
 
 
-def _differences(findings: Findings) -> Section:
+def _differences(findings: BaselineFindings) -> Section:
     rows: list[tuple[Cell, ...]] = [
         (
             lead.tested or EVERYBODY, _named(lead.first, lead.tested),
@@ -444,7 +446,7 @@ def _named(key: str, tested: str | None) -> str:
     return f"{text_of(kind, site or tested)}, {how}"
 
 
-def _made(findings: Findings) -> Section:
+def _made(findings: BaselineFindings) -> Section:
     study = findings.study
     training, privacy = study.training, study.privacy
     sizes = Table(
@@ -500,7 +502,7 @@ def _made(findings: Findings) -> Section:
     return Section(key="made", title="How it was made", blocks=blocks)
 
 
-def _clip_said(findings: Findings) -> str:
+def _clip_said(findings: BaselineFindings) -> str:
     clip = findings.study.privacy.clip
     return "none" if clip is None else f"{clip:g}, as in the study: only the noise is left out"
 

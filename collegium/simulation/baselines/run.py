@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from collegium.output.progress import Watch, Watching
-from collegium.simulation.baselines.findings import Findings
+from collegium.simulation.baselines.findings import BaselineFindings
 from collegium.simulation.baselines.plan import Baseline, baselines_of
 from collegium.simulation.consortium import simulation_ray
 from collegium.simulation.settings import SimulationSettings, require_network
@@ -51,7 +51,7 @@ class BaselineTrainer:
         except FederationError as error:
             return error, None
 
-    def found(self, *scored: Any) -> Findings:
+    def found(self, *scored: Any) -> BaselineFindings:
         """Returns the figures of models that were scored."""
         from collegium.simulation.baselines.judging import findings_of
 
@@ -87,7 +87,7 @@ def compare_baselines(
     settings: SimulationSettings,
     watch: Watch,
     draws: int = USUAL_DRAWS,
-) -> Findings:
+) -> BaselineFindings:
     """Returns what a study's federation and its baselines reach.
 
     Args:
@@ -125,7 +125,7 @@ def _trained(
     data: Path | None,
     index: bytes | None,
     progress: Watching,
-) -> Findings:
+) -> BaselineFindings:
     count = min(len(trainings), len(os.sched_getaffinity(0)))
     trainers = [
         BaselineTrainer.options(scheduling_strategy=here()).remote(  # type: ignore[attr-defined]
@@ -146,5 +146,5 @@ def _trained(
         baseline, draw = waiting.pop(ended)
         progress.run_finished(baseline.text + (f", draw {draw + 1}" if draw else ""))
     progress.say("figures and their intervals")
-    found: Findings = ray.get(trainers[0].found.remote(*(scored for _, scored in asked)))
+    found: BaselineFindings = ray.get(trainers[0].found.remote(*(scored for _, scored in asked)))
     return found

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from collegium.simulation.baselines import run
-from collegium.simulation.baselines.findings import Findings
+from collegium.simulation.baselines.findings import BaselineFindings
 from collegium.simulation.baselines.plan import Baseline, baselines_of
 from protocol.errors import CohortRefused
 from protocol.study.study import Study
@@ -43,7 +43,7 @@ def in_this_process(
     data: Path,
     index: bytes | None,
     progress: Any,
-) -> Findings:
+) -> BaselineFindings:
     trainer = Trainer(study, data, index)
     scored = []
     for baseline, draw in trainings:
@@ -51,7 +51,7 @@ def in_this_process(
         assert error is None
         scored.append(one)
         progress.run_finished(baseline.text)
-    found: Findings = trainer.found(*scored)
+    found: BaselineFindings = trainer.found(*scored)
     return found
 
 

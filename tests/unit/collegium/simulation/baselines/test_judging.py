@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from collegium.simulation.baselines.findings import Findings
+from collegium.simulation.baselines.findings import BaselineFindings
 from collegium.simulation.baselines.judging import findings_of
 from collegium.simulation.baselines.plan import (
     ALL_BUT,
@@ -88,7 +88,7 @@ def models(study: Study, scores: dict[str, np.ndarray], *, local: float = 1.0) -
     return [scored(*training) for training in trainings_of(baselines_of(study), 3)]
 
 
-def found_of(kind: str, **options: float) -> Findings:
+def found_of(kind: str, **options: float) -> BaselineFindings:
     study = study_of(kind)
     labels, scores = drawn(study, kind)
     train = dict.fromkeys(study.site_names, 50)

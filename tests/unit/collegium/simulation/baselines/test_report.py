@@ -6,57 +6,26 @@ import io
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from rich.console import Console
 
-from collegium.simulation.baselines.findings import Findings
-from collegium.simulation.baselines.judging import findings_of
-from collegium.simulation.baselines.plan import FEDERATED, LOCAL, baselines_of
+from collegium.simulation.baselines.findings import BaselineFindings
+from collegium.simulation.baselines.plan import FEDERATED, LOCAL
 from collegium.simulation.baselines.report import REAL, page, summarise, write_report
-from collegium.simulation.baselines.run import trainings_of
-from collegium.simulation.baselines.scoring import ScoredModel
 from compliance.reports.document import Figure, tables
 from compliance.reports.renderers import render_html
 from protocol.errors import WorkspaceRefused
-from protocol.study.study import Study
+from tests.support.simulated.baselines import few_findings, findings_for
 from tests.support.simulated.studies import small_study
-
-PATIENTS = 60
-
-
-def found_of(study: Study) -> Findings:
-    """Returns findings in which a hospital alone guesses, and ``west`` has one class only."""
-    random = np.random.default_rng(1)
-    labels = {site: (random.random(PATIENTS) < 0.5).astype(float) for site in study.site_names}
-    labels["west"][:] = 1.0
-
-    def scored(kind: str) -> dict[str, np.ndarray]:
-        if kind == LOCAL:
-            return {site: random.normal(size=PATIENTS) for site in labels}
-        return {site: own * 3 + random.normal(size=PATIENTS) for site, own in labels.items()}
-
-    return findings_of(
-        study,
-        dict.fromkeys(study.site_names, 40),
-        labels,
-        [
-            ScoredModel(
-                baseline=b, draw=draw, train_patients=40, epsilon=4.0 if b.noised else None,
-                noise_multipliers={"east": 2.0} if b.noised else {}, scores=scored(b.kind),
-            )
-            for b, draw in trainings_of(baselines_of(study), 3)
-        ],
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def found() -> Findings:
-    return found_of(small_study())
+def found() -> BaselineFindings:
+    return few_findings()
 
 
 def test_the_page_has_both_levels_of_noise_and_says_what_real_hospitals_may_do(
-    found: Findings,
+    found: BaselineFindings,
 ) -> None:
     document = page(found)
     keys = [section.key for section in document.sections]
@@ -74,13 +43,17 @@ def test_the_page_has_both_levels_of_noise_and_says_what_real_hospitals_may_do(
 
 
 def test_a_study_without_privacy_has_one_level() -> None:
-    keys = [section.key for section in page(found_of(small_study().with_epsilon(None))).sections]
+    keys = [
+        section.key for section in page(findings_for(small_study().with_epsilon(None))).sections
+    ]
     assert keys == [
         "worth", "side-by-side-plain", "matrix-plain", "differences", "real-hospitals", "made"
     ]  # fmt: skip
 
 
-def test_the_banner_names_every_hospital_by_what_its_interval_allows(found: Findings) -> None:
+def test_the_banner_names_every_hospital_by_what_its_interval_allows(
+    found: BaselineFindings,
+) -> None:
     said = page(found).banner[1].detail
     for how in (
         "federated model without noise, against each hospital alone without noise",
@@ -91,7 +64,9 @@ def test_the_banner_names_every_hospital_by_what_its_interval_allows(found: Find
     assert said.count("better at east, north, south; too few test patients to say at west") == 3
 
 
-def test_the_matrix_holds_every_model_on_every_hospital_with_its_interval(found: Findings) -> None:
+def test_the_matrix_holds_every_model_on_every_hospital_with_its_interval(
+    found: BaselineFindings,
+) -> None:
     matrices = [t for _, t in tables(page(found)) if t.title.startswith("Cross-site matrix")]
     assert len(matrices) == 2
     for table in matrices:
@@ -108,7 +83,7 @@ def test_the_matrix_holds_every_model_on_every_hospital_with_its_interval(found:
 
 
 def test_the_files_hold_the_page_all_figures_and_a_line_for_each_value(
-    found: Findings, tmp_path: Path
+    found: BaselineFindings, tmp_path: Path
 ) -> None:
     assert write_report(found, tmp_path / "new") == tmp_path / "new" / "baselines.html"
     told = json.loads((tmp_path / "new" / "baselines.json").read_text())
@@ -122,13 +97,17 @@ def test_the_files_hold_the_page_all_figures_and_a_line_for_each_value(
     assert (tmp_path / "new" / "baselines.csv").stat().st_mode & 0o077 == 0
 
 
-def test_a_folder_that_cannot_be_written_is_refused(found: Findings, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_refused(
+    found: BaselineFindings, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkspaceRefused, match="cannot be written"):
         write_report(found, tmp_path / "file")
 
 
-def test_the_lines_say_who_is_better_where_and_that_figures_are_exact(found: Findings) -> None:
+def test_the_lines_say_who_is_better_where_and_that_figures_are_exact(
+    found: BaselineFindings,
+) -> None:
     out = io.StringIO()
     summarise(found, Path("baselines.html"), Console(file=out, width=140))
     told = " ".join(out.getvalue().split())
