@@ -6,7 +6,7 @@ from collegium.simulation.baselines.findings import BaselineFindings
 from collegium.simulation.baselines.judging import findings_of
 from collegium.simulation.baselines.plan import LOCAL, baselines_of
 from collegium.simulation.baselines.run import trainings_of
-from collegium.simulation.baselines.scoring import ScoredModel
+from collegium.simulation.baselines.scoring import ScoredTraining
 from protocol.study.study import Study
 from tests.support.simulated.studies import small_study
 
@@ -29,7 +29,7 @@ def findings_for(study: Study) -> BaselineFindings:
         dict.fromkeys(study.site_names, 40),
         labels,
         [
-            ScoredModel(
+            ScoredTraining(
                 baseline=b, draw=draw, train_patients=40, epsilon=4.0 if b.noised else None,
                 noise_multipliers={"east": 2.0} if b.noised else {}, scores=scored(b.kind),
             )
