@@ -21,6 +21,7 @@ os.environ.setdefault("RAY_task_events_report_interval_ms", "0")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
+    from collegium.api.baselines import Baselines, baselines
     from collegium.api.chart import Chart
     from collegium.api.folder import Folder, open
     from collegium.api.run import Run
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from protocol import errors
 
 __all__ = [
+    "Baselines",
     "Chart",
     "Check",
     "Folder",
@@ -38,6 +40,7 @@ __all__ = [
     "Study",
     "Sweep",
     "Verification",
+    "baselines",
     "errors",
     "open",
     "simulate",
@@ -45,10 +48,11 @@ __all__ = [
     "verify",
 ]
 
-#: The only module of them that needs more than what reads and checks.
-_TRAINS = "collegium.api.simulations"
+#: The only modules of them that need more than what reads and checks.
+_TRAINS, _COMPARES = "collegium.api.simulations", "collegium.api.baselines"
 #: Where each public name is.
 _PLACES = {
+    "Baselines": _COMPARES,
     "Chart": "collegium.api.chart",
     "Check": "collegium.api.study",
     "Folder": "collegium.api.folder",
@@ -57,6 +61,7 @@ _PLACES = {
     "Study": "collegium.api.study",
     "Sweep": _TRAINS,
     "Verification": "collegium.api.verification",
+    "baselines": _COMPARES,
     "open": "collegium.api.folder",
     "simulate": _TRAINS,
     "sweep": _TRAINS,
@@ -85,7 +90,7 @@ def _loaded(name: str) -> ModuleType:
     from collegium.extras import require_extra
     from protocol.errors import WorkspaceRefused
 
-    if _PLACES[name] == _TRAINS:
+    if _PLACES[name] in (_TRAINS, _COMPARES):
         require_extra("silo")
     try:
         return import_module(_PLACES[name])

@@ -21,7 +21,7 @@ from collegium.simulation.baselines.plan import (
     Baseline,
     key_of,
 )
-from collegium.simulation.baselines.scoring import Floats, ModelScores
+from collegium.simulation.baselines.scoring import Floats, ScoredTraining
 from compliance.estimates.interval import Interval
 from compliance.facts.figures import TASK_FIGURES
 from pipelines.evaluation.compared_models import compared_models, why_not_available
@@ -36,7 +36,7 @@ def findings_of(
     study: Study,
     train_patients: Mapping[str, int],
     labels: Mapping[str, Floats],
-    scored: Sequence[ModelScores],
+    scored: Sequence[ScoredTraining],
 ) -> BaselineFindings:
     """Returns what scored models come to.
 
@@ -51,7 +51,7 @@ def findings_of(
     places: dict[str | None, list[str]] = {**{site: [site] for site in sites}, None: [*sites]}
     figures: dict[str | None, dict[str, Interval]] = {}
     leads: list[Lead] = []
-    by_key: dict[str, list[ModelScores]] = {}
+    by_key: dict[str, list[ScoredTraining]] = {}
     for one in sorted(scored, key=lambda one: one.draw):
         by_key.setdefault(one.baseline.key, []).append(one)
     known = {
@@ -106,7 +106,7 @@ def findings_of(
     )
 
 
-def _pairs(scored: Sequence[ModelScores], tested: str | None) -> list[tuple[str, str]]:
+def _pairs(scored: Sequence[ScoredTraining], tested: str | None) -> list[tuple[str, str]]:
     """Returns the models that are held against each other on a hospital's patients, or on all."""
     levels = dict.fromkeys(one.baseline.noised for one in scored)
     pairs = []
@@ -125,7 +125,7 @@ def _pairs(scored: Sequence[ModelScores], tested: str | None) -> list[tuple[str,
 
 
 def _model(
-    trainings: Sequence[ModelScores],
+    trainings: Sequence[ScoredTraining],
     sites: Sequence[str],
     figures: Mapping[str | None, Mapping[str, Interval]],
 ) -> ModelFigures:

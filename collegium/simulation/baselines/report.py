@@ -419,7 +419,8 @@ def _differences(findings: BaselineFindings) -> Section:
     sign = "" if findings.headline.higher_is_better else ": its error is the smaller one"
     note = (
         f"Lead: how much better the first model's {findings.headline.title} is on the same "
-        f"patients (above 0 it is the better one{sign}). Interval: {how}. {_TOO_FEW}"
+        f"patients (above 0 it is the better one{sign}). Interval: {how}; of what was trained "
+        f"several times also the t-interval of its mean, in squares. {_TOO_FEW}"
     )
     table = Table(
         title="Differences on the same patients",

@@ -36,7 +36,7 @@ Hospitals: TypeAlias = Mapping[str, tuple[Records, Records]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelScores:
+class ScoredTraining:
     """The scores of one baseline's model for every hospital's test patients.
 
     Attributes:
@@ -131,7 +131,7 @@ def scored_model(
     patients: TestPatients,
     entropy: Entropy,
     draw: int = 0,
-) -> ModelScores:
+) -> ScoredTraining:
     """Trains one baseline and scores every hospital's test patients; see ``trained_model``.
 
     A training that diverged has no scores.
@@ -144,7 +144,7 @@ def scored_model(
         scores, epsilon, noise = None, None, {}
     else:
         scores = patients.scored(model)
-    return ModelScores(
+    return ScoredTraining(
         baseline=baseline,
         draw=draw,
         train_patients=count,

@@ -144,7 +144,7 @@ def test_where_models_do_not_differ_intervals_of_aurocs_leave_out_0_about_as_oft
 
 def test_where_noise_alone_differs_intervals_leave_out_0_about_as_often_as_they_say():
     """Each training has an error of its own that all patients share, as a noised model has."""
-    random = np.random.default_rng(1)
+    random, of_patients = np.random.default_rng(1), []
     labels = np.r_[np.zeros(60), np.ones(60)]
     exact = DEFINITIONS["binary_classification"].exact
 
@@ -157,9 +157,12 @@ def test_where_noise_alone_differs_intervals_leave_out_0_about_as_often_as_they_
         found = compared_models(
             scores, labels, exact=exact, headline=AUROC, pairs=[("a", "b")], seed=0, random=scores
         )
+        of_patients.append(auroc_difference(*map(np.stack, scores.values()), labels))
         return found.leads["a", "b"]
 
     assert left_out(300, lead) < 0.085
+    alone = iter(of_patients)
+    assert left_out(300, lambda: next(alone)) > 0.5  # what the patients alone would say
 
 
 @pytest.mark.long

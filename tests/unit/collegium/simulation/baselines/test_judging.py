@@ -18,7 +18,7 @@ from collegium.simulation.baselines.plan import (
     key_of,
 )
 from collegium.simulation.baselines.run import trainings_of
-from collegium.simulation.baselines.scoring import ModelScores
+from collegium.simulation.baselines.scoring import ScoredTraining
 from compliance.estimates.interval import Interval
 from pipelines.evaluation import exact_intervals
 from pipelines.evaluation.exact_intervals import auroc_interval
@@ -72,14 +72,16 @@ def drawn(study: Study, kind: str) -> tuple[dict[str, np.ndarray], dict[str, np.
     return labels, scores
 
 
-def models(study: Study, scores: dict[str, np.ndarray], *, local: float = 1.0) -> list[ModelScores]:
+def models(
+    study: Study, scores: dict[str, np.ndarray], *, local: float = 1.0
+) -> list[ScoredTraining]:
     """Returns a scored model of each baseline; what a hospital learns alone is ``local`` of it."""
     random = np.random.default_rng(2)
 
-    def scored(baseline: Baseline, draw: int) -> ModelScores:
+    def scored(baseline: Baseline, draw: int) -> ScoredTraining:
         noise = random.normal(0, 0.1, 1) if study.task.kind != "segmentation" else 0.0
         part = local if baseline.kind == LOCAL else 1.0
-        return ModelScores(
+        return ScoredTraining(
             baseline=baseline, draw=draw, train_patients=7,
             epsilon=1.0 if baseline.noised else None,
             noise_multipliers={}, scores={s: own * part + noise for s, own in scores.items()},
@@ -173,11 +175,11 @@ def test_a_model_whose_training_diverged_has_no_figure_and_leads_nobody() -> Non
     scored = models(study, scores)
     lost, nan = scored[0], scored[1]
     diverged = [
-        ModelScores(
+        ScoredTraining(
             baseline=lost.baseline, train_patients=7, epsilon=None, noise_multipliers={},
             scores=None,
         ),
-        ModelScores(
+        ScoredTraining(
             baseline=nan.baseline, train_patients=7, epsilon=None, noise_multipliers={},
             scores={site: own * np.nan for site, own in scores.items()},
         ),

@@ -6,53 +6,22 @@ import io
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from rich.console import Console
 
 from collegium.simulation.baselines.findings import BaselineFindings
-from collegium.simulation.baselines.judging import findings_of
-from collegium.simulation.baselines.plan import FEDERATED, LOCAL, baselines_of
+from collegium.simulation.baselines.plan import FEDERATED, LOCAL
 from collegium.simulation.baselines.report import REAL, page, summarise, write_report
-from collegium.simulation.baselines.run import trainings_of
-from collegium.simulation.baselines.scoring import ModelScores
 from compliance.reports.document import Figure, tables
 from compliance.reports.renderers import render_html
 from protocol.errors import WorkspaceRefused
-from protocol.study.study import Study
+from tests.support.simulated.baselines import few_findings, findings_for
 from tests.support.simulated.studies import small_study
-
-PATIENTS = 60
-
-
-def found_of(study: Study) -> BaselineFindings:
-    """Returns findings in which a hospital alone guesses, and ``west`` has one class only."""
-    random = np.random.default_rng(1)
-    labels = {site: (random.random(PATIENTS) < 0.5).astype(float) for site in study.site_names}
-    labels["west"][:] = 1.0
-
-    def scored(kind: str) -> dict[str, np.ndarray]:
-        if kind == LOCAL:
-            return {site: random.normal(size=PATIENTS) for site in labels}
-        return {site: own * 3 + random.normal(size=PATIENTS) for site, own in labels.items()}
-
-    return findings_of(
-        study,
-        dict.fromkeys(study.site_names, 40),
-        labels,
-        [
-            ModelScores(
-                baseline=b, draw=draw, train_patients=40, epsilon=4.0 if b.noised else None,
-                noise_multipliers={"east": 2.0} if b.noised else {}, scores=scored(b.kind),
-            )
-            for b, draw in trainings_of(baselines_of(study), 3)
-        ],
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def found() -> BaselineFindings:
-    return found_of(small_study())
+    return few_findings()
 
 
 def test_the_page_has_both_levels_of_noise_and_says_what_real_hospitals_may_do(
@@ -74,7 +43,9 @@ def test_the_page_has_both_levels_of_noise_and_says_what_real_hospitals_may_do(
 
 
 def test_a_study_without_privacy_has_one_level() -> None:
-    keys = [section.key for section in page(found_of(small_study().with_epsilon(None))).sections]
+    keys = [
+        section.key for section in page(findings_for(small_study().with_epsilon(None))).sections
+    ]
     assert keys == [
         "worth", "side-by-side-plain", "matrix-plain", "differences", "real-hospitals", "made"
     ]  # fmt: skip
