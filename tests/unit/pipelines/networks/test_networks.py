@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipelines.networks.networks import build, load_parameters, parameters_of
+from pipelines.networks.networks import OnLine, build, load_parameters, parameters_of
 from protocol.errors import MessageRefused, StudyRefused
 from protocol.study.cohort.cohort import Image, ImageCohort, TableCohort
 from protocol.study.cohort.columns import NumberColumn
@@ -147,3 +147,11 @@ def test_other_layout_is_refused_and_changes_nothing(change):
 def test_network_that_does_not_fit_is_refused(task, cohort, message):
     with pytest.raises(StudyRefused, match=message):
         build(task, cohort, seed=1)
+
+
+def test_logits_on_a_line_are_those_of_the_network_moved_and_in_the_same_order() -> None:
+    module = torch.nn.Linear(3, 1)
+    records = torch.randn(20, 3, generator=torch.Generator().manual_seed(1))
+    plain, moved = module(records), OnLine(module, intercept=-1.5, slope=0.5)(records)
+    torch.testing.assert_close(moved, -1.5 + 0.5 * plain)
+    assert moved.argsort(dim=0).equal(plain.argsort(dim=0))
