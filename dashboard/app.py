@@ -36,7 +36,7 @@ from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format, show
 from compliance.facts.groups import by_grouping
 from compliance.facts.privacy_utility import UtilityPoint, Withheld, compares_modes
-from compliance.reports import run_tables
+from compliance.reports import outcomes, run_tables
 from compliance.reports.document import Document, Statement, Table, Tone
 from compliance.reports.privacy_report import privacy_report
 from compliance.reports.renderers import render_csv, render_html, render_json
@@ -88,6 +88,8 @@ def main(views: DashboardViews) -> None:
     with second[1]:
         _rounds(dossier)
     _groups(dossier)
+    if dossier.outcomes:
+        _outcomes(dossier)
     if dossier.operating_points:
         _thresholds(dossier)
     if dossier.calibration:
@@ -268,6 +270,16 @@ def _groups(dossier: Dossier) -> None:
         table = presentation.readable(groups.groups_table(dossier))
         st.dataframe(table, hide_index=True, width="stretch")
     st.caption(presentation.plain(groups.COVERED))
+
+
+def _outcomes(dossier: Dossier) -> None:
+    st.subheader(outcomes.outcomes_title(dossier))
+    table, kind = outcomes.outcomes_table(dossier), outcomes.drawn_kind(dossier)
+    if kind is None:
+        st.dataframe(presentation.readable(table), hide_index=True, width="stretch")
+    else:
+        _chart(interval_rows(outcomes.outcome_rows(dossier, kind), kind), table)
+    st.caption(presentation.plain(outcomes.COVERED))
 
 
 def _thresholds(dossier: Dossier) -> None:

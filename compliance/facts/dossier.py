@@ -17,6 +17,7 @@ from compliance.estimates.binned_scores.risk_figures import RiskFigures
 from compliance.estimates.column_figures import ColumnFigures
 from compliance.estimates.interval import Interval
 from compliance.estimates.largest_gap import LargestGap, largest_gap
+from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
 from compliance.facts.figures import COUNTING, TASK_FIGURES, FigureKind, TaskFigures
 from compliance.facts.groups import GroupFacts, group_gaps
 from compliance.facts.model_warnings import model_warnings
@@ -147,6 +148,7 @@ class Dossier:
     calibration: tuple[CalibrationPoint, ...] = ()  # of a model that gives risks
     recalibration: Recalibration | None = None  # the line on which its risks would be right
     columns: tuple[ColumnFigures, ...] = ()  # of a statistics study
+    outcomes: tuple[OutcomeFigures, ...] = ()  # of a task of several classes, findings or times
     exact_columns: tuple[Mapping[str, Any], ...] = ()  # of these columns: simulation only
     unprotected_runs: tuple[str, ...] = ()  # of the same hospitals, begun before this one ended
 
@@ -192,7 +194,9 @@ class Dossier:
     def named_figures(self) -> tuple[NamedFigure, ...]:
         """Every released figure, with whose it is."""
         sites = {site.site: site.released for site in self.sites}
-        return named_figures(self.released, self.risks, sites, self.groups, self.operating_points)
+        return named_figures(
+            self.released, self.risks, sites, self.groups, self.operating_points, self.outcomes
+        )
 
     @property
     def without_groups(self) -> tuple[str, ...]:
@@ -332,6 +336,7 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         "calibration_released": [point.to_json() for point in dossier.calibration],
         "recalibration_released": (line := dossier.recalibration) and line.to_json(),
         "risks_released": None if dossier.risks is None else asdict(dossier.risks),
+        "outcomes_released": [outcome.to_json() for outcome in dossier.outcomes],
         **_columns(dossier),
         "epsilon": {site.site: _privacy(site.privacy) for site in dossier.sites},
         "sites": {

@@ -84,12 +84,16 @@ class TaskFigures:
         site: released of one hospital's own table; the first is drawn hospital by hospital.
         group: released of a group of patients; groups are compared by them.
         group_drawn: how many of these are drawn, group by group.
+        outcome: released of each class, finding or time; the first is drawn.
+        outcomes: what these are, in words.
     """
 
     pooled: tuple[FigureKind, ...]
     site: tuple[FigureKind, ...]
     group: tuple[FigureKind, ...]
     group_drawn: int = 1
+    outcome: tuple[FigureKind, ...] = ()
+    outcomes: str = ""
 
     @property
     def headline(self) -> FigureKind:
@@ -157,6 +161,8 @@ MEAN_AUROC = FigureKind(
     worse="orders patients worse than chance",
     released_as=AUROC.released_as,
 )
+F1 = FigureKind(name="f1", title="F1")
+MACRO_F1 = FigureKind(name="macro_f1", title="macro F1")
 C_INDEX = FigureKind(
     name="c_index",
     title="c-index",
@@ -199,12 +205,18 @@ TASK_FIGURES: Mapping[str, TaskFigures] = {
         group_drawn=3,
     ),
     "multiclass_classification": TaskFigures(
-        pooled=(BALANCED_ACCURACY, ACCURACY), site=(ACCURACY,), group=(ACCURACY,)
+        pooled=(BALANCED_ACCURACY, ACCURACY, MACRO_F1),
+        site=(ACCURACY,),
+        group=(ACCURACY,),
+        outcome=(F1, SENSITIVITY, SPECIFICITY, PPV, PATIENTS),
+        outcomes="class",
     ),
     "multilabel_classification": TaskFigures(
         pooled=(MEAN_AUROC, ACCURACY),
         site=(ACCURACY, SENSITIVITY, SPECIFICITY),
         group=(SENSITIVITY, SPECIFICITY, ACCURACY),
+        outcome=(AUROC, ILL),
+        outcomes="finding",
     ),
     "regression": TaskFigures(pooled=(MAE, R2, RMSE), site=(MAE, RMSE), group=(MAE, RMSE)),
     "segmentation": TaskFigures(pooled=(DICE,), site=(DICE,), group=(DICE,)),
@@ -223,7 +235,7 @@ COUNTING = frozenset({"statistics", "monitoring"})
 _BY_NAME: Mapping[str, FigureKind] = {
     kind.name: kind
     for task in TASK_FIGURES.values()
-    for kind in (*task.pooled, *task.site, *task.group, ILL)
+    for kind in (*task.pooled, *task.site, *task.group, *task.outcome, ILL)
 }
 
 

@@ -11,13 +11,15 @@ from typing import Any
 from compliance.estimates.binned_scores.operating_points import OperatingPoint
 from compliance.estimates.binned_scores.risk_figures import RiskFigures
 from compliance.estimates.interval import Interval
+from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
 from compliance.facts.groups import GroupFacts
 
 
 class Whose(Enum):
-    """The patients that a figure is of."""
+    """The patients that a figure is of, or the outcome."""
 
     ALL = "all"
+    OUTCOME = "outcome"
     HOSPITAL = "hospital"
     GROUP = "group"
 
@@ -29,7 +31,7 @@ class NamedFigure:
     Attributes:
         figure: its name (``compliance.facts.figures``).
         whose: the kind of part of the patients.
-        part: the part's name: empty for all, ``basel``, ``sex: women``.
+        part: its name: empty for all, ``basel``, ``sex: women``; the class, finding or time.
         at: the threshold that it is of, as a risk; None for others.
         found: its value with the 95 % interval, or why there is none.
     """
@@ -66,8 +68,9 @@ def named_figures(
     sites: Mapping[str, Mapping[str, Interval]],
     groups: Iterable[GroupFacts],
     points: Iterable[OperatingPoint],
+    outcomes: Iterable[OutcomeFigures] = (),
 ) -> tuple[NamedFigure, ...]:
-    """Returns the released figures: of all patients, hospitals, groups, and thresholds.
+    """Returns the released figures: of all patients, outcomes, hospitals, groups, thresholds.
 
     Args:
         released: of all patients, by name.
@@ -75,10 +78,13 @@ def named_figures(
         sites: of each hospital, by its name.
         groups: of groups of patients.
         points: what the model does at each threshold.
+        outcomes: of each class, finding or time.
     """
     found = [*_of(Whose.ALL, "", released)]
     if risks is not None:
         found += _of(Whose.ALL, "", {name: getattr(risks, name) for name in _RISKS})
+    for outcome in outcomes:
+        found += _of(Whose.OUTCOME, outcome.outcome, outcome.figures)
     for site, figures in sites.items():
         found += _of(Whose.HOSPITAL, site, figures)
     for group in groups:

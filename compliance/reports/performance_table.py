@@ -33,6 +33,7 @@ from compliance.reports.sections.thresholds import benefit_table, shares_table
 
 _WHOSE = {
     Whose.ALL: "All test patients",
+    Whose.OUTCOME: "Outcome",
     Whose.HOSPITAL: "Hospital",
     Whose.GROUP: "Group of patients",
 }
@@ -43,14 +44,20 @@ _COVERED = (
 
 
 def performance_table(dossier: Dossier) -> Table:
-    """Returns a row for all patients, each hospital and each group; a column for each figure."""
+    """Returns a row for all patients, each outcome, hospital and group; a column for each figure."""
     rows: dict[tuple[Whose, str], dict[str, Interval]] = {}
     for one in dossier.named_figures:
         if one.at is None:
             rows.setdefault((one.whose, one.part), {})[one.figure] = one.found
     names = dict.fromkeys(
         kind.name
-        for kind in (*dossier.figures.pooled, *dossier.site_kinds, *dossier.figures.group, ILL)
+        for kind in (
+            *dossier.figures.pooled,
+            *dossier.figures.outcome,
+            *dossier.site_kinds,
+            *dossier.figures.group,
+            ILL,
+        )
         if any(kind.name in found for found in rows.values())
     )
     kinds = [figure_kind(name) for name in names if name != PATIENTS]

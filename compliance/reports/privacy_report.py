@@ -28,6 +28,7 @@ from compliance.reports.document import (
     Table,
     Tone,
 )
+from compliance.reports.outcomes import outcomes_section
 from compliance.reports.sections import columns, fairness, figures, statements, utility
 from compliance.reports.sections import run as run_parts
 from compliance.reports.sections.calibration import calibration_section
@@ -83,11 +84,16 @@ def _results(dossier: Dossier) -> tuple[Section, ...]:
     counted = () if dossier.trains else (columns.columns_section(dossier),)
     return (
         figures.figures_section(dossier),
+        *_outcomes(dossier),
         *_thresholds(dossier),
         *counted,
         _hospitals(dossier),
         *_groups(dossier),
     )
+
+
+def _outcomes(dossier: Dossier) -> tuple[Section, ...]:
+    return (outcomes_section(dossier),) if dossier.outcomes else ()
 
 
 def _thresholds(dossier: Dossier) -> tuple[Section, ...]:
@@ -134,6 +140,7 @@ def run_page(
                 if dossier.trains
                 else (columns.columns_section(dossier),)
             ),
+            *_outcomes(dossier),
             *_thresholds(dossier),
             _hospitals(dossier),
             *_groups(dossier),

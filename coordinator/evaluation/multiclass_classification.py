@@ -7,6 +7,8 @@ import numpy as np
 from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
 from compliance.estimates.groups import number_of_patients
 from compliance.estimates.interval import Z95, Interval
+from compliance.estimates.outcomes.class_figures import figures_of_classes, macro_f1
+from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
 from compliance.estimates.proportion import MARGIN, proportion
 from coordinator.evaluation.released import (
     EvaluationReader,
@@ -15,6 +17,7 @@ from coordinator.evaluation.released import (
     NoisedCounts,
     PartCounts,
 )
+from protocol.study.cohort.labels import ClassLabel
 from protocol.study.study import Study
 
 #: Whether a figure is shown is asked of a share like this.
@@ -25,7 +28,19 @@ def _pooled(study: Study, noised: NoisedCounts) -> Figures:
     return {
         "balanced_accuracy": balanced_accuracy(noised.pooled, noised.deviation),
         **_part(study, noised.own),
+        "macro_f1": macro_f1(noised.pooled, noised.deviation),
     }
+
+
+def _classes(study: Study, noised: NoisedCounts) -> tuple[OutcomeFigures, ...]:
+    label = study.cohort.label
+    if not isinstance(label, ClassLabel):
+        raise ValueError("a classification has a label with classes")
+    found = figures_of_classes(noised.pooled, noised.deviation)
+    return tuple(
+        OutcomeFigures(outcome=name, figures=figures)
+        for name, figures in zip(label.classes, found, strict=True)
+    )
 
 
 def _part(study: Study, part: PartCounts) -> Figures:
@@ -72,4 +87,6 @@ def _deviation(shares: Floats, sizes: Floats, deviation: float) -> float:
     return float(np.sqrt((shares * (1 - shares) / sizes + noise).sum())) / len(shares)
 
 
-MULTICLASS_CLASSIFICATION = EvaluationReader(pooled=_pooled, part=_part, patients=_patients)
+MULTICLASS_CLASSIFICATION = EvaluationReader(
+    pooled=_pooled, part=_part, patients=_patients, outcomes=_classes
+)

@@ -4,13 +4,23 @@ A hospital's table is the mean over the findings of their tables: a patient adds
 spread over the cells.
 """
 
+import math
+
 import numpy as np
 
 from compliance.estimates.binned_scores.auroc import TOO_FEW, auroc_from_histogram
 from compliance.estimates.binned_scores.release_rule import is_released
 from compliance.estimates.interval import Interval
-from compliance.estimates.proportion import proportion
-from coordinator.evaluation.released import EvaluationReader, Figures, NoisedCounts, PartCounts
+from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
+from compliance.estimates.proportion import MARGIN, proportion
+from coordinator.evaluation.released import (
+    EvaluationReader,
+    Figures,
+    Floats,
+    NoisedCounts,
+    PartCounts,
+)
+from protocol.study.cohort.labels import FindingsLabel
 from protocol.study.study import Study
 
 
@@ -54,4 +64,33 @@ def _part(study: Study, part: PartCounts) -> Figures:
     }
 
 
-MULTILABEL_CLASSIFICATION = EvaluationReader(pooled=_pooled, part=_part)
+def _findings(study: Study, noised: NoisedCounts) -> tuple[OutcomeFigures, ...]:
+    label = study.cohort.label
+    if not isinstance(label, FindingsLabel):
+        raise ValueError("a classification by several labels has findings")
+    return tuple(
+        OutcomeFigures(outcome=name, figures=_of_finding(counts, noised.deviation))
+        for name, counts in zip(label.findings, noised.pooled, strict=True)
+    )
+
+
+def _of_finding(counts: Floats, deviation: float) -> Figures:
+    """Returns a finding's figures.
+
+    No hospital signs how many patients have it, so whether its AUROC is shown is asked of the
+    least number that the noise in these counts allows.
+    """
+    negatives, positives = map(float, counts.sum(axis=1))
+    bins, note = counts.shape[1], TOO_FEW if deviation else "too few patients"
+    found, spread = auroc_from_histogram(counts, deviation), MARGIN * deviation * math.sqrt(bins)
+    released = is_released(negatives - spread, positives - spread, bins=bins, noise_sigma=deviation)
+    return {
+        "auroc": Interval(
+            value=found.value, low=found.low, high=found.high,
+            note=found.note if released else note,
+        ),
+        "ill": proportion(positives, negatives, deviation, cells=(bins, bins)),
+    }  # fmt: skip
+
+
+MULTILABEL_CLASSIFICATION = EvaluationReader(pooled=_pooled, part=_part, outcomes=_findings)

@@ -45,6 +45,7 @@ def released_of(study: Study, noised: NoisedCounts) -> Released:
         calibration=reader.calibration(study, noised) if reader.calibration else (),
         recalibration=reader.recalibration(study, noised) if reader.recalibration else None,
         histograms=reader.histograms(study, noised) if reader.histograms else (),
+        outcomes=reader.outcomes(study, noised) if reader.outcomes else (),
     )
 
 

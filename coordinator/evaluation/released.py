@@ -16,6 +16,7 @@ from compliance.estimates.column_figures import ColumnFigures
 from compliance.estimates.drift.histograms import NoisedHistogram
 from compliance.estimates.groups import GroupFigures, number_of_patients
 from compliance.estimates.interval import Interval
+from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
 from protocol.study.study import Study
 from protocol.vectors.score_grid import ScoreGrid, agreed_grid
 
@@ -110,6 +111,8 @@ class EvaluationReader:
             a task.
         histograms: of a study and its counts, what a monitoring study compares with its reference;
             None of others.
+        outcomes: of a study and its counts, the figures of each class, finding or time; None for a
+            task of one outcome.
     """
 
     pooled: Callable[[Study, NoisedCounts], Figures]
@@ -122,6 +125,7 @@ class EvaluationReader:
     calibration: Callable[[Study, NoisedCounts], tuple[CalibrationPoint, ...]] | None = None
     recalibration: Callable[[Study, NoisedCounts], Recalibration | None] | None = None
     histograms: Callable[[Study, NoisedCounts], tuple[NoisedHistogram, ...]] | None = None
+    outcomes: Callable[[Study, NoisedCounts], tuple[OutcomeFigures, ...]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +142,7 @@ class Released:
         calibration: of a model that gives risks, its curve by rising risk; none of others.
         recalibration: the line on which its risks would be right; None where none is known.
         histograms: of a monitoring study's columns, with their noise; none of others.
+        outcomes: of each class, finding or time; none of a task of one outcome.
     """
 
     figures: Figures
@@ -149,13 +154,16 @@ class Released:
     calibration: tuple[CalibrationPoint, ...] = ()
     recalibration: Recalibration | None = None
     histograms: tuple[NoisedHistogram, ...] = ()
+    outcomes: tuple[OutcomeFigures, ...] = ()
 
 
 def released_json(released: Released) -> dict[str, Any]:
     """Returns the released figures as the store keeps them; undone by ``released_from``."""
     several = {
         name: [one.to_json() for one in getattr(released, name)]
-        for name in ("groups", "operating_points", "columns", "calibration", "histograms")
+        for name in (
+            "groups", "operating_points", "columns", "calibration", "histograms", "outcomes"
+        )  # fmt: skip
     }
     return {
         "figures": _kept(released.figures),
@@ -182,6 +190,7 @@ def released_from(kept: Mapping[str, Any]) -> Released:
         calibration=calibration_from(kept),
         recalibration=recalibration_from(kept),
         histograms=histograms_from(kept),
+        outcomes=outcomes_from(kept),
     )
 
 
@@ -203,6 +212,11 @@ def columns_from(kept: Mapping[str, Any]) -> tuple[ColumnFigures, ...]:
 def histograms_from(kept: Mapping[str, Any]) -> tuple[NoisedHistogram, ...]:
     """Returns the noised histograms that the store keeps; none but of a monitoring study."""
     return tuple(NoisedHistogram.from_json(one) for one in kept.get("histograms", ()))
+
+
+def outcomes_from(kept: Mapping[str, Any]) -> tuple[OutcomeFigures, ...]:
+    """Returns the figures of outcomes that the store keeps; none of a task of one outcome."""
+    return tuple(OutcomeFigures.from_json(outcome) for outcome in kept.get("outcomes", ()))
 
 
 def points_from(kept: Mapping[str, Any]) -> tuple[OperatingPoint, ...]:

@@ -122,3 +122,15 @@ def balanced_accuracy(table: NDArray[np.int64]) -> float | None:
     """
     sizes = table.sum(axis=1)
     return float((table.diagonal() / sizes).mean()) if sizes.all() else None
+
+
+def macro_f1(table: NDArray[np.int64]) -> float | None:
+    """Returns the mean over the classes of their F1, TP / (TP + (FP + FN) / 2).
+
+    None where a class has no patient and is given to none.
+
+    >>> macro_f1(np.array([[3, 1], [0, 2]]))
+    0.8285714285714285
+    """
+    sizes = (table.sum(axis=0) + table.sum(axis=1)) / 2
+    return float((table.diagonal() / sizes).mean()) if sizes.all() else None

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.evaluation.metrics import balanced_accuracy, class_table
+from pipelines.evaluation.metrics import balanced_accuracy, class_table, macro_f1
 from pipelines.tasks.task import (
     Counts,
     Floats,
@@ -63,6 +63,7 @@ def _exact(scores: Floats, labels: Floats) -> Mapping[str, float | None]:
     return {
         "balanced_accuracy": balanced_accuracy(table) if known else None,
         "accuracy": float(np.trace(table) / table.sum()) if known else None,
+        "macro_f1": macro_f1(table) if known else None,
     }
 
 
