@@ -175,6 +175,19 @@ C_INDEX = FigureKind(
 )
 EVENTS_ABOVE = FigureKind(name="events_above", title="events scored above the middle")
 CENSORED_BELOW = FigureKind(name="censored_below", title="censored scored below the middle")
+EVENT_FREE = FigureKind(
+    name="event_free",
+    title="observed share without the event",
+    released_as="A patient who was censored between two times counts as observed for half of that "
+    "time; the interval reaches to the Kaplan-Meier estimates of those observed for all of it, and "
+    "for none.",
+)
+PREDICTED_EVENT_FREE = FigureKind(
+    name="predicted_event_free", title="share without the event by the model"
+)
+STILL_OBSERVED = FigureKind(
+    name="still_observed", title="patients observed longer", form=Format.COUNT, high=None
+)
 DICE = FigureKind(name="dice", title="Dice")
 R2 = FigureKind(
     name="r2", title="R²", chance=0.0, low=None, worse="predicts worse than the patients' mean"
@@ -226,6 +239,8 @@ TASK_FIGURES: Mapping[str, TaskFigures] = {
         pooled=(C_INDEX,),
         site=(EVENTS_ABOVE, CENSORED_BELOW),
         group=(EVENTS_ABOVE, CENSORED_BELOW),
+        outcome=(EVENT_FREE, PREDICTED_EVENT_FREE, STILL_OBSERVED),
+        outcomes="time",
     ),
 }
 

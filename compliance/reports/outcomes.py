@@ -17,6 +17,9 @@ COVERED = (
     "some miss more often."
 )
 
+#: More are in the table alone.
+_MOST_DRAWN = 40
+
 
 def outcomes_title(dossier: Dossier) -> str:
     """Returns the heading: what the task's outcomes are."""
@@ -26,18 +29,14 @@ def outcomes_title(dossier: Dossier) -> str:
 def drawn_kind(dossier: Dossier) -> FigureKind | None:
     """Returns the figure that is drawn: the task's first, if any outcome has a value of it."""
     kind = next(iter(dossier.figures.outcome), None)
-    if kind is None or all(found.value is None for _, found in outcome_rows(dossier, kind)):
-        return None
-    return kind
+    rows = [] if kind is None else outcome_rows(dossier, kind)
+    return kind if any(found.value is not None for _, found in rows) else None
 
 
 def outcome_rows(dossier: Dossier, kind: FigureKind) -> Sequence[tuple[str, Interval]]:
-    """Returns every outcome that has a figure, or a reason why not, by its name."""
-    return [
-        (one.outcome, one.figures[kind.name])
-        for one in dossier.outcomes
-        if kind.name in one.figures
-    ]
+    """Returns the first outcomes that have a figure, or a reason why not, by name."""
+    found = [one for one in dossier.outcomes if kind.name in one.figures]
+    return [(one.outcome, one.figures[kind.name]) for one in found[:_MOST_DRAWN]]
 
 
 def outcomes_table(dossier: Dossier) -> Table:
@@ -66,7 +65,8 @@ def outcomes_section(dossier: Dossier) -> Section:
     blocks: tuple[Block, ...] = (table, Paragraph(text=COVERED))
     if kind is not None:
         rows = outcome_rows(dossier, kind)
-        caption = " ".join(filter(None, ("Bars are 95 % intervals.", kind.released_as)))
+        drawn = f"The first {len(rows)} are drawn." if len(rows) < len(dossier.outcomes) else ""
+        caption = " ".join(filter(None, ("Bars are 95 % intervals.", drawn, kind.released_as)))
         figure = Figure(
             title=f"{kind.label} of each {dossier.figures.outcomes}",
             svg=to_svg(interval_rows(rows, kind)),

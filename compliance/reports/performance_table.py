@@ -44,7 +44,7 @@ _COVERED = (
 
 
 def performance_table(dossier: Dossier) -> Table:
-    """Returns a row for all patients, each outcome, hospital and group; a column for each figure."""
+    """Returns a row for all patients, outcomes, hospitals and groups; a column for each figure."""
     rows: dict[tuple[Whose, str], dict[str, Interval]] = {}
     for one in dossier.named_figures:
         if one.at is None:

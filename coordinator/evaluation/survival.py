@@ -1,10 +1,29 @@
-"""Survival: the c-index from counts by interval and bin, shares from the signed tables."""
+"""Survival: c-index and calibration from counts by interval and bin, shares from signed tables."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
 
 from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.concordance import concordance_from_counts, is_concordance_released
 from compliance.estimates.interval import Interval
+from compliance.estimates.outcomes.event_free import (
+    event_free_shares,
+    still_observed,
+    usual_counts,
+)
+from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
+from compliance.estimates.outcomes.predicted_shares import predicted_shares
 from compliance.estimates.proportion import proportion
-from coordinator.evaluation.released import EvaluationReader, Figures, NoisedCounts, PartCounts
+from coordinator.evaluation.released import (
+    EvaluationReader,
+    Figures,
+    Floats,
+    NoisedCounts,
+    PartCounts,
+)
 from protocol.study.study import Study
 from protocol.study.task.task import Survival
 
@@ -25,11 +44,75 @@ def _pooled(study: Study, noised: NoisedCounts) -> Figures:
 
 def _event_shares(study: Study) -> list[float]:
     """Returns the published share of the events in each interval, and none after the last."""
-    if not isinstance(study.task, Survival):
-        raise ValueError("a survival task has intervals")
-    ends = (1.0, *study.task.event_free)
+    ends = (1.0, *_task(study).event_free)
     falls = [before - after for before, after in zip(ends, ends[1:], strict=False)]
     return [*(fall / sum(falls) for fall in falls), 0.0]
+
+
+def _task(study: Study) -> Survival:
+    if not isinstance(study.task, Survival):
+        raise ValueError("a survival task has intervals")
+    return study.task
+
+
+#: The parts of the grid's bins in which calibration is told beside all.
+_PARTS = ("low scores", "middle scores", "high scores")
+
+
+def _times(study: Study, noised: NoisedCounts) -> tuple[OutcomeFigures, ...]:
+    """Returns, by time, what came of all patients and of those with low, middle, high scores."""
+    every = np.arange(noised.pooled.shape[2])
+    parts = {"": every, **dict(zip(_PARTS, np.array_split(every, len(_PARTS)), strict=True))}
+    found = {part: [*_in_bins(study, noised, places)] for part, places in parts.items()}
+    task = _task(study)
+    return tuple(
+        OutcomeFigures(
+            outcome=f"at {time:g}, {part}" if part else f"at {time:g}",
+            figures=found[part][place],
+            declared=None if part else declared,
+        )
+        for place, (time, declared) in enumerate(zip(task.times, task.event_free, strict=True))
+        for part in parts
+    )
+
+
+def _in_bins(study: Study, noised: NoisedCounts, places: NDArray[np.int64]) -> Iterator[Figures]:
+    """Yields the figures at each time of the patients whose scores lie in some of the bins.
+
+    How many of them there are to be expected is asked of the signed tables: of all patients the
+    part that the grid's bins are of all, with events in the same part of them.
+    """
+    bins, deviation = noised.pooled.shape[2], noised.deviation
+    counts, spread = noised.pooled[:, :, places].sum(axis=2), deviation * len(places) ** 0.5
+    sizes = noised.own.cells.reshape(2, 2).sum(axis=1) * len(places) / bins
+    usual = usual_counts(float(sizes[0]), float(sizes[1]), _event_shares(study))
+    observed = event_free_shares(counts, spread, usual)
+    still = still_observed(counts, spread)
+    task = _task(study)
+    predicted = (
+        predicted_shares(
+            noised.pooled.sum(axis=(0, 1))[places],
+            deviation * (2 * noised.pooled.shape[1]) ** 0.5,
+            places,
+            grid=noised.grid,
+            bins=bins,
+            predict=partial(_event_free, task.hazards),
+        )
+        if task.loss == "hazard"
+        else None
+    )
+    for place in range(len(observed)):
+        found = {"event_free": observed[place]}
+        if predicted is not None:
+            found["predicted_event_free"] = predicted[place]
+        yield {**found, "still_observed": still[place]}
+
+
+def _event_free(hazards: tuple[float, ...], scores: Floats) -> Floats:
+    """Returns the (times, *scores) shares without the event that a model of hazards predicts."""
+    logits = np.log(hazards) - np.log1p(-np.array(hazards))
+    at = logits.reshape(-1, *[1] * scores.ndim) + scores
+    return np.asarray(np.cumprod(1 / (1 + np.exp(at)), axis=0))
 
 
 def _part(study: Study, part: PartCounts) -> Figures:
@@ -42,4 +125,4 @@ def _part(study: Study, part: PartCounts) -> Figures:
     }
 
 
-SURVIVAL = EvaluationReader(pooled=_pooled, part=_part)
+SURVIVAL = EvaluationReader(pooled=_pooled, part=_part, outcomes=_times)

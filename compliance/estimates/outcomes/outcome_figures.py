@@ -9,7 +9,7 @@ from compliance.estimates.interval import Interval
 
 @dataclass(frozen=True, kw_only=True)
 class OutcomeFigures:
-    """What is released of one outcome.
+    """The figures of one outcome.
 
     Attributes:
         outcome: its name: a class or a finding as the study names it, ``at 2``.

@@ -16,6 +16,7 @@ from compliance.estimates.binned_scores.operating_points import operating_points
 from compliance.estimates.binned_scores.release_rule import usual_scores
 from compliance.estimates.binned_scores.within_bins import BinnedScores
 from compliance.estimates.interval import Interval
+from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
 from compliance.facts.dossier import Dossier, LogVerification
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from coordinator.database.store import Store
@@ -214,6 +215,17 @@ def test_calibration_is_drawn_with_its_numbers_or_said_to_be_unknown() -> None:
     few = calibration_curve(scores, None)
     page = _page(FakeViews(replace(dossiers.finished(), calibration=few)))
     assert "Nothing is known of the calibration: too few patients" in _words(page)
+
+
+def test_figures_of_each_class_are_drawn_with_their_numbers() -> None:
+    known = Interval(value=0.712, low=0.61, high=0.8)
+    outcomes = tuple(
+        OutcomeFigures(outcome=name, figures={"f1": known}) for name in ("mild", "severe")
+    )
+    task = "multiclass_classification"
+    page = _page(FakeViews(replace(dossiers.finished(), task=task, outcomes=outcomes)))
+    assert "Figures of each class" in [found.value for found in page.subheader]
+    assert any("mild" in set(frame.value.get("Class", ())) for frame in page.dataframe)
 
 
 def test_modes_are_compared_in_words_and_numbers() -> None:

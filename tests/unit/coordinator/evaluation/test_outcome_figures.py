@@ -11,7 +11,6 @@ from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.outcomes.class_figures import figures_of_classes, macro_f1
 from compliance.estimates.proportion import proportion
 from coordinator.evaluation.released import released_from, released_json
-from tests.support.simulated.tasks import CLASSES
 from tests.unit.coordinator.evaluation.test_task_figures import drawn, released
 
 Floats = NDArray[np.float64]
@@ -36,9 +35,7 @@ def test_of_classes_they_are_those_of_scikit_learn() -> None:
                 "patients": sizes[place],
             }
         )
-    assert found.figures["macro_f1"].value == pytest.approx(
-        f1_score(labels, told, average="macro")
-    )
+    assert found.figures["macro_f1"].value == pytest.approx(f1_score(labels, told, average="macro"))
 
 
 def test_of_findings_they_are_those_of_scikit_learn_but_for_the_bins() -> None:
@@ -84,7 +81,9 @@ def test_without_noise_what_nobody_has_or_is_given_says_so() -> None:
     assert none["f1"].note == "no patient has this class or is given it"
     assert none["specificity"].value == 1.0
     assert last["f1"].value == 0.0 and other["f1"].value == pytest.approx(0.8)
-    assert macro_f1(np.array([[0, 0], [0, 4]]) * 1.0, 0.0).note.startswith("a class that no patient")
+    assert macro_f1(np.array([[0, 0], [0, 4]]) * 1.0, 0.0).note.startswith(
+        "a class that no patient"
+    )
     alone = figures_of_classes(np.array([[3, 1], [0, 0]]) * 1.0, 0.0)[0]
     assert alone["specificity"].note == "every patient has this class"
 
@@ -137,7 +136,8 @@ def test_intervals_hold_the_populations_figures(population: str, noise: float) -
 @pytest.mark.long
 @pytest.mark.parametrize("population", POPULATIONS)
 @pytest.mark.parametrize(
-    ("patients", "noise"), [(100, 0.0), (400, 0.0), (400, 2.0), (400, 5.0), (2000, 10.0), (2000, 25.0)]
+    ("patients", "noise"),
+    [(100, 0.0), (400, 0.0), (400, 2.0), (400, 5.0), (2000, 10.0), (2000, 25.0)],
 )
 def test_intervals_hold_them_in_500_draws_where_noise_withholds_some_too(
     population: str, patients: int, noise: float
