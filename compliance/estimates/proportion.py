@@ -53,6 +53,30 @@ def proportion(
     return Interval(value=value, low=min(low, value), high=max(high, value), note=note)
 
 
+def part_of(part: float, count: float, deviation: float, *, cells: int = 1) -> Interval:
+    """Returns part / count with a 95 % interval, where the count is released beside its part.
+
+    Args:
+        part: a sum of so many cells, each with independent noise.
+        count: of how many it is a part, with a noise of its own.
+        deviation: of the noise in each cell, and in the count; 0 when nothing was added.
+        cells: of how many cells the part is the sum.
+
+    As in ``proportion``: the interval is laid for the least and the greatest count that its noise
+    allows, and whether it is shown is asked of the count alone.
+    """
+    least, most = (count + sign * MARGIN * deviation for sign in (-1, 1))
+    if least <= (1.0 if deviation else 1e-9):
+        note = TOO_FEW if deviation else "no patients"
+        return Interval(value=None, low=None, high=None, note=note)
+    noise = deviation**2 * cells
+    value = min(1.0, max(0.0, part / count))
+    low, high = _share_bounds(part, 0.0, (least, most), noise, 1.0)
+    usual = _share_bounds(_USUAL * count, 0.0, (least, most), noise, 1.0)
+    note = TOO_FEW if deviation and (usual[1] - usual[0]) / 2 > WIDEST else ""
+    return Interval(value=value, low=min(low, value), high=max(high, value), note=note)
+
+
 def variance_over_patients(share: float, weight: float = 1.0) -> float:
     """Returns the variance of a share of one patient, where a failure has this weight.
 

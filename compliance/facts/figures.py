@@ -189,6 +189,18 @@ STILL_OBSERVED = FigureKind(
     name="still_observed", title="patients observed longer", form=Format.COUNT, high=None
 )
 DICE = FigureKind(name="dice", title="Dice")
+DICE_BELOW = tuple(
+    FigureKind(
+        name=f"dice_below_{border:g}",
+        title=f"patients with Dice below {border:g}",
+        higher_is_better=False,
+    )
+    for border in (0.5, 0.7, 0.9)
+)
+HAUSDORFF = FigureKind(
+    name="hausdorff", title="Hausdorff distance (95th percentile), pixels", form=Format.NUMBER,
+    high=None, higher_is_better=False,
+)  # fmt: skip
 R2 = FigureKind(
     name="r2", title="R²", chance=0.0, low=None, worse="predicts worse than the patients' mean"
 )
@@ -232,7 +244,13 @@ TASK_FIGURES: Mapping[str, TaskFigures] = {
         outcomes="finding",
     ),
     "regression": TaskFigures(pooled=(MAE, R2, RMSE), site=(MAE, RMSE), group=(MAE, RMSE)),
-    "segmentation": TaskFigures(pooled=(DICE,), site=(DICE,), group=(DICE,)),
+    "segmentation": TaskFigures(
+        pooled=(DICE,),
+        site=(DICE,),
+        group=(DICE,),
+        outcome=(DICE, *DICE_BELOW, HAUSDORFF),
+        outcomes="class",
+    ),
     "statistics": TaskFigures(pooled=(PATIENTS,), site=(PATIENTS,), group=()),
     "monitoring": TaskFigures(pooled=(PATIENTS,), site=(PATIENTS,), group=()),
     "survival": TaskFigures(

@@ -1,4 +1,4 @@
-"""Segmentation: the mean Dice of each class, from three noised sums."""
+"""Segmentation: Dice of each class, and how far surfaces lie apart, from noised sums."""
 
 import math
 
@@ -6,7 +6,8 @@ import numpy as np
 
 from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
 from compliance.estimates.interval import Z95, Interval
-from compliance.estimates.proportion import MARGIN
+from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
+from compliance.estimates.proportion import MARGIN, part_of
 from coordinator.evaluation.released import (
     EvaluationReader,
     Figures,
@@ -15,8 +16,11 @@ from coordinator.evaluation.released import (
     PartCounts,
     patients_first,
 )
+from protocol.study.cohort.cohort import ImageCohort
+from protocol.study.cohort.labels import MaskLabel
 from protocol.study.study import Study
-from protocol.vectors.evaluation import COUNT_UNITS
+from protocol.study.task.task import Segmentation
+from protocol.vectors.evaluation import COUNT_UNITS, DICE_BORDERS
 
 #: Patients of no more than this are no patients: a sum without noise has whole ones.
 _NOBODY = 0.5
@@ -26,7 +30,7 @@ _ROUNDED = 1 / COUNT_UNITS
 
 
 def _pooled(study: Study, noised: NoisedCounts) -> Figures:
-    return {"dice": mean_dice(noised.pooled, noised.deviation)}
+    return {"dice": mean_dice(noised.pooled[:, :3], noised.deviation)}
 
 
 def _part(study: Study, part: PartCounts) -> Figures:
@@ -67,4 +71,48 @@ def mean_dice(sums: Floats, deviation: float) -> Interval:
     return Interval(value=value, low=max(0.0, value - half), high=min(1.0, value + half))
 
 
-SEGMENTATION = EvaluationReader(pooled=_pooled, part=_part, patients=patients_first)
+#: A distance is shown where noise alone moves it by so little of the diagonal.
+_NEAR = 0.05
+
+
+def _classes(study: Study, noised: NoisedCounts) -> tuple[OutcomeFigures, ...]:
+    label, cohort, task = study.cohort.label, study.cohort, study.task
+    if not isinstance(label, MaskLabel) or not isinstance(cohort, ImageCohort):
+        raise ValueError("a segmentation has a mask of images")
+    diagonal = None
+    if isinstance(task, Segmentation) and task.distances:
+        diagonal = math.sqrt(sum((side - 1) ** 2 for side in cohort.image.shape))
+    return tuple(
+        OutcomeFigures(outcome=name, figures=_of_class(sums, noised.deviation, diagonal))
+        for name, sums in zip([*label.classes][1:], noised.pooled, strict=True)
+    )
+
+
+def _of_class(sums: Floats, deviation: float, diagonal: float | None) -> Figures:
+    """Returns a class's figures; ``diagonal`` of the image in pixels, where distances are counted.
+
+    A distance and its square are summed as Dice and its square are, so its mean is found alike.
+    """
+    found = {"dice": mean_dice(sums[None, :3], deviation)}
+    if diagonal is None:
+        return found
+    count, below = float(sums[0]), np.cumsum(sums[3 : 3 + len(DICE_BORDERS)])
+    for place, border in enumerate(DICE_BORDERS):
+        found[f"dice_below_{border:g}"] = part_of(
+            float(below[place]), count, deviation, cells=place + 1
+        )
+    apart = mean_dice(sums[None, [0, -2, -1]], deviation)
+    if deviation and Z95 * math.sqrt(2) * deviation / max(count, 1.0) > _NEAR:
+        apart = Interval(value=None, low=None, high=None, note=TOO_FEW)
+    return {**found, "hausdorff": _times(apart, diagonal)}
+
+
+def _times(found: Interval, unit: float) -> Interval:
+    if found.value is None or found.low is None or found.high is None:
+        return found
+    return Interval(value=found.value * unit, low=found.low * unit, high=found.high * unit)
+
+
+SEGMENTATION = EvaluationReader(
+    pooled=_pooled, part=_part, patients=patients_first, outcomes=_classes
+)

@@ -44,7 +44,7 @@ def _built_in(task: Task, cohort: Cohort) -> TaskDefinition:
     if isinstance(task, Survival):
         return survival(task)
     if isinstance(task, Segmentation) and isinstance(cohort, ImageCohort):
-        return segmentation(label.num_classes, cohort.image.shape)
+        return segmentation(label.num_classes, cohort.image.shape, distances=task.distances)
     if isinstance(task, Regression) and isinstance(label, NumberLabel):
         return regression(label)
     raise ValueError(f"task {task.kind} does not go with this cohort and its label")

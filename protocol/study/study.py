@@ -37,12 +37,18 @@ from protocol.study.task.statistics import Statistics
 from protocol.study.task.task import (
     LABEL_FORMS,
     BinaryClassification,
+    Segmentation,
     Survival,
     Task,
     prevalence_of,
 )
 from protocol.vectors.adaptive_clip import NOISE_PART, clip_of
-from protocol.vectors.evaluation import EVALUATION_VECTORS, EvaluationVector, column_counts
+from protocol.vectors.evaluation import (
+    EVALUATION_VECTORS,
+    EvaluationVector,
+    column_counts,
+    distance_sums,
+)
 from protocol.vectors.number_of_bins import number_of_bins, roughly_noised
 from protocol.vectors.ring_bounds import fits, max_sum_of_updates
 from protocol.vectors.tensors import Tensors
@@ -241,8 +247,10 @@ class Study(FrozenModel):
         """The sizes and bounds of what a hospital counts in the evaluation."""
         if isinstance(self.task, Statistics):
             return column_counts(self.task.columns(self.cohort))
-        make = EVALUATION_VECTORS[self.task.kind]
-        return self._with_parts(make(self.score_bins, self.task.groups(self.cohort.label)))
+        groups = self.task.groups(self.cohort.label)
+        if isinstance(self.task, Segmentation) and self.task.distances:
+            return self._with_parts(distance_sums(groups))
+        return self._with_parts(EVALUATION_VECTORS[self.task.kind](self.score_bins, groups))
 
     @property
     def score_bins(self) -> int:

@@ -17,7 +17,9 @@ multi-label classification  scores in bins, by finding     the mean over the fin
                             and by label                   of the same four
 regression                  1, a, s, v, v**2               1, a, s
 segmentation                1, d, d**2 for each class       1, d, d**2
-                            but the background
+                            but the background; with
+                            ``distances`` also low d by
+                            interval, h, h**2
 survival                    scores in bins, by event and   as for binary classification
                             interval
 statistics                  of columns, see                patients
@@ -30,9 +32,12 @@ To a regression's sums it adds a vector: a is the absolute error, s its square, 
 distance from the declared centre, all as parts of the label's ``bound`` and so in [-1, 1]; the
 vector's norm is at most sqrt(5), that of the own counts at most sqrt(3). Of a segmentation d is
 the Dice of a class that the patient has, of the own counts the mean of its classes: three
-numbers in [0, 1] for each class. Behind the table of a binary classification and of survival
-stands the grid of the scores (``score_grid``), behind others zeros. Of survival, positive are
-patients with an event, and scores above the grid's centre.
+numbers in [0, 1] for each class. With ``distances`` (of the task) stand behind them ones by the
+interval of ``DICE_BORDERS`` that d lies in, none above the last, and h, the distance of the
+surfaces as a part of the image's diagonal, with its square. Below 0.9, d and d**2 add less than 1.5
+to the square of the norm, so that all eight add at most 5.5 for a class. Behind the table of a
+binary classification and of survival stands the grid of the scores (``score_grid``), behind others
+zeros. Of survival, positive are patients with an event, and scores above the grid's centre.
 
 A study may ask for more of the same kind (``protocol.study.task.evaluation``):
 
@@ -212,6 +217,22 @@ def dice_sums(bins: int, classes: int) -> EvaluationVector:
         shape=(classes - 1, 3),
         influence=math.sqrt(3 * (classes - 1)),
         settings={"classes": classes, "sums": 3},
+    )
+
+
+#: The Dice below which patients are counted beside, by rising Dice.
+DICE_BORDERS = (0.5, 0.7, 0.9)
+#: How many sums there are for a class with distances.
+DISTANCE_SUMS = 5 + len(DICE_BORDERS)
+
+
+def distance_sums(classes: int) -> EvaluationVector:
+    """Returns the layout for segmentation with distances: eight sums for each class."""
+    return EvaluationVector(
+        shape=(classes - 1, DISTANCE_SUMS),
+        influence=math.sqrt(5.5 * (classes - 1)),
+        settings={"classes": classes, "sums": DISTANCE_SUMS},
+        own_influence=math.sqrt(3),
     )
 
 

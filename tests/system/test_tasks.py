@@ -229,7 +229,8 @@ def write_discs(folder: Path, study: Study) -> None:
 
 
 def test_masks_are_learned_by_three_hospitals_and_their_dice_is_released(tmp_path: Path) -> None:
-    study = read_study(SEGMENTATION.replace("PRIVACY", NONE))
+    text = SEGMENTATION.replace("kind: segmentation\n", "kind: segmentation\n  distances: true\n")
+    study = read_study(text.replace("PRIVACY", NONE))
     federation = Federation(tmp_path, study, trainer=Trainer, write=write_discs)
     federation.run()
     with closing(open_views(federation.workspace.root)) as views:
@@ -237,7 +238,12 @@ def test_masks_are_learned_by_three_hospitals_and_their_dice_is_released(tmp_pat
     released = dossier.released["dice"]
     assert released.value == pytest.approx(exact(federation)["dice"], abs=0.01)
     assert released.low <= released.value <= released.high and released.value > 0.8
-    assert "Dice, released" in render_html(privacy_report(dossier))
+    (disc,) = dossier.outcomes
+    assert disc.figures["dice"] == released and 0 < disc.figures["hausdorff"].value < 5
+    shares = [disc.figures[f"dice_below_{border}"].value for border in (0.5, 0.7, 0.9)]
+    assert shares == sorted(shares) and 0 < shares[2] < 1
+    page = render_html(privacy_report(dossier))
+    assert "Dice, released" in page and "Hausdorff distance (95th percentile), pixels" in page
     federation.close()
 
 
