@@ -162,7 +162,12 @@ def released_json(released: Released) -> dict[str, Any]:
     several = {
         name: [one.to_json() for one in getattr(released, name)]
         for name in (
-            "groups", "operating_points", "columns", "calibration", "histograms", "outcomes"
+            "groups",
+            "operating_points",
+            "columns",
+            "calibration",
+            "histograms",
+            "outcomes",
         )  # fmt: skip
     }
     return {
