@@ -2,7 +2,8 @@
 
 import sys
 
+from tests.long.evaluation.outcomes import outcome_lines
 from tests.long.evaluation.tables import TABLES
 
-for line in TABLES[sys.argv[1]]():
+for line in (TABLES | {"outcomes": outcome_lines})[sys.argv[1]]():
     print(line, flush=True)

@@ -40,15 +40,22 @@ def study() -> Study:
     return read_study(SURVIVAL_STUDY)
 
 
-def released(scores: Floats, labels: Floats, noise: float, random: np.random.Generator) -> Released:
-    given = scores, labels, REFERENCE, BINS
+def released(
+    scores: Floats,
+    labels: Floats,
+    noise: float,
+    random: np.random.Generator,
+    own_noise: float | None = None,
+) -> Released:
+    """What one hospital's evaluation releases; its own counts have the same noise or another."""
+    given, of_own = (scores, labels, REFERENCE, BINS), noise if own_noise is None else own_noise
     counts, own = TASK.counts(*given), TASK.own(*given)
     shape = (2, len(SURVIVAL.times) + 1, BINS)
     noised = NoisedCounts(
         pooled=counts.reshape(shape) / COUNT_UNITS + random.normal(0, noise, shape),
         deviation=noise,
-        tables={"east": own / COUNT_UNITS + random.normal(0, noise, 4)},
-        table_deviations={"east": noise},
+        tables={"east": own / COUNT_UNITS + random.normal(0, of_own, 4)},
+        table_deviations={"east": of_own},
         grids={"east": ScoreGrid.of_cells(tuple(map(int, TASK.grid(REFERENCE))))},
         groups=(),
     )
