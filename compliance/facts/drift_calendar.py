@@ -23,7 +23,8 @@ class DriftCalendar:
         study_name, study_title, study_digest: the monitoring study's.
         model: the file digest of the model whose scores are watched; None of columns alone.
         planned: how many releases after the reference were priced.
-        epsilon, delta: of one patient, for the whole calendar; None where nothing is protected.
+        epsilon: of one patient, for the whole calendar; None where nothing is protected.
+        delta: beside it.
         seed: of the draws that thresholds come from.
         rate: the chance of any flag in a calendar without drift.
         reference: release 0; None before it was made.

@@ -149,7 +149,7 @@ class EvaluationVector:
         return np.asarray(total[: math.prod(self.shape)] / COUNT_UNITS).reshape(self.shape)
 
     def read_groups(self, total: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
-        """Returns each grouping's (groups, *group_shape) counts in a sum, in patients."""
+        """Returns each grouping's counts by group in a sum, in patients."""
         found, begin = [], math.prod(self.shape)
         for count in self.groups:
             end = begin + count * math.prod(self.group_shape)

@@ -132,7 +132,7 @@ def test_a_coordinator_whose_service_does_not_run_is_not_judged_by_silence(tmp_p
     home.store.close()
     done = ask("alerts", "check", "--home", home.root, "--json")
     assert done.returncode == 0
-    assert as_json(done)["not_judged"] == ["drift", "hospital-silent"]
+    assert as_json(done)["not_judged"] == ["hospital-silent"]
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
