@@ -4,8 +4,9 @@ Rules:
 
 1. A group of fewer than ``FEWEST`` patients, as the noised counts have it, is withheld: its
    figures, and how many they are.
-2. Where one group only of a grouping is withheld, so is the smallest of the others: the first
-   would follow from the rest and from all patients (complementary suppression).
+2. Where one group only of a grouping is withheld, or where those that are have fewer than
+   ``FEWEST`` patients together, so is the smallest of the others: the first, or their sum, would
+   follow from the rest and from all patients (complementary suppression).
 
 Source: Hundepool et al. 2012, Statistical Disclosure Control, ch. 4 (cells, complementary cells).
 """
@@ -73,8 +74,9 @@ def with_small_groups_withheld(
     """
     sizes = {group: figures[PATIENTS].value or 0.0 for group, figures in found.items()}
     notes = {group: SMALL for group, size in sizes.items() if size < FEWEST}
+    together = sum(max(0.0, sizes[group]) for group in notes)
     left = [group for group in sizes if group not in notes]
-    if len(notes) == 1 and left:
+    if left and (len(notes) == 1 or 0 < together < FEWEST):
         notes[min(left, key=sizes.__getitem__)] = COMPLEMENTARY
     return tuple(
         GroupFigures(

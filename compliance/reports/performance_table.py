@@ -84,13 +84,13 @@ def performance_table(dossier: Dossier) -> Table:
 
 def heterogeneity_table(dossier: Dossier) -> Table:
     """Returns the largest gaps between hospitals and between groups of each grouping."""
-    compared: dict[str, Mapping[str, LargestGap | None]] = {
-        "hospitals": dossier.largest_gaps,
-        **dossier.group_gaps,
-    }
+    compared: list[tuple[str, Mapping[str, LargestGap | None]]] = [
+        ("hospitals", dossier.largest_gaps),
+        *((f"groups by {grouping}", gaps) for grouping, gaps in dossier.group_gaps.items()),
+    ]
     found = [
         (between, figure_kind(name), gap)
-        for between, gaps in compared.items()
+        for between, gaps in compared
         for name, gap in gaps.items()
         if gap is not None
     ]

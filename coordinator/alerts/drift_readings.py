@@ -18,7 +18,7 @@ class DriftReadings:
         self._known: dict[str, tuple[int, tuple[DriftReading, ...]]] = {}
 
     def read(self, session: Session) -> tuple[DriftReading, ...]:
-        """Returns every reading, study by study and release by release.
+        """Returns every reading, release by release; the study that ran last stands last.
 
         Raises:
             StoreBroken: what is stored of a release cannot be read.
@@ -35,10 +35,11 @@ class DriftReadings:
 
 
 def _monitored(session: Session) -> Iterable[str]:
-    rows = session.execute(select(StudyRow.digest, StudyRow.document).order_by(StudyRow.digest))
-    ran = set(session.scalars(select(RunRow.study_digest)))
-    kinds = ((digest, json.loads(document)["task"].get("kind")) for digest, document in rows)
-    return [digest for digest, kind in kinds if kind == "monitoring" and digest in ran]
+    rows = session.execute(select(StudyRow.digest, StudyRow.document))
+    kinds = {digest: json.loads(document)["task"].get("kind") for digest, document in rows}
+    begun = session.scalars(select(RunRow.study_digest).order_by(RunRow.started_at.desc()))
+    last = dict.fromkeys(digest for digest in begun if kinds.get(digest) == "monitoring")
+    return [*reversed(last)]
 
 
 def _readings(session: Session, digest: str) -> Iterable[DriftReading]:

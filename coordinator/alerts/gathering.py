@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from compliance.estimates.largest_gap import LargestGap, largest_gap
-from compliance.facts.figures import TASK_FIGURES
+from compliance.facts.figures import COUNTING, TASK_FIGURES
 from compliance.facts.groups import GroupFacts, group_gaps
 from coordinator.alerts.drift_readings import DriftReadings
 from coordinator.alerts.facts import (
@@ -163,7 +163,7 @@ def _evaluated(session: Session, runs: Sequence[_Run]) -> tuple[EvaluatedRun, ..
 
 def _gaps(study: Study, sites: Mapping[str, Any]) -> dict[str, LargestGap]:
     """Returns the largest gap of each figure; see ``Dossier.largest_gaps``."""
-    if study.task.kind == "statistics":
+    if study.task.kind in COUNTING:
         return {}
     kinds = TASK_FIGURES[study.task.kind]
     known = {kind.name for kind in (*kinds.pooled, *kinds.site)}

@@ -16,6 +16,7 @@ from compliance.ledger.privacy_plan import calendar_name
 from coordinator.alerts import drift_readings
 from coordinator.alerts.drift_readings import DriftReadings
 from coordinator.alerts.facts import AlertFacts
+from coordinator.alerts.gathering import gathered
 from coordinator.alerts.judging import judged
 from coordinator.alerts.rules import AlertRules
 from coordinator.database.store import ReleaseRow
@@ -182,3 +183,6 @@ def test_a_flagged_drift_raises_an_alert_and_thresholds_are_drawn_once(
     )
     facts = AlertFacts(now=datetime(2026, 1, 1, tzinfo=UTC), drift=found)
     assert {cause.kind for cause in judged(facts, rules).causes} == {"drift"}
+    whole = gathered(runs.hospitals.store, runs.hospitals.workspace, facts.now)
+    assert whole.evaluated is not None and len(whole.evaluated) == 2
+    assert not any(run.gaps for run in whole.evaluated)  # hospitals of other sizes are not unfair

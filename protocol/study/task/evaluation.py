@@ -7,16 +7,34 @@ missing. Every grouping has its share of the noise: a patient counts once more i
 """
 
 import itertools
+import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from protocol.study.cohort.vocabulary import Token, canonical_token
 from protocol.study.frozen_model import FrozenModel
 
-#: A name that people read, of a grouping or of a group.
-GroupName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^\s](.{0,61}[^\s])?$")]
+
+def _is_readable(name: str) -> str:
+    if any(unicodedata.category(letter)[0] == "C" for letter in name):
+        raise ValueError("a name has letters and signs that can be seen, and no control characters")
+    return name
+
+
+def _has_no_colon(name: str) -> str:
+    if ":" in name:
+        raise ValueError("a grouping's name has no colon: it stands as 'grouping: group'")
+    return name
+
+
+#: A name that people read, of a group.
+GroupName: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^[^\s](.{0,61}[^\s])?$"), AfterValidator(_is_readable)
+]
+#: The name of a grouping; ``grouping: group`` names each group of a study once.
+GroupingName: TypeAlias = Annotated[GroupName, AfterValidator(_has_no_colon)]
 #: The bins of a group's counts, or of a hospital's own: two are a table of decisions.
 PartBins: TypeAlias = Annotated[int, Field(ge=2, le=16)]
 _MOST = 16
@@ -64,7 +82,7 @@ class Grouping(FrozenModel):
         """
         if self.edges is None:
             return tuple(self.values or ())
-        ends = [f"{edge:g}" for edge in self.edges]
+        ends = [_written(edge) for edge in self.edges]
         between = [f"{low} to below {high}" for low, high in itertools.pairwise(ends)]
         return (f"below {ends[0]}", *between, f"{ends[-1]} and above")
 
@@ -74,6 +92,14 @@ class Grouping(FrozenModel):
         named = (self.values or {}).values()
         several = [cells if isinstance(cells, tuple) else (cells,) for cells in named]
         return tuple(tuple(canonical_token(one) for one in group) for group in several)
+
+
+def _written(edge: float) -> str:
+    """Returns a number in few digits, or in as many as tell it from its neighbours."""
+    short = f"{edge:g}"
+    if float(short) == edge:
+        return short
+    return repr(edge).removesuffix(".0")
 
 
 class Evaluation(FrozenModel):
@@ -94,7 +120,7 @@ class Evaluation(FrozenModel):
     site_share: float = Field(default=0.2, gt=0, lt=1)
     attempts: int = Field(default=1, ge=1, le=5)
     site_bins: PartBins = Field(default=2, exclude_if=lambda bins: bins == 2)
-    groups: Mapping[GroupName, Grouping] = Field(
+    groups: Mapping[GroupingName, Grouping] = Field(
         default_factory=dict, max_length=8, exclude_if=lambda groups: not groups
     )
     group_bins: PartBins = Field(default=8, exclude_if=lambda bins: bins == 8)

@@ -28,8 +28,15 @@ def test_one_small_group_takes_the_smallest_other_with_it() -> None:
 
 
 def test_two_small_groups_hide_each_other() -> None:
-    said = notes(with_small_groups_withheld("race", found(a=400.0, b=9.0, c=-3.0, d=90.0)))
+    said = notes(with_small_groups_withheld("race", found(a=400.0, b=9.0, c=7.0, d=90.0)))
     assert said == {"a": {""}, "b": {SMALL}, "c": {SMALL}, "d": {""}}
+
+
+def test_small_groups_that_are_few_together_take_the_smallest_other_with_them() -> None:
+    said = notes(with_small_groups_withheld("sex", found(women=400.0, men=3.0, unknown=-2.0)))
+    assert said == {"women": {COMPLEMENTARY}, "men": {SMALL}, "unknown": {SMALL}}
+    said = notes(with_small_groups_withheld("race", found(a=400.0, b=4.0, c=5.0, d=90.0)))
+    assert said == {"a": {""}, "b": {SMALL}, "c": {SMALL}, "d": {COMPLEMENTARY}}
 
 
 def test_of_two_groups_a_small_one_leaves_none() -> None:

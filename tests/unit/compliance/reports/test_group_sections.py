@@ -11,7 +11,12 @@ from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.groups import SMALL
 from compliance.facts.dossier import run_json
 from compliance.facts.named_figures import Whose
-from compliance.reports.performance_table import performance_report, performance_table, wide_csv
+from compliance.reports.performance_table import (
+    heterogeneity_table,
+    performance_report,
+    performance_table,
+    wide_csv,
+)
 from compliance.reports.privacy_report import privacy_report, run_page
 from compliance.reports.renderers import RENDERERS, render_html
 from compliance.reports.sections.gaps import group_gap_sentences
@@ -80,6 +85,18 @@ def test_the_table_to_publish_has_a_line_for_all_each_hospital_and_each_group() 
     by_part = {line[1]: line[at] for line in lines}
     assert by_part["age: below 50"] == "0.900 (0.880 to 0.920)"
     assert by_part["race: a"] == SMALL
+
+
+def test_gaps_between_hospitals_stay_in_sight_whatever_a_grouping_is_called() -> None:
+    groups = tuple(
+        dossiers.group_facts("hospitals", name, dossiers.interval(value, 0.02))
+        for name, value in (("small", 0.9), ("large", 0.6))
+    )
+    dossier = replace(dossiers.finished(), groups=groups)
+    assert dossier.largest_gaps
+    of = [row[0] for row in heterogeneity_table(dossier).rows]
+    assert of.count("hospitals") == len(dossier.largest_gaps)
+    assert "groups by hospitals" in of
 
 
 @pytest.mark.parametrize("form", RENDERERS)

@@ -5,6 +5,7 @@ import pytest
 from protocol.errors import StudyRefused
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
+from protocol.study.task.evaluation import Grouping
 from tests.support.simulated.studies import STATISTICS_STUDY, TABLE_STUDY, changed, small_study
 
 GROUPS = (
@@ -29,6 +30,12 @@ def test_groups_stand_in_one_order_whatever_the_order_of_the_file() -> None:
     assert vector.influence**2 == pytest.approx(1 + 2 * 1.25)
 
 
+def test_bands_have_names_of_their_own_however_near_their_edges() -> None:
+    births = Grouping(column="born", edges=(20200101, 20200102, 20200103.5)).groups
+    assert births[0] == "below 20200101" and births[-1] == "20200103.5 and above"
+    assert len(set(births)) == 4
+
+
 def test_a_study_without_groups_keeps_its_digest() -> None:
     plain = small_study().model_dump(mode="json")
     assert {"groups", "group_bins", "site_bins"}.isdisjoint(plain["evaluation"])
@@ -46,6 +53,9 @@ def test_a_study_without_groups_keeps_its_digest() -> None:
         ("{groups: {w: {column: ward, values: {one: [A, B], two: B}}}}", "stands in two groups"),
         ("{groups: {w: {column: ward, values: {one: 1, two: '1.0'}}}}", "stands in two groups"),
         ("{groups: {who: {column: patient, edges: [5]}}}", "a patient's key makes no group"),
+        ("{groups: {'a: b': {column: age, edges: [5]}}}", "a grouping's name has no colon"),
+        (r'{groups: {w: {column: ward, values: {"a\x1b[2J": A, b: B}}}}', "can be seen"),
+        (r'{groups: {w: {column: ward, values: {"a\u202Eb": A, b: B}}}}', "can be seen"),
         ("{site_bins: 17}", "less than or equal to 16"),
     ],
 )
