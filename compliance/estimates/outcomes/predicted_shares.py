@@ -43,8 +43,8 @@ def predicted_shares(
         places: (chosen bins,) which of the grid's they are.
         grid: where the bins lie.
         bins: how many there are in all.
-        predict: of scores, in whatever form, the shares at each horizon, in that form; higher scores have lower
-            ones.
+        predict: of scores, in whatever form, the shares at each horizon, in that form; higher
+            scores have lower ones.
 
     Withheld where noise may hide all patients, or where noise alone makes the interval of a usual
     mean too wide: asked of the number of patients.
