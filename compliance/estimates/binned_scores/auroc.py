@@ -36,6 +36,8 @@ MAX_TIED = 0.5
 #: even an AUROC of 0.75 could be told from chance.
 WIDEST = 0.25
 CHANCE = 0.5
+#: Counts come in thousandths of a patient: of less than this there is nobody.
+_LEAST = 1e-6
 #: What a model is taken to reach where nothing better is known.
 ASSUMED_AUROC = 0.8
 
@@ -70,7 +72,7 @@ def auroc_from_histogram(counts: NDArray[np.floating], noise_sigma: float) -> Es
     """
     negatives, positives = _as_counts(counts, noise_sigma)
     num_negative, num_positive = float(negatives.sum()), float(positives.sum())
-    if min(num_negative, num_positive) <= 0:
+    if min(num_negative, num_positive) < _LEAST:
         return Estimate(value=None, low=0.0, high=1.0, note=TOO_FEW)
     below = np.cumsum(negatives) - negatives / 2  # negatives below each bin, ties half
     above = num_positive - np.cumsum(positives) + positives / 2

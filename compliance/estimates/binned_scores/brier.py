@@ -42,7 +42,8 @@ def brier_score(scores: BinnedScores) -> Bounds:
     noise = scores.deviation**2 * float(((losses - value) ** 2).sum())
     half = Z95 * math.sqrt(max(spread, 0.0) + noise) / total
     half += scores.grid_error(lambda one: _mean(one, mean_losses(one))) + _crowd(scores)
-    return min(max(value, 0.0), 1.0), max(0.0, value - half), min(1.0, value + half)
+    inside = min(max(value, 0.0), 1.0)  # noise may leave it beyond
+    return inside, max(0.0, min(value - half, inside)), min(1.0, max(value + half, inside))
 
 
 def mean_losses(scores: BinnedScores, power: int = 1) -> Floats:

@@ -114,7 +114,8 @@ def calibration_error(scores: BinnedScores) -> Bounds:
     high = _times(lambda times: sum_of(times).quantile(-_QUANTILE), at_least, most) * seen
     error = _grid_error(scores)
     low, high = max(0.0, low - error), min(1.0, high + error)
-    return min(value, 1.0), min(low, 1.0), high
+    value = min(value, 1.0)
+    return value, min(low, value), max(high, value)
 
 
 @dataclass(frozen=True)

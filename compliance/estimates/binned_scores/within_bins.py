@@ -29,6 +29,7 @@ _ALL_POINTS = 2048
 _STEEPEST = 1.8  # of a bin's density, from one end to the other, in parts of its mean
 _MOST_RISE = 20.0  # of the log odds, over one spread of the grid
 _HALF_A_PATIENT = 0.5
+_FAR = 30.0  # of the log odds: nearer than that to 0 or 1 a chance leaves the other class no share
 #: An outer bin is meant to hold as many as any other; this many times as many are crowded.
 _CROWDED = 2.0
 _SURE = 3.0  # deviations of their noise that crowded patients must exceed
@@ -185,4 +186,4 @@ def _chances(usual: Floats, cells: Floats, deviation: float) -> Floats:
     rises = np.clip(line + own * (rise - line), 0.0, _MOST_RISE)
     at_middle = expected + (found - expected) / (1 + chance)
     odds = at_middle[:, None] + rises[:, None] * (usual - middles[:, None])
-    return np.asarray(1 / (1 + np.exp(-np.clip(odds, -60, 60))))
+    return np.asarray(1 / (1 + np.exp(-np.clip(odds, -_FAR, _FAR))))

@@ -218,3 +218,27 @@ def test_where_scores_lie_in_bins_keeps_every_bins_counts() -> None:
     halved = scores.halved()
     assert halved is not None and halved.counts.sum() == scores.counts.sum()
     assert BinnedScores.of(np.ones((2, 5)), 0.0, ScoreGrid()).halved() is None
+
+
+@pytest.mark.parametrize(("patients", "deviation", "seed"), [(3000, 30.0, 108), (1000, 10.0, 15)])
+def test_a_bin_that_noise_leaves_to_one_class_alone_keeps_every_figure_a_number(
+    patients: int, deviation: float, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    labels = (random.random(patients) < 0.3) * 1.0
+    logits = random.normal(size=patients) * 0.3 + 2 * labels
+    grid = ScoreGrid(centre=float(logits.mean()), spread=float(logits.std()))
+    counts = histogram(logits, labels, grid.edges(64)) + random.normal(0, deviation, (2, 64))
+    scores = BinnedScores.of(counts, deviation, grid)
+    assert np.allclose(scores.weights.sum(axis=2), scores.counts)
+    usual = usual_scores((0.7 * patients, 0.3 * patients), 64, deviation)
+    for released in RELEASED.values():
+        found = released(scores, usual)
+        known = (found.value, found.low, found.high)
+        assert found.note or np.isfinite(np.array(known, dtype=float)).all()
+
+
+def test_a_brier_score_below_nothing_has_bounds_in_order() -> None:
+    counts = np.array([[-4.8, 16.2, 6.4, 10.7], [-19.6, -3.9, 23.5, 44.8]])
+    value, low, high = brier_score(BinnedScores.of(counts, 1.0, ScoreGrid(spread=1e8)))
+    assert 0 <= low <= value <= high <= 1
