@@ -45,7 +45,7 @@ def _is_receiver(url: str) -> str:
     """Refuses what is no address of a receiver; the refusal never repeats it."""
     try:
         parts = urlsplit(url)
-        known = bool(parts.hostname) and parts.port != 0 and _is_plain(parts) and len(url) < 2000
+        known = bool(parts.hostname) and parts.port != 0 and _is_plain(parts) and _is_one_word(url)
     except ValueError:
         known = False
     if not known:
@@ -61,6 +61,10 @@ def _is_receiver(url: str) -> str:
 
 def _is_plain(parts: SplitResult) -> bool:
     return not parts.username and not parts.password and not parts.fragment
+
+
+def _is_one_word(url: str) -> bool:
+    return len(url) < 2000 and url.isprintable() and " " not in url
 
 
 class Webhook(FrozenModel):

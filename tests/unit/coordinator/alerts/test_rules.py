@@ -91,6 +91,9 @@ def test_a_receiver_is_reached_by_https_or_on_this_machine(url: str) -> None:
         "https://alerts.example.org:99999/token-9f3",
         "https://alerts.example.org/token-9f3/" + "x" * 2000,
         "token-9f3",
+        "' https://alerts.example.org/token-9f3'",
+        "https://alerts.example org/token-9f3",
+        r'"https://alerts.example.org/token-9f3\0"',
     ],
 )
 def test_any_other_receiver_is_refused_and_its_address_not_repeated(url: str) -> None:
