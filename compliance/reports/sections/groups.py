@@ -28,7 +28,8 @@ COVERED = (
     "95 % intervals cover the noise and the drawing of the patients. Groups with fewer than "
     f"{FEWEST:g} patients by the noised counts are withheld, and where that is one group only, or "
     "they are fewer than that together, the next smallest too. Gaps hold for all pairs of groups "
-    "and all groupings of one figure at once. Patients whose cell is missing, or means no group, are in none."
+    "and all groupings of one figure at once. Patients whose cell is missing, or means no group, "
+    "are in none."
 )
 
 
