@@ -8,6 +8,7 @@ hospitals' records in one place, which no real consortium can do; they are
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from compliance.estimates.binned_scores.calibration import CalibrationPoint
@@ -180,7 +181,7 @@ class Dossier:
         more = [kind for kind in self.figures.pooled if kind.name in released and kind not in own]
         return (*more, *own)
 
-    @property
+    @cached_property
     def group_gaps(self) -> Mapping[str, Mapping[str, LargestGap | None]]:
         """The largest gap between groups, by grouping and figure."""
         return group_gaps(self.groups, self.figures.group)
@@ -204,7 +205,7 @@ class Dossier:
         sites = self.study.get("sites", ()) if self.groups else ()
         return tuple(sorted(site["name"] for site in sites if site.get("groups") is False))
 
-    @property
+    @cached_property
     def largest_gaps(self) -> Mapping[str, LargestGap]:
         """The largest gap between hospitals, of each figure that two of them have."""
         found = {

@@ -13,7 +13,7 @@ from tests.structure.floors import ROOMS, ROOT
 
 DOCUMENTS = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")]
 #: Pages whose examples tests run (``test_tutorial.py``, ``test_extending.py``, those of bundles'
-#: weights and of webhooks), and the one that needs a server.
+#: weights, ``test_alerts_page.py``), and the one that needs a server.
 RUN = {"README.md", "docs/python.md", "docs/extending.md", "docs/study.md", "docs/alerts.md"}
 SERVER = "docs/databases.md"
 

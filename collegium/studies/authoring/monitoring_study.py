@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from collegium.studies.authoring.statistics_study import (
-    counted_label,
+    counted_cohort,
     counted_site,
     counting_privacy,
     written,
@@ -102,7 +102,7 @@ def monitoring_text(study: Study, wish: CalendarWish, model: WatchedModel | None
         "title": f"Drift of: {study.title}"[:200],
         "purpose": "Watch the patients and the scores of a model in use, by noised counts in "
         f"{wish.releases} releases after a reference. {study.purpose.strip()}"[:2000],
-        "cohort": _cohort(cohort),
+        "cohort": counted_cohort(cohort, _column),
         **({"partition": written(study.partition)} if study.partition else {}),
         "sites": [_site(study, site.name, wish.epsilon) for site in study.sites],
         "task": task,
@@ -152,16 +152,6 @@ def _scored(study: Study, wish: CalendarWish, model: WatchedModel) -> dict[str, 
         }
     )
     found: dict[str, Any] = scored.model_dump(mode="json")
-    return found
-
-
-def _cohort(cohort: TableCohort) -> dict[str, Any]:
-    found = written(cohort)
-    found["on_missing"] = "count"
-    found["label"] = counted_label(cohort.label)
-    found["columns"] = [_column(column) for column in cohort.columns]
-    for key in ("allow_one_class", "min_per_class"):  # nothing is learned of classes
-        found.pop(key, None)
     return found
 
 

@@ -6,6 +6,7 @@ A column that declares no scale keeps its range.
 """
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def statistics_text(study: Study, *, epsilon: float | None = None, bins: int = 0
         "title": f"Columns of: {study.title}"[:200],
         "purpose": f"Count the patients, missing values, means and deviations of the columns of "
         f"{study.name}. {study.purpose.strip()}"[:2000],
-        "cohort": _cohort(cohort),
+        "cohort": counted_cohort(cohort, _column),
         **({"partition": written(study.partition)} if study.partition else {}),
         "sites": [counted_site(study, name) for name in (site.name for site in study.sites)],
         "task": {"kind": "statistics"} | ({"bins": bins} if bins else {}),
@@ -136,11 +137,14 @@ def written(section: Any) -> dict[str, Any]:
     return found
 
 
-def _cohort(cohort: TableCohort) -> dict[str, Any]:
+def counted_cohort(
+    cohort: TableCohort, column_of: Callable[[Column], dict[str, Any]]
+) -> dict[str, Any]:
+    """Returns a cohort whose columns are counted, each as ``column_of`` writes it."""
     found = written(cohort)
     found["on_missing"] = "count"
     found["label"] = counted_label(cohort.label)
-    found["columns"] = [_column(column) for column in cohort.columns]
+    found["columns"] = [column_of(column) for column in cohort.columns]
     for key in ("allow_one_class", "min_per_class"):  # nothing is learned of classes
         found.pop(key, None)
     return found
