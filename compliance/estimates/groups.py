@@ -82,11 +82,12 @@ def with_small_groups_withheld(
         GroupFigures(
             grouping=grouping,
             group=group,
-            figures=_withheld(figures, notes[group]) if group in notes else figures,
+            figures=withheld(figures, notes[group]) if group in notes else figures,
         )
         for group, figures in found.items()
     )
 
 
-def _withheld(figures: Mapping[str, Interval], note: str) -> dict[str, Interval]:
+def withheld(figures: Mapping[str, Interval], note: str) -> dict[str, Interval]:
+    """Returns the same figures, each withheld for this reason."""
     return {name: Interval(value=None, low=None, high=None, note=note) for name in figures}

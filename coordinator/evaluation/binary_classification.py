@@ -42,7 +42,7 @@ def _pooled(study: Study, noised: NoisedCounts) -> Figures:
     scores, usual = _scores(noised)
     return {
         "auroc": released_auroc(noised),
-        "accuracy": _decisions(study, noised.own)["accuracy"],
+        "accuracy": _decisions(study, _table(study, noised))["accuracy"],
         "auprc": released_auprc(scores, usual),
         "brier": released_brier_score(scores, usual),
         "ece": released_calibration_error(scores, usual),
@@ -147,22 +147,31 @@ def _patients(part: PartCounts) -> Interval:
     return number_of_patients(float(cells.sum()), part.deviation, cells.size)
 
 
-def _table(study: Study, noised: NoisedCounts) -> tuple[Floats, float]:
-    """Returns the sum of the hospitals' tables of decisions, and the noise deviation of a cell."""
-    own = noised.own
-    below, above = _sides(study, own)
-    sides = [own.cells[:, :below].sum(axis=1), own.cells[:, below:].sum(axis=1)]
-    return np.stack(sides, axis=1), own.deviation * math.sqrt(max(below, above))
+def _table(study: Study, noised: NoisedCounts) -> PartCounts:
+    """Returns the sum of the hospitals' (2, 2) tables of decisions, each by its own grid."""
+    table, variance = np.zeros((2, 2)), 0.0
+    for part in noised.sites.values():
+        below, above = _sides(study, part)
+        sides = [part.cells[:, :below].sum(axis=1), part.cells[:, below:].sum(axis=1)]
+        table += np.stack(sides, axis=1)
+        variance += part.deviation**2 * max(below, above)
+    return PartCounts(table, math.sqrt(variance), noised.grid)
+
+
+def _adds_up(study: Study, noised: NoisedCounts) -> bool:
+    """Whether the threshold is in the same bin of every hospital's groups."""
+    at, bins = logit_of(threshold_of(study.task)), study.evaluation.group_bins
+    return len({grid.bins_below(at, bins) for grid in noised.grids.values()}) <= 1
 
 
 def _risks(study: Study, noised: NoisedCounts) -> RiskFigures:
-    table, deviation = _table(study, noised)
+    table = _table(study, noised)
     return risk_figures(
         noised.pooled,
         noised.deviation,
-        table,
-        deviation,
-        sensitivity=_decisions(study, noised.own)["sensitivity"],
+        table.cells,
+        table.deviation,
+        sensitivity=_decisions(study, table)["sensitivity"],
         grid=noised.grid,
         declared=prevalence_of(study.task),
         threshold=threshold_of(study.task),
@@ -198,6 +207,7 @@ BINARY_CLASSIFICATION = EvaluationReader(
     part=_site,
     patients=_patients,
     group=_group,
+    groups_add_up=_adds_up,
     risks=_risks,
     operating_points=_operating_points,
     calibration=_calibration,

@@ -99,6 +99,8 @@ class EvaluationReader:
         patients: how many patients a group's counts are of.
         group: the figures of a group's counts where these hold more than a site's; None where
             they are of one kind.
+        groups_add_up: whether the hospitals counted groups in the same bins; None where they
+            always do.
         risks: of a study and its counts, what they say of the model's risks; None for a
             task whose model gives none.
         operating_points: of a study and its counts, what the model does at each threshold; None
@@ -119,6 +121,7 @@ class EvaluationReader:
     part: Callable[[Study, PartCounts], Figures]
     patients: Callable[[PartCounts], Interval] = all_patients
     group: Callable[[Study, PartCounts], Figures] | None = None
+    groups_add_up: Callable[[Study, NoisedCounts], bool] | None = None
     risks: Callable[[Study, NoisedCounts], RiskFigures] | None = None
     operating_points: Callable[[Study, NoisedCounts], tuple[OperatingPoint, ...]] | None = None
     columns: Callable[[Study, NoisedCounts], tuple[ColumnFigures, ...]] | None = None

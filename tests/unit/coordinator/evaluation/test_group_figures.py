@@ -1,6 +1,6 @@
 """Figures of groups and of hospitals with bins: exact without noise, and honest with it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -12,9 +12,9 @@ from compliance.estimates.groups import COMPLEMENTARY
 from compliance.estimates.largest_gap import largest_gap
 from compliance.facts.figures import TASK_FIGURES
 from compliance.facts.groups import GroupFacts, group_gaps
-from coordinator.evaluation.registry import released_of
+from coordinator.evaluation.registry import APART, released_of
 from coordinator.evaluation.released import NoisedCounts, Released
-from pipelines.evaluation.metrics import auroc
+from pipelines.evaluation.metrics import auroc, histogram
 from pipelines.tasks.binary_classification import binary_classification
 from protocol.study.study_file import read_study
 from protocol.vectors.evaluation import COUNT_UNITS
@@ -213,3 +213,38 @@ def test_scores_that_are_no_numbers_and_one_class_give_figures_or_reasons() -> N
         assert one.figures["auroc"].value is None and one.figures["auroc"].note
         assert one.figures["sensitivity"].note == "no patients"
         assert one.figures["specificity"].value is not None
+
+
+def test_hospitals_whose_machines_place_the_threshold_apart_keep_their_decisions() -> None:
+    """A unit's rounding of the grid may move it by a bin: decisions add up, groups are withheld."""
+    random, bins = np.random.default_rng(8), STUDY.evaluation.site_bins
+    near = [ScoreGrid.of_cells((units, 10_000)) for units in range(4000, 6500)]
+    apart = next(
+        (one, other)
+        for one, other in zip(near, near[1:], strict=False)
+        if one.bins_below(0.0, bins) != other.bins_below(0.0, bins)
+    )
+    grids = dict(zip(("east", "west"), apart, strict=True))
+    patients = drawn(random, 600)
+    vector = STUDY.evaluation_vector
+    tables = {
+        site: histogram(
+            patients.scores, patients.labels, grid.edges_through(0.0, bins), side="left"
+        ).astype(float)
+        for site, grid in grids.items()
+    }
+    noised = NoisedCounts(
+        pooled=np.ones(vector.shape),
+        deviation=0.0,
+        groups=tuple(np.full((count, *vector.group_shape), 20.0) for count in vector.groups),
+        tables=tables,
+        table_deviations=dict.fromkeys(grids, 0.0),
+        grids=grids,
+    )
+    found = released_of(STUDY, noised)
+    right = ((patients.scores > 0) == (patients.labels > 0)).mean()
+    assert found.figures["accuracy"].value == pytest.approx(right)
+    assert {figure.note for one in found.groups for figure in one.figures.values()} == {APART}
+    alike = replace(noised, grids=dict.fromkeys(grids, apart[0]))
+    again = released_of(STUDY, alike).groups
+    assert APART not in {figure.note for one in again for figure in one.figures.values()}
