@@ -4,13 +4,13 @@ It starts nothing and imports no Ray.
 """
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from compliance.facts.privacy_utility import DISTRIBUTED, MODES, NONE, PER_SITE, POOLED
 from compliance.privacy.accounting import calibrate
 from protocol.errors import StudyRefused
+from protocol.study.frozen_model import LEAST_EPSILON, MOST_EPSILON
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy
 from protocol.study.study import Study
 from protocol.study.variants import as_distributed, as_per_site, question, with_fresh_split
@@ -65,7 +65,7 @@ def parse_epsilons(text: str) -> tuple[float | None, ...]:
     (0.5, 2.0, None)
 
     Raises:
-        StudyRefused: an entry is not a number above zero.
+        StudyRefused: an entry is not a number that a study may promise.
     """
     epsilons: list[float | None] = []
     for part in text.split(","):
@@ -78,8 +78,10 @@ def parse_epsilons(text: str) -> tuple[float | None, ...]:
             raise StudyRefused(
                 f"--epsilon: {part.strip()!r} is neither a number nor none"
             ) from None
-        if not 0 < epsilon < math.inf:
-            raise StudyRefused(f"--epsilon: {part.strip()} must be finite and above zero")
+        if not LEAST_EPSILON <= epsilon <= MOST_EPSILON:
+            raise StudyRefused(
+                f"--epsilon: {part.strip()} must lie between {LEAST_EPSILON:g} and {MOST_EPSILON:g}"
+            )
         epsilons.append(epsilon)
     return tuple(dict.fromkeys(epsilons))
 

@@ -38,6 +38,7 @@ from compliance.facts.figures import AUROC
 from compliance.planning.expected_auroc import Descent, Expected, expected_auroc
 from compliance.privacy.accounting import calibrate, epsilon
 from compliance.privacy.events import SampledGaussian
+from protocol.study.frozen_model import LEAST_EPSILON, MOST_EPSILON
 from protocol.study.noise_shares import honest_shares
 
 Mode: TypeAlias = Literal["per_site", "distributed"]
@@ -95,8 +96,10 @@ class PlanningInput:
     def __post_init__(self) -> None:
         if len(self.patients) < 3:
             raise ValueError(f"at least three hospitals are needed, got {len(self.patients)}")
-        if not 0 < self.epsilon < math.inf:
-            raise ValueError(f"epsilon must be finite and above zero: {self.epsilon}")
+        if not LEAST_EPSILON <= self.epsilon <= MOST_EPSILON:
+            raise ValueError(
+                f"epsilon must lie between {LEAST_EPSILON:g} and {MOST_EPSILON:g}: {self.epsilon}"
+            )
         if not 0 < self.delta < 1:
             raise ValueError(f"delta must lie between 0 and 1: {self.delta}")
         if not 1 <= self.gradient_norm < math.inf:

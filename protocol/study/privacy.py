@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
-from protocol.study.frozen_model import FrozenModel
+from protocol.study.frozen_model import Epsilon, FrozenModel
 
 
 class AdaptiveClip(FrozenModel):
@@ -30,7 +30,7 @@ class PatientPrivacy(FrozenModel):
     """
 
     unit: Literal["patient", "record"] = "patient"
-    epsilon: float = Field(gt=0)
+    epsilon: Epsilon
     delta: float = Field(gt=0, lt=1)
     clip: float = Field(default=1.0, gt=0)
     adaptive_clip: AdaptiveClip | None = Field(default=None, exclude_if=lambda clip: clip is None)

@@ -24,7 +24,7 @@ from protocol.encoding import canonical, digest, digest_json
 from protocol.study.cohort.cohort import Cohort, ImageCohort, TableCohort
 from protocol.study.cohort.labels import SurvivalLabel, TimeToEventLabel
 from protocol.study.cohort.vocabulary import Token
-from protocol.study.frozen_model import FrozenModel
+from protocol.study.frozen_model import Epsilon, FrozenModel
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PerSitePrivacy, Privacy
 from protocol.study.strategies.registry import STRATEGIES, TrainingSection, changed, strategy_of
 from protocol.study.strategies.strategy import Problem, Training
@@ -96,7 +96,7 @@ class Site(FrozenModel):
     records: RelativePath | None = None
     value: Token | None = None
     patients: int = Field(ge=1, le=10_000_000)
-    epsilon: float | None = Field(default=None, gt=0)
+    epsilon: Epsilon | None = None
     sampling_rate: float | None = Field(default=None, gt=0, le=1)
     groups: bool = Field(default=True, exclude_if=lambda counted: counted)
 

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from protocol.study.cohort.vocabulary import Token, canonical_token
-from protocol.study.frozen_model import FrozenModel
+from protocol.study.frozen_model import Epsilon, FrozenModel
 
 
 def _is_readable(name: str) -> str:
@@ -115,7 +115,7 @@ class Evaluation(FrozenModel):
     were revealed needs new noise: ``attempts`` such releases are paid for beforehand.
     """
 
-    epsilon: float | None = Field(default=None, gt=0)
+    epsilon: Epsilon | None = None
     bins: Annotated[int, Field(ge=4, le=256)] | Literal["auto"] = 16
     site_share: float = Field(default=0.2, gt=0, lt=1)
     attempts: int = Field(default=1, ge=1, le=5)

@@ -253,7 +253,7 @@ def test_evaluation_noise_is_that_of_every_hospital() -> None:
     [
         ({"patients": (100, 100)}, "at least three hospitals are needed, got 2"),
         ({"patients": (100, 100, 0)}, "a hospital needs a training patient"),
-        ({"epsilon": math.nan}, "epsilon must be finite"),
+        ({"epsilon": math.nan}, "epsilon must lie between"),
         ({"delta": 1.0}, "delta must lie between"),
         ({"delta": 1e-3}, "delta 0.001 must be below 1/1400"),
         ({"gradient_norm": 0.5}, "gradient_norm must be finite and at least 1"),
@@ -449,7 +449,10 @@ def test_a_study_with_shared_noise_is_priced_with_its_spare_draws_and_its_own_fl
         (["--patients", "1,2,x", "--epsilon", 1], "--patients 'x': give whole numbers"),
         (["--patients", "1,,2", "--epsilon", 1], "--patients '': give whole numbers"),
         (["--patients", "100,100,100"], "--epsilon is missing"),
-        (["--patients", "100,100,100", "--epsilon", 0], "epsilon must be finite and above zero: 0"),
+        (
+            ["--patients", "100,100,100", "--epsilon", 0],
+            "epsilon must lie between 1e-06 and 1e+06: 0",
+        ),
         (["--patients", "100,100", "--epsilon", 1], "at least three hospitals"),
         (["--patients", "100,100,100", "--epsilon", 1, "--prevalence", 1], "prevalence must lie"),
         (["--patients", "100,100,100", "--epsilon", 1, "--auroc", 0.4], "auroc must lie in"),

@@ -122,3 +122,13 @@ def test_what_every_cohort_must_say_is_asked_when_it_is_made(kind: type[Cohort])
     common = kind.__mro__[1]
     with pytest.raises(TypeError, match="abstract methods features, input_forms"):
         common(patient_key="row", label={"positive": [1], "negative": [0]})
+
+
+@pytest.mark.parametrize("epsilon", ["0", "-1", "1e-300", "1e308", ".inf", ".nan"])
+@pytest.mark.parametrize("place", ["epsilon: 4, delta", "bins: 8"])
+def test_an_epsilon_that_no_noise_keeps_or_that_needs_none_is_refused(
+    epsilon: str, place: str
+) -> None:
+    new = f"epsilon: {epsilon}, delta" if "delta" in place else f"bins: 8, epsilon: {epsilon}"
+    with pytest.raises(StudyRefused, match="epsilon"):
+        read_study(changed(place, new))

@@ -8,8 +8,14 @@ from tests.support.simulated.studies import TABLE_STUDY, changed
 
 MISTAKES = [
     ("epsilon: 4", "epsilonn: 4", 24, "privacy.epsilonn: unknown key; did you mean 'epsilon'?"),
-    ("epsilon: 4", "epsilon: 0", 24, "privacy.epsilon: input should be greater than 0, got 0"),
-    ("epsilon: 4", "epsilon: -1", 24, "privacy.epsilon: input should be greater than 0"),
+    (
+        "epsilon: 4", "epsilon: 0", 24,
+        "privacy.epsilon: input should be greater than or equal to 0.000001, got 0",
+    ),
+    (
+        "epsilon: 4", "epsilon: -1", 24,
+        "privacy.epsilon: input should be greater than or equal to 0.000001",
+    ),
     ("epsilon: 4", "epsilon: .nan", 24, "privacy.epsilon: input should be a finite number"),
     ("epsilon: 4", "epsilon: .inf", 24, "privacy.epsilon: input should be a finite number"),
     ("epsilon: 4", "epsilon: four", 24,
