@@ -58,7 +58,7 @@ def recalibration_sentence(dossier: Dossier) -> str:
     if line is None or not line.is_needed:
         return ""
     examples = " and ".join(
-        f"a risk of {risk:g} becomes {line.risk(risk):.2g}" for risk in (0.1, 0.5)
+        f"a risk of {risk:g} becomes {line.risk(risk):.2g}" for risk in (0.1, 0.9)
     )
     return (
         "Recalibration costs no privacy, for it follows from the released counts, and changes no "

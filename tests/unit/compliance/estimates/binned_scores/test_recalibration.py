@@ -75,7 +75,7 @@ def test_page_and_json_say_it_with_its_cost_first_and_only_where_it_is_needed() 
     said = recalibration_sentence(replace(dossiers.finished(), recalibration=LINE))
     assert said.startswith("Recalibration costs no privacy")
     assert "take -1.2 +0.5 x the model's output" in said
-    assert "a risk of 0.5 becomes 0.23" in said
+    assert "a risk of 0.9 becomes 0.47" in said
     kept = replace(LINE, is_needed=False)
     for line in (None, kept):
         assert recalibration_sentence(replace(dossiers.finished(), recalibration=line)) == ""
