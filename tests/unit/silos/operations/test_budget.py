@@ -326,7 +326,7 @@ def test_unknown_site_is_refused(
     [
         ("mode: per_site, epsilon: 2, delta: 1e-3, clip: 1.0", "mode: none", "costs no budget"),
         ("name: east", "name: berlin", None),
-        ("epsilon: 2", "epsilon: -2", "greater than 0"),
+        ("epsilon: 2", "epsilon: -2", "greater than or equal to 0.000001"),
     ],
 )
 def test_studies_that_cannot_be_forecast_are_refused(
