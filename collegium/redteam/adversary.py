@@ -20,7 +20,7 @@ from compliance.privacy.events import SampledGaussian
 from protocol.errors import StudyRefused, UpdateRefused
 from protocol.study.noise_shares import honest_shares, share_multiplier, units_for
 from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
-from protocol.study.strategies.registry import strategy_of
+from protocol.study.strategies.registry import vector_of
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
 from protocol.vectors.keystream import RingVector
@@ -176,14 +176,14 @@ class LocalHospital:
         privacy = patient_privacy(self.study, self.site)
         expected = self.study.expected_batch(self.site)
         unit = privacy.clip / units_for(layout_of(given.model).size) / expected
-        update = self.trainer.update(given, self.entropy)
+        update = self.trainer.update(given, self.entropy).update
         return np.asarray(-update / (unit * self.study.training.learning_rate))
 
     def ring_elements(self, given: RoundInput) -> RingVector:
         """Returns the weighted update as the hospital encodes it; zeros where it must refuse."""
         weights, aggregation = self.study.weights, self.study.aggregation
-        vector = strategy_of(self.study.training).vector(layout_of(given.model))
-        update = self.trainer.update(given, self.entropy)
+        vector = vector_of(self.study.training, given.model)
+        update = self.trainer.update(given, self.entropy).update
         try:
             return vector.encode(
                 update, weight=weights[self.site] / max(weights.values()),

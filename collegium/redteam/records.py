@@ -34,10 +34,9 @@ from pipelines.attacks.membership import (
 from pipelines.cohort.loading import Records
 from pipelines.networks.networks import build, load_parameters
 from protocol.study.cohort.cohort import TableCohort
-from protocol.study.strategies.registry import next_state
-from protocol.study.strategies.strategy import ServerState
+from protocol.study.strategies.registry import begun, model_of, next_state
 from protocol.study.study import Study
-from protocol.vectors.tensors import Tensors, flatten, layout_of, unflatten
+from protocol.vectors.tensors import Tensors, layout_of
 from silos.training.randomness import RoundInput
 
 #: A hospital's training and test records.
@@ -172,18 +171,17 @@ def trained_model(
     study: Study, hospitals: Mapping[str, Hospital], multiplier: float | None
 ) -> Tensors:
     """Returns the model that these hospitals train together; masks change nothing in a sum."""
-    model = build_model(study)
-    layout = layout_of(model)
-    state = ServerState(parameters=flatten(model))
-    for number in range(study.training.rounds):
+    training, model = study.training, build_model(study)
+    layout, state = layout_of(model), begun(training, model)
+    for number in range(training.rounds):
         given = RoundInput(
-            model=unflatten(layout, state.parameters), number=number, noise_multiplier=multiplier
+            model=model_of(training, layout, state), number=number, noise_multiplier=multiplier
         )
         ring_elements = [h.ring_elements(given) for h in hospitals.values()]
         total = np.asarray(np.sum(ring_elements, axis=0, dtype=np.uint64))
         mean = mean_of(study, given.model, tuple(hospitals), total)
-        state = next_state(study.training, state, mean)
-    return unflatten(layout, state.parameters)
+        state = next_state(training, state, mean)
+    return model_of(training, layout, state)
 
 
 def _attack_on(study: Study, few: int) -> tuple[str, Callable[[Floats, Members], Floats], int]:
@@ -241,7 +239,7 @@ def inversion(
         # In either mode one step of rate 1 moves the model by the mean gradient.
         trainer = make(full, name, records, records)
         given = RoundInput(model=model, number=number, noise_multiplier=noise)
-        update = trainer.update(given, randomness.entropy)
+        update = trainer.update(given, randomness.entropy).update
         return recover(update, layout, layer)
 
     train, test = hospitals[site]
@@ -289,7 +287,8 @@ def _sum_of_hospitals(
 ) -> Floats:
     given = RoundInput(model=model, number=number, noise_multiplier=noise)
     parts = [
-        study.weights[name] * make(study, name, train, train).update(given, randomness.entropy)
+        study.weights[name]
+        * make(study, name, train, train).update(given, randomness.entropy).update
         for name, (train, _) in hospitals.items()
     ]
     return np.asarray(np.sum(parts, axis=0))

@@ -6,7 +6,7 @@ the sum and the model of the round must all have the digests that were logged.
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,11 +40,18 @@ from protocol.log.entry import LogEntry
 from protocol.secagg.server import SecAggServer
 from protocol.secagg.transcript import replay
 from protocol.study.strategies.averaging import SUM
-from protocol.study.strategies.registry import needs_more_than_its_model, next_state, strategy_of
-from protocol.study.strategies.strategy import ServerState, Training
+from protocol.study.strategies.registry import (
+    begun,
+    model_of,
+    needs_more_than_its_model,
+    next_state,
+    strategy_of,
+)
+from protocol.study.strategies.sent_slots import without_slots
+from protocol.study.strategies.training import Training
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import open_summary, read_summaries
-from protocol.vectors.tensors import decode_tensors, flatten, layout_of, model_digest, unflatten
+from protocol.vectors.tensors import decode_tensors, flatten, layout_of, model_digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,11 +195,11 @@ def _followed(
         if earlier is None:
             return None
         slots = {SUM: earlier}
-    layout = layout_of(before)
+    layout = layout_of(without_slots(before))
     mean = mean_of(study, before, machine.survivors, machine.total())
-    begun = ServerState(parameters=flatten(before), rounds=context.round, slots=slots)
-    state = next_state(study.training, begun, mean)
-    name = model_digest(unflatten(layout, state.parameters))
+    start = begun(training, before, context.round)
+    state = next_state(training, replace(start, slots={**start.slots, **slots}), mean)
+    name = model_digest(model_of(training, layout, state))
     if name != _logged(log, rows[context.round]).get("result"):
         raise StoreBroken(f"the sum gives model {name[:16]}, the log says another: it was swapped")
     return name

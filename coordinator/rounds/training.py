@@ -37,7 +37,14 @@ from protocol.secagg.context import RoundContext, round_context
 from protocol.secagg.server import SecAggServer
 from protocol.study.noise_shares import NoiseShares, count_units_of
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy
-from protocol.study.strategies.registry import CLIP_MOVES, next_state, strategy_of
+from protocol.study.strategies.registry import (
+    CLIP_MOVES,
+    begun,
+    model_of,
+    next_state,
+    vector_of,
+)
+from protocol.study.strategies.sent_slots import without_slots
 from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
@@ -53,10 +60,8 @@ from protocol.vectors.tensors import (
     Layout,
     Tensors,
     encode_tensors,
-    flatten,
     layout_of,
     model_digest,
-    unflatten,
 )
 
 
@@ -162,18 +167,16 @@ class Runner:
         Raises:
             QuorumLost: too few hospitals are left to finish a round.
         """
-        layout = layout_of(initial)
+        layout = layout_of(without_slots(initial))
         training = self._study.training
-        state = self._records.resume(self._stores.states) or ServerState(
-            parameters=flatten(initial)
-        )
+        state = self._records.resume(self._stores.states) or begun(training, initial)
         for number in range(state.rounds, training.rounds):
-            model = unflatten(layout, state.parameters)
+            model = model_of(training, layout, state)
             total, conduct = self._round("training", number, model)
             mean = mean_of(self._study, model, total.survivors, total.total)
             state = next_state(training, state, mean)
             self._commit_training(total, conduct, layout, state)
-        model = unflatten(layout, state.parameters)
+        model = model_of(training, layout, state)
         released = self._records.released() or self._evaluate(model, self._summaries)
         name = self._keep(model)
         return Outcome(model=model, model_digest=name, released=released)
@@ -273,7 +276,7 @@ class Runner:
     def _commit_training(
         self, total: Sum, conduct: Conduct, layout: Layout, state: ServerState
     ) -> None:
-        name = model_digest(unflatten(layout, state.parameters))
+        name = model_digest(model_of(self._study.training, layout, state))
         context = total.transcript.context
         if self._stores.states is not None:
             self._stores.states.keep(self._run_id, state)
@@ -367,16 +370,18 @@ def mean_of(
         expected = sum(study.expected_batch(site) for site in survivors)
         return shared_mean(study, privacy, model, decode(total, frac_bits=0), expected)
     share = sum(weights[site] for site in survivors) / max(weights.values())
-    vector = strategy_of(study.training).vector(layout_of(model))
+    vector = vector_of(study.training, model)
     update, scalars = vector.read(total, bound=aggregation.bound, frac_bits=aggregation.frac_bits)
-    mean = update / share
+    mean, weight = update / share, sum(weights[site] for site in survivors)
     if privacy.adaptive_clip is not None:
-        most = max_move(privacy.adaptive_clip.rate, study.training.local_steps)
+        most = max_move(privacy.adaptive_clip.rate, study.training.gradients_per_round)
         mean[-1] = moves_within(float(mean[-1]), log_clip_of(model), most=most)
     return Mean(
         update=mean,
         scalars={name: value / share for name, value in scalars.items()},
         bound=aggregation.bound,
+        local_steps=sum(weights[site] * study.local_steps_of(site) for site in survivors) / weight,
+        attendance=weight / sum(weights.values()),
     )
 
 
@@ -399,7 +404,7 @@ def shared_mean(
     shares = NoiseShares.of(study, privacy, size)
     if privacy.adaptive_clip is None:
         gradient = noised * (privacy.clip / shares.units / expected)
-        return Mean(update=gradient, scalars={}, bound=shares.bound)
+        return Mean(update=gradient, scalars={}, bound=shares.bound, is_gradient=True)
     found = counted_mean(
         noised,
         units=shares.units,
@@ -412,4 +417,5 @@ def shared_mean(
         update=np.append(found.gradient, 0.0),
         scalars={CLIP_MOVES: found.log_step},
         bound=shares.bound,
+        is_gradient=True,
     )

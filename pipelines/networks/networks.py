@@ -29,6 +29,7 @@ from pipelines.tasks.registry import task_of
 from protocol.counted import counted
 from protocol.errors import MessageRefused, StudyRefused
 from protocol.study.cohort.cohort import Cohort, joined_form
+from protocol.study.strategies.sent_slots import without_slots
 from protocol.study.study import Study
 from protocol.study.task.networks.network import NetworkSettings
 from protocol.study.task.pretrained import Pretrained
@@ -233,12 +234,12 @@ def parameters_of(module: nn.Module) -> dict[str, NDArray[np.float32]]:
 def load_parameters(module: nn.Module, tensors: Mapping[str, NDArray[np.float32]]) -> None:
     """Overwrites the module's parameters; names and shapes must be exactly its own.
 
-    A clip that travels with a model (``protocol.vectors.adaptive_clip``) is left out.
+    What travels with a model, a clip or a server's slots, is left out.
 
     Raises:
         MessageRefused: another layout; the module is left as it was.
     """
-    own, tensors = dict(module.named_parameters()), without_clip(tensors)
+    own, tensors = dict(module.named_parameters()), without_clip(without_slots(tensors))
     if sorted(own) != sorted(tensors):
         odd = sorted(set(own) ^ set(tensors))
         raise MessageRefused(f"not this network's parameters: {odd[0]!r} is missing or unknown")

@@ -39,7 +39,7 @@ from protocol.codec import (
 from protocol.encoding import Json, digest_json
 from protocol.study.noise_shares import NoiseShares
 from protocol.study.privacy import DistributedPrivacy
-from protocol.study.strategies.registry import strategy_of
+from protocol.study.strategies.registry import vector_of
 from protocol.study.study import Study
 from protocol.vectors.ring_bounds import (
     RingVector,
@@ -50,7 +50,7 @@ from protocol.vectors.ring_bounds import (
     require_sum_of_counts,
     require_sum_of_updates,
 )
-from protocol.vectors.tensors import Tensors, layout_of, model_digest
+from protocol.vectors.tensors import Tensors, model_digest
 
 PROTOCOL = "sa1"
 #: Suite 1: X25519, Ed25519, HKDF-SHA256, AES-256-CTR, AES-256-GCM.
@@ -207,7 +207,7 @@ def round_context(
     model: Tensors,
 ) -> RoundContext:
     """Returns the one context in which this round may take place."""
-    vector = strategy_of(study.training).vector(layout_of(model))
+    vector = vector_of(study.training, model)
     evaluation = study.evaluation_vector
     training, aggregation = round_kind == "training", study.aggregation
     sites, bound, frac_bits = len(study.site_names), aggregation.bound, aggregation.frac_bits

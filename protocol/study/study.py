@@ -27,7 +27,8 @@ from protocol.study.cohort.vocabulary import Token
 from protocol.study.frozen_model import Epsilon, FrozenModel
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PerSitePrivacy, Privacy
 from protocol.study.strategies.registry import STRATEGIES, TrainingSection, changed, strategy_of
-from protocol.study.strategies.strategy import Problem, Training
+from protocol.study.strategies.strategy import Problem
+from protocol.study.strategies.training import Training
 from protocol.study.task.evaluation import Evaluation, Grouping
 from protocol.study.task.monitoring import SCORE, Monitoring
 from protocol.study.task.networks.fusions import LateFusion
@@ -89,7 +90,7 @@ class Site(FrozenModel):
     ``epsilon`` is less than the study's where the hospital promises its patients
     more; ``sampling_rate`` is then its own too, if it wants another. With ``groups: false``
     it has declined to count groups of its patients (``evaluation.groups``): they are in all
-    other figures.
+    other figures. With ``local_steps`` it takes fewer of them in a round than the study says.
     """
 
     name: Name
@@ -99,6 +100,9 @@ class Site(FrozenModel):
     epsilon: Epsilon | None = None
     sampling_rate: float | None = Field(default=None, gt=0, le=1)
     groups: bool = Field(default=True, exclude_if=lambda counted: counted)
+    local_steps: int | None = Field(
+        default=None, ge=1, le=10_000, exclude_if=lambda steps: steps is None
+    )
 
 
 class PartitionByColumn(FrozenModel):
@@ -324,6 +328,10 @@ class Study(FrozenModel):
         """Returns the groupings of which this hospital counts groups: none if it declined."""
         return tuple(self.evaluation.groups.values()) if self.site(site).groups else ()
 
+    def local_steps_of(self, site: str) -> int:
+        """Returns how many local steps a hospital takes in a round: the study's, or fewer."""
+        return self.site(site).local_steps or self.training.local_steps
+
     def expected_batch(self, site: str) -> float:
         """Returns what a site's sums are divided by: sampling rate x declared patients."""
         return self.privacy_of(site).sampling_rate * self.site(site).patients
@@ -372,7 +380,7 @@ class Study(FrozenModel):
         if not self.trains:
             return self.priced_evaluations
         rounds = self.training.rounds + self.aggregation.spare_draws
-        return rounds * self.training.local_steps
+        return rounds * self.training.gradients_per_round
 
     @property
     def priced_evaluations(self) -> int:
@@ -801,12 +809,12 @@ def _mode_problems(study: Study) -> list[Problem]:
     """Yields the problems of distributed noise: it needs one step a round, and a fitting server."""
     name, takes = study.training.strategy, strategy_of(study.training).takes
     if not isinstance(study.privacy, DistributedPrivacy):
-        if takes == "gradients":
+        if "updates" not in takes:
             return [("training.strategy", f"{name} needs privacy.mode distributed")]
         return []
     problems = []
-    if takes != "gradients":
-        fit = " or ".join(name for name, one in STRATEGIES.items() if one.takes == "gradients")
+    if "gradients" not in takes:
+        fit = " or ".join(name for name, one in STRATEGIES.items() if "gradients" in one.takes)
         problems.append(("training.strategy", f"distributed noise needs the strategy {fit}"))
     if study.training.local_steps != 1:
         problems.append(

@@ -115,6 +115,16 @@ def decode_counts(total: RingVector) -> NDArray[np.int64]:
     return _as_signed(total).astype(np.int64)
 
 
+def shortened(update: NDArray[np.float64], bound: float) -> NDArray[np.float64]:
+    """Returns an update within the L2 norm that ``encode`` shortens it to.
+
+    >>> shortened(np.array([3.0, 4.0]), 1.0)
+    array([0.6, 0.8])
+    """
+    norm = norm_of(update)
+    return update * (bound / norm) if norm > bound else update
+
+
 def norm_of(update: NDArray[np.floating]) -> float:
     """Returns the L2 norm of a (size,) update, in float64 and without overflow.
 

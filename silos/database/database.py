@@ -56,6 +56,7 @@ from silos.database.tables import (
     BudgetRow,
     FormerKeyRow,
     HospitalRow,
+    JoinedRunRow,
     LedgerRow,
     SigningRecordRow,
 )
@@ -258,6 +259,7 @@ class SiteDatabase:
         """Returns the files of the hospital's folder that its database names, and its own."""
         with self.reading() as connection, Session(connection) as session:
             publics = set(session.scalars(select(FormerKeyRow.public_key)))
+            runs = set(session.scalars(select(JoinedRunRow.run_id)))
         publics.add(self._row().identity_key)
         keys, heads = self.keys.folder.name, self._heads.name
         own = f"{self._blobs.name.removesuffix('-blobs')}.db"
@@ -266,6 +268,11 @@ class SiteDatabase:
             *(f"{keys}/{name}" for name in key_files(publics)),
             *(f"{heads}/{self.site}.{chain}" for chain in _CHAINS),
             f"{heads}/CACHEDIR.TAG",
+            *(
+                f"{self.own_states.name}/{path.name}"
+                for path in self.own_states.glob("*.safetensors")
+                if path.stem.rpartition("-")[0] in runs
+            ),
         }
 
     def schema_faults(self) -> list[str]:
@@ -403,6 +410,11 @@ class SiteDatabase:
         if self._engine.dialect.name == "sqlite":
             with closing(self._engine.raw_connection()) as connection:
                 connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    @property
+    def own_states(self) -> Path:
+        """The folder of what the hospital keeps of its own during a run."""
+        return _beside(self._blobs, "own-states")
 
     def close(self) -> None:
         """Closes every connection."""

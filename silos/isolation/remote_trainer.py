@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from compliance.privacy.events import SampledGaussian
 from pipelines.cohort.loading import Records
 from protocol.errors import PolicyRefused, UpdateRefused
+from protocol.study.strategies.local_steps import LocalEnd
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors
 from silos.config.site_file import Resources
@@ -121,10 +122,10 @@ class RemoteTrainer:
         found: dict[str, str | float | None] = self._call("second_opinion", event, delta)
         return found
 
-    def update(self, given: RoundInput, entropy: Entropy) -> NDArray[np.float64]:
+    def update(self, given: RoundInput, entropy: Entropy) -> LocalEnd:
         """See ``Trainer.update``."""
-        found: NDArray[np.float64] = self._call("update", given, entropy)
-        return found
+        found: dict[str, Any] = self._call("update", given, entropy)
+        return LocalEnd(**found)
 
     def noised_sum(self, given: RoundInput, entropy: Entropy) -> NDArray[np.int64]:
         """See ``Trainer.noised_sum``."""

@@ -98,6 +98,9 @@ class _TrainingService:
 
                 study, site = given
                 return try_step_on(self._worker_shares(), study, site)
+            case "update":
+                end = self._trainer.update(*given)
+                return {"update": end.update, "own": end.own}
         return getattr(self._trainer, name)(*given)
 
     def _made(self, study: Any, site: str, train: Any, test: Any) -> tuple[str, str]:

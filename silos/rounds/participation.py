@@ -40,7 +40,9 @@ from protocol.secagg.masking import ring_dtype
 from protocol.secagg.messages import HeldHead, sign_message
 from protocol.study.noise_shares import share_multiplier
 from protocol.study.privacy import DistributedPrivacy
-from protocol.study.strategies.registry import strategy_of
+from protocol.study.strategies.local_steps import LocalEnd
+from protocol.study.strategies.registry import vector_of
+from protocol.study.strategies.sent_slots import without_slots
 from protocol.study.study import Study
 from protocol.transport.steps import Reply, Request
 from protocol.vectors.adaptive_clip import can_be_reached, log_clip_of
@@ -59,6 +61,7 @@ from silos.patients.withdrawals import LeftInRun, PatientsInRun
 from silos.rounds.draws import Draws, Noised
 from silos.rounds.log_check import check_log
 from silos.rounds.log_heads import LogHeads
+from silos.rounds.own_states import OwnStates
 from silos.rounds.rollback_evidence import require_own_head
 from silos.training.counting.evaluation_counts import noised_counts
 from silos.training.randomness import Entropy, RoundInput
@@ -83,8 +86,8 @@ class LocalTrainer(Protocol):
     ) -> Mapping[str, str | float | None]:
         """Returns the fields of a ``SecondOpinion``; see ``Trainer.second_opinion``."""
 
-    def update(self, given: RoundInput, entropy: Entropy) -> NDArray[np.float64]:
-        """Returns this hospital's (size,) change of the model, already noised."""
+    def update(self, given: RoundInput, entropy: Entropy) -> LocalEnd:
+        """Returns this hospital's change of the model, already noised, and its own state."""
 
     def noised_sum(self, given: RoundInput, entropy: Entropy) -> NDArray[np.int64]:
         """Returns the (size,) clipped gradients of one step with this hospital's noise share."""
@@ -132,11 +135,13 @@ class Participation:
         self._draws = Draws(
             self._signing_record.of(run_id), spare=study.spare_draws if plan else None
         )
+        self._own = OwnStates(database.own_states, run_id)
         self._heads = LogHeads(database, coordinator_public)
         self._ledger = database.ledger
         self._entropy = entropy
-        self._layout = layout_of(trainer.initial_model())
-        self._vector = strategy_of(study.training).vector(self._layout)
+        initial = trainer.initial_model()
+        self._layout, self._final = layout_of(initial), layout_of(without_slots(initial))
+        self._vector = vector_of(study.training, initial)
         self._round: SecAggClient | None = None
         self._masked: Reply | None = None
         self._untold: LeftInRun | None = None
@@ -187,6 +192,7 @@ class Participation:
     def settle(self) -> None:
         """Closes the reservations: what was not sent becomes free again, what was sent never."""
         self._drop_kept()
+        self._own.forget()
         if self.plan is not None:
             self.plan.settle(self._ledger)
 
@@ -237,7 +243,9 @@ class Participation:
             raise OutOfOrder(f"the evaluation is round {rounds}, not {context.round}")
         if context.round == 0:
             self._check_initial(model)
-        if layout_of(model) != self._layout:
+        if layout_of(model) != (
+            self._layout if context.round < self.study.training.rounds else self._final
+        ):
             raise PolicyRefused("the model sent has another layout than the study's network")
         self._check_clip(context, model)
         expected = round_context(  # which round, attempt, draw and head it is, the opening says
@@ -270,7 +278,7 @@ class Participation:
         privacy, clip = self.study.privacy, self.study.clip_of(model)
         if privacy.adaptive_clip is None:
             return
-        steps = context.round * self.study.training.local_steps
+        steps = context.round * self.study.training.gradients_per_round
         moved, rate = log_clip_of(model), privacy.adaptive_clip.rate
         if not can_be_reached(moved, rate=rate, steps=steps):
             raise PolicyRefused(
@@ -313,6 +321,7 @@ class Participation:
     def _reveal(self, silo_round: SecAggClient, delivery: Request) -> Reply:
         revealed = Reply(message=silo_round.reveal(delivery.message))
         if silo_round.revealed_among is not None:
+            self._own.keep(silo_round.context)
             self._draws.reveal(silo_round.context, silo_round.revealed_among)
         return revealed
 
@@ -331,12 +340,15 @@ class Participation:
             number=context.round,
             attempt=context.attempt,
             noise_multiplier=self._noise_multiplier(context),
+            own=self._own.before(context),
         )
         if context.round_kind != "training":
             return self._noised_counts(given)
         if isinstance(self.study.privacy, DistributedPrivacy):
             return self.trainer.noised_sum(given, self._entropy)
-        return self.trainer.update(given, self._entropy)
+        end = self.trainer.update(given, self._entropy)
+        self._own.made(context, end.own)
+        return end.update
 
     def _noise_multiplier(self, context: RoundContext) -> float | None:
         """Returns how much noise this hospital adds in a round; None without privacy."""
@@ -362,7 +374,7 @@ class Participation:
             return self._ledger.head
         if context.round_kind == "training":
             reservation = self.plan.training_reservation
-            event = replace(self.plan.training, steps=self.study.training.local_steps)
+            event = replace(self.plan.training, steps=self.study.training.gradients_per_round)
         else:
             reservation = self.plan.evaluation_reservation
             event = replace(self.plan.evaluation, steps=1)

@@ -45,6 +45,7 @@ from silos.patients.wishes import PatientWishes
 from silos.patients.withdrawals import PatientsInRun, frozen_for
 from silos.rounds.invitation import Invitation
 from silos.rounds.joint_prices import joint_prices
+from silos.rounds.own_states import OwnStates
 from silos.rounds.participation import LocalTrainer, Participation
 from silos.rounds.release_gate import require_paid
 from silos.rounds.rollback_evidence import SignedLedgerHeads
@@ -121,6 +122,7 @@ class Silo:
         """
         if not self._simulated:
             raise PolicyRefused("a real hospital's runs go on: collegium silo run leave ends one")
+        OwnStates.forget_all(self._database.own_states)
         for run in {plan.run for plan in self._ledger.open_plans()}:
             if not run.startswith(CALENDAR):  # which goes on with the study's next run
                 self._ledger.settle_run(run)

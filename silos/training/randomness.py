@@ -9,11 +9,12 @@ Rules:
    round, attempt, step, study, data, model and sample. A run with it claims no privacy.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 from protocol.encoding import canonical
 from protocol.errors import PolicyRefused
+from protocol.study.strategies.local_steps import OwnState
 from protocol.vectors.keystream import Keystream, derive_key, fresh_key
 from protocol.vectors.tensors import Tensors
 
@@ -28,12 +29,14 @@ class RoundInput:
         attempt: which try of it; no randomness is used in two of them.
         noise_multiplier: deviation of the hospital's noise in units of one patient's
             influence; where hospitals share their noise, that of its share. None adds none.
+        own: the hospital's own state after its last round of this run.
     """
 
     model: Tensors
     number: int
     attempt: int = 0
     noise_multiplier: float | None
+    own: OwnState = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,9 @@ from pipelines.tasks.registry import task_of
 from protocol.encoding import digest, digest_json
 from protocol.study.noise_shares import count_units_of, units_for
 from protocol.study.privacy import NoPrivacy, PatientPrivacy
+from protocol.study.strategies.local_steps import LocalEnd, LocalStart
+from protocol.study.strategies.registry import strategy_of
+from protocol.study.strategies.sent_slots import slots_of, with_slots, without_slots
 from protocol.study.study import Study
 from protocol.vectors.adaptive_clip import clip_at, counted_mean, moves_within, with_clip
 from protocol.vectors.tensors import Tensors, flatten, layout_of, model_digest
@@ -87,7 +90,12 @@ class Trainer:
             self._module = build(study.task, study.cohort, study.seeds.model)
             initial = parameters_of(self._module)
             self._size = layout_of(initial).size
-            self._initial = with_clip(initial) if self._adaptive else initial
+            self._initial = with_slots(
+                layout_of(initial),
+                with_clip(initial) if self._adaptive else initial,
+                {},
+                strategy_of(study.training).sends if study.training.rounds else (),
+            )
             self._module.to(self._device)
         self._backend = backend or Worker(
             study, self._form, train.features, train.labels, device=self._device
@@ -170,26 +178,48 @@ class Trainer:
         return found
 
     @recipe_failures()
-    def update(self, given: RoundInput, entropy: Entropy) -> NDArray[np.float64]:
-        """Returns how this hospital would change the model: (size,) parameters after - before.
+    def update(self, given: RoundInput, entropy: Entropy) -> LocalEnd:
+        """Returns how this hospital would change the model, and what it keeps for its next round.
+
+        The update is (size,): an adaptive clip's movement stands behind the network's parameters.
 
         Args:
             given: the round; without a noise multiplier it trains without privacy.
             entropy: where sampling and noise come from.
 
-        Guarantee: with multiplier z, the returned vector is a function of local_steps
-        sampled Gaussian mechanisms with multiplier z and of public values only.
+        Guarantee: with multiplier z, both are functions of ``gradients_per_round`` sampled
+        Gaussian mechanisms with multiplier z, of what such mechanisms gave in earlier rounds, and
+        of public values only.
         """
-        training, noise, size = self._study.training, given.noise_multiplier, self._size
-        start = flatten(given.model).astype(np.float64)
-        parameters, velocity = start.copy(), np.zeros(size)
-        draw = self._draw_context(given)
-        for step in range(training.local_steps):
-            gradient, moves = self._step(parameters, replace(draw, step=step), noise, entropy)
-            velocity = training.momentum * velocity + gradient
-            parameters[:size] -= training.learning_rate * velocity
-            parameters[size:] += moves
-        return parameters - start
+        training, size = self._study.training, self._size
+        start = flatten(without_slots(given.model)).astype(np.float64)
+        strategy = strategy_of(training)
+        begun = LocalStart(
+            parameters=start[:size],
+            steps=self._study.local_steps_of(self._site),
+            bound=self._study.aggregation.bound,
+            own=given.own,
+            sent=slots_of(given.model, strategy.sends),
+        )
+        rule, clip = strategy.local(training, begun), start[size:].copy()
+        draw, asked = self._draw_context(given), 0
+        wanted = next(rule)
+        while True:
+            if asked == training.gradients_per_round:
+                raise ValueError(f"{training.strategy} asks for more gradients than were priced")
+            gradient, moves = self._step(
+                np.concatenate([wanted, clip]),
+                replace(draw, step=asked),
+                given.noise_multiplier,
+                entropy,
+            )
+            clip += moves
+            asked += 1
+            try:
+                wanted = rule.send(gradient)
+            except StopIteration as ended:
+                end: LocalEnd = ended.value
+                return replace(end, update=np.concatenate([end.update, clip - start[size:]]))
 
     def _step(
         self,

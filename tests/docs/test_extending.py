@@ -37,7 +37,7 @@ trainer = Trainer(study, "east", records, records)
 assert trainer.engine == "layers", trainer.engine
 trainer.second_opinion(None, 0.0)
 given = RoundInput(model=trainer.initial_model(), number=0, noise_multiplier=1.0)
-assert (trainer.update(given, SecretEntropy()) != 0).all()
+assert (trainer.update(given, SecretEntropy()).update != 0).all()
 """,
     "Add a strategy": """
 import tempfile

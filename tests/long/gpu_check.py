@@ -145,7 +145,7 @@ def training_figures(name: str, device: torch.device) -> dict[str, Any]:
         moved = np.zeros(flatten(model).size)
         for number in range(3):
             given = RoundInput(model=model, number=number, noise_multiplier=0.5)
-            moved += trainer.update(given, entropy)
+            moved += trainer.update(given, entropy).update
         scores, _ = trainer.patient_scores(model)
         ends.append((moved, scores, trainer.engine))
     (here, scores, _), (there, other_scores, engine) = ends
@@ -184,7 +184,7 @@ def process_figures() -> dict[str, Any]:
         confined, facts = process.confined, process.ask("gpu")
         process.close()
         remote = RemoteTrainer(machine, study, site, records, records)
-        there = remote.update(given, FixedEntropy(3, simulated=True))
+        there = remote.update(given, FixedEntropy(3, simulated=True)).update
         remote.close()
     here = Trainer(study, site, records, records, device=gpu())
     return {
@@ -192,7 +192,7 @@ def process_figures() -> dict[str, Any]:
         "GPU": facts[0],
         "computed by": remote.engine,
         "same bits as this process": bool(
-            np.array_equal(there, here.update(given, FixedEntropy(3, simulated=True)))
+            np.array_equal(there, here.update(given, FixedEntropy(3, simulated=True)).update)
         ),
     }
 

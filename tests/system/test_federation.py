@@ -45,7 +45,9 @@ def test_the_secure_mean_equals_the_mean_in_the_clear(tmp_path: Path) -> None:
     model = {name: value.astype(np.float64) for name, value in trainers[0].initial_model().items()}
     for number in range(study.training.rounds):
         updates = [
-            trainer.update(RoundInput(model=model, number=number, noise_multiplier=None), None)
+            trainer.update(
+                RoundInput(model=model, number=number, noise_multiplier=None), None
+            ).update
             for trainer in trainers
         ]
         mean = np.mean(updates, axis=0)

@@ -58,7 +58,9 @@ def test_a_hospitals_training_process_joins_it_and_opens_no_file_of_the_hospital
         try:
             given = RoundInput(model=here.initial_model(), number=0, noise_multiplier=1.0)
             entropy = FixedEntropy(3, simulated=True)
-            assert np.array_equal(there.update(given, entropy), here.update(given, entropy))
+            assert np.array_equal(
+                there.update(given, entropy).update, here.update(given, entropy).update
+            )
             assert there.engine == f"{here.engine} by 2 workers on 2 nodes"
             assert there._process is not None
             assert there._process.confined == Confined(

@@ -14,10 +14,19 @@ from compliance.ledger.privacy_plan import PrivacyPlan
 from coordinator.rounds.training import mean_of, shared_mean
 from protocol.study.noise_shares import share_multiplier
 from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
-from protocol.study.strategies.registry import next_state, strategy_of
-from protocol.study.strategies.strategy import Mean, ServerState
+from protocol.study.strategies.local_steps import OwnState
+from protocol.study.strategies.registry import (
+    begun,
+    model_of,
+    next_state,
+    strategy_of,
+    vector_of,
+)
+from protocol.study.strategies.sent_slots import without_slots
+from protocol.study.strategies.strategy import Mean
 from protocol.study.study import Study
-from protocol.vectors.tensors import Tensors, flatten, layout_of, unflatten
+from protocol.vectors.fixed_point import shortened
+from protocol.vectors.tensors import Tensors, layout_of
 from silos.training.randomness import Entropy, RoundInput
 from silos.training.trainer import Trainer
 
@@ -41,13 +50,17 @@ def trained_in_one_place(
     own = plan.training.noise_multiplier if plan else None
     noise = shared.noise_multiplier if shared else own
 
+    kept: OwnState = {}
+
     def mean(model: Tensors, number: int) -> Mean:
-        given = RoundInput(model=model, number=number, noise_multiplier=noise)
+        nonlocal kept
+        given = RoundInput(model=model, number=number, noise_multiplier=noise, own=kept)
         if shared:
             noised = trainer.noised_sum(given, entropy)
             expected = study.expected_batch(place)
             return shared_mean(study, shared, model, noised.astype(np.float64), expected)
-        update = _shortened(trainer.update(given, entropy), bound)
+        end = trainer.update(given, entropy)
+        update, kept = shortened(end.update, bound), end.own
         scalars = {name: scalar(update, bound) for name, scalar in strategy.scalars.items()}
         return Mean(update=update, scalars=scalars, bound=bound)
 
@@ -67,8 +80,9 @@ def trained_together(study: Study, trainers: Mapping[str, Trainer], entropy: Ent
     """
     plans = {site: PrivacyPlan.at(study, site) for site in trainers}
     initial = next(iter(trainers.values())).initial_model()
-    vector = strategy_of(study.training).vector(layout_of(initial))
+    vector = vector_of(study.training, initial)
     largest, aggregation = max(study.weights.values()), study.aggregation
+    kept: dict[str, OwnState] = {}
 
     def contribution(site: str, model: Tensors, number: int) -> NDArray[np.unsignedinteger]:
         if isinstance(study.privacy, DistributedPrivacy):
@@ -77,9 +91,12 @@ def trained_together(study: Study, trainers: Mapping[str, Trainer], entropy: Ent
             return trainers[site].noised_sum(given, entropy).astype(np.uint64)
         plan = plans[site]
         noise = plan.training.noise_multiplier if plan else None
-        given = RoundInput(model=model, number=number, noise_multiplier=noise)
+        own = kept.get(site, {})
+        given = RoundInput(model=model, number=number, noise_multiplier=noise, own=own)
+        end = trainers[site].update(given, entropy)
+        kept[site] = end.own
         return vector.encode(
-            trainers[site].update(given, entropy),
+            end.update,
             weight=study.weights[site] / largest,
             bound=aggregation.bound,
             frac_bits=aggregation.frac_bits,
@@ -108,14 +125,8 @@ def _place(study: Study) -> str:
 
 
 def _trained(study: Study, initial: Tensors, mean: Callable[[Tensors, int], Mean]) -> Tensors:
-    layout, state = layout_of(initial), ServerState(parameters=flatten(initial))
-    for number in range(study.training.rounds):
-        found = mean(unflatten(layout, state.parameters), number)
-        state = next_state(study.training, state, found)
-    return unflatten(layout, state.parameters)
-
-
-def _shortened(update: NDArray[np.float64], bound: float) -> NDArray[np.float64]:
-    """Returns the update within the bound that the secure sum keeps hospitals to."""
-    length = float(np.linalg.norm(update))
-    return update * (bound / length) if length > bound else update
+    training, state = study.training, begun(study.training, initial)
+    layout = layout_of(without_slots(initial))
+    for number in range(training.rounds):
+        state = next_state(training, state, mean(model_of(training, layout, state), number))
+    return model_of(training, layout, state)

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from protocol.study.strategies.strategy import ServerState, Training
+from protocol.study.strategies.strategy import ServerState
+from protocol.study.strategies.training import Training
 
 #: The slot of ``averaged``: the sum of the models so far that it averages.
 SUM = "model_sum"

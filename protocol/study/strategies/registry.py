@@ -6,24 +6,41 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
+import numpy as np
 from pydantic import BeforeValidator, Field
 
+from protocol.study.strategies.algorithms.fed_adagrad import FED_ADAGRAD
 from protocol.study.strategies.algorithms.fed_adam import FED_ADAM
 from protocol.study.strategies.algorithms.fed_avg import FED_AVG
+from protocol.study.strategies.algorithms.fed_avgm import FED_AVGM
 from protocol.study.strategies.algorithms.fed_exp import FED_EXP
+from protocol.study.strategies.algorithms.fed_nova import FED_NOVA
+from protocol.study.strategies.algorithms.fed_prox import FED_PROX
 from protocol.study.strategies.algorithms.fed_sgd import FED_SGD
+from protocol.study.strategies.algorithms.fed_yogi import FED_YOGI
+from protocol.study.strategies.algorithms.scaffold import SCAFFOLD
 from protocol.study.strategies.averaging import averaged
-from protocol.study.strategies.strategy import Mean, ServerState, Strategy, Training
+from protocol.study.strategies.sent_slots import slots_of, with_slots, without_slots
+from protocol.study.strategies.strategy import Mean, ServerState, Strategy
+from protocol.study.strategies.training import Training
 from protocol.vectors.adaptive_clip import bounded_log_clip
+from protocol.vectors.tensors import Layout, Tensors, flatten, layout_of, unflatten
+from protocol.vectors.update import UpdateVector
 
 #: The scalar of a mean that says by how much an adaptive clip moves, where it is the server's work.
 CLIP_MOVES = "clip_moves"
 #: Every strategy by the name that stands in a study.
 STRATEGIES: Mapping[str, Strategy] = {
     "fedavg": FED_AVG,
+    "fedavgm": FED_AVGM,
+    "fedprox": FED_PROX,
+    "scaffold": SCAFFOLD,
+    "fednova": FED_NOVA,
     "fedexp": FED_EXP,
     "fedsgd": FED_SGD,
     "fedadam": FED_ADAM,
+    "fedyogi": FED_YOGI,
+    "fedadagrad": FED_ADAGRAD,
 }
 
 
@@ -32,12 +49,35 @@ def strategy_of(training: Training) -> Strategy:
     return STRATEGIES[training.strategy]
 
 
+def vector_of(training: Training, model: Tensors) -> UpdateVector:
+    """Returns how an update of this model travels through the secure sum."""
+    parameters = layout_of(without_slots(model))
+    return UpdateVector(parameters=parameters, scalars=strategy_of(training).scalars)
+
+
+def begun(training: Training, model: Tensors, rounds: int = 0) -> ServerState:
+    """Returns the server's state that a round's model brings, after so many rounds."""
+    slots = slots_of(model, strategy_of(training).sends)
+    return ServerState(parameters=flatten(without_slots(model)), rounds=rounds, slots=slots)
+
+
+def model_of(training: Training, layout: Layout, state: ServerState) -> Tensors:
+    """Returns the model that a state sends into the next round; after the last, the final one."""
+    parameters = unflatten(layout, state.parameters)
+    sent = strategy_of(training).sends if state.rounds < training.rounds else ()
+    return with_slots(layout, parameters, state.slots, sent)
+
+
 def next_state(training: Training, state: ServerState, mean: Mean) -> ServerState:
     """Returns the server's state after a round: the strategy's step, and the mean of models.
 
     An adaptive clip, the last parameter, moves as the mean says.
     """
-    after = strategy_of(training).apply(training, state, mean)
+    strategy = strategy_of(training)
+    after = strategy.apply(training, state, mean)
+    for slot in strategy.sends:  # as hospitals will read it
+        sent = after.slots[slot].astype(np.float32).astype(np.float64)
+        after = replace(after, slots={**after.slots, slot: sent})
     if CLIP_MOVES in mean.scalars:
         parameters = after.parameters.copy()
         parameters[-1] = bounded_log_clip(float(parameters[-1]) + mean.scalars[CLIP_MOVES])

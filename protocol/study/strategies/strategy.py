@@ -7,42 +7,18 @@ server step. All of it is pure arithmetic on flat arrays, in the manner of FedJA
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from protocol.study.frozen_model import FrozenModel
 from protocol.study.privacy import Privacy
-from protocol.vectors.tensors import Layout
-from protocol.vectors.update import Scalar, UpdateVector
+from protocol.study.strategies.local_steps import LocalRule, plain_steps
+from protocol.study.strategies.training import Training
+from protocol.vectors.update import Scalar
 
 #: Where in a study something is wrong, and what.
 Problem: TypeAlias = tuple[str, str]
-
-
-class Training(FrozenModel):
-    """The training section of a study; what changes only speed is not part of it.
-
-    A strategy's own record names it, and may add keys. The released model is the mean of the
-    models of the last ``average_last`` rounds. No round at all is of a statistics study, which
-    leaves the section out. ``micro_batch`` counts patients: fixed, so that a
-    result never depends on the machine.
-    """
-
-    strategy: str
-    rounds: Annotated[int, Field(ge=0, le=10_000)]
-    local_steps: Annotated[int, Field(ge=1, le=10_000)]
-    learning_rate: Annotated[float, Field(gt=0, le=1e6)]
-    momentum: float = Field(default=0.0, ge=0, lt=1)
-    average_last: int = Field(default=1, ge=1, le=10_000, exclude_if=lambda rounds: rounds == 1)
-    micro_batch: int = Field(default=64, ge=1, le=4096)
-
-    @property
-    def steps(self) -> int:
-        """Every gradient step a site takes: rounds x local steps."""
-        return self.rounds * self.local_steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +44,31 @@ class ServerState:
 class Mean:
     """The result of a training round: weighted means over the sites in the sum.
 
-    ``update`` is (size,): a mean update, or a mean gradient, as ``Strategy.takes`` says;
-    ``scalars`` are by name; ``bound`` is the L2 norm to which every update was shortened.
+    Attributes:
+        update: (size,), a mean update, or the mean gradient of one step.
+        scalars: by name.
+        bound: the L2 norm to which every update was shortened.
+        is_gradient: whether it is a gradient.
+        local_steps: the mean of the sites' local steps.
+        attendance: the part of all sites' weights that is in the sum.
     """
 
     update: NDArray[np.float64]
     scalars: Mapping[str, float]
     bound: float
+    is_gradient: bool = False
+    local_steps: float = 1.0
+    attendance: float = 1.0
+
+    @property
+    def gradient(self) -> NDArray[np.float64]:
+        """The mean gradient, or the negative mean update, which a server optimiser takes for it."""
+        return self.update if self.is_gradient else -self.update
+
+
+def add_mean(_training: Training, state: ServerState, mean: Mean) -> ServerState:
+    """Returns the state whose parameters are the mean of the sites' models."""
+    return state.moved(mean.update)
 
 
 def _no_problem(_training: Training, _privacy: Privacy) -> Iterable[Problem]:
@@ -91,22 +85,22 @@ class Strategy:
 
     Attributes:
         keys: the section ``training`` of a study that names this strategy.
-        takes: ``updates`` after a round's local steps, or the ``gradients`` of one step
-            under distributed noise.
+        takes: what it learns from: ``updates`` after a round's local steps, the ``gradients`` of
+            one step under distributed noise, or either.
         apply: the server step: a pure function of the keys, the state and the mean.
+        local: a hospital's steps of a round; under distributed noise there are none.
         scalars: what it needs of every update beside the mean, by name: see
             ``protocol.vectors.update``.
         problems: what is wrong with a study that names it, by (path, sentence).
+        sends: the slots of the server's state that travel with the model.
         remembers: whether a round depends on more than the model before it.
     """
 
     keys: type[Training]
-    takes: Literal["updates", "gradients"]
-    apply: Callable[[Any, ServerState, Mean], ServerState]
+    takes: tuple[Literal["updates", "gradients"], ...]
+    apply: Callable[[Any, ServerState, Mean], ServerState] = add_mean
+    local: LocalRule = plain_steps
     scalars: Mapping[str, Scalar] = field(default_factory=dict)
     problems: Callable[[Any, Privacy], Iterable[Problem]] = _no_problem
+    sends: tuple[str, ...] = ()
     remembers: Callable[[Any], bool] = _remembers_nothing
-
-    def vector(self, parameters: Layout) -> UpdateVector:
-        """Returns how an update of these parameters travels through the secure sum."""
-        return UpdateVector(parameters=parameters, scalars=self.scalars)

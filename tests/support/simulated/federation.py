@@ -23,6 +23,7 @@ from pipelines.networks.reference_inputs import reference_inputs
 from pipelines.records import Records
 from protocol.encoding import digest, digest_json
 from protocol.identity.roster import CoordinatorIdentity
+from protocol.study.strategies.local_steps import LocalEnd
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import SignedSummary, Summary, open_summary, write_summaries
 from protocol.transport.steps import Reply, Request
@@ -59,12 +60,12 @@ class LinearTrainer:
     def second_opinion(self, event: object, delta: float) -> dict[str, str | float | None]:
         return {}  # Opacus has no say in gradients by hand
 
-    def update(self, given: RoundInput, entropy: Entropy) -> NDArray[np.float64]:
+    def update(self, given: RoundInput, entropy: Entropy) -> LocalEnd:
         total = np.trunc(self._gradients(given.model) * UNITS).astype(np.int64).sum(axis=0)
         if given.noise_multiplier is not None:
             noise = DiscreteGaussian(given.noise_multiplier * UNITS)
             total += noise.sample(entropy.stream(self._draw_context("noise", given)), len(total))
-        return total / UNITS / self._study.site(self._site).patients
+        return LocalEnd(update=total / UNITS / self._study.site(self._site).patients)
 
     def noised_sum(self, given: RoundInput, entropy: Entropy) -> NDArray[np.int64]:
         assert given.noise_multiplier is not None

@@ -84,7 +84,7 @@ def of_images(records: Records, workers: int, *, cluster: bool = False) -> str:
     trainer = Trainer(IMAGES, "east", records, records, backend)
     model = trainer.initial_model()
     given = RoundInput(model=model, number=0, noise_multiplier=1.0)
-    update = trainer.update(given, FixedEntropy(3, simulated=True))
+    update = trainer.update(given, FixedEntropy(3, simulated=True)).update
     return hashlib.sha256(update.tobytes() + trainer.counts(model)[0].tobytes()).hexdigest()
 
 
@@ -99,7 +99,7 @@ def updates(
     found = [
         trainer.update(
             RoundInput(model=model, number=n, noise_multiplier=noise_multiplier), entropy
-        )
+        ).update
         for n in range(2)
     ]
     return hashlib.sha256(b"".join(update.tobytes() for update in found)).hexdigest()

@@ -6,7 +6,8 @@ the averaged differences is the same sum.
 
 from typing import Literal
 
-from protocol.study.strategies.strategy import Mean, ServerState, Strategy, Training
+from protocol.study.strategies.strategy import Strategy
+from protocol.study.strategies.training import Training
 
 
 class FedAvg(Training):
@@ -15,8 +16,4 @@ class FedAvg(Training):
     strategy: Literal["fedavg"] = "fedavg"
 
 
-def _apply(_training: FedAvg, state: ServerState, mean: Mean) -> ServerState:
-    return state.moved(mean.update)
-
-
-FED_AVG = Strategy(keys=FedAvg, takes="updates", apply=_apply)
+FED_AVG = Strategy(keys=FedAvg, takes=("updates",))

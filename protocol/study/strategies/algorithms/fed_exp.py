@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.study.privacy import NoPrivacy, Privacy
-from protocol.study.strategies.strategy import Mean, Problem, ServerState, Strategy, Training
+from protocol.study.strategies.strategy import Mean, Problem, ServerState, Strategy
+from protocol.study.strategies.training import Training
 from protocol.vectors.fixed_point import norm_of
 
 #: Keeps the step finite when the updates cancel each other.
@@ -53,7 +54,7 @@ def _problems(_training: FedExp, privacy: Privacy) -> Iterator[Problem]:
 
 FED_EXP = Strategy(
     keys=FedExp,
-    takes="updates",
+    takes=("updates",),
     apply=_apply,
     scalars={"squared_norm": squared_norm},
     problems=_problems,

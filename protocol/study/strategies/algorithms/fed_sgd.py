@@ -5,7 +5,8 @@ Source: Sutskever et al. 2013 (ICML), section 2, with the velocity in units of g
 
 from typing import Literal
 
-from protocol.study.strategies.strategy import Mean, ServerState, Strategy, Training
+from protocol.study.strategies.strategy import Mean, ServerState, Strategy
+from protocol.study.strategies.training import Training
 
 
 class FedSgd(Training):
@@ -22,7 +23,7 @@ def _apply(training: FedSgd, state: ServerState, mean: Mean) -> ServerState:
 
 FED_SGD = Strategy(
     keys=FedSgd,
-    takes="gradients",
+    takes=("gradients",),
     apply=_apply,
     remembers=lambda training: training.momentum > 0,
 )

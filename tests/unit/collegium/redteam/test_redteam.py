@@ -32,6 +32,7 @@ from pipelines.attacks.inversion import FirstLayer, best_match, recover
 from pipelines.attacks.membership import Membership, halves, lira, measure, rmia
 from pipelines.records import Records
 from protocol.encoding import digest
+from protocol.study.strategies.local_steps import LocalEnd
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.vectors.keystream import Keystream
@@ -237,9 +238,9 @@ def test_noise_from_floats_is_caught(
 
 def test_an_update_rounded_to_float32_is_caught() -> None:
     class Rounded(Trainer):
-        def update(self, given: RoundInput, entropy: Entropy) -> NDArray[np.float64]:
-            update = super().update(given, entropy)
-            return update.astype(np.float32).astype(np.float64)
+        def update(self, given: RoundInput, entropy: Entropy) -> LocalEnd:
+            end = super().update(given, entropy)
+            return replace(end, update=end.update.astype(np.float32).astype(np.float64))
 
     assert failed(WIDE, Rounded, expected={"whole numbers only"}) == {"whole numbers only"}
 
@@ -517,7 +518,7 @@ def test_model_that_hospitals_train_together_is_the_one_that_the_secure_sum_trai
     for number in range(study.training.rounds):
         now = unflatten(layout_of(build_model(study)), by_hand)
         given = RoundInput(model=now, number=number, noise_multiplier=None)
-        updates = [h.trainer.update(given, h.entropy) for h in together.values()]  # type: ignore[attr-defined]
+        updates = [h.trainer.update(given, h.entropy).update for h in together.values()]  # type: ignore[attr-defined]
         by_hand = by_hand + np.mean(updates, axis=0)
     assert np.abs(model - by_hand).max() < 1e-5
 

@@ -103,7 +103,7 @@ def test_a_hospital_sends_adapters_alone() -> None:
     trainer = Trainer(study, "east", data, data)
     model = trainer.initial_model()
     given = RoundInput(model=model, number=0, noise_multiplier=None)
-    update = trainer.update(given, FixedEntropy(1, simulated=True))
+    update = trainer.update(given, FixedEntropy(1, simulated=True)).update
     assert update.size == flatten(model).size == sum(v.size for v in model.values()) < 500
     assert update.any() and trainer.engine == "layers"
 

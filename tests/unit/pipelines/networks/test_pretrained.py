@@ -157,7 +157,7 @@ def test_a_frozen_layer_is_neither_moved_nor_sent(tmp_path: Path) -> None:
     assert {name.split(".")[0] for name in model} == {"output"}
     before = {n: b.clone() for n, b in trainer._module.named_buffers()}
     given = RoundInput(model=model, number=0, noise_multiplier=1.0)
-    moved = trainer.update(given, FixedEntropy(1, simulated=True))
+    moved = trainer.update(given, FixedEntropy(1, simulated=True)).update
     assert moved.size == sum(t.size for t in model.values()) and moved.any()
     assert before and all(torch.equal(b, before[n]) for n, b in trainer._module.named_buffers())
 

@@ -69,7 +69,7 @@ def test_network_loss_and_transform_of_a_recipe_train(given: Given) -> None:
     opinion = trainer.second_opinion(None, 0.0)
     assert float(opinion["engine_distance"] or 0) < 1e-6
     round_input = RoundInput(model=trainer.initial_model(), number=0, noise_multiplier=1.0)
-    assert (trainer.update(round_input, SecretEntropy()) != 0).all()
+    assert (trainer.update(round_input, SecretEntropy()).update != 0).all()
 
 
 def test_a_recipes_loss_is_learned_by_and_the_tasks_counts_stay(given: Given) -> None:

@@ -14,7 +14,8 @@ from coordinator.database.round_archive import RoundArchive
 from coordinator.database.server_state import ServerStates
 from protocol.errors import StoreBroken, StudyRefused
 from protocol.study.strategies.registry import STRATEGIES, needs_more_than_its_model, next_state
-from protocol.study.strategies.strategy import Mean, ServerState, Training
+from protocol.study.strategies.strategy import Mean, ServerState
+from protocol.study.strategies.training import Training
 from protocol.study.study_file import read_study
 from protocol.study.variants import as_distributed
 from protocol.vectors.tensors import flatten

@@ -107,7 +107,9 @@ def test_confined_process_trains_on_stored_images_and_can_open_no_file(home: Pat
         assert there.dataset_digest == here.dataset_digest
         given = RoundInput(model=here.initial_model(), number=0, noise_multiplier=1.0)
         entropy = FixedEntropy(3, simulated=True)
-        assert np.array_equal(there.update(given, entropy), here.update(given, entropy))
+        assert np.array_equal(
+            there.update(given, entropy).update, here.update(given, entropy).update
+        )
         for ours, theirs in zip(here.counts(given.model), there.counts(given.model), strict=True):
             assert np.array_equal(ours, theirs)
     finally:
@@ -144,21 +146,22 @@ def test_trainer_in_its_process_gives_the_same_bits_and_ends_with_its_files(
     assert process is not None
     assert there.dataset_digest == here.dataset_digest
     assert there.initial_model().keys() == model.keys()
-    expected = here.update(RoundInput(model=model, number=0, noise_multiplier=1.0), entropy)
+    expected = here.update(RoundInput(model=model, number=0, noise_multiplier=1.0), entropy).update
     assert np.array_equal(
-        there.update(RoundInput(model=model, number=0, noise_multiplier=1.0), entropy), expected
+        there.update(RoundInput(model=model, number=0, noise_multiplier=1.0), entropy).update,
+        expected,
     )
     for ours, theirs in zip(here.counts(model), there.counts(model), strict=True):
         assert np.array_equal(ours, theirs)
     for trainer in (here, there):
         trainer.leave_out(np.array([0]), np.array([0]))
-    left = here.update(RoundInput(model=model, number=0, noise_multiplier=1.0), entropy)
+    left = here.update(RoundInput(model=model, number=0, noise_multiplier=1.0), entropy).update
     assert not np.array_equal(left, expected)
     process._process.kill()
     with pytest.raises(UpdateRefused, match="the trainer died: signal 9"):
         there.counts(model)
     assert np.array_equal(  # made anew, without whoever left
-        there.update(RoundInput(model=model, number=0, noise_multiplier=1.0), entropy), left
+        there.update(RoundInput(model=model, number=0, noise_multiplier=1.0), entropy).update, left
     )
     there.close()
     with pytest.raises(UpdateRefused, match="training failed: AttributeError"):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipelines.records import Records
 from pipelines.sources.description import SourceDescription
 from protocol.errors import CohortRefused, PolicyRefused, StoreBroken, UpdateRefused
+from protocol.study.strategies.local_steps import LocalEnd
 from protocol.study.study_file import read_study
 from protocol.transport.steps import Reply, Request
 from protocol.vectors.keystream import Keystream
@@ -108,7 +109,7 @@ def test_a_step_goes_on_when_everybody_left() -> None:
     trainer = Trainer(RARE, "east", records_of(4), records_of(4))
     trainer.leave_out(np.arange(4), np.arange(4))
     given = RoundInput(model=trainer.initial_model(), number=0, attempt=0, noise_multiplier=1.0)
-    assert np.isfinite(trainer.update(given, SecretEntropy())).all()
+    assert np.isfinite(trainer.update(given, SecretEntropy()).update).all()
     counts, table, _ = trainer.counts(trainer.initial_model())
     assert not counts.any() and not table.any()
 
@@ -120,7 +121,7 @@ class Watched(LinearTrainer):
         super().__init__(*given)  # type: ignore[arg-type]
         self.used: list[tuple[str, ...]] = []
 
-    def update(self, given: RoundInput, entropy: Entropy) -> NDArray[np.float64]:
+    def update(self, given: RoundInput, entropy: Entropy) -> LocalEnd:
         self.used.append(self._train.patient_keys)
         return super().update(given, entropy)
 

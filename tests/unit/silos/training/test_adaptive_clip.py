@@ -24,7 +24,8 @@ from coordinator.views.views import open_views
 from pipelines.records import Records
 from protocol.errors import QuorumLost, StoreBroken, StudyRefused
 from protocol.study.strategies.registry import next_state
-from protocol.study.strategies.strategy import Mean, ServerState, Training
+from protocol.study.strategies.strategy import Mean, ServerState
+from protocol.study.strategies.training import Training
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.study.variants import as_distributed, as_per_site
@@ -121,11 +122,11 @@ def test_local_steps_move_the_clip_of_a_hospital_and_the_mean_of_all_comes_back(
     )
     own = trainer(study, "east", records, records)
     given = RoundInput(model=own.initial_model(), number=0, noise_multiplier=0.8)
-    update = own.update(given, FixedEntropy(1, simulated=True))
+    update = own.update(given, FixedEntropy(1, simulated=True)).update
     assert update.shape == (own._size + 1,)
     assert -1.5 < update[-1] < -0.6  # 30 of 40 declared, all of them within: 3/8 a step, less noise
     bare = RoundInput(model=own.initial_model(), number=0, noise_multiplier=None)
-    assert own.update(bare, FixedEntropy(1, simulated=True))[-1] == 0
+    assert own.update(bare, FixedEntropy(1, simulated=True)).update[-1] == 0
 
 
 def test_no_hospital_can_move_the_clip_further_than_its_steps_can() -> None:

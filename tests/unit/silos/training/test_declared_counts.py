@@ -62,7 +62,9 @@ def read_off_the_noise(study: Study, count: int) -> float:
     assert plan is not None
     z, model = plan.training.noise_multiplier, trainer.initial_model()
     updates = [
-        trainer.update(RoundInput(model=model, number=number, noise_multiplier=z), SecretEntropy())
+        trainer.update(
+            RoundInput(model=model, number=number, noise_multiplier=z), SecretEntropy()
+        ).update
         for number in range(6)
     ]
     deviation = math.sqrt(np.square(updates).mean())

@@ -67,7 +67,7 @@ def test_central_training_is_the_trainers_own_steps_over_all_records(
         moved = trainer.update(
             RoundInput(model=model, number=number, noise_multiplier=plan.training.noise_multiplier),
             FIXED,
-        )
+        ).update
         after = (flatten(model) + moved).astype(np.float32)
         model = unflatten(layout_of(model), after)
     logits, labels = trainer.patient_scores(model)
@@ -109,7 +109,7 @@ def test_references_of_a_sweep_differ_from_its_runs_by_the_noise_alone(
         trainer = Trainer(together(study), "east", train, test)
         moved = trainer.update(
             RoundInput(model=trainer.initial_model(), number=0, noise_multiplier=None), FIXED
-        )
+        ).update
         steps = study.training.local_steps
         assert 0 < np.linalg.norm(moved) <= 40.0 * 0.05 * steps * (1 + 1e-6)
 

@@ -90,7 +90,9 @@ def test_a_hospital_alone_takes_the_steps_that_it_takes_in_a_run(hospitals: Hosp
     trainer = Trainer(study, "west", *hospitals["west"])
     model = trainer.initial_model()
     for number in range(study.training.rounds):
-        moved = trainer.update(RoundInput(model=model, number=number, noise_multiplier=None), FIXED)
+        moved = trainer.update(
+            RoundInput(model=model, number=number, noise_multiplier=None), FIXED
+        ).update
         model = unflatten(layout_of(model), (flatten(model) + moved).astype(np.float32))
     one = baseline(LOCAL, "west", noised=False, study=small_study())
     found, _, _ = trained_model(one, {"west": hospitals["west"]}, FIXED)

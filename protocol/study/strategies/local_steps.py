@@ -1,0 +1,87 @@
+"""A hospital's part of a training round, as a rule that sees gradients and nothing else.
+
+A rule is a generator: it yields the parameters at which it wants a gradient, is sent that
+gradient, and returns how its round ends. The trainer draws the patients, clips and noises each
+gradient before the rule is sent it, and counts how many it asks for. So whatever a rule computes
+of them, an update that is sent or a model that stays in the hospital, is post-processing, and
+costs what its gradients cost.
+
+What a hospital keeps from round to round is its *own state*: arrays by name, (size,) each. It
+never leaves the hospital.
+"""
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.study.strategies.training import Training
+
+Floats: TypeAlias = NDArray[np.float64]
+#: A hospital's own arrays, by name.
+OwnState: TypeAlias = Mapping[str, Floats]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LocalStart:
+    """The start of a hospital's round.
+
+    Attributes:
+        parameters: the global ones, (size,).
+        steps: how many local steps this hospital takes.
+        bound: the L2 norm to which the secure sum shortens its update.
+        own: its state after the last round of this run that it had a part in; empty at first.
+        sent: the server's arrays that travel beside the parameters, (size,) each, by name.
+    """
+
+    parameters: Floats
+    steps: int
+    bound: float
+    own: OwnState = field(default_factory=dict)
+    sent: Mapping[str, Floats] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LocalEnd:
+    """The end of a hospital's round: its update, (size,), and its own state after it."""
+
+    update: Floats
+    own: OwnState = field(default_factory=dict)
+
+
+#: Yields parameters, is sent the gradient there, and returns the end of the round.
+LocalSteps: TypeAlias = Generator[Floats, Floats, LocalEnd]
+#: From the study's section ``training`` and a start to the steps of a round.
+LocalRule: TypeAlias = Callable[[Any, LocalStart], LocalSteps]
+
+
+def descend(
+    training: Training,
+    parameters: Floats,
+    steps: int,
+    pull: Callable[[Floats], Floats | float] | None = None,
+) -> Generator[Floats, Floats, Floats]:
+    """Takes steps of gradient descent with momentum, and returns the parameters after them.
+
+    Args:
+        training: its learning rate and momentum.
+        parameters: where the steps begin, (size,).
+        steps: how many.
+        pull: what is added to the gradient at given parameters; nothing when None.
+    """
+    parameters, velocity = parameters.copy(), np.zeros(parameters.size)
+    for _ in range(steps):
+        gradient = yield parameters
+        if pull is not None:
+            gradient = gradient + pull(parameters)
+        velocity = training.momentum * velocity + gradient
+        parameters = parameters - training.learning_rate * velocity
+    return parameters
+
+
+def plain_steps(training: Training, start: LocalStart) -> LocalSteps:
+    """Takes local steps from the global parameters; nothing is kept."""
+    after = yield from descend(training, start.parameters, start.steps)
+    return LocalEnd(update=after - start.parameters)

@@ -1,0 +1,94 @@
+"""Own states of a hospital: what it keeps from round to round of a run, and never sends.
+
+Rules:
+
+1. A state counts from when the hospital revealed its part of the round's sum: an update that went
+   into no sum leaves the state as it was. Another draw of a round begins where the first began.
+2. It is durable before that answer leaves, so a hospital that was restarted goes on with it.
+3. It is as private as the gradients that it was made of. It lies in the hospital's folder, for its
+   owner alone, and is removed when the run is over.
+"""
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from compliance.storage.atomic_file import write_whole
+from protocol.errors import StoreBroken
+from protocol.secagg.context import RoundContext
+from protocol.study.strategies.local_steps import OwnState
+
+
+class OwnStates:
+    """The states of one run: a file for each of the last two rounds that left one.
+
+    Args:
+        folder: of all runs' states.
+        run_id: the run.
+    """
+
+    def __init__(self, folder: Path, run_id: str) -> None:
+        self._folder, self._run_id = folder, run_id
+        self._made: tuple[tuple[int, int], OwnState] | None = None
+
+    def before(self, context: RoundContext) -> OwnState:
+        """Returns the state that a round begins with: empty where none was kept before it.
+
+        Raises:
+            StoreBroken: it was kept, and is damaged.
+        """
+        earlier = [number for number in self._numbers() if number < context.round]
+        return self._read(max(earlier)) if earlier else {}
+
+    def made(self, context: RoundContext, own: OwnState) -> None:
+        """Takes the state that a draw of a round ends with; it does not count yet."""
+        self._made = (context.round, context.draw), own
+
+    def keep(self, context: RoundContext) -> None:
+        """Keeps the state of a round's draw, durably: from now on it counts.
+
+        Raises:
+            StoreBroken: it cannot be written.
+        """
+        if self._made is None or self._made[0] != (context.round, context.draw):
+            return
+        own = self._made[1]
+        if not own:
+            return
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_whole(self._path(context.round), save(dict(own)))
+            for number in self._numbers():
+                if number < context.round - 1:
+                    self._path(number).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreBroken(f"an own state cannot be kept: {error.strerror}") from error
+
+    def forget(self) -> None:
+        """Removes the run's states."""
+        for number in self._numbers():
+            self._path(number).unlink(missing_ok=True)
+
+    @staticmethod
+    def forget_all(folder: Path) -> None:
+        """Removes every run's states."""
+        for path in folder.glob("*.safetensors"):
+            path.unlink(missing_ok=True)
+
+    def _read(self, number: int) -> OwnState:
+        try:
+            return load(self._path(number).read_bytes())
+        except (OSError, SafetensorError) as error:
+            raise StoreBroken(
+                f"run {self._run_id}: this hospital's own state after round {number + 1} is "
+                "missing or damaged: leave the run"
+            ) from error
+
+    def _numbers(self) -> list[int]:
+        stems = [path.stem for path in self._folder.glob(f"{self._run_id}-*.safetensors")]
+        numbers = [stem.removeprefix(f"{self._run_id}-") for stem in stems]
+        return sorted(int(number) for number in numbers if number.isdecimal())
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{self._run_id}-{number}.safetensors"

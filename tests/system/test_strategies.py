@@ -1,0 +1,187 @@
+"""Strategies through whole runs: masked sums, hospitals' own states, audits, restarts."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import coordinator.rounds.training as training_rounds
+from coordinator.audit.recompute import recompute
+from coordinator.database.round_archive import RoundArchive
+from protocol.study.strategies.local_steps import LocalEnd, LocalStart
+from protocol.study.strategies.registry import (
+    STRATEGIES,
+    begun,
+    model_of,
+    next_state,
+    strategy_of,
+    vector_of,
+)
+from protocol.study.strategies.sent_slots import slots_of, with_slots, without_slots
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from protocol.transport.steps import Request
+from protocol.vectors.tensors import (
+    Tensors,
+    flatten,
+    layout_of,
+    model_digest,
+    unflatten,
+)
+from silos.training.randomness import Entropy, RoundInput
+from tests.support.simulated.federation import Federation, LinearTrainer
+from tests.support.simulated.studies import changed
+
+PRIVATE = "{mode: per_site, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}"
+SECTION = "{rounds: 2, local_steps: 2, learning_rate: 0.5, micro_batch: 8}"
+#: Every strategy of updates, with a key of its own where it has one.
+KEYS = {
+    "fedavg": "", "fedavgm": "", "fedprox": ", mu: 0.5", "scaffold": "", "fednova": "",
+    "fedexp": "", "fedadam": ", server_learning_rate: 0.1", "fedyogi": ", server_momentum: 0.5",
+    "fedadagrad": "",
+}  # fmt: skip
+
+
+def study_with(strategy: str, rounds: int = 3) -> Study:
+    keys = f"rounds: {rounds}, local_steps: 2, learning_rate: 0.5{KEYS[strategy]}"
+    text = changed(PRIVATE, "{mode: none, sampling_rate: 1.0}")
+    assert SECTION in text
+    return read_study(text.replace(SECTION, f"{{strategy: {strategy}, {keys}}}"))
+
+
+class Descending(LinearTrainer):
+    """Takes the strategy's own local steps, along whole gradients without noise."""
+
+    def initial_model(self) -> Tensors:
+        own = super().initial_model()
+        return with_slots(layout_of(own), own, {}, strategy_of(self._study.training).sends)
+
+    def update(self, given: RoundInput, entropy: Entropy) -> LocalEnd:
+        training, model = self._study.training, without_slots(given.model)
+        start = LocalStart(
+            parameters=flatten(model).astype(np.float64),
+            steps=training.local_steps,
+            bound=self._study.aggregation.bound,
+            own=given.own,
+            sent=slots_of(given.model, strategy_of(training).sends),
+        )
+        rule = strategy_of(training).local(training, start)
+        wanted = next(rule)
+        while True:
+            try:
+                wanted = rule.send(self._mean_gradient(unflatten(layout_of(model), wanted)))
+            except StopIteration as ended:
+                end: LocalEnd = ended.value
+                return end
+
+    def _mean_gradient(self, model: Tensors) -> NDArray[np.float64]:
+        return -self._gradients(model).sum(axis=0) / self._study.site(self._site).patients
+
+
+def in_the_clear(federation: Federation) -> Iterator[Tensors]:
+    """The models after each round, of the same trainers without a mask or a message."""
+    study = federation.study
+    trainers = {site: silo.simulated_part("run-1") for site, silo in federation.silos.items()}
+    training, initial = study.training, next(iter(trainers.values())).initial_model()
+    layout, state = layout_of(without_slots(initial)), begun(training, initial)
+    vector, kept = vector_of(training, initial), dict.fromkeys(trainers, {})
+    largest = max(study.weights.values())
+    for number in range(training.rounds):
+        model, encoded = model_of(training, layout, state), []
+        for site, trainer in trainers.items():
+            given = RoundInput(model=model, number=number, noise_multiplier=None, own=kept[site])
+            end = trainer.update(given, None)  # type: ignore[arg-type]
+            kept[site] = dict(end.own)
+            encoded.append(
+                vector.encode(
+                    end.update,
+                    weight=study.weights[site] / largest,
+                    bound=study.aggregation.bound,
+                    frac_bits=study.aggregation.frac_bits,
+                    ring_bits=64,
+                )
+            )
+        total = np.sum(encoded, axis=0, dtype=np.uint64)
+        mean = training_rounds.mean_of(study, model, tuple(trainers), total)
+        state = next_state(training, state, mean)
+        yield model_of(training, layout, state)
+
+
+@pytest.mark.parametrize("strategy", KEYS)
+def test_a_run_is_bit_for_bit_the_same_training_in_the_clear(strategy: str, tmp_path: Path) -> None:
+    federation = Federation(tmp_path, study_with(strategy), trainer=Descending)
+    outcome = federation.run()
+    *_, last = in_the_clear(federation)
+    assert model_digest(last) == outcome.model_digest
+    assert not [name for name in outcome.model if name.startswith("~")]
+
+
+def test_every_strategy_of_updates_is_run_here() -> None:
+    assert set(KEYS) == {name for name, one in STRATEGIES.items() if "updates" in one.takes}
+
+
+@pytest.mark.parametrize("strategy", ["scaffold", "fednova"])
+def test_every_round_is_recomputed_from_the_archive(strategy: str, tmp_path: Path) -> None:
+    study = study_with(strategy)
+    study = study.replaced(aggregation=study.aggregation.model_copy(update={"keep_rounds": 4}))
+    federation = Federation(tmp_path, study, trainer=Descending)
+    federation.run()
+    for number in range(3):
+        with federation.store.read() as session:
+            found = recompute(
+                session,
+                RoundArchive(federation.workspace.rounds),
+                federation.workspace.public_key(),
+                run_id="run-1",
+                round_kind="training",
+                number=number,
+            )
+        assert found.model is not None
+
+
+class OwnNumbers(Descending):
+    """Remembers the own state that each round began with."""
+
+    began: dict[tuple[str, int], float]
+
+    def update(self, given: RoundInput, entropy: Entropy) -> LocalEnd:
+        self.began = getattr(self, "began", {})
+        own = given.own.get("control")
+        self.began[self._site, given.number] = 0.0 if own is None else float(np.abs(own).sum())
+        return super().update(given, entropy)
+
+
+def test_a_hospitals_own_state_counts_from_the_round_that_it_was_summed_in(
+    tmp_path: Path,
+) -> None:
+    """West's masked vector of the second round is lost: its third begins as its second did."""
+    federation = Federation(tmp_path, study_with("scaffold"), trainer=OwnNumbers)
+    seen = 0
+
+    def lost(site: str, request: Request) -> bool:
+        nonlocal seen
+        if site != "west" or request.step != "masked":
+            return False
+        seen += 1
+        return seen == 2
+
+    federation.link.lost = lost
+    federation.run()
+    began = federation.silos["west"].simulated_part("run-1").began  # type: ignore[attr-defined]
+    assert began["west", 0] == 0.0
+    assert ("west", 1) not in began
+    assert began["west", 2] > 0
+    east = federation.silos["east"].simulated_part("run-1").began  # type: ignore[attr-defined]
+    assert len({east["east", number] for number in range(3)}) == 3
+
+
+def test_own_states_survive_a_restart_and_go_with_the_run(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, study_with("scaffold"), trainer=Descending)
+    federation.run()
+    folder = federation.workspace.silos / "east" / "hospital-own-states"
+    files = sorted(path.name for path in folder.iterdir())
+    assert files == ["run-1-1.safetensors", "run-1-2.safetensors"]
+    federation.silos["east"].leave("run-1")
+    assert list(folder.iterdir()) == []

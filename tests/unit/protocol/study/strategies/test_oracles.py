@@ -1,0 +1,173 @@
+"""Each strategy is its paper's algorithm, on three hospitals whose losses are quadratic."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from protocol.study.strategies.local_steps import LocalEnd, LocalStart, OwnState
+from protocol.study.strategies.registry import STRATEGIES, next_state, strategy_of
+from protocol.study.strategies.strategy import Mean, ServerState
+from protocol.study.strategies.training import Training
+from tests.reference import strategies as oracles
+from tests.reference.strategies import Client, Settings, Vector
+
+BOUND = 1e6
+
+
+def clients(steps: Sequence[int] = (3, 3, 3)) -> list[Client]:
+    """Three hospitals with minima far apart, of unequal size."""
+    random = np.random.default_rng(7)
+    found = []
+    for weight, own in zip((200.0, 90.0, 30.0), steps, strict=True):
+        root = random.normal(size=(4, 4))
+        slope, minimum = root @ root.T / 4 + np.eye(4) / 5, random.normal(size=4) * 3
+        found.append(Client(weight, own, lambda x, a=slope, m=minimum: a @ (x - m)))
+    return found
+
+
+def section(strategy: str, **more: Any) -> Training:
+    values = {"strategy": strategy, "rounds": 6, "local_steps": 3, "learning_rate": 0.05} | more
+    return STRATEGIES[strategy].keys.model_validate(values)
+
+
+def local_end(training: Training, start: LocalStart, client: Client) -> tuple[LocalEnd, int]:
+    """The end of a hospital's round, and how many gradients it asked for."""
+    rule, asked = strategy_of(training).local(training, start), 0
+    wanted = next(rule)
+    while True:
+        asked += 1
+        try:
+            wanted = rule.send(client.gradient(wanted))
+        except StopIteration as ended:
+            return ended.value, asked
+
+
+def ours(
+    training: Training,
+    hospitals: Sequence[Client],
+    present: Callable[[int, int], bool] = lambda _round, _client: True,
+) -> list[NDArray[np.float32]]:
+    """Each round's global parameters, by the functions that hospitals and coordinator call."""
+    strategy, state = strategy_of(training), ServerState(parameters=np.zeros(4, np.float32))
+    kept: dict[int, OwnState] = {}
+    whole, found = sum(one.weight for one in hospitals), []
+    for number in range(training.rounds):
+        here = [(at, one) for at, one in enumerate(hospitals) if present(number, at)]
+        weight = sum(one.weight for _, one in here)
+        update: Vector = np.zeros(4)
+        for at, one in here:
+            start = LocalStart(
+                parameters=state.parameters.astype(np.float64),
+                steps=one.steps,
+                bound=BOUND,
+                own=kept.get(at, {}),
+                sent={name: state.slots[name] for name in strategy.sends if name in state.slots},
+            )
+            end, asked = local_end(training, start, one)
+            assert asked <= training.gradients_per_round
+            kept[at] = end.own
+            update = update + one.weight / weight * end.update
+        mean = Mean(
+            update=update,
+            scalars={},
+            bound=BOUND,
+            local_steps=sum(one.weight * one.steps for _, one in here) / weight,
+            attendance=weight / whole,
+        )
+        state = next_state(training, state, mean)
+        found.append(state.parameters)
+    return found
+
+
+def absent_now_and_then(number: int, client: int) -> bool:
+    return (number + client) % 3 != 1
+
+
+ORACLES: dict[str, tuple[dict[str, Any], Callable[..., list[Vector]], dict[str, Any]]] = {
+    "fedavg": ({"momentum": 0.5}, oracles.fed_avg, {}),
+    "fedprox": ({"mu": 0.7, "momentum": 0.5}, oracles.fed_prox, {"mu": 0.7}),
+    "scaffold": ({}, oracles.scaffold, {}),
+    "fednova": ({}, oracles.fed_nova, {}),
+    "fedavgm": (
+        {"server_momentum": 0.8, "server_learning_rate": 0.6},
+        oracles.server_optimised,
+        {"kind": "avgm", "rate": 0.6, "beta": 0.8},
+    ),
+    **{
+        f"fed{kind}": (
+            {"server_momentum": 0.9, "server_learning_rate": 0.3, "server_floor": 0.01},
+            oracles.server_optimised,
+            {"kind": kind, "rate": 0.3, "beta": 0.9, "floor": 0.01},
+        )
+        for kind in ("adam", "yogi", "adagrad")
+    },
+}
+
+
+@pytest.mark.parametrize("strategy", ORACLES)
+@pytest.mark.parametrize("present", [None, absent_now_and_then])
+def test_every_round_is_that_of_the_papers_algorithm(
+    strategy: str, present: Callable[[int, int], bool] | None
+) -> None:
+    keys, oracle, more = ORACLES[strategy]
+    training = section(strategy, **keys)
+    everybody = present or (lambda _round, _client: True)
+    settings = Settings(6, 0.05, training.momentum, everybody)
+    steps = (3, 2, 1) if strategy == "fednova" else (3, 3, 3)
+    expected = oracle(clients(steps), np.zeros(4), settings, **more)
+    found = ours(training, clients(steps), everybody)
+    for own, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(own, theirs, rtol=2e-5, atol=2e-6)
+
+
+def test_strategies_without_an_oracle_here_have_their_own_tests() -> None:
+    """Fedexp and fedsgd: tests/unit/protocol/study/test_averaging.py and their own files."""
+    assert set(STRATEGIES) - set(ORACLES) == {"fedexp", "fedsgd"}
+
+
+def minimum(hospitals: Sequence[Client]) -> Vector:
+    """Where the weighted sum of the losses is least."""
+    weights = [one.weight for one in hospitals]
+    slope = sum(
+        w * np.stack([one.gradient(e) - one.gradient(np.zeros(4)) for e in np.eye(4)], axis=1)
+        for w, one in zip(weights, hospitals, strict=True)
+    )
+    pull = -sum(w * one.gradient(np.zeros(4)) for w, one in zip(weights, hospitals, strict=True))
+    return np.linalg.solve(slope, pull)
+
+
+def test_scaffold_ends_at_the_minimum_that_averaging_misses() -> None:
+    aim = minimum(clients())
+    apart = {
+        name: float(np.linalg.norm(ours(section(name, rounds=400), clients())[-1] - aim))
+        for name in ("fedavg", "scaffold")
+    }
+    assert apart["scaffold"] < 1e-3 < 0.02 < apart["fedavg"]
+
+
+def test_normalised_averaging_is_nearer_the_minimum_where_hospitals_take_unequal_steps() -> None:
+    unequal = clients((1, 3, 3))
+    apart = {
+        name: float(
+            np.linalg.norm(
+                ours(section(name, rounds=400, learning_rate=0.01), unequal)[-1] - minimum(unequal)
+            )
+        )
+        for name in ("fedavg", "fednova")
+    }
+    assert apart["fednova"] < apart["fedavg"] / 5
+
+
+@pytest.mark.parametrize("strategy", ORACLES)
+def test_own_state_is_made_of_gradients_and_public_values_only(strategy: str) -> None:
+    """A rule is told no patient: the same gradients give the same end, whoever they are of."""
+    training = section(strategy)
+    start = LocalStart(parameters=np.ones(4), steps=3, bound=BOUND)
+    ends = [local_end(training, start, clients()[0])[0] for _ in range(2)]
+    assert ends[0].update.tobytes() == ends[1].update.tobytes()
+    assert {name: own.tobytes() for name, own in ends[0].own.items()} == {
+        name: own.tobytes() for name, own in ends[1].own.items()
+    }
