@@ -73,7 +73,7 @@ class _Counted:
     def __init__(self, counts: tuple[Ints, Ints, Ints], dataset_digest: str) -> None:
         self._counts, self.dataset_digest = counts, dataset_digest
 
-    def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
+    def counts(self, model: Tensors, own: Tensors | None = None) -> tuple[Ints, Ints, Ints]:
         """Returns the counts; the model was given before."""
         return self._counts
 

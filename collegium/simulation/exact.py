@@ -14,12 +14,16 @@ from silos.training.ray_runtime import ray
 
 @ray.remote(num_cpus=0, resources={"exact figures": 1})  # one such process is enough
 def exact_figures(actors: dict[str, Any], run_id: str, study: Study, model: Any) -> dict[str, Any]:
-    """Returns the task's exact figures, pooled, per site and per group, and patient counts."""
+    """Returns the task's exact figures, pooled, per site and per group, and patient counts.
+
+    Where hospitals use models of their own, all are of these; ``global_model`` has those of the
+    global one beside them.
+    """
     import numpy as np
 
     answers = ray.get([actor.ask("exact_scores", run_id, model) for actor in actors.values()])
     exact, sites = _exact_of(study), {}
-    for site, (scores, labels, _, train_patients, test_patients) in zip(
+    for site, (scores, labels, _, train_patients, test_patients, _) in zip(
         actors, answers, strict=True
     ):
         sites[site] = {
@@ -29,7 +33,15 @@ def exact_figures(actors: dict[str, Any], run_id: str, study: Study, model: Any)
         }
     scores = np.concatenate([answer[0] for answer in answers])
     labels = np.concatenate([answer[1] for answer in answers])
-    return {**exact(scores, labels), "sites": sites, "groups": list(_of_groups(study, answers))}
+    found = {**exact(scores, labels), "sites": sites, "groups": list(_of_groups(study, answers))}
+    if any(answer[5] is not None for answer in answers):
+        by_global = [answer[0] if answer[5] is None else answer[5] for answer in answers]
+        of_sites = {
+            site: exact(scores, answer[1])
+            for site, scores, answer in zip(actors, by_global, answers, strict=True)
+        }
+        found["global_model"] = {**exact(np.concatenate(by_global), labels), "sites": of_sites}
+    return found
 
 
 def _of_groups(study: Study, answers: Iterable[Any]) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from protocol.errors import StudyRefused
 from protocol.study.task.adapters import Adapters
+from protocol.vectors.tensors import is_in
 
 #: Names of layers in a message.
 _MAX_TOLD = 20
@@ -67,8 +68,3 @@ def told(layers: Iterable[str]) -> str:
     names = list(dict.fromkeys(layers))[::-1]
     more = f", and {len(names) - _MAX_TOLD} more" if len(names) > _MAX_TOLD else ""
     return ", ".join(names[:_MAX_TOLD]) + more
-
-
-def is_in(name: str, layer: str) -> bool:
-    """Returns whether a dotted name is the layer's, or of something inside it."""
-    return name == layer or name.startswith(f"{layer}.")

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipelines.networks.adapters import adapt, is_in, told
+from pipelines.networks.adapters import adapt, told
 from pipelines.networks.architecture import RecordShape, SummedOutputs, misfit
 from pipelines.networks.registry import architecture_of
 from pipelines.networks.repairs import repaired
@@ -35,6 +35,7 @@ from protocol.study.task.networks.network import NetworkSettings
 from protocol.study.task.pretrained import Pretrained
 from protocol.study.task.task import Task
 from protocol.vectors.adaptive_clip import without_clip
+from protocol.vectors.tensors import is_in
 
 #: As many as ``protocol.vectors.tensors`` reads.
 _MAX_PARAMETERS = 10**8

@@ -48,6 +48,11 @@ class Layout:
         return digest_json([[n, list(s)] for n, s in zip(self.names, self.shapes, strict=True)])
 
 
+def is_in(name: str, layer: str) -> bool:
+    """Returns whether a parameter's dotted name is a layer's, or of something inside it."""
+    return name == layer or name.startswith(f"{layer}.")
+
+
 def layout_of(tensors: Tensors) -> Layout:
     """Returns the layout of a model's parameters."""
     names = tuple(sorted(tensors))

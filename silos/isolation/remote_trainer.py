@@ -137,9 +137,9 @@ class RemoteTrainer:
         self._left_out = train, test
         self._call("leave_out", train, test)
 
-    def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
+    def counts(self, model: Tensors, own: Tensors | None = None) -> tuple[Ints, Ints, Ints]:
         """See ``Trainer.counts``."""
-        found: tuple[Ints, Ints, Ints] = self._call("counts", model)
+        found: tuple[Ints, Ints, Ints] = self._call("counts", model, own)
         return found
 
     def close(self) -> None:

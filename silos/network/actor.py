@@ -137,13 +137,19 @@ class SimulatedSilo:
         return found
 
     def exact_scores(self, run_id: str, model: Any) -> Any:
-        """Returns test scores, labels, groups and patient counts: in a simulation only."""
+        """Returns test scores, labels, groups and patient counts: in a simulation only.
+
+        Behind them stand the scores by the global model where the hospital uses its own, else None.
+        """
 
         def work() -> Any:
             trainer = self._silo.simulated_part(run_id)
             scores, labels = trainer.patient_scores(model)
             counts = trainer.num_train_patients, trainer.num_test_patients
-            return scores, labels, trainer.groups(), *counts
+            own, by_global = self._silo.personal_model(run_id, model), None
+            if own is not None:
+                by_global, (scores, _) = scores, trainer.patient_scores(own)
+            return scores, labels, trainer.groups(), *counts, by_global
 
         return refusal_as_value(work)
 

@@ -448,9 +448,9 @@ class Supervisor:
                 self._approve(wire, open_announcement(run.notice, self._coordinator), run.notice)
                 return
 
-    def _keep_model(self, run_id: str, study: Study, model: Tensors) -> None:
+    def _keep_model(self, run_id: str, study: Study, model: Tensors, own: Tensors | None) -> None:
         try:
-            keep_model(self._home, run_id, study, model)
+            keep_model(self._home, run_id, study, model, own)
         except OSError as error:  # the round does not wait for a full disk to be mended
             log.warning("run %s: its model is not kept: %s", run_id, error.strerror)
 

@@ -4,6 +4,7 @@
 
     results/<run>/model.safetensors   the parameters, as they arrived for the evaluation
     results/<run>/model.json          digests, network, and how a record becomes its input
+    results/<run>/own-model.safetensors   the hospital's own, where the strategy gives it one
 
 A hospital is sent the model at every round. The one that the evaluation counts
 its test patients by is the run's last, so it is kept then. Files are the
@@ -22,11 +23,13 @@ from protocol.study.cohort.columns import CategoryColumn
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors, decode_tensors, encode_tensors, model_digest
 
-_MODEL, _ABOUT = KEPT = ("model.safetensors", "model.json")
+_MODEL, _ABOUT, _OWN = KEPT = ("model.safetensors", "model.json", "own-model.safetensors")
 
 
-def keep_model(home: Path, run_id: str, study: Study, model: Tensors) -> Path:
-    """Keeps a run's final model and how to use it; returns the model's file.
+def keep_model(
+    home: Path, run_id: str, study: Study, model: Tensors, own: Tensors | None = None
+) -> Path:
+    """Keeps a run's final model, how to use it, and the own model; returns the model's file.
 
     Raises:
         OSError: the folder cannot be written.
@@ -35,6 +38,8 @@ def keep_model(home: Path, run_id: str, study: Study, model: Tensors) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_whole(folder / _MODEL, encode_tensors(model))
     write_whole(folder / _ABOUT, _about(run_id, study, model))
+    if own is not None:
+        write_whole(folder / _OWN, encode_tensors(own))
     return folder / _MODEL
 
 
@@ -80,6 +85,12 @@ def _about(run_id: str, study: Study, model: Tensors) -> bytes:
 def model_file(home: Path, run_id: str) -> Path | None:
     """Returns the file of a run's final model; None where none came back."""
     path = _folder(home, run_id) / _MODEL
+    return path if path.is_file() else None
+
+
+def own_model_file(home: Path, run_id: str) -> Path | None:
+    """Returns the file of the hospital's own model of a run; None where it has none."""
+    path = _folder(home, run_id) / _OWN
     return path if path.is_file() else None
 
 

@@ -33,4 +33,4 @@ class Invitation:
     split_key: bytes | None = None
     signed_heads: SignedLedgerHeads = SignedLedgerHeads()
     machine_check: Callable[[AttestationPolicy], MachineCheck] | None = None
-    keep_model: Callable[[Tensors], None] | None = None
+    keep_model: Callable[[Tensors, Tensors | None], None] | None = None

@@ -41,6 +41,11 @@ class OwnStates:
         earlier = [number for number in self._numbers() if number < context.round]
         return self._read(max(earlier)) if earlier else {}
 
+    def newest(self) -> OwnState:
+        """Returns the state after the last round that left one; see ``before``."""
+        numbers = self._numbers()
+        return self._read(max(numbers)) if numbers else {}
+
     def made(self, context: RoundContext, own: OwnState) -> None:
         """Takes the state that a draw of a round ends with; it does not count yet."""
         self._made = (context.round, context.draw), own

@@ -41,7 +41,7 @@ from protocol.secagg.messages import HeldHead, sign_message
 from protocol.study.noise_shares import share_multiplier
 from protocol.study.privacy import DistributedPrivacy
 from protocol.study.strategies.local_steps import LocalEnd
-from protocol.study.strategies.registry import vector_of
+from protocol.study.strategies.registry import personal_model, vector_of
 from protocol.study.strategies.sent_slots import without_slots
 from protocol.study.study import Study
 from protocol.transport.steps import Reply, Request
@@ -95,7 +95,7 @@ class LocalTrainer(Protocol):
     def leave_out(self, train: Ints, test: Ints) -> None:
         """Draws and counts these patients, by their numbers in each part, no more from now on."""
 
-    def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
+    def counts(self, model: Tensors, own: Tensors | None = None) -> tuple[Ints, Ints, Ints]:
         """Returns (2, bins) score counts, a (2, 2) table of the test patients, and the grid."""
 
 
@@ -119,7 +119,7 @@ class Participation:
         patients: PatientsInRun,
         stated: PatientStatement = NOTHING_STATED,
         require_machines: Callable[[Iterable[Member]], None] | None = None,
-        keep_model: Callable[[Tensors], None] | None = None,
+        keep_model: Callable[[Tensors, Tensors | None], None] | None = None,
         threads: int = 1,
     ) -> None:
         self.site, self.run_id, self.study, self.plan = site, run_id, study, plan
@@ -223,8 +223,12 @@ class Participation:
         self._drop_kept()
         self._round, self._model, self._masked = opened, model, None
         if context.round_kind == "evaluation" and self._keep_model is not None:
-            self._keep_model(model)
+            self._keep_model(model, self.personal_model(model))
         return advert
+
+    def personal_model(self, model: Tensors) -> Tensors | None:
+        """Returns the model that this hospital uses in place of the final one; None: it is that."""
+        return personal_model(self.study.training, model, self._own.newest())
 
     def _share(self, opened: SecAggClient, request: Request) -> Reply:
         header, entries = opened.share(request.message)

@@ -27,6 +27,7 @@ from protocol.study.privacy import PatientPrivacy, Privacy
 from protocol.study.study import BUNDLED, FileSplit, Study
 from protocol.transport.privacy_summary import SignedSummary, Summary, sign_summary
 from protocol.transport.steps import Reply, Request
+from protocol.vectors.tensors import Tensors
 from silos.config.attestation import MachineCheck
 from silos.config.patient_statement import (
     STATE_IT,
@@ -234,6 +235,10 @@ class Silo:
         signed_summary = self._summary(run_id)
         del self._runs[run_id]
         return signed_summary
+
+    def personal_model(self, run_id: str, model: Tensors) -> Tensors | None:
+        """Returns the model that this hospital uses in place of a run's final one, if another."""
+        return self._joined(run_id).personal_model(model)
 
     def simulated_part(self, run_id: str) -> LocalTrainer:
         """Returns the trainer itself, for exact figures that only a simulation may compute.

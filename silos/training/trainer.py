@@ -89,9 +89,10 @@ class Trainer:
         with enough_memory("the network"):
             self._module = build(study.task, study.cohort, study.seeds.model)
             initial = parameters_of(self._module)
-            self._size = layout_of(initial).size
+            self._layout = layout_of(initial)
+            self._size = self._layout.size
             self._initial = with_slots(
-                layout_of(initial),
+                self._layout,
                 with_clip(initial) if self._adaptive else initial,
                 {},
                 strategy_of(study.training).sends if study.training.rounds else (),
@@ -195,7 +196,9 @@ class Trainer:
         start = flatten(without_slots(given.model)).astype(np.float64)
         strategy = strategy_of(training)
         begun = LocalStart(
+            layout=self._layout,
             parameters=start[:size],
+            round=given.number,
             steps=self._study.local_steps_of(self._site),
             bound=self._study.aggregation.bound,
             own=given.own,
@@ -318,20 +321,25 @@ class Trainer:
 
     @recipe_failures()
     @enough_memory("evaluation")
-    def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
+    def counts(self, model: Tensors, own: Tensors | None = None) -> tuple[Ints, Ints, Ints]:
         """Returns the task's counts for the secure sum, the hospital's own, and its public numbers.
+
+        Patients are scored by the hospital's ``own`` model where it has one; bins lie where the
+        global model puts them, and so are all hospitals'.
 
         Guarantee: one patient changes each of the first two by the bound of
         ``study.evaluation_vector`` at most, and the third not at all. A patient with several
         records counts once.
         """
-        (scores, labels), evaluation = self.patient_scores(model), self._study.evaluation
+        scores, labels = self.patient_scores(model if own is None else own)
+        evaluation = self._study.evaluation
         inputs = reference_inputs(self._study.cohort, self._study.seeds.model)
+        load_parameters(self._module, model)
         reference = self._scores.of_records(inputs).astype(np.float64)
         counts = [self._learned.counts(scores, labels, reference, self._study.score_bins)]
         for group in self._members():
-            own = scores[group], labels[group], reference
-            counts.append(self._learned.group(*own, evaluation.group_bins))
+            members = scores[group], labels[group], reference
+            counts.append(self._learned.group(*members, evaluation.group_bins))
         return (
             np.concatenate(counts),
             self._learned.own(scores, labels, reference, evaluation.site_bins),

@@ -6,7 +6,7 @@ round; weights are theirs over those present.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,3 +129,119 @@ def server_optimised(
             x = x + rate * m / (np.sqrt(v) + floor)
         found.append(x)
     return found
+
+
+#: The global parameters after each round, and each hospital's own model in the end.
+Personal = tuple[list[Vector], list[Vector]]
+
+
+def mr_mtl(clients: Sequence[Client], x: Vector, settings: Settings, pull: float) -> Personal:
+    """Liu et al. 2022, algorithm 1: w_i on F_i + pull / 2 |w_i - mean|**2, then the mean again."""
+    own, found = [x.copy() for _ in clients], []
+    for _ in range(settings.rounds):
+        for at, client in enumerate(clients):
+            w, v = own[at], np.zeros_like(x)
+            for _step in range(client.steps):
+                v = settings.momentum * v + client.gradient(w) + pull * (w - x)
+                w = w - settings.rate * v
+            own[at] = w
+        x = _mean([c.weight for c in clients], own)
+        found.append(x)
+    return found, own
+
+
+def ditto(clients: Sequence[Client], x: Vector, settings: Settings, pull: float) -> Personal:
+    """Li et al. 2021, algorithm 1: v_i after the global model's local steps, towards w^t."""
+    own, found = [x.copy() for _ in clients], []
+    for _ in range(settings.rounds):
+        for at, client in enumerate(clients):
+            for _step in range(client.steps):
+                v = own[at]
+                own[at] = v - settings.rate * (client.gradient(v) + pull * (v - x))
+        x = _mean([c.weight for c in clients], [_local(c, x, settings) for c in clients])
+        found.append(x)
+    return found, own
+
+
+def interpolation(
+    clients: Sequence[Client], x: Vector, settings: Settings, share: float
+) -> Personal:
+    """Mansour et al. 2020, section 5: share x local + (1 - share) x global."""
+    alone = [_descended(client, x, settings, settings.rounds * client.steps) for client in clients]
+    found = fed_avg(clients, x, settings)
+    return found, [share * w + (1 - share) * found[-1] for w in alone]
+
+
+def fine_tuning(
+    clients: Sequence[Client], x: Vector, settings: Settings, own_rounds: int
+) -> Personal:
+    """Averaging, then own_rounds x steps of plain descent at each hospital."""
+    found = fed_avg(clients, x, replace(settings, rounds=settings.rounds - own_rounds))
+    own = [_descended(c, found[-1], settings, own_rounds * c.steps) for c in clients]
+    return [*found, *[found[-1]] * own_rounds], own
+
+
+def per_fed_avg(
+    clients: Sequence[Client], x: Vector, settings: Settings, alpha: float, own_rounds: int
+) -> Personal:
+    """Fallah et al. 2020, algorithm 1, first order, then plain descent at each hospital."""
+    found = []
+    for _ in range(settings.rounds - own_rounds):
+        ends = []
+        for client in clients:
+            w = x.copy()
+            for _step in range(client.steps):
+                w = w - settings.rate * client.gradient(w - alpha * client.gradient(w))
+            ends.append(w)
+        x = _mean([c.weight for c in clients], ends)
+        found.append(x)
+    own = [_descended(client, x, settings, own_rounds * client.steps) for client in clients]
+    return [*found, *[x] * own_rounds], own
+
+
+def fed_per(
+    clients: Sequence[Client], x: Vector, settings: Settings, head: Sequence[int]
+) -> Personal:
+    """Arivazhagan et al. 2019, algorithm 1: all layers by SGD, the base averaged."""
+    first, heads, found = x.copy(), [x[list(head)].copy() for _ in clients], []
+    for _ in range(settings.rounds):
+        ends = []
+        for at, client in enumerate(clients):
+            w = _local(client, _with_head(x, heads[at], head), settings)
+            heads[at] = w[list(head)]
+            ends.append(w)
+        x = _with_head(_mean([c.weight for c in clients], ends), first[list(head)], head)
+        found.append(x)
+    return found, [_with_head(x, own, head) for own in heads]
+
+
+def fed_rep(
+    clients: Sequence[Client], x: Vector, settings: Settings, head: Sequence[int], own_steps: int
+) -> Personal:
+    """Collins et al. 2021, algorithm 1: own_steps on the head, the other steps on the base."""
+    first, heads, found = x.copy(), [x[list(head)].copy() for _ in clients], []
+    base = [place for place in range(x.size) if place not in head]
+    for _ in range(settings.rounds):
+        ends = []
+        for at, client in enumerate(clients):
+            w = _with_head(x, heads[at], head)
+            for step in range(client.steps):
+                moved = list(head) if step < own_steps else base
+                w[moved] = (w - settings.rate * client.gradient(w))[moved]
+            heads[at] = w[list(head)].copy()
+            ends.append(w)
+        x = _with_head(_mean([c.weight for c in clients], ends), first[list(head)], head)
+        found.append(x)
+    return found, [_with_head(x, own, head) for own in heads]
+
+
+def _descended(client: Client, w: Vector, settings: Settings, steps: int) -> Vector:
+    for _ in range(steps):
+        w = w - settings.rate * client.gradient(w)
+    return w
+
+
+def _with_head(x: Vector, own: Vector, head: Sequence[int]) -> Vector:
+    whole = x.copy()
+    whole[list(head)] = own
+    return whole

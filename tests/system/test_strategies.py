@@ -40,7 +40,9 @@ SECTION = "{rounds: 2, local_steps: 2, learning_rate: 0.5, micro_batch: 8}"
 KEYS = {
     "fedavg": "", "fedavgm": "", "fedprox": ", mu: 0.5", "scaffold": "", "fednova": "",
     "fedexp": "", "fedadam": ", server_learning_rate: 0.1", "fedyogi": ", server_momentum: 0.5",
-    "fedadagrad": "",
+    "fedadagrad": "", "mrmtl": ", pull: 0.3", "ditto": "", "interpolation": "", "finetuning": "",
+    "perfedavg": "", "fedper": ", own_layers: [bias]",
+    "fedrep": ", own_layers: [bias]",
 }  # fmt: skip
 
 
@@ -61,6 +63,8 @@ class Descending(LinearTrainer):
     def update(self, given: RoundInput, entropy: Entropy) -> LocalEnd:
         training, model = self._study.training, without_slots(given.model)
         start = LocalStart(
+            layout=layout_of(model),
+            round=given.number,
             parameters=flatten(model).astype(np.float64),
             steps=training.local_steps,
             bound=self._study.aggregation.bound,
@@ -185,3 +189,35 @@ def test_own_states_survive_a_restart_and_go_with_the_run(tmp_path: Path) -> Non
     assert files == ["run-1-1.safetensors", "run-1-2.safetensors"]
     federation.silos["east"].leave("run-1")
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("strategy", ["mrmtl", "fedper", "finetuning"])
+def test_a_hospital_counts_its_test_patients_by_its_own_model(
+    strategy: str, tmp_path: Path
+) -> None:
+    class Counting(Descending):
+        counted_by: Tensors | None = None
+
+        def counts(
+            self, model: Tensors, own: Tensors | None = None
+        ) -> tuple[NDArray[np.int64], ...]:
+            self.counted_by = own
+            return super().counts(model, own)
+
+    federation = Federation(tmp_path, study_with(strategy), trainer=Counting)
+    outcome = federation.run()
+    own = {}
+    for site, silo in federation.silos.items():
+        found = silo.personal_model("run-1", outcome.model)
+        trainer = silo.simulated_part("run-1")
+        assert found is not None
+        assert model_digest(found) == model_digest(trainer.counted_by)  # type: ignore[attr-defined]
+        own[site] = model_digest(found)
+    assert len({*own.values(), outcome.model_digest}) == 5
+
+
+def test_with_one_model_for_all_no_hospital_has_another(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, study_with("scaffold"), trainer=Descending)
+    outcome = federation.run()
+    for silo in federation.silos.values():
+        assert silo.personal_model("run-1", outcome.model) is None

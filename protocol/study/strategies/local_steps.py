@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.study.strategies.training import Training
+from protocol.vectors.tensors import Layout
 
 Floats: TypeAlias = NDArray[np.float64]
 #: A hospital's own arrays, by name.
@@ -29,14 +30,18 @@ class LocalStart:
     """The start of a hospital's round.
 
     Attributes:
+        layout: of the parameters.
         parameters: the global ones, (size,).
+        round: which, from 0.
         steps: how many local steps this hospital takes.
         bound: the L2 norm to which the secure sum shortens its update.
         own: its state after the last round of this run that it had a part in; empty at first.
         sent: the server's arrays that travel beside the parameters, (size,) each, by name.
     """
 
+    layout: Layout
     parameters: Floats
+    round: int
     steps: int
     bound: float
     own: OwnState = field(default_factory=dict)
@@ -55,6 +60,9 @@ class LocalEnd:
 LocalSteps: TypeAlias = Generator[Floats, Floats, LocalEnd]
 #: From the study's section ``training`` and a start to the steps of a round.
 LocalRule: TypeAlias = Callable[[Any, LocalStart], LocalSteps]
+#: From ``training``, the layout, the final global parameters and a hospital's own state to its own
+#: model's parameters, (size,).
+PersonalRule: TypeAlias = Callable[[Any, Layout, Floats, OwnState], Floats]
 
 
 def descend(

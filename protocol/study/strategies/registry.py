@@ -20,10 +20,18 @@ from protocol.study.strategies.algorithms.fed_sgd import FED_SGD
 from protocol.study.strategies.algorithms.fed_yogi import FED_YOGI
 from protocol.study.strategies.algorithms.scaffold import SCAFFOLD
 from protocol.study.strategies.averaging import averaged
+from protocol.study.strategies.local_steps import OwnState
+from protocol.study.strategies.personal.ditto import DITTO
+from protocol.study.strategies.personal.fed_per import FED_PER
+from protocol.study.strategies.personal.fed_rep import FED_REP
+from protocol.study.strategies.personal.fine_tuning import FINE_TUNING
+from protocol.study.strategies.personal.interpolation import INTERPOLATION
+from protocol.study.strategies.personal.mr_mtl import MR_MTL
+from protocol.study.strategies.personal.per_fed_avg import PER_FED_AVG
 from protocol.study.strategies.sent_slots import slots_of, with_slots, without_slots
 from protocol.study.strategies.strategy import Mean, ServerState, Strategy
 from protocol.study.strategies.training import Training
-from protocol.vectors.adaptive_clip import bounded_log_clip
+from protocol.vectors.adaptive_clip import bounded_log_clip, without_clip
 from protocol.vectors.tensors import Layout, Tensors, flatten, layout_of, unflatten
 from protocol.vectors.update import UpdateVector
 
@@ -41,6 +49,13 @@ STRATEGIES: Mapping[str, Strategy] = {
     "fedadam": FED_ADAM,
     "fedyogi": FED_YOGI,
     "fedadagrad": FED_ADAGRAD,
+    "mrmtl": MR_MTL,
+    "ditto": DITTO,
+    "interpolation": INTERPOLATION,
+    "finetuning": FINE_TUNING,
+    "perfedavg": PER_FED_AVG,
+    "fedper": FED_PER,
+    "fedrep": FED_REP,
 }
 
 
@@ -66,6 +81,20 @@ def model_of(training: Training, layout: Layout, state: ServerState) -> Tensors:
     parameters = unflatten(layout, state.parameters)
     sent = strategy_of(training).sends if state.rounds < training.rounds else ()
     return with_slots(layout, parameters, state.slots, sent)
+
+
+def personal_model(training: Training, model: Tensors, own: OwnState) -> Tensors | None:
+    """Returns the model that a hospital uses in place of the final global one, if it has its own.
+
+    None where the strategy has one model for all, and where the hospital kept nothing.
+    """
+    rule = strategy_of(training).personal
+    if rule is None or not own:
+        return None
+    parameters = without_clip(without_slots(model))
+    layout = layout_of(parameters)
+    found = rule(training, layout, flatten(parameters).astype(np.float64), own)
+    return unflatten(layout, found)
 
 
 def next_state(training: Training, state: ServerState, mean: Mean) -> ServerState:

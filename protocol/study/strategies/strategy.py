@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.study.privacy import Privacy
-from protocol.study.strategies.local_steps import LocalRule, plain_steps
+from protocol.study.strategies.local_steps import LocalRule, PersonalRule, plain_steps
 from protocol.study.strategies.training import Training
 from protocol.vectors.update import Scalar
 
@@ -92,6 +92,7 @@ class Strategy:
         scalars: what it needs of every update beside the mean, by name: see
             ``protocol.vectors.update``.
         problems: what is wrong with a study that names it, by (path, sentence).
+        personal: what each hospital's own model is in the end; None where all have the global one.
         sends: the slots of the server's state that travel with the model.
         remembers: whether a round depends on more than the model before it.
     """
@@ -102,5 +103,6 @@ class Strategy:
     local: LocalRule = plain_steps
     scalars: Mapping[str, Scalar] = field(default_factory=dict)
     problems: Callable[[Any, Privacy], Iterable[Problem]] = _no_problem
+    personal: PersonalRule | None = None
     sends: tuple[str, ...] = ()
     remembers: Callable[[Any], bool] = _remembers_nothing

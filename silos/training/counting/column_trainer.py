@@ -86,7 +86,7 @@ class ColumnTrainer:
 
     noised_sum = update
 
-    def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
+    def counts(self, model: Tensors, own: Tensors | None = None) -> tuple[Ints, Ints, Ints]:
         """Returns the columns' counts for the secure sum, the hospital's patients, and zeros.
 
         Guarantee: one patient changes the first by the influence of ``study.evaluation_vector``

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.privacy.noise import DiscreteGaussian
+from protocol.study.strategies.registry import personal_model
 from protocol.study.study import Study
 from protocol.vectors.evaluation import COUNT_UNITS
 from protocol.vectors.ring_bounds import COUNT_LIMIT
@@ -23,7 +24,7 @@ class Scorer(Protocol):
 
     dataset_digest: str
 
-    def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
+    def counts(self, model: Tensors, own: Tensors | None = None) -> tuple[Ints, Ints, Ints]:
         """Returns the task's counts, four own ones, and two public numbers; see ``Trainer``."""
 
 
@@ -47,7 +48,8 @@ def noised_counts(
 
     Guarantee: with a multiplier z, a Gaussian mechanism of multiplier z for one patient.
     """
-    counts, table, grid = scorer.counts(given.model)
+    own = personal_model(study.training, given.model, given.own)
+    counts, table, grid = scorer.counts(given.model, own)
     cells_of = {"pooled": counts.reshape(-1), "table": table.reshape(-1)}
     if given.noise_multiplier is not None:
         share = study.evaluation.site_share

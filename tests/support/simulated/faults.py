@@ -100,8 +100,8 @@ class WeakCounts(DiscreteGaussian):
 class CountsRecords(Trainer):
     """Counts a test patient once for each of its records."""
 
-    def counts(self, model: Tensors) -> tuple[NDArray[np.int64], ...]:
-        counts, table, grid = super().counts(model)
+    def counts(self, model: Tensors, own: Tensors | None = None) -> tuple[NDArray[np.int64], ...]:
+        counts, table, grid = super().counts(model, own)
         again = np.bincount(self._test.patients, minlength=self._test.num_patients) - 1
         counts[0] += int(again.sum()) * COUNT_UNITS
         return counts, table, grid

@@ -81,8 +81,8 @@ class LinearTrainer:
         self._train = whole_train.take(~np.isin(whole_train.patients, train))
         self._test = whole_test.take(~np.isin(whole_test.patients, test))
 
-    def counts(self, model: Tensors) -> tuple[NDArray[np.int64], ...]:
-        logits = self._logits(model, self._test)
+    def counts(self, model: Tensors, own: Tensors | None = None) -> tuple[NDArray[np.int64], ...]:
+        logits = self._logits(own or model, self._test)
         reference = reference_inputs(self._study.cohort, self._study.seeds.model)
         grid = ScoreGrid.around(reference @ model["weight"].astype(np.float64) + model["bias"][0])
         counted = histogram(logits, self._test.labels, grid.edges(self._study.score_bins))

@@ -125,9 +125,9 @@ class Watched(LinearTrainer):
         self.used.append(self._train.patient_keys)
         return super().update(given, entropy)
 
-    def counts(self, model: Tensors) -> tuple[NDArray[np.int64], ...]:
+    def counts(self, model: Tensors, own: Tensors | None = None) -> tuple[NDArray[np.int64], ...]:
         self.used.append(self._test.patient_keys)
-        return super().counts(model)
+        return super().counts(model, own)
 
 
 def test_an_opt_out_between_two_rounds_counts_in_the_next(

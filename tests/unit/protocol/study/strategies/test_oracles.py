@@ -11,10 +11,12 @@ from protocol.study.strategies.local_steps import LocalEnd, LocalStart, OwnState
 from protocol.study.strategies.registry import STRATEGIES, next_state, strategy_of
 from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.strategies.training import Training
+from protocol.vectors.tensors import Layout
 from tests.reference import strategies as oracles
 from tests.reference.strategies import Client, Settings, Vector
 
 BOUND = 1e6
+LAYOUT = Layout(names=("body", "head.weight"), shapes=((2,), (2,)))
 
 
 def clients(steps: Sequence[int] = (3, 3, 3)) -> list[Client]:
@@ -51,6 +53,15 @@ def ours(
     present: Callable[[int, int], bool] = lambda _round, _client: True,
 ) -> list[NDArray[np.float32]]:
     """Each round's global parameters, by the functions that hospitals and coordinator call."""
+    return together(training, hospitals, present)[0]
+
+
+def together(
+    training: Training,
+    hospitals: Sequence[Client],
+    present: Callable[[int, int], bool] = lambda _round, _client: True,
+) -> tuple[list[NDArray[np.float32]], list[Vector]]:
+    """The global parameters after each round, and each hospital's own model in the end."""
     strategy, state = strategy_of(training), ServerState(parameters=np.zeros(4, np.float32))
     kept: dict[int, OwnState] = {}
     whole, found = sum(one.weight for one in hospitals), []
@@ -60,6 +71,8 @@ def ours(
         update: Vector = np.zeros(4)
         for at, one in here:
             start = LocalStart(
+                layout=LAYOUT,
+                round=number,
                 parameters=state.parameters.astype(np.float64),
                 steps=one.steps,
                 bound=BOUND,
@@ -79,7 +92,12 @@ def ours(
         )
         state = next_state(training, state, mean)
         found.append(state.parameters)
-    return found
+    final, rule = found[-1].astype(np.float64), strategy.personal
+    own = [
+        rule(training, LAYOUT, final, kept.get(at, {})) if rule else final
+        for at in range(len(hospitals))
+    ]
+    return found, own
 
 
 def absent_now_and_then(number: int, client: int) -> bool:
@@ -123,9 +141,59 @@ def test_every_round_is_that_of_the_papers_algorithm(
         np.testing.assert_allclose(own, theirs, rtol=2e-5, atol=2e-6)
 
 
-def test_strategies_without_an_oracle_here_have_their_own_tests() -> None:
-    """Fedexp and fedsgd: tests/unit/protocol/study/test_averaging.py and their own files."""
-    assert set(STRATEGIES) - set(ORACLES) == {"fedexp", "fedsgd"}
+PERSONAL: dict[str, tuple[dict[str, Any], Callable[..., oracles.Personal], dict[str, Any]]] = {
+    "mrmtl": ({"pull": 0.4, "momentum": 0.5}, oracles.mr_mtl, {"pull": 0.4}),
+    "ditto": ({"pull": 0.4}, oracles.ditto, {"pull": 0.4}),
+    "interpolation": ({"own_share": 0.3}, oracles.interpolation, {"share": 0.3}),
+    "finetuning": ({"own_rounds": 2}, oracles.fine_tuning, {"own_rounds": 2}),
+    "perfedavg": (
+        {"own_rate": 0.03, "own_rounds": 1},
+        oracles.per_fed_avg,
+        {"alpha": 0.03, "own_rounds": 1},
+    ),
+    "fedper": ({"own_layers": ["head"], "momentum": 0.5}, oracles.fed_per, {"head": [2, 3]}),
+    "fedrep": (
+        {"own_layers": ["head"], "own_steps": 2},
+        oracles.fed_rep,
+        {"head": [2, 3], "own_steps": 2},
+    ),
+}
+
+
+@pytest.mark.parametrize("strategy", PERSONAL)
+def test_every_hospitals_own_model_is_that_of_the_papers_algorithm(strategy: str) -> None:
+    keys, oracle, more = PERSONAL[strategy]
+    training = section(strategy, **keys)
+    settings = Settings(6, 0.05, training.momentum)
+    expected_rounds, expected_own = oracle(clients(), np.zeros(4), settings, **more)
+    found, own = together(training, clients())
+    for here, theirs in zip([*found, *own], [*expected_rounds, *expected_own], strict=True):
+        np.testing.assert_allclose(here, theirs, rtol=2e-5, atol=2e-6)
+    assert np.ptp(own, axis=0).max() > 1e-3  # they differ from hospital to hospital
+
+
+def test_every_strategy_has_an_oracle() -> None:
+    """Of fedexp and fedsgd see test_averaging.py and the tests of distributed noise."""
+    assert set(STRATEGIES) - set(ORACLES) - set(PERSONAL) == {"fedexp", "fedsgd"}
+
+
+def test_the_pull_leads_from_models_trained_alone_to_one_for_all() -> None:
+    ends = {
+        pull: together(section("mrmtl", pull=pull, rounds=200), clients())[1]
+        for pull in (0.0, 0.3, 15.0)
+    }
+    apart = {pull: float(np.ptp(own, axis=0).max()) for pull, own in ends.items()}
+    assert apart[0.0] > 1.2 * apart[0.3] > 5 * apart[15.0]
+    for own, client in zip(ends[0.0], clients(), strict=True):
+        assert np.linalg.norm(client.gradient(own)) < 0.01  # each at its own minimum
+
+
+@pytest.mark.parametrize("strategy", ["ditto", "interpolation", "perfedavg"])
+def test_what_draws_patients_twice_in_a_step_is_priced_twice(strategy: str) -> None:
+    training = section(strategy, rounds=4, local_steps=5)
+    assert training.gradients_per_round == 10 and training.steps == 40
+    start = LocalStart(layout=LAYOUT, round=0, parameters=np.ones(4), steps=5, bound=BOUND)
+    assert local_end(training, start, clients()[0])[1] == 10
 
 
 def minimum(hospitals: Sequence[Client]) -> Vector:
@@ -161,11 +229,11 @@ def test_normalised_averaging_is_nearer_the_minimum_where_hospitals_take_unequal
     assert apart["fednova"] < apart["fedavg"] / 5
 
 
-@pytest.mark.parametrize("strategy", ORACLES)
+@pytest.mark.parametrize("strategy", [*ORACLES, *PERSONAL])
 def test_own_state_is_made_of_gradients_and_public_values_only(strategy: str) -> None:
     """A rule is told no patient: the same gradients give the same end, whoever they are of."""
-    training = section(strategy)
-    start = LocalStart(parameters=np.ones(4), steps=3, bound=BOUND)
+    training = section(strategy, **{**ORACLES, **PERSONAL}[strategy][0])
+    start = LocalStart(layout=LAYOUT, round=0, parameters=np.ones(4), steps=3, bound=BOUND)
     ends = [local_end(training, start, clients()[0])[0] for _ in range(2)]
     assert ends[0].update.tobytes() == ends[1].update.tobytes()
     assert {name: own.tobytes() for name, own in ends[0].own.items()} == {

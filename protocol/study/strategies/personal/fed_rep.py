@@ -1,0 +1,58 @@
+"""Federated averaging of all layers but a head, which each hospital trains first in each round.
+
+Source: Collins et al. 2021 (ICML), arXiv 2102.07078, algorithm 1.
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field
+
+from protocol.study.privacy import Privacy
+from protocol.study.strategies.local_steps import (
+    Floats,
+    LocalStart,
+    LocalSteps,
+    OwnState,
+)
+from protocol.study.strategies.own_layers import OwnLayers, begun_with, chosen, ended_with, with_own
+from protocol.study.strategies.strategy import Problem, Strategy
+from protocol.study.strategies.training import Training
+from protocol.vectors.tensors import Layout
+
+
+class FedRep(Training):
+    """The first ``own_steps`` local steps of a round move ``own_layers``, the others the rest."""
+
+    strategy: Literal["fedrep"]
+    own_layers: OwnLayers
+    own_steps: int = Field(default=1, ge=1, le=10_000)
+
+
+def _local(training: FedRep, start: LocalStart) -> LocalSteps:
+    own = chosen(start.layout, training.own_layers)
+    parameters = begun_with(start, own)
+    for step in range(start.steps):
+        gradient = yield parameters
+        moves = own if step < training.own_steps else ~own
+        parameters = parameters - training.learning_rate * moves * gradient
+    return ended_with(start, parameters, own)
+
+
+def _personal(training: FedRep, layout: Layout, final: Floats, kept: OwnState) -> Floats:
+    return with_own(final, kept, chosen(layout, training.own_layers))
+
+
+def _problems(training: FedRep, _privacy: Privacy) -> Iterator[Problem]:
+    if training.own_steps >= training.local_steps:
+        yield (
+            "training.own_steps",
+            f"no step is left of {training.local_steps} for the common layers",
+        )
+    if training.momentum:
+        yield "training.momentum", "fedrep takes plain steps: leave momentum out"
+
+
+FED_REP = Strategy(
+    keys=FedRep, takes=("updates",), local=_local, personal=_personal, problems=_problems
+)

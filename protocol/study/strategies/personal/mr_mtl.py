@@ -1,0 +1,52 @@
+"""A model for each hospital, drawn to the mean of all: lambda lies between alone and averaged.
+
+Each hospital goes on from its own model of the round before, and is pulled towards the round's
+global model; the global model is the mean of the hospitals' models. With ``pull`` 0 each learns
+alone; the larger it is, the nearer are all to one model. The own model is made of the gradients
+that the update is made of: it costs nothing more.
+
+Source: Liu et al. 2022 (NeurIPS), arXiv 2206.07902, algorithm 1 (mean-regularised multi-task
+learning).
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from protocol.study.strategies.local_steps import (
+    Floats,
+    LocalEnd,
+    LocalStart,
+    LocalSteps,
+    OwnState,
+    descend,
+)
+from protocol.study.strategies.strategy import Strategy
+from protocol.study.strategies.training import Training
+from protocol.vectors.tensors import Layout
+
+_OWN = "model"
+
+
+class MrMtl(Training):
+    """A model for each hospital; ``pull`` is lambda, ``momentum`` that of local steps."""
+
+    strategy: Literal["mrmtl"]
+    pull: float = Field(default=0.1, ge=0, le=1e3)
+
+
+def _local(training: MrMtl, start: LocalStart) -> LocalSteps:
+    after = yield from descend(
+        training,
+        start.own.get(_OWN, start.parameters),
+        start.steps,
+        pull=lambda parameters: training.pull * (parameters - start.parameters),
+    )
+    return LocalEnd(update=after - start.parameters, own={_OWN: after})
+
+
+def _personal(_training: MrMtl, _layout: Layout, final: Floats, own: OwnState) -> Floats:
+    return own.get(_OWN, final)
+
+
+MR_MTL = Strategy(keys=MrMtl, takes=("updates",), local=_local, personal=_personal)
