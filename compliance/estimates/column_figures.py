@@ -2,7 +2,7 @@
 
 Rules:
 
-1. Intervals are 95 %, and cover the noise of the counts and the drawing of the patients.
+1. Intervals are 95 %, and cover the noise of the counts and the sampling of the patients.
 2. Whether a figure is shown is asked of the number of patients and the noise alone, which
    chooses no draw of the figure's own noise; but a count below ten is not shown.
 3. A deviation's interval takes values to have a kurtosis of at most 9 (normal ones have 3).

@@ -27,8 +27,8 @@ from compliance.reports.document import (
 )
 
 BAND = (
-    "The band is what drawing patients and the noise of both releases give where nothing has "
-    "changed; the dotted line is its median. A distance above the band is flagged."
+    "The band holds what the sampling of patients and the noise of both releases bring about where "
+    "nothing has changed; the dotted line is its median. A distance above the band is flagged."
 )
 
 

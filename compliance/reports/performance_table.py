@@ -38,7 +38,7 @@ _WHOSE = {
     Whose.GROUP: "Group of patients",
 }
 _COVERED = (
-    "Values with 95 % intervals over the drawing of patients and the noise of differential "
+    "Values with 95 % intervals over the sampling of patients and the noise of differential "
     "privacy. A figure of which nothing can be said has the reason in its place."
 )
 

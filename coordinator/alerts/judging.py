@@ -170,9 +170,9 @@ def _calibration(
                 figure="mean_risk_lacking",
                 threshold=rule.part,
                 released=bounds,
-                text=f"The risks of the model of study {study} are surely too "
+                text=f"The risks of the model of study {study} are too "
                 f"{'low' if low > far else 'high'}: the mean risk is off by more than "
-                f"{100 * rule.part:g} % of the share of the ill.",
+                f"{100 * rule.part:g} % of the share of the ill, with its whole 95 % interval.",
                 remedy="The run's report says what to add to the model's output before it is read "
                 "as a risk.",
             )
@@ -216,7 +216,7 @@ def _fairness_gap(
     rule: FairnessGapRule, runs: Sequence[EvaluatedRun], _now: datetime
 ) -> list[Cause]:
     return [
-        _gap_cause(rule, rule.above, newest, f"surely above {rule.above:g}")
+        _gap_cause(rule, rule.above, newest, f"above {rule.above:g} with its whole interval")
         for newest, *_ in _gaps(runs)
         if newest.gap.low > rule.above
     ]
@@ -227,7 +227,9 @@ def _fairness_growth(
 ) -> list[Cause]:
     more = f" by more than {rule.by:g}" if rule.by else ""
     return [
-        _gap_cause(rule, rule.by, newest, f"surely larger{more} than in the run before")
+        _gap_cause(
+            rule, rule.by, newest, f"larger{more} than in the run before: the intervals do not meet"
+        )
         for newest, *before in _gaps(runs)
         if before and newest.gap.low - before[0].gap.high > rule.by
     ]

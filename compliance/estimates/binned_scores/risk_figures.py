@@ -16,9 +16,9 @@ and on the signed tables, so it costs no privacy. Rules:
    an AUROC (``compliance.estimates.binned_scores.release_rule``).
 4. The correction is the number to add to the model's output, the logit, for the mean risk
    to be the declared prevalence; where the released share of the ill contradicts that, the
-   released share. It changes no order of patients, so no AUROC. It is given where the mean
-   risk is surely off, and is as small as the bins allow: with every score at that edge of
-   its bin which needs the least.
+   released share. It changes no order of patients, so no AUROC. It is given where the interval
+   of the mean risk's error leaves out 0, and is as small as the bins allow: with every score at
+   that edge of its bin which needs the least.
 """
 
 import math
@@ -33,7 +33,7 @@ from protocol.vectors.score_grid import ScoreGrid, logit_of
 
 Floats = NDArray[np.float64]
 
-#: A mean risk that is surely off by this part of the share of the ill is a fault of the model.
+#: A mean risk off by this part of the share of the ill, with its whole interval, is a fault.
 _FAR = 0.1
 #: So many deviations of its noise a number of patients is taken to lie off at most.
 _MARGIN = 2.0
@@ -60,7 +60,7 @@ class RiskFigures:
 
     @property
     def contradict(self) -> bool:
-        """Whether the mean risk is surely far from the share of the ill."""
+        """Whether the mean risk is far from the share of the ill, with its whole interval."""
         if self.lacking.low is None or self.lacking.high is None:
             return False
         far = _FAR * (self.ill.value or 0.0)
@@ -219,7 +219,10 @@ class _Seen:
         return Interval(value=value, low=value - half - more, high=value + half + less)
 
     def excess_brier(self) -> Interval:
-        """Source: Brier 1950, Monthly Weather Review 78."""
+        """Returns how much larger the Brier score is than that of the share of the ill for all.
+
+        Source: Brier 1950, Monthly Weather Review 78.
+        """
         share, total = self.positives / self.patients, float(self.counts.sum())
         squares = _mean_risk(self.logits, power=2)
         cells = np.array([squares - share**2, squares - 2 * self.risks + 1 - (1 - share) ** 2])
