@@ -36,13 +36,14 @@ from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format, show
 from compliance.facts.groups import by_grouping
 from compliance.facts.privacy_utility import UtilityPoint, Withheld, compares_modes
-from compliance.reports import outcomes, run_tables
+from compliance.reports import run_tables
 from compliance.reports.document import Document, Statement, Table, Tone
 from compliance.reports.privacy_report import privacy_report
 from compliance.reports.renderers import render_csv, render_html, render_json
 from compliance.reports.sections import calibration as calibration_parts
-from compliance.reports.sections import columns, groups, statements, thresholds, utility
-from compliance.reports.sections.gaps import gap_sentences, group_gap_sentences
+from compliance.reports.sections import columns, outcomes, statements, thresholds, utility
+from compliance.reports.sections.fairness import groups
+from compliance.reports.sections.fairness.gaps import gap_sentences, group_gap_sentences
 from coordinator.views.alerts import Alert
 from coordinator.views.views import open_views
 from dashboard import presentation

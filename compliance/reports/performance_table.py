@@ -27,7 +27,7 @@ from compliance.reports.document import (
     table_of,
 )
 from compliance.reports.renderers import guarded
-from compliance.reports.sections.groups import who_declined
+from compliance.reports.sections.fairness.groups import who_declined
 from compliance.reports.sections.statements import banner, claim
 from compliance.reports.sections.thresholds import benefit_table, shares_table
 

@@ -19,8 +19,8 @@ from compliance.reports.performance_table import (
 )
 from compliance.reports.privacy_report import privacy_report, run_page
 from compliance.reports.renderers import RENDERERS, render_html
-from compliance.reports.sections.gaps import group_gap_sentences
-from compliance.reports.sections.groups import groups_section
+from compliance.reports.sections.fairness.gaps import group_gap_sentences
+from compliance.reports.sections.fairness.groups import groups_section
 from tests.support.simulated import dossiers
 
 

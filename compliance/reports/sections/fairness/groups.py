@@ -20,7 +20,7 @@ from compliance.reports.document import (
     Table,
     table_of,
 )
-from compliance.reports.sections.gaps import group_gap_sentences
+from compliance.reports.sections.fairness.gaps import group_gap_sentences
 
 #: What is said of every such section.
 COVERED = (
