@@ -166,8 +166,8 @@ def _headlines(dossier: Dossier) -> None:
     claimed = dossier.protected and claims
     items = [
         *((f"{kind.label}, released",
-           presentation.figure(dossier.released.get(kind.name), _form(dossier)),
-           presentation.interval_note(dossier.released.get(kind.name), _form(dossier)))
+           presentation.figure(dossier.released.get(kind.name), kind.form),
+           presentation.interval_note(dossier.released.get(kind.name), kind.form))
           for kind in dossier.figures.pooled[:2]),
         ("ε for one patient", show(max(claims), Format.EPSILON) if claimed else "none",
          _claim_note(dossier) if claimed else unclaimed(dossier)),
@@ -177,15 +177,11 @@ def _headlines(dossier: Dossier) -> None:
     ]  # fmt: skip
     if dossier.simulation:
         headline = dossier.figures.headline
-        exact = presentation.figure(dossier.exact.get(headline.name), _form(dossier))
+        exact = presentation.figure(dossier.exact.get(headline.name), headline.form)
         items.insert(0, (f"{headline.label}, exact", exact, "simulation only"))
     for column, (label, value, note) in zip(st.columns(len(items)), items, strict=True):
         column.metric(label, value)
         column.caption(note)
-
-
-def _form(dossier: Dossier) -> Format:
-    return Format.RATIO if dossier.trains else Format.COUNT
 
 
 def _claim_note(dossier: Dossier) -> str:

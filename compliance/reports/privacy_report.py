@@ -440,9 +440,8 @@ def _interval_note(dossier: Dossier) -> str:
         return "nothing released"
     if released.low is None or released.high is None:
         return released.note or "not available"
-    if dossier.trains:
-        return f"95 %: {released.low:.3f} to {released.high:.3f}"
-    return f"95 %: {released.low:,.0f} to {released.high:,.0f}"
+    form = dossier.figures.headline.form
+    return f"95 %: {show(released.low, form)} to {show(released.high, form)}"
 
 
 def _next_steps(dossier: Dossier) -> Section:
