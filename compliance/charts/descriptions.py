@@ -5,8 +5,8 @@ Each ``describe_...`` is the equivalent of a chart; its text travels inside the 
 
 from collections.abc import Mapping, Sequence
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW as NOT_RELEASED
 from compliance.estimates.interval import Interval
+from compliance.estimates.withholding import TOO_FEW as NOT_RELEASED
 from compliance.facts.comparison import (
     FEWEST,
     SPLITS,

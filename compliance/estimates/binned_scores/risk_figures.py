@@ -27,16 +27,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
 from compliance.estimates.interval import Z95, Interval, score_bounds
+from compliance.estimates.withholding import MARGIN, TOO_FEW, WIDEST
 from protocol.vectors.score_grid import ScoreGrid, logit_of
 
 Floats = NDArray[np.float64]
 
 #: A mean risk off by this part of the share of the ill, with its whole interval, is a fault.
 _FAR = 0.1
-#: So many deviations of its noise a number of patients is taken to lie off at most.
-_MARGIN = 2.0
 _STEP, _MOST = 0.05, 8.0  # of the correction, in logits
 
 
@@ -94,7 +92,7 @@ def risk_figures(
     noise = Z95 * deviation * math.sqrt(2 * float(((seen.risks - 0.5) ** 2).sum()))
     patients = float(np.sum(table))
     if min(seen.patients, float(seen.counts.sum()), patients) <= 0 or noise / patients > WIDEST:
-        hidden = Interval(value=None, low=None, high=None, note=TOO_FEW)
+        hidden = Interval.withheld(TOO_FEW)
         return RiskFigures(
             ill=hidden, mean_risk=hidden, lacking=hidden, sensitivity=sensitivity,
             excess_brier=hidden,
@@ -141,7 +139,7 @@ class _Seen:
     ) -> "_Seen":
         cells, bins = np.asarray(counts, dtype=np.float64), counts.shape[1]
         logits = grid.points(bins)
-        below, above = np.sum(table, axis=0) + _MARGIN * math.sqrt(2) * table_deviation
+        below, above = np.sum(table, axis=0) + MARGIN * math.sqrt(2) * table_deviation
         of_counts, of_table = bins * deviation**2, 2 * table_deviation**2
         weight = of_table / (of_counts + of_table) if of_counts + of_table else 0.5
         negatives, positives = weight * cells.sum(axis=1) + (1 - weight) * np.sum(table, axis=1)

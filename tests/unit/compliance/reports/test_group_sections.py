@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.groups import SMALL
+from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.dossier import run_json
 from compliance.facts.named_figures import Whose
 from compliance.reports.performance_table import (
