@@ -130,7 +130,7 @@ class AggregateRule(AlertRule):
 
 
 class SilenceRule(AlertRule):
-    """A member was not heard of for so many ``minutes``, by a service that ran as long."""
+    """A member was not heard from for so many ``minutes``, by a service that ran as long."""
 
     kind: Literal["silent"]
     minutes: float = Field(gt=0, le=525_600)
