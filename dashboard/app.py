@@ -36,13 +36,14 @@ from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format, show
 from compliance.facts.groups import by_grouping
 from compliance.facts.privacy_utility import UtilityPoint, Withheld, compares_modes
-from compliance.reports import outcomes, run_tables
+from compliance.reports import run_tables
 from compliance.reports.document import Document, Statement, Table, Tone
 from compliance.reports.privacy_report import privacy_report
 from compliance.reports.renderers import render_csv, render_html, render_json
 from compliance.reports.sections import calibration as calibration_parts
-from compliance.reports.sections import columns, groups, statements, thresholds, utility
-from compliance.reports.sections.gaps import gap_sentences, group_gap_sentences
+from compliance.reports.sections import columns, outcomes, statements, thresholds, utility
+from compliance.reports.sections.fairness import groups
+from compliance.reports.sections.fairness.gaps import gap_sentences, group_gap_sentences
 from coordinator.views.alerts import Alert
 from coordinator.views.views import open_views
 from dashboard import presentation
@@ -165,8 +166,8 @@ def _headlines(dossier: Dossier) -> None:
     claimed = dossier.protected and claims
     items = [
         *((f"{kind.label}, released",
-           presentation.figure(dossier.released.get(kind.name), _form(dossier)),
-           presentation.interval_note(dossier.released.get(kind.name), _form(dossier)))
+           presentation.figure(dossier.released.get(kind.name), kind.form),
+           presentation.interval_note(dossier.released.get(kind.name), kind.form))
           for kind in dossier.figures.pooled[:2]),
         ("ε for one patient", show(max(claims), Format.EPSILON) if claimed else "none",
          _claim_note(dossier) if claimed else unclaimed(dossier)),
@@ -176,15 +177,11 @@ def _headlines(dossier: Dossier) -> None:
     ]  # fmt: skip
     if dossier.simulation:
         headline = dossier.figures.headline
-        exact = presentation.figure(dossier.exact.get(headline.name), _form(dossier))
+        exact = presentation.figure(dossier.exact.get(headline.name), headline.form)
         items.insert(0, (f"{headline.label}, exact", exact, "simulation only"))
     for column, (label, value, note) in zip(st.columns(len(items)), items, strict=True):
         column.metric(label, value)
         column.caption(note)
-
-
-def _form(dossier: Dossier) -> Format:
-    return Format.RATIO if dossier.trains else Format.COUNT
 
 
 def _claim_note(dossier: Dossier) -> str:

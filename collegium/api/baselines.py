@@ -10,7 +10,8 @@ from collegium.api.inputs import PathLike, as_path
 from collegium.api.study import Study, records_of, study_of
 from collegium.output.notebook_progress import watch_for
 from collegium.simulation.baselines.findings import BaselineFindings
-from collegium.simulation.baselines.report import page, write_report
+from collegium.simulation.baselines.page import page
+from collegium.simulation.baselines.report import write_report
 from collegium.simulation.baselines.run import USUAL_DRAWS, compare_baselines, require_free
 from collegium.simulation.settings import SimulationSettings
 from compliance.reports.renderers import render_fragment

@@ -113,7 +113,7 @@ def _summarise_columns(run: dict[str, Any], console: Console) -> None:
     console.print(sites)
     marked = "* exact, simulation only; " if simulation else ""
     console.print(
-        f"  {marked}intervals are 95 %, and cover the noise as well as the drawing of patients"
+        f"  {marked}intervals are 95 %, and cover the noise as well as the sampling of patients"
     )
 
 

@@ -5,8 +5,8 @@ Each ``describe_...`` is the equivalent of a chart; its text travels inside the 
 
 from collections.abc import Mapping, Sequence
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW as NOT_RELEASED
 from compliance.estimates.interval import Interval
+from compliance.estimates.withholding import TOO_FEW as NOT_RELEASED
 from compliance.facts.comparison import (
     FEWEST,
     SPLITS,
@@ -253,9 +253,9 @@ def describe_sites(sites: Sequence[SiteFacts], figure: FigureKind) -> str:
         released, exact = site.released.get(figure.name), site.exact.get(figure.name)
         said = []
         if released is not None:
-            said.append(f"released {show(released, Format.RATIO)}")
+            said.append(f"released {show(released, figure.form)}")
         if exact is not None:
-            said.append(f"exact {exact:.3f} (simulation only)")
+            said.append(f"exact {show(exact, figure.form)} (simulation only)")
         parts.append(f"{site.site}: {', '.join(said) or 'not available'}")
     return f"{figure.label} at each hospital. " + "; ".join(parts) + "."
 

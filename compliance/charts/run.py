@@ -45,6 +45,7 @@ from compliance.charts.theme import (
 )
 from compliance.facts.dossier import RoundFacts, SiteFacts
 from compliance.facts.figures import FigureKind
+from compliance.facts.formatting import show
 from compliance.facts.privacy_utility import EXACT, RELEASED
 
 __all__ = [
@@ -217,7 +218,7 @@ def _site_notes(ranked: Sequence[SiteFacts], figure: FigureKind, y: alt.Y) -> li
     notes: Rows = []
     for name, value in values.items():
         word = {best: " highest", worst: " lowest"}.get(value, "") if best != worst else ""
-        notes.append({"site": name, "text": f"{value:.3f}{word}"})
+        notes.append({"site": name, "text": f"{show(value, figure.form)}{word}"})
     absent: Rows = [
         {"site": site.site, "text": TOO_FEW if figure.name in site.released else _NOTHING}
         for site in ranked

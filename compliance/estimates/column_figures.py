@@ -2,7 +2,7 @@
 
 Rules:
 
-1. Intervals are 95 %, and cover the noise of the counts and the drawing of the patients.
+1. Intervals are 95 %, and cover the noise of the counts and the sampling of the patients.
 2. Whether a figure is shown is asked of the number of patients and the noise alone, which
    chooses no draw of the figure's own noise; but a count below ten is not shown.
 3. A deviation's interval takes values to have a kurtosis of at most 9 (normal ones have 3).
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
 from compliance.estimates.interval import Z95, Interval, score_bounds
+from compliance.estimates.withholding import MARGIN, TOO_FEW, WIDEST
 from protocol.vectors.column_counts import CountedColumn
 
 Floats = NDArray[np.float64]
@@ -26,8 +26,6 @@ Floats = NDArray[np.float64]
 SMALLEST_COUNT = 10
 TOO_SMALL = "counted as fewer than ten patients"
 NOBODY = "no patients"
-#: So many deviations of its noise a number of patients is taken to lie off at most.
-_MARGIN = 2.0
 _KURTOSIS = 9.0
 #: A share is shown where its count is large enough, which chooses its noise: so the interval of a
 #: count within so many deviations of none begins at 0.
@@ -91,7 +89,7 @@ class ColumnFigures:
 def counted_patients(count: float, deviation: float) -> Interval:
     """Returns a number of patients from its noised count; these patients, so by noise alone."""
     if count < SMALLEST_COUNT:
-        return Interval(value=None, low=None, high=None, note=TOO_SMALL)
+        return Interval.withheld(TOO_SMALL)
     half = Z95 * deviation
     return Interval(value=count, low=max(0.0, count - half), high=count + half)
 
@@ -129,12 +127,12 @@ def column_figures(
 
 
 def _none(note: str) -> Interval:
-    return Interval(value=None, low=None, high=None, note=note)
+    return Interval.withheld(note)
 
 
 def _too_few(count: float, deviation: float) -> str:
     """Returns why no figure of so many patients is shown; nothing where one is."""
-    if count - _MARGIN * math.sqrt(2) * deviation > (1.0 if deviation else 0.5):
+    if count - MARGIN * math.sqrt(2) * deviation > (1.0 if deviation else 0.5):
         return ""
     return TOO_FEW if deviation else NOBODY
 

@@ -25,9 +25,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.estimates.binned_scores.auroc import CHANCE, MAX_TIED, TOO_CLOSE, TOO_FEW, WIDEST
+from compliance.estimates.binned_scores.auroc import CHANCE, MAX_TIED, TOO_CLOSE
 from compliance.estimates.binned_scores.release_rule import expected_counts
 from compliance.estimates.interval import Z95, Interval, auroc_variance, score_bounds
+from compliance.estimates.withholding import TOO_FEW, WIDEST
 
 Floats = NDArray[np.float64]
 
@@ -94,7 +95,7 @@ def concordance_from_counts(counts: Floats, deviation: float) -> Interval:
             if deviation
             else "no event before others were last observed: are times in the records' unit?"
         )
-        return Interval(value=None, low=None, high=None, note=note)
+        return Interval.withheld(note)
     value = min(max(found.won / found.compared, 0.0), 1.0)
     others = found.compared / events
 

@@ -90,4 +90,4 @@ def with_small_groups_withheld(
 
 def withheld(figures: Mapping[str, Interval], note: str) -> dict[str, Interval]:
     """Returns the same figures, each withheld for this reason."""
-    return {name: Interval(value=None, low=None, high=None, note=note) for name in figures}
+    return {name: Interval.withheld(note) for name in figures}

@@ -26,6 +26,11 @@ class Interval:
     high: float | None
     note: str = ""
 
+    @classmethod
+    def withheld(cls, note: str) -> "Interval":
+        """Returns the interval of a figure that is withheld, for this reason."""
+        return cls(value=None, low=None, high=None, note=note)
+
     def __post_init__(self) -> None:
         if self.note:
             for name in ("value", "low", "high"):

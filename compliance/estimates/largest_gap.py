@@ -53,7 +53,7 @@ class LargestGap:
 
     @property
     def is_shown(self) -> bool:
-        """Whether it is surely no chance and no noise alone."""
+        """Whether its interval leaves out 0: chance and noise alone do not explain it."""
         return self.low > 0
 
 

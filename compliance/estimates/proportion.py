@@ -2,13 +2,8 @@
 
 import math
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
 from compliance.estimates.interval import Interval, score_bounds
-
-#: So many deviations of its noise a number of patients is taken to lie off at most.
-MARGIN = 2.0
-#: Whether a share is shown is asked of one like this.
-_USUAL = 0.8
+from compliance.estimates.withholding import MARGIN, TOO_FEW, USUAL_SHARE, WIDEST
 
 
 def proportion(
@@ -42,13 +37,13 @@ def proportion(
     least, most = (count + sign * MARGIN * spread for sign in (-1, 1))
     if least <= (1.0 if deviation else 1e-9):
         note = TOO_FEW if deviation else nobody
-        return Interval(value=None, low=None, high=None, note=note)
+        return Interval.withheld(note)
     noise = deviation**2 * of_part * of_rest / (of_part + of_rest)
     beside = (of_rest * successes - of_part * weight * failures) / (of_part + of_rest)
     even = of_part / (of_part + of_rest)
     value = min(1.0, max(0.0, successes / count))
     low, high = _share_bounds(beside, even, (least, most), noise, weight)
-    usual = _share_bounds((_USUAL - even) * count, even, (least, most), noise, weight)
+    usual = _share_bounds((USUAL_SHARE - even) * count, even, (least, most), noise, weight)
     note = TOO_FEW if deviation and (usual[1] - usual[0]) / 2 > WIDEST else ""
     return Interval(value=value, low=min(low, value), high=max(high, value), note=note)
 
@@ -68,11 +63,11 @@ def part_of(part: float, count: float, deviation: float, *, cells: int = 1) -> I
     least, most = (count + sign * MARGIN * deviation for sign in (-1, 1))
     if least <= (1.0 if deviation else 1e-9):
         note = TOO_FEW if deviation else "no patients"
-        return Interval(value=None, low=None, high=None, note=note)
+        return Interval.withheld(note)
     noise = deviation**2 * cells
     value = min(1.0, max(0.0, part / count))
     low, high = _share_bounds(part, 0.0, (least, most), noise, 1.0)
-    usual = _share_bounds(_USUAL * count, 0.0, (least, most), noise, 1.0)
+    usual = _share_bounds(USUAL_SHARE * count, 0.0, (least, most), noise, 1.0)
     note = TOO_FEW if deviation and (usual[1] - usual[0]) / 2 > WIDEST else ""
     return Interval(value=value, low=min(low, value), high=max(high, value), note=note)
 

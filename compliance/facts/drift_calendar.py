@@ -79,13 +79,10 @@ class DriftCalendar:
         where = f"{self.made} of {self.planned} releases after the reference"
         if not self.series:
             return f"{where}: nothing is compared yet."
-        flagged = sorted({one.column for one in self.flagged if one.release == self.made})
         newest = self.series[-1]
-        if flagged:
-            return f"{where}: the newest shows drift of {', '.join(flagged)}."
-        if newest.note:
-            return f"{where}: the newest was {newest.note}."
-        return f"{where}: the newest shows no more than chance and noise."
+        if newest.why_untested:
+            return f"{where}: the newest was {newest.why_untested}."
+        return f"{where}: the newest shows {newest.found('no more than chance and noise')}."
 
     def to_json(self) -> dict[str, Any]:
         """Returns the calendar as ``--json`` shows it."""

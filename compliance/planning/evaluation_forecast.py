@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from compliance.estimates.binned_scores.auroc import (
     ASSUMED_AUROC,
-    TOO_FEW,
     Estimate,
     auroc_from_histogram,
 )
 from compliance.estimates.binned_scores.release_rule import expected_counts, is_released
+from compliance.estimates.withholding import TOO_FEW
 from compliance.planning.advice import PlanningInput
 from compliance.privacy.accounting import calibrate
 from protocol.vectors.evaluation import noise_deviations

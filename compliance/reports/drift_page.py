@@ -27,8 +27,8 @@ from compliance.reports.document import (
 )
 
 BAND = (
-    "The band is what drawing patients and the noise of both releases give where nothing has "
-    "changed; the dotted line is its median. A distance above the band is flagged."
+    "The band holds what the sampling of patients and the noise of both releases bring about where "
+    "nothing has changed; the dotted line is its median. A distance above the band is flagged."
 )
 
 
@@ -66,15 +66,29 @@ def _banner(calendar: DriftCalendar) -> tuple[Statement, ...]:
                 tone=Tone.CAUTION,
             ),
         )
-    if calendar.series:
+    if not calendar.series:
+        return ()
+    if all(release.why_untested for release in calendar.series):
         return (
             Statement(
-                text="No drift was flagged.",
-                detail="A drift that is smaller than the band is not seen.",
-                tone=Tone.PLAIN,
+                text="Nothing was tested, so no drift could be flagged.",
+                detail="The table of releases says why.",
+                tone=Tone.CAUTION,
             ),
         )
-    return ()
+    left_out = [
+        f"release {release.number}, {', '.join(release.untested)}"
+        for release in calendar.series
+        if release.untested
+    ]
+    return (
+        Statement(
+            text="No drift was flagged.",
+            detail="A drift that is smaller than the band is not seen."
+            + (f" Not tested: {'; '.join(left_out)}." if left_out else ""),
+            tone=Tone.PLAIN,
+        ),
+    )
 
 
 def _farthest(release: ReleaseDrift) -> DriftTest | None:
@@ -86,10 +100,6 @@ def _farthest(release: ReleaseDrift) -> DriftTest | None:
 def releases_table(calendar: DriftCalendar) -> Table:
     """Returns a line for every release after the reference."""
 
-    def verdict(release: ReleaseDrift) -> Cell:
-        flagged = sorted({test.column for test in release.flagged})
-        return release.note or (f"drift of {', '.join(flagged)}" if flagged else "none")
-
     def farthest(release: ReleaseDrift) -> Cell:
         test = _farthest(release)
         return None if test is None else f"{test.column} ({test.statistic})"
@@ -100,7 +110,7 @@ def releases_table(calendar: DriftCalendar) -> Table:
         ("Made", Format.TIME, lambda each: calendar.made_at[each.number]),
         ("Hospitals", Format.COUNT, lambda each: len(each.sites)),
         ("Patients", Format.COUNT, lambda each: max(0.0, each.patients)),
-        ("Drift", Format.TEXT, verdict),
+        ("Drift", Format.TEXT, lambda each: each.why_untested or each.found("none")),
         ("Least likely by chance", Format.TEXT, farthest),
     )
     return table_of("Releases after the reference", calendar.series, columns)

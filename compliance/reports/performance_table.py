@@ -27,7 +27,7 @@ from compliance.reports.document import (
     table_of,
 )
 from compliance.reports.renderers import guarded
-from compliance.reports.sections.groups import who_declined
+from compliance.reports.sections.fairness.groups import who_declined
 from compliance.reports.sections.statements import banner, claim
 from compliance.reports.sections.thresholds import benefit_table, shares_table
 
@@ -38,7 +38,7 @@ _WHOSE = {
     Whose.GROUP: "Group of patients",
 }
 _COVERED = (
-    "Values with 95 % intervals over the drawing of patients and the noise of differential "
+    "Values with 95 % intervals over the sampling of patients and the noise of differential "
     "privacy. A figure of which nothing can be said has the reason in its place."
 )
 

@@ -28,11 +28,12 @@ from compliance.reports.document import (
     Table,
     Tone,
 )
-from compliance.reports.outcomes import outcomes_section
-from compliance.reports.sections import columns, fairness, figures, statements, utility
+from compliance.reports.sections import columns, figures, statements, utility
 from compliance.reports.sections import run as run_parts
 from compliance.reports.sections.calibration import calibration_section
-from compliance.reports.sections.groups import groups_section
+from compliance.reports.sections.fairness.groups import groups_section
+from compliance.reports.sections.fairness.hospitals import hospitals_section
+from compliance.reports.sections.outcomes import outcomes_section
 from compliance.reports.sections.thresholds import thresholds_section
 from protocol.counted import counted
 
@@ -110,7 +111,7 @@ def _groups(dossier: Dossier) -> tuple[Section, ...]:
 
 def _hospitals(dossier: Dossier) -> Section:
     if dossier.trains:
-        return fairness.fairness_section(dossier)
+        return hospitals_section(dossier)
     return columns.patients_section(dossier)
 
 
@@ -439,9 +440,8 @@ def _interval_note(dossier: Dossier) -> str:
         return "nothing released"
     if released.low is None or released.high is None:
         return released.note or "not available"
-    if dossier.trains:
-        return f"95 %: {released.low:.3f} to {released.high:.3f}"
-    return f"95 %: {released.low:,.0f} to {released.high:,.0f}"
+    form = dossier.figures.headline.form
+    return f"95 %: {show(released.low, form)} to {show(released.high, form)}"
 
 
 def _next_steps(dossier: Dossier) -> Section:

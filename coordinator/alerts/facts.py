@@ -93,7 +93,7 @@ class AlertFacts:
         evaluated: finished runs with released figures, newest first.
         rounds: of each study, its newest run.
         drift: every release about what is watched, in order.
-        heard: when each member was last heard of; where the service began later, that.
+        heard: when each member was last heard from; where the service began later, that.
         expiries: the certificates in use, and the signed roster.
         faults: how many faults verifying the records has found.
     """

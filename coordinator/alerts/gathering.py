@@ -54,7 +54,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Heard:
-    """A service's knowledge of the hospitals: since when it runs, when each was last heard of.
+    """A service's knowledge of the hospitals: since when it runs, when each was last heard from.
 
     Both in seconds since 1970.
     """
@@ -224,7 +224,7 @@ def _rounds_of(session: Session, run: _Run) -> RunRounds:
 
 
 def _members(session: Session, heard: Heard) -> dict[str, datetime]:
-    """Returns when each member of the signed roster was last heard of."""
+    """Returns when each member of the signed roster was last heard from."""
     signed = newest_roster(session)
     sites = () if signed is None else signed.roster.sites
     began = heard.began

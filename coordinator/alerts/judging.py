@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from compliance.estimates.binned_scores.risk_figures import RiskFigures
 from compliance.estimates.interval import Interval
 from compliance.estimates.largest_gap import LargestGap
+from compliance.facts.figures import figure_kind
 from coordinator.alerts.facts import (
     AlertFacts,
     DriftReading,
@@ -170,9 +171,9 @@ def _calibration(
                 figure="mean_risk_lacking",
                 threshold=rule.part,
                 released=bounds,
-                text=f"The risks of the model of study {study} are surely too "
+                text=f"The risks of the model of study {study} are too "
                 f"{'low' if low > far else 'high'}: the mean risk is off by more than "
-                f"{100 * rule.part:g} % of the share of the ill.",
+                f"{100 * rule.part:g} % of the share of the ill, with its whole 95 % interval.",
                 remedy="The run's report says what to add to the model's output before it is read "
                 "as a risk.",
             )
@@ -216,7 +217,7 @@ def _fairness_gap(
     rule: FairnessGapRule, runs: Sequence[EvaluatedRun], _now: datetime
 ) -> list[Cause]:
     return [
-        _gap_cause(rule, rule.above, newest, f"surely above {rule.above:g}")
+        _gap_cause(rule, rule.above, newest, f"above {rule.above:g} with its whole interval")
         for newest, *_ in _gaps(runs)
         if newest.gap.low > rule.above
     ]
@@ -227,7 +228,9 @@ def _fairness_growth(
 ) -> list[Cause]:
     more = f" by more than {rule.by:g}" if rule.by else ""
     return [
-        _gap_cause(rule, rule.by, newest, f"surely larger{more} than in the run before")
+        _gap_cause(
+            rule, rule.by, newest, f"larger{more} than in the run before: the intervals do not meet"
+        )
         for newest, *before in _gaps(runs)
         if before and newest.gap.low - before[0].gap.high > rule.by
     ]
@@ -245,7 +248,8 @@ def _gap_cause(rule: AlertRule, threshold: float, found: _Gap, how: str) -> Caus
         figure=figure,
         threshold=threshold,
         released=ReleasedBounds(value=gap.value, low=gap.low, high=gap.high),
-        text=f"The largest gap of {figure} in study {run.study}, between {between}, is {how}.",
+        text=f"In study {run.study} the largest gap in {figure_kind(figure).title}, between "
+        f"{between}, is {how}.",
         remedy="The run's report has the figure of each with its interval: who is served worse, "
         "and do the records differ?",
     )
@@ -260,9 +264,9 @@ def _aggregate(rule: AggregateRule, runs: Sequence[RunRounds], _now: datetime) -
             study=run.study,
             run=run.run_id,
             threshold=float(rule.rounds),
-            text=f"In {counted(run.refused, 'round')} of run {run.run_id} a sum was none that "
-            "honest hospitals can give: a mask or a vector was wrong. The sums do not show whose; "
-            "nobody is accused.",
+            text=f"In {counted(run.refused, 'round')} of run {run.run_id} the sum was one "
+            "that honest hospitals cannot produce: a mask or a vector was wrong. The sums do not "
+            "show whose; nobody is accused.",
             remedy="The run's rounds say who was left out since. Compare the software of the "
             "hospitals that are named.",
         )
@@ -279,14 +283,16 @@ def _silence(rule: SilenceRule, heard: Mapping[str, datetime], now: datetime) ->
             site,
             sites=(site,),
             threshold=rule.minutes,
-            text=f"{site} was not heard of for {counted(math.floor(rule.minutes), 'minute')}."
-            if rule.minutes >= 1
-            else f"{site} was not heard of for {60 * rule.minutes:.0f} seconds.",
+            text=f"{site} has not been heard from for {_said(rule.minutes)}.",
             remedy="docs/operations.md, Lost hospital. Runs wait or go on without it.",
         )
         for site, at in sorted(heard.items())
         if at < before
     ]
+
+
+def _said(minutes: float) -> str:
+    return counted(math.floor(minutes), "minute") if minutes >= 1 else f"{60 * minutes:.0f} seconds"
 
 
 def _absence(rule: AbsenceRule, runs: Sequence[RunRounds], _now: datetime) -> list[Cause]:

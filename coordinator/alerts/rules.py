@@ -102,21 +102,21 @@ class DriftRule(AlertRule):
 
 
 class CalibrationRule(AlertRule):
-    """The mean risk is surely off by more than this ``part`` of the share of the ill."""
+    """The mean risk is off by more than this ``part`` of the ill, with its whole interval."""
 
     kind: Literal["calibration"]
     part: float = Field(gt=0, le=10)
 
 
 class FairnessGapRule(AlertRule):
-    """The largest gap of a figure between two hospitals is surely ``above`` this."""
+    """The interval of a figure's largest gap, of hospitals or groups, lies ``above`` this."""
 
     kind: Literal["fairness_gap"]
     above: float = Field(ge=0, lt=1)
 
 
 class FairnessGrowthRule(AlertRule):
-    """That gap is surely larger ``by`` more than this than in the run before."""
+    """That interval lies above the one of the run before ``by`` more than this."""
 
     kind: Literal["fairness_gap_grown"]
     by: float = Field(default=0.0, ge=0, lt=1)
@@ -130,7 +130,7 @@ class AggregateRule(AlertRule):
 
 
 class SilenceRule(AlertRule):
-    """A member was not heard of for so many ``minutes``, by a service that ran as long."""
+    """A member was not heard from for so many ``minutes``, by a service that ran as long."""
 
     kind: Literal["silent"]
     minutes: float = Field(gt=0, le=525_600)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from compliance.estimates.binned_scores.auprc import released_auprc
-from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST, auroc_from_histogram
+from compliance.estimates.binned_scores.auroc import auroc_from_histogram
 from compliance.estimates.binned_scores.brier import released_brier_score
 from compliance.estimates.binned_scores.calibration import (
     CalibrationPoint,
@@ -25,6 +25,7 @@ from compliance.estimates.binned_scores.within_bins import BinnedScores
 from compliance.estimates.groups import number_of_patients
 from compliance.estimates.interval import Z95, Interval
 from compliance.estimates.proportion import proportion
+from compliance.estimates.withholding import TOO_FEW, WIDEST, too_few
 from coordinator.evaluation.released import (
     EvaluationReader,
     Figures,
@@ -63,7 +64,7 @@ def _auroc(counts: Floats, deviation: float, negatives: float, positives: float)
         value=estimate.value,
         low=estimate.low,
         high=estimate.high,
-        note=estimate.note if released else TOO_FEW if deviation else "too few patients",
+        note=estimate.note if released else too_few(deviation),
     )
 
 
@@ -113,7 +114,7 @@ def _group(study: Study, part: PartCounts) -> Figures:
 
 def _ppv(right: float, wrong: float, deviation: float) -> Interval:
     if not deviation and not right + wrong:
-        return Interval(value=None, low=None, high=None, note="nobody is called ill")
+        return Interval.withheld("nobody is called ill")
     return proportion(right, wrong, deviation)
 
 
@@ -132,7 +133,7 @@ def _lacking(part: PartCounts, risks: float) -> Interval:
     count, bins = float(part.cells.sum()), part.cells.shape[1]
     noise = part.deviation**2 * (bins + 1 / RISK_WEIGHT**2)
     if count < 1 or Z95 * math.sqrt(noise) / count > WIDEST:
-        return Interval(value=None, low=None, high=None, note=TOO_FEW)
+        return Interval.withheld(TOO_FEW)
     ill = float(part.cells[1].sum())
     value = (ill - risks) / count
     shares = [min(max(each / count, 0.0), 1.0) for each in (ill, risks)]

@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
 from compliance.estimates.groups import number_of_patients
 from compliance.estimates.interval import Z95, Interval
 from compliance.estimates.outcomes.class_figures import figures_of_classes, macro_f1
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
-from compliance.estimates.proportion import MARGIN, proportion
+from compliance.estimates.proportion import proportion
+from compliance.estimates.withholding import MARGIN, TOO_FEW, USUAL_SHARE, WIDEST
 from coordinator.evaluation.released import (
     EvaluationReader,
     Figures,
@@ -19,9 +19,6 @@ from coordinator.evaluation.released import (
 )
 from protocol.study.cohort.labels import ClassLabel
 from protocol.study.study import Study
-
-#: Whether a figure is shown is asked of a share like this.
-_USUAL = 0.8
 
 
 def _pooled(study: Study, noised: NoisedCounts) -> Figures:
@@ -71,11 +68,11 @@ def balanced_accuracy(table: Floats, deviation: float) -> Interval:
     least = float((sizes - MARGIN * deviation * math.sqrt(classes)).min())
     if least <= (1.0 if deviation else 1e-9):
         note = TOO_FEW if deviation else "a class without patients"
-        return Interval(value=None, low=None, high=None, note=note)
+        return Interval.withheld(note)
     shares = np.clip(table.diagonal() / sizes, 0.0, 1.0)
     value = float(shares.mean())
     half = Z95 * _deviation((shares * sizes + 1) / (sizes + 2), sizes, deviation)
-    usual = Z95 * _deviation(np.full(classes, _USUAL), sizes, deviation)
+    usual = Z95 * _deviation(np.full(classes, USUAL_SHARE), sizes, deviation)
     note = TOO_FEW if deviation and usual > WIDEST else ""
     return Interval(value=value, low=max(0.0, value - half), high=min(1.0, value + half), note=note)
 

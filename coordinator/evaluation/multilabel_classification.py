@@ -8,11 +8,12 @@ import math
 
 import numpy as np
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW, auroc_from_histogram
+from compliance.estimates.binned_scores.auroc import auroc_from_histogram
 from compliance.estimates.binned_scores.release_rule import is_released
 from compliance.estimates.interval import Interval
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
-from compliance.estimates.proportion import MARGIN, proportion
+from compliance.estimates.proportion import proportion
+from compliance.estimates.withholding import MARGIN, TOO_FEW, too_few
 from coordinator.evaluation.released import (
     EvaluationReader,
     Figures,
@@ -41,10 +42,10 @@ def mean_auroc(noised: NoisedCounts) -> Interval:
     negatives, positives = map(float, noised.own.cells.reshape(2, 2).sum(axis=1))
     bins = noised.pooled.shape[2]
     if not is_released(negatives, positives, bins=bins, noise_sigma=noised.deviation):
-        return Interval(value=None, low=None, high=None, note=TOO_FEW)
+        return Interval.withheld(TOO_FEW)
     notes = [one.note or TOO_FEW for one in found if one.value is None or one.note]
     if notes:
-        return Interval(value=None, low=None, high=None, note=notes[0])
+        return Interval.withheld(notes[0])
     return Interval(
         value=float(np.mean([one.value for one in found])),
         low=float(np.mean([one.low for one in found])),
@@ -81,7 +82,7 @@ def _of_finding(counts: Floats, deviation: float) -> Figures:
     least number that the noise in these counts allows.
     """
     negatives, positives = map(float, counts.sum(axis=1))
-    bins, note = counts.shape[1], TOO_FEW if deviation else "too few patients"
+    bins, note = counts.shape[1], too_few(deviation)
     found, spread = auroc_from_histogram(counts, deviation), MARGIN * deviation * math.sqrt(bins)
     released = is_released(negatives - spread, positives - spread, bins=bins, noise_sigma=deviation)
     return {

@@ -6,9 +6,8 @@ unit of the label's column.
 
 import math
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
 from compliance.estimates.interval import Z95, Interval
-from compliance.estimates.proportion import MARGIN
+from compliance.estimates.withholding import MARGIN, NO_PATIENT, TOO_FEW, WIDEST
 from coordinator.evaluation.released import (
     EvaluationReader,
     Figures,
@@ -19,9 +18,7 @@ from coordinator.evaluation.released import (
 from protocol.study.cohort.labels import NumberLabel
 from protocol.study.study import Study
 
-_NONE = Interval(value=None, low=None, high=None, note=TOO_FEW)
-#: Patients of no more than this are no patients: a sum without noise has whole ones.
-_NOBODY = 0.5
+_NONE = Interval.withheld(TOO_FEW)
 #: The kurtosis that errors and values are taken to have at most; normal ones have 3. No sum of
 #: fourth powers is released: it would cost as much as the others and say nothing else.
 _KURTOSIS = 9.0
@@ -56,7 +53,7 @@ def _part(study: Study, part: PartCounts) -> Figures:
 
 def _too_few(count: float, deviation: float) -> bool:
     """Whether noise hides the patients: asked of their number alone, which chooses no error."""
-    if count - MARGIN * deviation <= (1.0 if deviation else _NOBODY):
+    if count - MARGIN * deviation <= (1.0 if deviation else NO_PATIENT):
         return True
     return deviation > 0 and Z95 * math.sqrt(2) * deviation / count > WIDEST
 
@@ -97,7 +94,7 @@ def _explained(
     noise = (deviation / count) ** 2 * (1 + 4 * mean**2 + (2 * mean**2 - squares) ** 2)
     half = Z95 * math.sqrt((_KURTOSIS - 1) * max(variance, 0.0) ** 2 / count + noise)
     if variance - half <= 0:
-        return _NONE if deviation else Interval(value=None, low=None, high=None, note="no variance")
+        return _NONE if deviation else Interval.withheld("no variance")
     mse, mse_half = square
     low = 1 - (mse + mse_half) / (variance - half)
     high = min(1.0, 1 - max(0.0, mse - mse_half) / (variance + half))

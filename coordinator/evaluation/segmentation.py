@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
 from compliance.estimates.interval import Z95, Interval
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
-from compliance.estimates.proportion import MARGIN, part_of
+from compliance.estimates.proportion import part_of
+from compliance.estimates.withholding import MARGIN, NO_PATIENT, TOO_FEW, WIDEST
 from coordinator.evaluation.released import (
     EvaluationReader,
     Figures,
@@ -22,8 +22,6 @@ from protocol.study.study import Study
 from protocol.study.task.task import Segmentation
 from protocol.vectors.evaluation import COUNT_UNITS, DICE_BORDERS
 
-#: Patients of no more than this are no patients: a sum without noise has whole ones.
-_NOBODY = 0.5
 #: Patients of equal Dice are rounded alike, by less than one unit (dithered units), and that does
 #: not average out.
 _ROUNDED = 1 / COUNT_UNITS
@@ -53,13 +51,13 @@ def mean_dice(sums: Floats, deviation: float) -> Interval:
     Source: delta method for a ratio; Agresti and Coull 1998 for the patients that are added.
     """
     counts = sums[:, 0]
-    if float(counts.min()) - MARGIN * deviation <= (1.0 if deviation else _NOBODY):
-        nobody = "no patients" if counts.max() <= _NOBODY else "a class that no patient has"
+    if float(counts.min()) - MARGIN * deviation <= (1.0 if deviation else NO_PATIENT):
+        nobody = "no patients" if counts.max() <= NO_PATIENT else "a class that no patient has"
         note = TOO_FEW if deviation else nobody
-        return Interval(value=None, low=None, high=None, note=note)
+        return Interval.withheld(note)
     classes = len(sums)
     if Z95 * math.sqrt(2 * float(((deviation / counts) ** 2).sum())) / classes > WIDEST:
-        return Interval(value=None, low=None, high=None, note=TOO_FEW)
+        return Interval.withheld(TOO_FEW)
     means = (sums[:, 1] / counts).clip(0.0, 1.0)
     squares = (sums[:, 2] / counts).clip(means**2, means)
     added = (means * counts + 1) / (counts + 2)
@@ -103,7 +101,7 @@ def _of_class(sums: Floats, deviation: float, diagonal: float | None) -> Figures
         )
     apart = mean_dice(sums[None, [0, -2, -1]], deviation)
     if deviation and Z95 * math.sqrt(2) * deviation / max(count, 1.0) > _NEAR:
-        apart = Interval(value=None, low=None, high=None, note=TOO_FEW)
+        apart = Interval.withheld(TOO_FEW)
     return {**found, "hausdorff": _times(apart, diagonal)}
 
 

@@ -6,7 +6,6 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.concordance import concordance_from_counts, is_concordance_released
 from compliance.estimates.interval import Interval
 from compliance.estimates.outcomes.event_free import (
@@ -17,6 +16,7 @@ from compliance.estimates.outcomes.event_free import (
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
 from compliance.estimates.outcomes.predicted_shares import predicted_shares
 from compliance.estimates.proportion import proportion
+from compliance.estimates.withholding import TOO_FEW
 from coordinator.evaluation.released import (
     EvaluationReader,
     Figures,

@@ -39,7 +39,7 @@ class MembersBackend:
         self._clock, self._wall_clock, self._evidence = clock, wall_clock, evidence
         self._allowed: dict[tuple[str, str], tuple[float, bool]] = {}
         self._keys: dict[str, tuple[float, bytes | None]] = {}
-        #: When each site was last heard of, by the wall clock: seconds since 1970.
+        #: When each site was last heard from, by the wall clock: seconds since 1970.
         self.last_seen: dict[str, float] = {}
 
     def certificate_allowed(self, serial: str, site: str) -> bool:

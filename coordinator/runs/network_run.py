@@ -227,14 +227,14 @@ class NetworkRun:
         self._resources.progressed()
 
     def _before_attempt(self, round_kind: str, number: int) -> None:
-        """Waits while the run is paused, and until enough hospitals are heard of."""
+        """Waits while the run is paused, and until enough hospitals are heard from."""
         self.monitor.round_begins(number)
         self._wait_while_paused()
         while not self.monitor.has_enough:
             if self.monitor.idle_seconds > self._resources.timeouts.patience:
                 break  # the attempt itself will say who is missing
             silent = ", ".join(sorted(self.monitor.silent))
-            self.monitor.blocked_reason = f"waits for {silent}: not heard of"
+            self.monitor.blocked_reason = f"waits for {silent}: not heard from"
             self.monitor.tell()
             self.control.stopped.wait(0.5)
             self._wait_while_paused()

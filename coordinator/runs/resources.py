@@ -35,7 +35,7 @@ class RunTimeouts:
 class RunResources:
     """The coordinator's folder, database, line to the hospitals and counts.
 
-    ``last_seen`` returns when each hospital was last heard of, in seconds since 1970;
+    ``last_seen`` returns when each hospital was last heard from, in seconds since 1970;
     ``progressed`` is told of every finished round.
     """
 

@@ -181,7 +181,7 @@ class Service:
 
     @property
     def last_seen(self) -> dict[str, float]:
-        """The time at which each hospital was last heard of, in seconds since 1970."""
+        """The time at which each hospital was last heard from, in seconds since 1970."""
         return dict(self._backend.last_seen)
 
     def steer(self, run_id: str, what: str) -> None:

@@ -175,7 +175,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
     if not found["runs"]:
         tell("run        none at work")
     for site, seen in sorted(found["last_seen"].items()):
-        tell(f"hospital   {site}  heard of {max(0.0, found['time'] - seen):.0f} s ago")
+        tell(f"hospital   {site}  heard from {max(0.0, found['time'] - seen):.0f} s ago")
     tell(f"roster     {_roster(found['roster'], home)}")
     emit(found, as_json)
 
@@ -205,7 +205,7 @@ def _tell_run(told: Mapping[str, Any], tell: Callable[..., None]) -> None:
     if told["missing"]:
         tell(f"           not joined: {', '.join(told['missing'])}")
     for site, since in sorted(told["silent"].items()):
-        tell(f"           left out: {site}, not heard of {f'since {since}' if since else 'yet'}")
+        tell(f"           left out: {site}, not heard from {f'since {since}' if since else 'yet'}")
     if told["waits_for"]:
         tell(f"           waits: {told['waits_for']}")
 

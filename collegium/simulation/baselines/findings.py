@@ -44,6 +44,10 @@ class ModelFigures:
         """The key of its baseline."""
         return key_of(self.kind, self.site, noised=self.noised)
 
+    def on(self, tested: str | None) -> Interval:
+        """Returns the figure on a hospital's test patients; of None, on all of them together."""
+        return self.everybody if tested is None else self.by_site[tested]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lead:

@@ -131,7 +131,7 @@ def _model(
 ) -> ModelFigures:
     one = trainings[0]
     baseline: Baseline = one.baseline
-    lost = Interval(value=None, low=None, high=None, note="not available: its training diverged")
+    lost = Interval.withheld("not available: its training diverged")
     return ModelFigures(
         kind=baseline.kind,
         site=baseline.site,

@@ -15,10 +15,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from compliance.estimates.binned_scores.auroc import WIDEST
 from compliance.estimates.binned_scores.release_rule import Bounds, shown
 from compliance.estimates.binned_scores.within_bins import BinnedScores, Floats
 from compliance.estimates.interval import Z95, Interval
+from compliance.estimates.withholding import WIDEST
 
 #: The log odds of the area are taken no nearer to 0 and 1 than this.
 _NEAREST = 1e-3

@@ -27,14 +27,11 @@ from numpy.typing import NDArray
 
 from compliance.estimates.binned_scores.hidden_order import hidden_order
 from compliance.estimates.interval import auroc_variance, score_bounds
+from compliance.estimates.withholding import TOO_FEW
 
-TOO_FEW = "too few patients for this epsilon"
 TOO_CLOSE = "scores lie too close together for these bins"
 #: Above this share of pairs in one bin a figure would say more of the bins than of the model.
 MAX_TIED = 0.5
-#: The widest half of an interval that is released, as it was to be expected: beyond, not
-#: even an AUROC of 0.75 could be told from chance.
-WIDEST = 0.25
 CHANCE = 0.5
 #: Counts come in thousandths of a patient: of less than this there is nobody.
 _LEAST = 1e-6

@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from compliance.estimates.binned_scores.auroc import WIDEST
 from compliance.estimates.binned_scores.brier import mean_losses
 from compliance.estimates.binned_scores.operating_points import noised_share
 from compliance.estimates.binned_scores.release_rule import Bounds, shown
 from compliance.estimates.binned_scores.within_bins import BinnedScores, Floats
 from compliance.estimates.interval import Z95, Interval
+from compliance.estimates.withholding import WIDEST
 
 GROUPS = 8
 #: A usual model whose risks are right is known to err by no more than this part of the share of

@@ -49,8 +49,8 @@ class Recalibration:
 
     Attributes:
         intercept, slope: a patient of logit x has the log odds intercept + slope x.
-        is_needed: whether the model's own risks are surely off: its calibration slope is surely
-            not one, or its intercept surely not nothing.
+        is_needed: whether the model's own risks are off beyond chance and noise: the interval of
+            its calibration slope leaves out 1, or that of its intercept 0.
     """
 
     intercept: float

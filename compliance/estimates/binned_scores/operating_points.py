@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC, TOO_FEW, WIDEST
+from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC
 from compliance.estimates.binned_scores.release_rule import expected_counts
 from compliance.estimates.interval import Z95, Interval, score_bounds
+from compliance.estimates.withholding import WIDEST, too_few
 from protocol.vectors.score_grid import ScoreGrid
 
 Floats = NDArray[np.float64]
@@ -149,8 +150,7 @@ def _shown(
 
 
 def _withheld(deviation: float) -> Interval:
-    note = TOO_FEW if deviation else "too few patients"
-    return Interval(value=None, low=None, high=None, note=note)
+    return Interval.withheld(too_few(deviation))
 
 
 def _figure(

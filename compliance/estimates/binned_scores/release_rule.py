@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 
 from compliance.estimates.binned_scores.auroc import (
     ASSUMED_AUROC,
-    TOO_FEW,
-    WIDEST,
     auroc_from_histogram,
 )
 from compliance.estimates.binned_scores.within_bins import BinnedScores
 from compliance.estimates.interval import Interval
+from compliance.estimates.withholding import WIDEST, too_few
 from protocol.vectors.score_grid import ScoreGrid
 
 #: A figure of scores in bins: its value, and the bounds of its interval.
@@ -104,10 +103,9 @@ def shown(
         usual: as ``usual_scores`` has them.
         is_enough: of the usual model's figure and its share of the ill, whether it says enough.
     """
-    note = TOO_FEW if scores.deviation else "too few patients"
     if usual is not None and scores.has_both:
         prevalence = float(usual.counts[1].sum()) / usual.patients
         if is_enough(figure(usual), prevalence):
             value, low, high = figure(scores)
             return Interval(value=value, low=low, high=high)
-    return Interval(value=None, low=None, high=None, note=note)
+    return Interval.withheld(too_few(scores.deviation))

@@ -16,9 +16,9 @@ and on the signed tables, so it costs no privacy. Rules:
    an AUROC (``compliance.estimates.binned_scores.release_rule``).
 4. The correction is the number to add to the model's output, the logit, for the mean risk
    to be the declared prevalence; where the released share of the ill contradicts that, the
-   released share. It changes no order of patients, so no AUROC. It is given where the mean
-   risk is surely off, and is as small as the bins allow: with every score at that edge of
-   its bin which needs the least.
+   released share. It changes no order of patients, so no AUROC. It is given where the interval
+   of the mean risk's error leaves out 0, and is as small as the bins allow: with every score at
+   that edge of its bin which needs the least.
 """
 
 import math
@@ -27,16 +27,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
 from compliance.estimates.interval import Z95, Interval, score_bounds
+from compliance.estimates.withholding import MARGIN, TOO_FEW, WIDEST
 from protocol.vectors.score_grid import ScoreGrid, logit_of
 
 Floats = NDArray[np.float64]
 
-#: A mean risk that is surely off by this part of the share of the ill is a fault of the model.
+#: A mean risk off by this part of the share of the ill, with its whole interval, is a fault.
 _FAR = 0.1
-#: So many deviations of its noise a number of patients is taken to lie off at most.
-_MARGIN = 2.0
 _STEP, _MOST = 0.05, 8.0  # of the correction, in logits
 
 
@@ -60,7 +58,7 @@ class RiskFigures:
 
     @property
     def contradict(self) -> bool:
-        """Whether the mean risk is surely far from the share of the ill."""
+        """Whether the mean risk is far from the share of the ill, with its whole interval."""
         if self.lacking.low is None or self.lacking.high is None:
             return False
         far = _FAR * (self.ill.value or 0.0)
@@ -94,7 +92,7 @@ def risk_figures(
     noise = Z95 * deviation * math.sqrt(2 * float(((seen.risks - 0.5) ** 2).sum()))
     patients = float(np.sum(table))
     if min(seen.patients, float(seen.counts.sum()), patients) <= 0 or noise / patients > WIDEST:
-        hidden = Interval(value=None, low=None, high=None, note=TOO_FEW)
+        hidden = Interval.withheld(TOO_FEW)
         return RiskFigures(
             ill=hidden, mean_risk=hidden, lacking=hidden, sensitivity=sensitivity,
             excess_brier=hidden,
@@ -141,7 +139,7 @@ class _Seen:
     ) -> "_Seen":
         cells, bins = np.asarray(counts, dtype=np.float64), counts.shape[1]
         logits = grid.points(bins)
-        below, above = np.sum(table, axis=0) + _MARGIN * math.sqrt(2) * table_deviation
+        below, above = np.sum(table, axis=0) + MARGIN * math.sqrt(2) * table_deviation
         of_counts, of_table = bins * deviation**2, 2 * table_deviation**2
         weight = of_table / (of_counts + of_table) if of_counts + of_table else 0.5
         negatives, positives = weight * cells.sum(axis=1) + (1 - weight) * np.sum(table, axis=1)
@@ -219,7 +217,10 @@ class _Seen:
         return Interval(value=value, low=value - half - more, high=value + half + less)
 
     def excess_brier(self) -> Interval:
-        """Source: Brier 1950, Monthly Weather Review 78."""
+        """Returns how much larger the Brier score is than that of the share of the ill for all.
+
+        Source: Brier 1950, Monthly Weather Review 78.
+        """
         share, total = self.positives / self.patients, float(self.counts.sum())
         squares = _mean_risk(self.logits, power=2)
         cells = np.array([squares - share**2, squares - 2 * self.risks + 1 - (1 - share) ** 2])

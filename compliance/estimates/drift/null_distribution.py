@@ -2,7 +2,7 @@
 
 A parametric bootstrap: patients of the reference and of the release are drawn from one
 distribution, the one that fits both best, and both get their noise. So the distribution of the
-distance holds the drawing of patients *and* the noise of both releases.
+distance holds the sampling of patients *and* the noise of both releases.
 
 The reference alone would do for the distribution, and is worse: a part whose noise in the
 reference is far off gets draws around the wrong count, and more false alarms (measured: 15 of 200

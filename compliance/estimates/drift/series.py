@@ -64,7 +64,7 @@ class ReleaseDrift:
         number, run_id, sites: the release's.
         patients: its noised number of patients.
         tests: of every column.
-        note: why the release was not tested; empty where it was.
+        note: why the release as a whole was not tested; empty where its columns decide.
     """
 
     number: int
@@ -78,6 +78,25 @@ class ReleaseDrift:
     def flagged(self) -> tuple[DriftTest, ...]:
         """The tests that show drift."""
         return tuple(test for test in self.tests if test.is_flagged)
+
+    @property
+    def untested(self) -> tuple[str, ...]:
+        """The columns that were not tested, in their order."""
+        return tuple(dict.fromkeys(test.column for test in self.tests if test.note))
+
+    @property
+    def why_untested(self) -> str:
+        """The reason why no column was tested; empty where one was."""
+        if any(not test.note for test in self.tests):
+            return ""
+        reasons = dict.fromkeys(test.note for test in self.tests)
+        return self.note or f"not tested: {'; '.join(reasons) or 'no column was counted'}"
+
+    def found(self, nothing: str) -> str:
+        """Returns what has drifted, else ``nothing``, and which columns were not tested."""
+        drifted = ", ".join(sorted({test.column for test in self.flagged}))
+        left_out = f" (not tested: {', '.join(self.untested)})" if self.untested else ""
+        return (f"drift of {drifted}" if drifted else nothing) + left_out
 
     def to_json(self) -> dict[str, Any]:
         """Returns the release as JSON has it."""

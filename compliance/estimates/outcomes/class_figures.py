@@ -12,15 +12,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
 from compliance.estimates.groups import PATIENTS, number_of_patients
 from compliance.estimates.interval import Interval, score_bounds
-from compliance.estimates.proportion import MARGIN, proportion, variance_over_patients
+from compliance.estimates.proportion import proportion, variance_over_patients
+from compliance.estimates.withholding import MARGIN, TOO_FEW, USUAL_SHARE, WIDEST
 
 Floats = NDArray[np.float64]
 
-#: Whether a figure is shown is asked of one like this.
-_USUAL = 0.8
 #: What an error weighs in F1, which is TP / (TP + (FP + FN) / 2).
 _HALF = 0.5
 
@@ -75,10 +73,10 @@ def macro_f1(table: Floats, deviation: float) -> Interval:
     least = float(sizes.min()) - MARGIN * spread
     if least <= (1.0 if deviation else 1e-9):
         note = TOO_FEW if deviation else "a class that no patient has or is given"
-        return Interval(value=None, low=None, high=None, note=note)
-    low, high = _macro_bounds(_usual_table(sizes), deviation, _USUAL)
+        return Interval.withheld(note)
+    low, high = _macro_bounds(_usual_table(sizes), deviation, USUAL_SHARE)
     if deviation and (high - low) / 2 > WIDEST:
-        return Interval(value=None, low=None, high=None, note=TOO_FEW)
+        return Interval.withheld(TOO_FEW)
     value = float(np.clip(table.diagonal() / sizes, 0.0, 1.0).mean())
     low, high = _macro_bounds(table, deviation, value)
     return Interval(value=value, low=low, high=high)
@@ -90,8 +88,8 @@ def _sizes(table: Floats) -> Floats:
 
 
 def _usual_table(sizes: Floats) -> Floats:
-    table = np.repeat(((1 - _USUAL) * sizes / (len(sizes) - 1))[:, None], len(sizes), axis=1)
-    np.fill_diagonal(table, _USUAL * sizes)
+    table = np.repeat(((1 - USUAL_SHARE) * sizes / (len(sizes) - 1))[:, None], len(sizes), axis=1)
+    np.fill_diagonal(table, USUAL_SHARE * sizes)
     return table
 
 

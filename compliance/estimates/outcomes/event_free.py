@@ -23,10 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
 from compliance.estimates.groups import number_of_patients
 from compliance.estimates.interval import Interval, score_bounds
-from compliance.estimates.proportion import MARGIN
+from compliance.estimates.withholding import MARGIN, TOO_FEW, WIDEST
 
 Floats = NDArray[np.float64]
 
@@ -140,9 +139,9 @@ def _share(
     least = float(curve.at_risk[: place + 1].min()) - MARGIN * deviation * math.sqrt(cells)
     if least <= (1.0 if deviation else 1e-9):
         note = TOO_FEW if deviation else "nobody is observed until then"
-        return Interval(value=None, low=None, high=None, note=note)
+        return Interval.withheld(note)
     if deviation and not _is_narrow(expected, place, deviation):
-        return Interval(value=None, low=None, high=None, note=TOO_FEW)
+        return Interval.withheld(TOO_FEW)
     value = float(curve.shares[place])
     low, high = curve.bounds(place, deviation)
     return Interval(

@@ -13,9 +13,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
 from compliance.estimates.interval import Z95, Interval
-from compliance.estimates.proportion import MARGIN
+from compliance.estimates.withholding import MARGIN, TOO_FEW, WIDEST
 from protocol.vectors.score_grid import ScoreGrid
 
 Floats = NDArray[np.float64]
@@ -57,7 +56,7 @@ def predicted_shares(
     borders = np.concatenate([[first], grid.edges(bins), [last]])
     least, most = predict(borders[places + 1]), predict(borders[places])
     total, spread = float(counts.sum()), deviation * math.sqrt(len(counts))
-    hidden = Interval(value=None, low=None, high=None, note=TOO_FEW if deviation else "no patients")
+    hidden = Interval.withheld(TOO_FEW if deviation else "no patients")
     if total - MARGIN * spread <= (1.0 if deviation else 1e-9) or Z95 * spread / 2 / total > WIDEST:
         return (hidden,) * len(usual)
     return tuple(

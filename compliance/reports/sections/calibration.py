@@ -10,7 +10,7 @@ from compliance.reports.document import Block, Columns, Figure, Paragraph, Secti
 
 COVERED = (
     "Groups are neighbouring bins of scores; where in a bin scores lie is estimated. Bars are 95 % "
-    "intervals for the noise and the drawing of the patients, of each group by itself: of a "
+    "intervals for the noise and the sampling of the patients, of each group by itself: of a "
     "calibrated model, too, now and then a group's bar misses the dashed line."
 )
 
@@ -60,11 +60,16 @@ def recalibration_sentence(dossier: Dossier) -> str:
     examples = " and ".join(
         f"a risk of {risk:g} becomes {line.risk(risk):.2g}" for risk in (0.1, 0.9)
     )
+    instead = (
+        " It takes the place of the number to add to the output: use one of the two."
+        if dossier.risks is not None and dossier.risks.shift is not None
+        else ""
+    )
     return (
         "Recalibration costs no privacy, for it follows from the released counts, and changes no "
         f"order of patients: take {line.intercept:+.3g} {line.slope:+.3g} x the model's output, "
-        f"the logit, for the logit of the risk (Platt's scaling); {examples}. In Python: "
-        "run.load_model(recalibrated=True)."
+        f"the logit, for the logit of the risk (Platt's scaling); {examples}.{instead} In "
+        "Python: run.load_model(recalibrated=True)."
     )
 
 

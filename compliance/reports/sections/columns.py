@@ -15,7 +15,7 @@ _Counted: TypeAlias = tuple[ColumnFigures, Mapping[str, Any] | None]
 
 COVERED = (
     "Released figures come out of the secure sum with noise; their 95 % intervals cover both the "
-    "noise and the drawing of the patients. Numbers count as the nearest end of the column's "
+    "noise and the sampling of the patients. Numbers count as the nearest end of the column's "
     "public range where they lie beyond it, in exact figures too."
 )
 

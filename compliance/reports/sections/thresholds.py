@@ -14,7 +14,7 @@ from compliance.reports.document import Block, Columns, Figure, Paragraph, Secti
 
 COVERED = (
     "All of it is arithmetic on the released counts and costs no privacy. Thresholds lie between "
-    "the bins in which scores were counted; 95 % intervals cover the noise and the drawing of the "
+    "the bins in which scores were counted; 95 % intervals cover the noise and the sampling of the "
     "patients, of each figure by itself: of several figures together some miss more often."
 )
 

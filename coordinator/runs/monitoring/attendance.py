@@ -18,7 +18,7 @@ class Attendance:
     """The hospitals of one run.
 
     Args:
-        last_seen: when each site was last heard of, by ``clock``.
+        last_seen: when each site was last heard from, by ``clock``.
         clock: seconds.
     """
 
@@ -35,7 +35,7 @@ class Attendance:
     def silent(self, sites: Collection[str]) -> dict[str, float]:
         """Returns those of some sites that are not there now, and since when they are silent.
 
-        0 stands for a site that was not heard of since the service began.
+        0 stands for a site that was not heard from since the service began.
         """
         seen, now = self._last_seen(), self._clock()
         heard = {site: seen.get(site, 0.0) for site in sites}

@@ -23,7 +23,7 @@ class RunProgress:
 
     ``state`` is joining, running, waiting or paused; ``round`` counts from 1, the
     evaluation is the one after the ``rounds`` of training; ``silent`` says since
-    when (UTC, ISO 8601) each hospital that is left out was not heard of, empty
+    when (UTC, ISO 8601) each hospital that is left out was not heard from, empty
     when it never was. ``asked`` says since when a step waits for each hospital that
     has not answered it, and ``until`` when it ends without them; ``waits_for`` is
     the same, or another reason to wait, in words. ``seconds_left`` is None while

@@ -58,7 +58,7 @@ class RunMonitor:
 
     @property
     def silent(self) -> dict[str, float]:
-        """The sites that have joined and are not there now, and when they were last heard of."""
+        """The sites that have joined and are not there now, and when they were last heard from."""
         return self._attendance.silent(self._participants.joined)
 
     @property
@@ -77,7 +77,7 @@ class RunMonitor:
         unfit = self._participants.unfit
         absent = {site: _WHY_UNFIT if site in unfit else "has not joined" for site in missing}
         return absent | {
-            site: f"not heard of since {told_time(at)}" if at else "not heard of"
+            site: f"not heard from since {told_time(at)}" if at else "not heard from"
             for site, at in self.silent.items()
         }
 

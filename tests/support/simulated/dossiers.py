@@ -4,10 +4,10 @@ import base64
 import hashlib
 from dataclasses import replace
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.column_figures import TOO_SMALL, ColumnFigures
 from compliance.estimates.groups import SMALL, number_of_patients
 from compliance.estimates.interval import Interval
+from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.dossier import (
     Dossier,
     EntryFacts,

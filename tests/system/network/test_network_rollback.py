@@ -74,7 +74,7 @@ def stop(network: Network, run: str) -> None:
 
 
 def start_and_be_heard(network: Network, site: Site) -> None:
-    """Starts a hospital again; the coordinator has heard of it when this returns, and asks it."""
+    """Starts a hospital again; the coordinator has heard from it when this returns, and asks it."""
     before = network.service.status()["last_seen"].get(site.name, 0.0)
     site.start()
     until(lambda: network.service.status()["last_seen"][site.name] > before)

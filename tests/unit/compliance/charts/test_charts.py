@@ -22,7 +22,7 @@ from compliance.charts.descriptions import (
 from compliance.charts.theme import _converted
 from compliance.estimates.interval import Interval
 from compliance.facts.dossier import SiteFacts
-from compliance.facts.figures import ACCURACY
+from compliance.facts.figures import ACCURACY, MAE
 from compliance.facts.privacy_utility import (
     DISTRIBUTED,
     EXACT,
@@ -271,6 +271,14 @@ def test_equal_hospitals_are_neither_highest_nor_lowest() -> None:
     sites = [dossiers.site_facts(name, 0.8) for name in ("a", "b", "c")]
     texts = _texts(charts.to_svg(_site_accuracy(sites)))
     assert not [text for text in texts if "highest" in text or "lowest" in text]
+
+
+def test_an_error_in_a_small_unit_is_not_drawn_or_told_as_nothing() -> None:
+    small = {"mae": Interval(value=0.00042, low=0.0004, high=0.00045)}
+    sites = [dossiers.site_facts("a", None, released=small, exact={"mae": 0.00041})]
+    said = describe_sites(sites, MAE)
+    assert "a: released 0.00042 (0.0004 to 0.00045), exact 0.00041 (simulation only)" in said
+    assert "0.00042" in _texts(charts.to_svg(charts.site_metrics(sites, MAE)))
 
 
 def test_exact_figures_are_absent_from_a_real_run() -> None:

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.column_figures import (
     NOBODY,
     TOO_SMALL,
@@ -16,6 +15,7 @@ from compliance.estimates.column_figures import (
     counted_patients,
 )
 from compliance.estimates.interval import Interval
+from compliance.estimates.withholding import TOO_FEW
 from protocol.vectors.column_counts import counted_numbers
 
 AGE = counted_numbers("age", (20.0, 80.0), 4)

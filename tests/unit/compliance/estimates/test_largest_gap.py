@@ -90,4 +90,4 @@ def test_page_report_and_json_say_what_may_be_concluded() -> None:
     wide = Interval(value=0.7, low=0.4, high=0.9)
     sites = (*dossier.sites[:2], replace(dossier.sites[2], released={"accuracy": wide}))
     page = render_html(privacy_report(replace(dossier, sites=sites)))
-    assert "could have been relied on to show" in page and "find out why" not in page
+    assert "to be shown in 80 of 100 evaluations" in page and "find out why" not in page

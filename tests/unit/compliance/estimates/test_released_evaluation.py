@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.proportion import proportion
+from compliance.estimates.withholding import TOO_FEW
 from coordinator.evaluation.released import released_from, released_json
 from protocol.vectors.evaluation import (
     binary_counts,

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from collegium.cli import main as cli
 from collegium.studies.authoring.template import study_template
 from collegium.studies.forecast import study_forecast
-from compliance.estimates.binned_scores.auroc import TOO_FEW, auroc_from_histogram
+from compliance.estimates.binned_scores.auroc import auroc_from_histogram
 from compliance.estimates.binned_scores.release_rule import expected_counts
+from compliance.estimates.withholding import TOO_FEW
 from compliance.planning import advice as planning
 from compliance.planning import evaluation_forecast, expected_auroc
 from compliance.planning.advice import (

@@ -8,13 +8,13 @@ import pytest
 
 from compliance.charts.binned_scores.calibration import calibration, describe_calibration
 from compliance.charts.theme import to_svg
-from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.binned_scores.calibration import (
     calibration_curve,
     released_calibration_error,
 )
 from compliance.estimates.binned_scores.release_rule import usual_scores
 from compliance.estimates.binned_scores.within_bins import BinnedScores
+from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.dossier import Dossier, run_json
 from compliance.reports.privacy_report import privacy_report, run_page
 from compliance.reports.renderers import render_html, render_json

@@ -16,7 +16,7 @@ def test_the_table_has_a_line_for_each_column_with_exact_figures_beside() -> Non
     age = dict(zip(titles, table.rows[0], strict=True))
     assert age["Column"] == "age"
     assert age["Mean, exact (simulation only)"] == 53.5
-    assert "cover both the noise and the drawing of the patients" in table.note
+    assert "cover both the noise and the sampling of the patients" in table.note
 
 
 def test_a_consortiums_own_run_has_no_exact_figures() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from compliance.charts.counted.drift import describe_drift, drift_chart
 from compliance.charts.theme import to_svg
+from compliance.estimates.drift.histograms import CountedRelease
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.reports.document import Figure
 from compliance.reports.drift_page import drift_page, releases_table
@@ -39,6 +40,41 @@ def test_the_state_is_one_sentence_that_names_the_newest_drift() -> None:
     assert drifted().sentence.endswith(
         "the newest was not tested: without south, unlike the reference."
     )
+
+
+def test_what_was_not_tested_is_never_said_to_show_no_drift() -> None:
+    random = np.random.default_rng(21)
+    few = [release(number, random, patients=60, deviation=30.0) for number in (0, 1)]
+    lost = calendar_with(*few)
+    assert lost.sentence == (
+        "1 of 3 releases after the reference: the newest was not tested: too few patients for this "
+        "noise."
+    )
+    assert releases_table(lost).rows[0][5] == "not tested: too few patients for this noise"
+    (_, said) = drift_page(lost).banner
+    assert said.text == "Nothing was tested, so no drift could be flagged."
+
+
+def test_columns_that_were_not_tested_are_named_beside_those_that_show_nothing() -> None:
+    random = np.random.default_rng(21)
+    before, after = (without_labels(release(number, random)) for number in (0, 1))
+    found = calendar_with(before, after)
+    assert found.sentence.endswith(
+        "the newest shows no more than chance and noise (not tested: label)."
+    )
+    assert releases_table(found).rows[0][5] == "none (not tested: label)"
+    (_, said) = drift_page(found).banner
+    assert said.text == "No drift was flagged."
+    assert said.detail.endswith("Not tested: release 1, label.")
+
+
+def without_labels(counted: CountedRelease) -> CountedRelease:
+    """The release as it is while nobody's label is known yet."""
+    histograms = tuple(
+        replace(one, missing=one.patients) if one.name == "label" else one
+        for one in counted.histograms
+    )
+    return replace(counted, histograms=histograms)
 
 
 def test_a_line_for_each_release_says_what_was_found() -> None:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.groups import SMALL
+from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.dossier import run_json
 from compliance.facts.named_figures import Whose
 from compliance.reports.performance_table import (
@@ -19,8 +19,8 @@ from compliance.reports.performance_table import (
 )
 from compliance.reports.privacy_report import privacy_report, run_page
 from compliance.reports.renderers import RENDERERS, render_html
-from compliance.reports.sections.gaps import group_gap_sentences
-from compliance.reports.sections.groups import groups_section
+from compliance.reports.sections.fairness.gaps import group_gap_sentences
+from compliance.reports.sections.fairness.groups import groups_section
 from tests.support.simulated import dossiers
 
 
@@ -32,7 +32,7 @@ def test_the_sentences_say_what_is_shown_and_what_could_not_be_seen() -> None:
     assert "in at most 5 of 100 evaluations: find out why" in age
     assert ppv == f"groups cannot be compared, for fewer than two have a figure: {TOO_FEW}."
     sex = dict(group_gap_sentences(dossier, "sex"))[label]
-    assert "It may be chance and noise alone" in sex and "could have been relied on" in sex
+    assert "It may be chance and noise alone" in sex and "to be shown in 80 of 100" in sex
     race = dict(group_gap_sentences(dossier, "race"))[label]
     assert race.endswith(f"fewer than two have a figure: {SMALL}.")
 

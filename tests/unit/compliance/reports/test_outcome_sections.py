@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.interval import Interval
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
+from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.dossier import Dossier, run_json
 from compliance.reports.performance_table import performance_table
 from compliance.reports.privacy_report import privacy_report, run_page

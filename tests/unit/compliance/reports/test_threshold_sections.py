@@ -10,8 +10,8 @@ import pytest
 
 from compliance.charts.binned_scores.thresholds import net_benefit_by_threshold, shares_by_threshold
 from compliance.charts.theme import to_svg
-from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.binned_scores.operating_points import operating_points
+from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.dossier import Dossier, run_json
 from compliance.reports.privacy_report import privacy_report, run_page
 from compliance.reports.renderers import render_csv, render_html, render_json

@@ -119,9 +119,16 @@ def test_gaps_between_groups_of_patients_are_judged_beside_those_between_hospita
     hospitals, groups = causes(facts, only("fairness_gap"))
     assert (hospitals.subject, groups.subject) == ("heart/auroc", "heart/auroc/sex")
     assert hospitals.sites == ("north", "south") and groups.sites == ()
-    assert "between men and women (sex), is surely above 0.1" in groups.text
+    assert "between men and women (sex), is above 0.1 with its whole interval" in groups.text
     (grown,) = causes(facts, only("fairness_gap_grown"))
     assert grown.subject == "heart/auroc/sex"
+
+
+def test_a_gap_is_named_as_people_read_it() -> None:
+    off = run("run-9", group_gaps={"sex": {"lacking": gap(0.2, 0.3, 0.4)}})
+    (cause,) = causes(replace(CALM, evaluated=(off,)), only("fairness_gap"))
+    assert cause.figure == "lacking"
+    assert "the largest gap in share of the ill less the mean risk, between" in cause.text
 
 
 def test_the_newest_release_decides_about_drift() -> None:

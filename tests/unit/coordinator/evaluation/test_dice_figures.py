@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.interval import Interval
+from compliance.estimates.withholding import TOO_FEW
 from coordinator.evaluation.segmentation import mean_dice
 from pipelines.tasks.segmentation import segmentation
 from protocol.vectors.evaluation import COUNT_UNITS

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.outcomes.event_free import event_free_shares
+from compliance.estimates.withholding import TOO_FEW
 from coordinator.evaluation.released import Released, released_from, released_json
 from protocol.vectors.score_grid import ScoreGrid
 from tests.reference.kaplan_meier import event_free_at

@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score, precision_recall_fscore_support, roc_auc_score
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.outcomes.class_figures import figures_of_classes, macro_f1
 from compliance.estimates.proportion import proportion
+from compliance.estimates.withholding import TOO_FEW
 from coordinator.evaluation.released import released_from, released_json
 from tests.unit.coordinator.evaluation.test_task_figures import drawn, released
 

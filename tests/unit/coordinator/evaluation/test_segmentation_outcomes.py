@@ -9,7 +9,7 @@ from monai.metrics.hausdorff_distance import HausdorffDistanceMetric
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW
+from compliance.estimates.withholding import TOO_FEW
 from coordinator.evaluation.registry import released_of
 from coordinator.evaluation.released import NoisedCounts, Released
 from pipelines.evaluation.surface_distances import distance_part

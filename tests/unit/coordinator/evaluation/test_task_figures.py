@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW
+from compliance.estimates.withholding import TOO_FEW
 from coordinator.evaluation.registry import released_of
 from coordinator.evaluation.released import NoisedCounts, Released
 from protocol.study.study import Study

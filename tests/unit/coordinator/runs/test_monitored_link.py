@@ -40,7 +40,7 @@ def control(tmp_path: Path) -> RunControl:
 
 @pytest.fixture
 def monitor(tmp_path: Path, control: RunControl) -> RunMonitor:
-    """Follows a run that all hospitals have joined, and that all were heard of in just before."""
+    """Follows a run that all hospitals have joined, and that all were heard from in just before."""
     participants = RunParticipants()
     for site in STUDY.site_names:
         participants.add(site, WORD, SUMMARY, "model")
@@ -65,7 +65,7 @@ def test_a_hospital_that_did_not_answer_is_not_asked_again(
     east, *others = STUDY.site_names
     assert answered(Link(*others), monitor, control) == others
     assert monitor.silent == {east: 999.0}
-    assert monitor.absent()[east].startswith("not heard of since ")
+    assert monitor.absent()[east].startswith("not heard from since ")
     assert monitor.has_enough == (len(others) >= monitor.least)
 
 
@@ -79,10 +79,10 @@ def test_progress_says_where_the_run_is_and_for_what_it_waits(
     monitor: RunMonitor, control: RunControl, tmp_path: Path
 ) -> None:
     assert monitor.progress.state == "running"
-    monitor.blocked_reason = "waits for east: not heard of"
+    monitor.blocked_reason = "waits for east: not heard from"
     assert (monitor.progress.state, monitor.progress.waits_for) == (
         "waiting",
-        "waits for east: not heard of",
+        "waits for east: not heard from",
     )
     control.hold()
     assert monitor.progress.state == "paused"

@@ -25,7 +25,10 @@ from tests.support.simulated.studies import changed, small_study
 
 def section(strategy: str, **more: Any) -> Training:
     values = {"strategy": strategy, "rounds": 5, "local_steps": 1, "learning_rate": 0.5} | more
-    return STRATEGIES[strategy].keys.model_validate(values)
+    keys = STRATEGIES[strategy].keys
+    if "own_layers" in keys.model_fields:
+        values["own_layers"] = ["head"]
+    return keys.model_validate(values)
 
 
 def models(training: Training, folder: Path | None = None) -> list[NDArray[np.float32]]:

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from compliance.estimates.binned_scores.auroc import WIDEST, auroc_from_histogram
+from compliance.estimates.binned_scores.auroc import auroc_from_histogram
 from compliance.estimates.binned_scores.release_rule import expected_counts
+from compliance.estimates.withholding import WIDEST
 from compliance.privacy.accounting import calibrate
 from protocol.errors import StudyRefused
 from protocol.study.study_file import read_study

@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 
 from collegium.simulation.baselines.findings import BaselineFindings
+from collegium.simulation.baselines.page import REAL, page
 from collegium.simulation.baselines.plan import FEDERATED, LOCAL
-from collegium.simulation.baselines.report import REAL, page, summarise, write_report
+from collegium.simulation.baselines.report import summarise, write_report
 from compliance.reports.document import Figure, tables
 from compliance.reports.renderers import render_html
 from protocol.errors import WorkspaceRefused

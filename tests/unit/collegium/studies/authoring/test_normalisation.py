@@ -7,8 +7,8 @@ import pytest
 
 from collegium.studies.authoring.normalisation import normalised_text
 from collegium.studies.authoring.statistics_study import statistics_text
-from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.interval import Interval
+from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.dossier import Dossier
 from protocol.errors import StudyRefused
 from protocol.study.cohort.columns import NumberColumn

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW, auroc_from_histogram
+from compliance.estimates.binned_scores.auroc import auroc_from_histogram
 from compliance.estimates.binned_scores.release_rule import is_released
+from compliance.estimates.withholding import TOO_FEW
 from pipelines.evaluation.metrics import auroc, histogram
 from protocol.vectors.score_grid import ScoreGrid
 

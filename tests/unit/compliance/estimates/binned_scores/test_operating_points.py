@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.binned_scores.operating_points import OperatingPoint, operating_points
 from compliance.estimates.interval import Z95
+from compliance.estimates.withholding import TOO_FEW
 from pipelines.evaluation.metrics import histogram
 from protocol.vectors.score_grid import ScoreGrid
 

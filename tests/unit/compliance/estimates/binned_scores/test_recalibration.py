@@ -11,12 +11,14 @@ from sklearn.linear_model import LogisticRegression
 from compliance.estimates.binned_scores.calibration_line import Recalibration, recalibration
 from compliance.estimates.binned_scores.release_rule import usual_scores
 from compliance.estimates.binned_scores.within_bins import BinnedScores
+from compliance.estimates.interval import Interval
 from compliance.facts.dossier import Dossier, run_json
 from compliance.reports.sections.calibration import recalibration_sentence
 from coordinator.evaluation.released import Released, released_from, released_json
 from pipelines.evaluation.metrics import histogram
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.simulated import dossiers
+from tests.support.simulated.alert_facts import risks
 
 LINE = Recalibration(intercept=-1.2, slope=0.5, is_needed=True)
 
@@ -82,6 +84,16 @@ def test_page_and_json_say_it_with_its_cost_first_and_only_where_it_is_needed() 
     dossier: Dossier = replace(dossiers.finished(), recalibration=LINE)
     assert run_json(dossier)["recalibration_released"] == LINE.to_json()
     assert run_json(dossiers.finished())["recalibration_released"] is None
+
+
+def test_a_page_with_two_corrections_says_to_use_one() -> None:
+    off = risks(Interval(value=0.15, low=0.1, high=0.2))
+    shifted: Dossier = replace(
+        dossiers.finished(), recalibration=LINE, risks=replace(off, shift=0.8)
+    )
+    assert "It takes the place of the number to add" in recalibration_sentence(shifted)
+    alone = replace(dossiers.finished(), recalibration=LINE)
+    assert "takes the place" not in recalibration_sentence(alone)
 
 
 def test_the_store_keeps_it() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.binned_scores.risk_figures import RiskFigures
+from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.dossier import run_json
 from compliance.facts.model_warnings import model_warnings
 from compliance.reports.privacy_report import privacy_report, run_page

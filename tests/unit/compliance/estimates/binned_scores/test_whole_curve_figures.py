@@ -7,7 +7,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss
 
 from compliance.estimates.binned_scores.auprc import average_precision, released_auprc
-from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.binned_scores.brier import brier_score, released_brier_score
 from compliance.estimates.binned_scores.calibration import (
     CalibrationPoint,
@@ -23,6 +22,7 @@ from compliance.estimates.binned_scores.calibration_line import (
 )
 from compliance.estimates.binned_scores.release_rule import usual_scores
 from compliance.estimates.binned_scores.within_bins import BinnedScores
+from compliance.estimates.withholding import TOO_FEW
 from pipelines.evaluation.metrics import histogram
 from pipelines.evaluation.risk_metrics import calibration_intercept as exact_intercept
 from protocol.vectors.score_grid import ScoreGrid

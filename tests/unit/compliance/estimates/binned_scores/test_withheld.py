@@ -8,9 +8,9 @@ import pytest
 from collegium.output import run_list
 from compliance.charts import run as charts
 from compliance.charts.descriptions import describe_utility
-from compliance.estimates.binned_scores.auroc import TOO_FEW
 from compliance.estimates.interval import Interval
 from compliance.estimates.proportion import proportion
+from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.comparison import comparison_json
 from compliance.facts.dossier import Dossier, run_json
 from compliance.facts.figures import ACCURACY, AUROC

@@ -1,4 +1,4 @@
-"""The null distribution of a distance holds the drawing of the patients and the noise of both."""
+"""The null distribution of a distance holds the sampling of the patients and the noise of both."""
 
 import numpy as np
 import pytest

@@ -51,17 +51,16 @@ def _found(kind: FigureKind, gap: LargestGap, what: str) -> str:
     )
     if gap.is_shown and gap.groups > 2:  # of two, the gap says it
         found += (
-            f"Beyond chance and noise {what}s are estimated to differ by {spread} (standard "
-            "deviation). "
+            f"Beyond chance and noise, the {what}s' true values are estimated to differ by "
+            f"{spread} (standard deviation). "
         )
     if gap.is_shown:
-        whose = "of equal quality" if what == "hospital" else "with one true value"
         return found + (
-            f"{what.capitalize()}s {whose} show such a gap in at most 5 of 100 evaluations: find "
-            "out why before the model is used."
+            f"If all {what}s had one true value, a gap would be shown in at most 5 of 100 "
+            "evaluations: find out why before the model is used."
         )
     return found + (
-        "It may be chance and noise alone, which is not to say that there is none: with these "
-        f"patients and this noise no gap below {least} could have been relied on to show"
-        + (f", and none below {here} between these two." if here != least else ".")
+        "It may be chance and noise alone, which is not to say that there is no gap: with these "
+        f"patients and this noise a true gap must be {least} or more to be shown in 80 of 100 "
+        "evaluations" + (f", and {here} between these two." if here != least else ".")
     )

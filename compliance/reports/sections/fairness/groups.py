@@ -20,12 +20,12 @@ from compliance.reports.document import (
     Table,
     table_of,
 )
-from compliance.reports.sections.gaps import group_gap_sentences
+from compliance.reports.sections.fairness.gaps import group_gap_sentences
 
 #: What is said of every such section.
 COVERED = (
     "Each figure is of the hospitals' test patients of that group, counted by the same secure sum; "
-    "95 % intervals cover the noise and the drawing of the patients. Groups with fewer than "
+    "95 % intervals cover the noise and the sampling of the patients. Groups with fewer than "
     f"{FEWEST:g} patients by the noised counts are withheld, and where that is one group only, or "
     "they are fewer than that together, the next smallest too. Gaps hold for all pairs of groups "
     "and all groupings of one figure at once. "

@@ -1,4 +1,4 @@
-"""Fairness: how the model does at each hospital."""
+"""The section about fairness between hospitals: a figure at each, and what the gaps allow."""
 
 from compliance.charts import run as charts
 from compliance.charts.descriptions import (
@@ -14,10 +14,10 @@ from compliance.reports.document import (
     Section,
 )
 from compliance.reports.run_tables import sites_table
-from compliance.reports.sections.gaps import gap_sentences
+from compliance.reports.sections.fairness.gaps import gap_sentences
 
 
-def fairness_section(dossier: Dossier) -> Section:
+def hospitals_section(dossier: Dossier) -> Section:
     """Returns how the model does at each hospital, worst and best in sight."""
     table, figure = sites_table(dossier), dossier.site_kinds[0]
     known = any(site.has_figure(figure) for site in dossier.sites)

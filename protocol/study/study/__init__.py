@@ -1,0 +1,39 @@
+"""The Study: the plan that hospitals agree to, as one frozen record.
+
+Rules that every record keeps:
+
+1. At least three sites, named once each; threshold t and colluders C obey
+   2t > n + C, t > C and t - C >= 2 (``docs/protocol.md``).
+2. epsilon is finite and above zero, delta lies in (0, 1) and below 1/n for
+   every declared patient count.
+3. The masked sum cannot wrap a ring of 64 bits (``ring_bounds``).
+4. Canonical bytes (RFC 8785) and their SHA-256 name the study; any change
+   makes another study.
+"""
+
+from protocol.study.study.aggregation import Aggregation, Seeds
+from protocol.study.study.names import BUNDLED, NAME, Digest, Name, RelativePath, Seed, nearest
+from protocol.study.study.sites import PartitionByColumn, PartitionBySkew, Partitioning, Site
+from protocol.study.study.splits import ColumnSplit, FileSplit, KeyedHashSplit, Split
+from protocol.study.study.study import Study
+
+__all__ = [
+    "BUNDLED",
+    "NAME",
+    "Aggregation",
+    "ColumnSplit",
+    "Digest",
+    "FileSplit",
+    "KeyedHashSplit",
+    "Name",
+    "PartitionByColumn",
+    "PartitionBySkew",
+    "Partitioning",
+    "RelativePath",
+    "Seed",
+    "Seeds",
+    "Site",
+    "Split",
+    "Study",
+    "nearest",
+]

@@ -1,0 +1,82 @@
+"""Rules about a study's promises, noise and secure sum."""
+
+from protocol.study.privacy import NoPrivacy
+from protocol.study.strategies.strategy import Problem
+from protocol.study.study.record import StudyRecord
+from protocol.vectors.ring_bounds import fits, max_sum_of_updates
+
+#: The count of a batch as small as this leaves too little of the clip's bound to the gradient.
+_LEAST_COUNTED = 21
+
+
+def privacy_problems(study: StudyRecord) -> list[Problem]:
+    """Returns the problems of promises and noise: of the clip, and of each hospital."""
+    problems: list[Problem] = []
+    if isinstance(study.privacy, NoPrivacy):
+        chosen = [site.name for site in study.sites if site.epsilon is not None]
+        if chosen:
+            problems.append(
+                ("sites", f"{chosen[0]} promises an epsilon in a study without privacy")
+            )
+        return problems
+    batch = study.whole_batch
+    if study.privacy.adaptive_clip is not None and batch <= _LEAST_COUNTED:
+        problems.append(
+            (
+                "privacy.adaptive_clip",
+                f"a step is expected to draw {batch:g} patients at all hospitals: with "
+                f"{_LEAST_COUNTED} or fewer the count of patients within the clip leaves too "
+                "little of the bound to the gradient; raise privacy.sampling_rate, or leave "
+                "adaptive_clip out",
+            )
+        )
+    if study.privacy.adaptive_clip is not None and not 1e-20 <= study.privacy.clip <= 1e20:
+        problems.append(
+            ("privacy.clip", "an adaptive clip starts between 1e-20 and 1e20, to stay a float32")
+        )
+    for site in study.sites:
+        if site.epsilon is not None and site.epsilon > study.privacy.epsilon:
+            problems.append(
+                (
+                    "sites",
+                    f"{site.name} promises epsilon {site.epsilon:g}, more than the study's "
+                    f"{study.privacy.epsilon:g}: a hospital may choose a smaller one only",
+                )
+            )
+        if study.privacy.delta >= 1 / site.patients:
+            problems.append(
+                (
+                    "privacy.delta",
+                    f"delta must be below 1/n; {site.name} declares "
+                    f"{site.patients} patients, so below {1 / site.patients:.2g}",
+                )
+            )
+    return problems
+
+
+def aggregation_problems(study: StudyRecord) -> list[Problem]:
+    """Returns the problems of the secure sum: threshold, colluders, and the size of the ring."""
+    n, t, colluders = len(study.sites), study.threshold, study.aggregation.colluders
+    problems = []
+    if t > n:
+        problems.append(("aggregation.threshold", f"threshold {t} exceeds the {n} sites"))
+    if not 2 * t > n + colluders or t - colluders < 2:
+        problems.append(
+            (
+                "aggregation.threshold",
+                f"threshold {t} is too low: 2t > n + C and t - C >= 2 must "
+                f"hold with n = {n} sites and C = {colluders} colluders",
+            )
+        )
+    if study.aggregation.min_sites > n:
+        problems.append(("aggregation.min_sites", f"the minimum cohort exceeds the {n} sites"))
+    bound, frac_bits = study.aggregation.bound, study.aggregation.frac_bits
+    if not fits(max_sum_of_updates(sites=n, bound=bound, frac_bits=frac_bits), 64):
+        problems.append(
+            (
+                "aggregation.frac_bits",
+                f"{n} sites x bound {bound:g} x 2^{frac_bits} could wrap 64 bits: "
+                "lower frac_bits or bound",
+            )
+        )
+    return problems
