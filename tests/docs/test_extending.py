@@ -45,21 +45,21 @@ from pathlib import Path
 from protocol.study.study_file import read_study
 from tests.support.simulated.federation import Federation
 from tests.support.simulated.studies import changed
-how = "rounds: 2, strategy: fedavgm, server_momentum: 0.5"
+how = "rounds: 2, strategy: elastic, share: 0.25"
 study = read_study(changed("rounds: 2", how))
-assert study.training.model_dump()["server_momentum"] == 0.5
+assert study.training.model_dump()["share"] == 0.25
 with tempfile.TemporaryDirectory() as folder:
     federation = Federation(Path(folder), study)
     assert federation.run().model and len(federation.watch.rounds) == 3
     federation.close()
 try:
-    read_study(changed("rounds: 2", "rounds: 2, server_momentum: 0.5"))
-    raise SystemExit("fedavg has no server_momentum")
+    read_study(changed("rounds: 2", "rounds: 2, share: 0.5"))
+    raise SystemExit("fedavg has no share")
 except Exception as error:
-    assert "training.server_momentum: this key does not belong here" in str(error), error
+    assert "training.share: this key does not belong here" in str(error), error
 from tests.structure.test_rooms import children, independent, name_of, packages
-(package,) = [one for one in packages() if name_of(one).endswith(".algorithms")]
-assert "fed_avg_m.py" in children(package) and name_of(package) in independent()
+(package,) = [one for one in packages() if name_of(one).endswith(".personal")]
+assert "elastic.py" in children(package) and name_of(package) in independent()
 """,
     "Add a column to the run report": """
 from compliance.reports.document import tables

@@ -7,6 +7,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "Start": ("Overview <overview>", "architecture", "glossary"),
     "Studies": (
         "study",
+        "strategies",
         "python",
         "planning",
         "evaluation",

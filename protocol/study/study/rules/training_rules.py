@@ -33,7 +33,8 @@ def _step_problems(study: StudyRecord) -> Iterator[Problem]:
             yield (
                 "sites",
                 f"{site.name} takes local_steps of its own: with {training.strategy} "
-                "hospitals that take more would count for more; write strategy: fednova, or leave them out",
+                "hospitals that take more would count for more; write strategy: fednova, or leave "
+                "them out",
             )
         elif site.local_steps > training.local_steps:
             yield (
