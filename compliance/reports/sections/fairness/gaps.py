@@ -49,6 +49,8 @@ def _found(kind: FigureKind, gap: LargestGap, what: str) -> str:
         f"the largest gap, between {gap.highest} and {gap.lowest}, is {value} "
         f"(95 %: {low} to {high}, for all {counted(gap.groups, what)} together). "
     )
+    if gap.groups > 2:
+        found += "The interval is that of the largest true gap, whichever two have it. "
     if gap.is_shown and gap.groups > 2:  # of two, the gap says it
         found += (
             f"Beyond chance and noise, the {what}s' true values are estimated to differ by "

@@ -83,7 +83,7 @@ def test_page_report_and_json_say_what_may_be_concluded() -> None:
     few = "Accuracy: the largest gap, between north and south, is 0.172 (95 %: "
     for document in (privacy_report(dossier), run_page(dossier, [])):
         page = render_html(document)
-        assert few in page and "for all 3 hospitals together). " in page
+        assert few in page and "for all 3 hospitals together). The interval is that of" in page
     found = run_json(dossier)["largest_gaps_released"]["accuracy"]
     assert found["is_shown"] is True and found["value"] == pytest.approx(0.172)
     assert "find out why before the model is used" in page
