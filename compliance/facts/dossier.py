@@ -7,7 +7,7 @@ hospitals' records in one place, which no real consortium can do; they are
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -49,6 +49,7 @@ class SiteFacts:
     train_patients: int | None  # simulation only
     test_patients: int | None  # simulation only
     felt_multiplier: float | None = None  # of noise that training feels beside an adaptive clip
+    by_global: Mapping[str, float | None] = field(default_factory=dict)  # see ``Dossier.by_global``
 
     def has_figure(self, figure: FigureKind) -> bool:
         """Whether anything is known of a figure here: a value, or why there is none."""
@@ -147,6 +148,8 @@ class Dossier:
     operating_points: tuple[OperatingPoint, ...] = ()  # of a model with thresholds
     groups: tuple[GroupFacts, ...] = ()  # of a study that asks for groups of patients
     calibration: tuple[CalibrationPoint, ...] = ()  # of a model that gives risks
+    has_own_models: bool = False  # whether each hospital has a model of its own
+    by_global: Mapping[str, float | None] = field(default_factory=dict)  # exact, by the global one
     recalibration: Recalibration | None = None  # the line on which its risks would be right
     columns: tuple[ColumnFigures, ...] = ()  # of a statistics study
     outcomes: tuple[OutcomeFigures, ...] = ()  # of a task of several classes, findings or times
@@ -336,6 +339,7 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         "operating_points_released": [point.to_json() for point in dossier.operating_points],
         "calibration_released": [point.to_json() for point in dossier.calibration],
         "recalibration_released": (line := dossier.recalibration) and line.to_json(),
+        **_global_model(dossier),
         "risks_released": None if dossier.risks is None else asdict(dossier.risks),
         "outcomes_released": [outcome.to_json() for outcome in dossier.outcomes],
         **_columns(dossier),
@@ -362,6 +366,19 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         "audit": {"root": dossier.audit.root, "size": dossier.audit.size},
         "environment": dossier.environment,
     }
+
+
+def _global_model(dossier: Dossier) -> dict[str, Any]:
+    """Returns the exact figures of the global model where hospitals have their own; else nothing.
+
+    All other figures are of the hospitals' own models.
+    """
+    if not dossier.has_own_models:
+        return {}
+    if not dossier.by_global:
+        return {"global_model": None}
+    sites = {site.site: dict(site.by_global) for site in dossier.sites}
+    return {"global_model": {**dossier.by_global, "sites": sites}}
 
 
 def _columns(dossier: Dossier) -> dict[str, Any]:

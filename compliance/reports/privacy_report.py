@@ -34,6 +34,7 @@ from compliance.reports.sections.calibration import calibration_section
 from compliance.reports.sections.fairness.groups import groups_section
 from compliance.reports.sections.fairness.hospitals import hospitals_section
 from compliance.reports.sections.outcomes import outcomes_section
+from compliance.reports.sections.own_models import own_models_section
 from compliance.reports.sections.thresholds import thresholds_section
 from protocol.counted import counted
 
@@ -105,6 +106,10 @@ def _thresholds(dossier: Dossier) -> tuple[Section, ...]:
     )
 
 
+def _own_models(dossier: Dossier) -> tuple[Section, ...]:
+    return (own_models_section(dossier),) if dossier.has_own_models else ()
+
+
 def _groups(dossier: Dossier) -> tuple[Section, ...]:
     return (groups_section(dossier),) if dossier.groups else ()
 
@@ -144,6 +149,7 @@ def run_page(
             *_outcomes(dossier),
             *_thresholds(dossier),
             _hospitals(dossier),
+            *_own_models(dossier),
             *_groups(dossier),
             run_parts.budget_section(dossier),
             *_second_opinion_sections(dossier),

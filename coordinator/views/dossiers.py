@@ -31,6 +31,7 @@ from coordinator.evaluation.released import (
 from coordinator.rounds.conduct import conduct_from
 from coordinator.views.rows import released_figures, rounds_of, study_of, summaries_of
 from coordinator.views.simulated import exact_figures, sweep_share, unprotected_runs
+from protocol.study.strategies.registry import strategy_of
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
 from protocol.vectors.adaptive_clip import felt_multiplier
@@ -76,6 +77,8 @@ def dossier_of(session: Session, row: RunRow, state: str) -> Dossier:
         outcomes=outcomes_from(released) if released else (),
         exact_columns=tuple(exact.get("columns", ())) if released else (),
         exact=_exact(study, exact),
+        has_own_models=strategy_of(study.training).personal is not None,
+        by_global=_exact(study, exact.get("global_model", {})),
         audit=_audit(session, row.id),
         environment=json.loads(row.environment_json) | _engines(row),
         unprotected_runs=unprotected_runs(session, row, study),
@@ -137,6 +140,7 @@ def _site(
         train_patients=own.get("train_patients"),
         test_patients=own.get("test_patients"),
         felt_multiplier=_felt(study, summary),
+        by_global=_exact(study, exact.get("global_model", {}).get("sites", {}).get(site, {})),
     )
 
 

@@ -117,8 +117,16 @@ def test_page_says_what_the_code_says(said: str) -> None:
 
 def test_page_names_every_scalar_and_who_needs_it() -> None:
     text = FLOWING[FLOWING.index("**Scalars.**") :][:700]
-    for name, strategy in STRATEGIES.items():
-        assert all(f"`{said}`" in text for said in [name, *strategy.scalars])
+    scalars = {name: one.scalars for name, one in STRATEGIES.items() if one.scalars}
+    assert all(f"`{said}`" in text for name, own in scalars.items() for said in [name, *own])
+    assert len(scalars) == 1 and "all other strategies have none" in text
+
+
+def test_page_names_every_slot_that_travels_and_who_sends_it() -> None:
+    text = FLOWING[FLOWING.index("**Slots that travel.**") :][:700]
+    sent = {name: one.sends for name, one in STRATEGIES.items() if one.sends}
+    assert all(f"`{said}`" in text for name, own in sent.items() for said in [name, *own])
+    assert len(sent) == 1 and "no other strategy sends one" in text
 
 
 def test_page_gives_the_field_of_the_shares() -> None:

@@ -10,7 +10,7 @@ What a hospital keeps from round to round is its *own state*: arrays by name, (s
 never leaves the hospital.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -87,6 +87,17 @@ def descend(
         velocity = training.momentum * velocity + gradient
         parameters = parameters - training.learning_rate * velocity
     return parameters
+
+
+def pull_problems(key: str, weight: float, training: Training) -> Iterator[tuple[str, str]]:
+    """Yields what is wrong with a pull that moves parameters past where it pulls them to."""
+    share = weight * training.learning_rate
+    if share >= 1:
+        yield (
+            f"training.{key}",
+            f"{key} x learning_rate is {share:g}: a step would move by that part of the distance "
+            "to the global model, past it; keep it below 1",
+        )
 
 
 def plain_steps(training: Training, start: LocalStart) -> LocalSteps:

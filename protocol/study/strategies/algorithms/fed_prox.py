@@ -3,12 +3,20 @@
 Source: Li et al. 2020 (MLSys), arXiv 1812.06127, algorithm 2.
 """
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
 
-from protocol.study.strategies.local_steps import LocalEnd, LocalStart, LocalSteps, descend
-from protocol.study.strategies.strategy import Strategy
+from protocol.study.privacy import Privacy
+from protocol.study.strategies.local_steps import (
+    LocalEnd,
+    LocalStart,
+    LocalSteps,
+    descend,
+    pull_problems,
+)
+from protocol.study.strategies.strategy import Problem, Strategy
 from protocol.study.strategies.training import Training
 
 
@@ -29,4 +37,8 @@ def _local(training: FedProx, start: LocalStart) -> LocalSteps:
     return LocalEnd(update=after - start.parameters)
 
 
-FED_PROX = Strategy(keys=FedProx, takes=("updates",), local=_local)
+def _problems(training: FedProx, _privacy: Privacy) -> Iterator[Problem]:
+    yield from pull_problems("mu", training.mu, training)
+
+
+FED_PROX = Strategy(keys=FedProx, takes=("updates",), local=_local, problems=_problems)

@@ -6,10 +6,12 @@ model: both are noised, and both are paid for.
 Source: Li et al. 2021 (ICML), arXiv 2012.04221, algorithm 1.
 """
 
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from protocol.study.privacy import Privacy
 from protocol.study.strategies.local_steps import (
     Floats,
     LocalEnd,
@@ -17,8 +19,9 @@ from protocol.study.strategies.local_steps import (
     LocalSteps,
     OwnState,
     descend,
+    pull_problems,
 )
-from protocol.study.strategies.strategy import Strategy
+from protocol.study.strategies.strategy import Problem, Strategy
 from protocol.study.strategies.training import Training
 from protocol.vectors.tensors import Layout
 
@@ -48,4 +51,10 @@ def _personal(_training: Ditto, _layout: Layout, final: Floats, own: OwnState) -
     return own.get(_OWN, final)
 
 
-DITTO = Strategy(keys=Ditto, takes=("updates",), local=_local, personal=_personal)
+def _problems(training: Ditto, _privacy: Privacy) -> Iterator[Problem]:
+    yield from pull_problems("pull", training.pull, training)
+
+
+DITTO = Strategy(
+    keys=Ditto, takes=("updates",), local=_local, personal=_personal, problems=_problems
+)

@@ -9,10 +9,12 @@ Source: Liu et al. 2022 (NeurIPS), arXiv 2206.07902, algorithm 1 (mean-regularis
 learning).
 """
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
 
+from protocol.study.privacy import Privacy
 from protocol.study.strategies.local_steps import (
     Floats,
     LocalEnd,
@@ -20,8 +22,9 @@ from protocol.study.strategies.local_steps import (
     LocalSteps,
     OwnState,
     descend,
+    pull_problems,
 )
-from protocol.study.strategies.strategy import Strategy
+from protocol.study.strategies.strategy import Problem, Strategy
 from protocol.study.strategies.training import Training
 from protocol.vectors.tensors import Layout
 
@@ -49,4 +52,10 @@ def _personal(_training: MrMtl, _layout: Layout, final: Floats, own: OwnState) -
     return own.get(_OWN, final)
 
 
-MR_MTL = Strategy(keys=MrMtl, takes=("updates",), local=_local, personal=_personal)
+def _problems(training: MrMtl, _privacy: Privacy) -> Iterator[Problem]:
+    yield from pull_problems("pull", training.pull, training)
+
+
+MR_MTL = Strategy(
+    keys=MrMtl, takes=("updates",), local=_local, personal=_personal, problems=_problems
+)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from protocol.study.privacy import NoPrivacy
 from protocol.study.strategies.local_steps import LocalEnd, LocalStart, OwnState
 from protocol.study.strategies.registry import STRATEGIES, next_state, strategy_of
 from protocol.study.strategies.strategy import Mean, ServerState
@@ -239,3 +240,14 @@ def test_own_state_is_made_of_gradients_and_public_values_only(strategy: str) ->
     assert {name: own.tobytes() for name, own in ends[0].own.items()} == {
         name: own.tobytes() for name, own in ends[1].own.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("strategy", "key"), [("mrmtl", "pull"), ("ditto", "pull"), ("fedprox", "mu")]
+)
+def test_a_pull_past_the_global_model_is_refused(strategy: str, key: str) -> None:
+    at_most, beyond = (section(strategy, **{key: weight}) for weight in (19.9, 20.0))  # rate 0.05
+    privacy = NoPrivacy(mode="none", sampling_rate=1.0)
+    assert not list(strategy_of(at_most).problems(at_most, privacy))
+    ((path, problem),) = strategy_of(beyond).problems(beyond, privacy)
+    assert path == f"training.{key}" and "keep it below 1" in problem
