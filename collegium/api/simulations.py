@@ -15,10 +15,10 @@ from collegium.api.inputs import PathLike, as_path, number_of
 from collegium.api.run import Run
 from collegium.api.study import Study, records_of, study_of
 from collegium.output.notebook_progress import watch_for
-from collegium.simulation.grid import Grid, parse_epsilons, parse_modes, parse_seeds
 from collegium.simulation.settings import SimulationSettings, usual_processes
 from collegium.simulation.simulate import simulate_study
-from collegium.simulation.sweep import sweep_studies
+from collegium.simulation.sweeps.grid import Grid, parse_epsilons, parse_modes, parse_seeds
+from collegium.simulation.sweeps.sweep import sweep_studies
 from compliance.facts.comparison import comparison_json
 from compliance.reports.document import Block, Paragraph
 from compliance.reports.renderers import render_fragment

@@ -153,7 +153,7 @@ class Study:
         >>> Study.bundled().with_epsilon(0.5).epsilon
         0.5
         """
-        from collegium.simulation.grid import at_epsilon, parse_epsilons
+        from collegium.simulation.sweeps.grid import at_epsilon, parse_epsilons
 
         (wanted,) = parse_epsilons("none" if epsilon is None else repr(number_of(epsilon)))
         if isinstance(self.document.privacy, NoPrivacy) and wanted is not None:

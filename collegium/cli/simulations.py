@@ -174,9 +174,9 @@ def sweep(
     """Compares epsilons, seeds and modes: utility against privacy."""
     from collegium.output.progress import on_screen
     from collegium.output.sweep_summary import show_sweep
-    from collegium.simulation.grid import Grid, parse_epsilons, parse_modes, parse_seeds
     from collegium.simulation.settings import SimulationSettings, usual_processes
-    from collegium.simulation.sweep import sweep_studies
+    from collegium.simulation.sweeps.grid import Grid, parse_epsilons, parse_modes, parse_seeds
+    from collegium.simulation.sweeps.sweep import sweep_studies
     from coordinator.database.workspace import Workspace
     from protocol.study.study_file import lines_of
 
@@ -244,6 +244,55 @@ def baselines(
         with lines_of(study):
             settings = SimulationSettings(data=data)
             found = compare_baselines(chosen, study.parent, settings, on_screen(screen), draws)
+    summarise(found, write_report(found, out), screen)
+    emit(found.to_json(), as_json)
+
+
+@app.command()
+@needs("silo")
+def compare(
+    study: StudyFile,
+    strategies: Annotated[
+        str,
+        typer.Option(
+            "--strategies",
+            help="Strategies by commas, with keys of their own: fedavg,scaffold,mrmtl:pull=0.3.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The folder of the page, JSON and CSV.")],
+    seeds: Annotated[
+        int,
+        typer.Option(
+            "--seeds",
+            min=1,
+            max=1000,
+            help="How often each is trained; with fewer than three a lead has no interval.",
+        ),
+    ] = 5,
+    data: Data = None,
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Trains a study with several strategies, each with several seeds.
+
+    All are compared on every hospital's test patients, with pooled records as a reference: in a
+    simulation only.
+    """
+    from collegium.output.progress import on_screen
+    from collegium.simulation.baselines.run import require_free
+    from collegium.simulation.comparison.report import summarise, write_report
+    from collegium.simulation.comparison.run import compare_strategies
+    from collegium.simulation.settings import SimulationSettings
+    from protocol.study.study_file import lines_of
+
+    screen, asked = console(), [one.strip() for one in strategies.split(",")]
+    require_free(out)
+    with redirect_stdout(sys.stderr):
+        chosen = read_study(study, seed)
+        with lines_of(study):
+            settings = SimulationSettings(data=data)
+            watch = on_screen(screen)
+            found = compare_strategies(chosen, study.parent, settings, watch, asked, seeds)
     summarise(found, write_report(found, out), screen)
     emit(found.to_json(), as_json)
 

@@ -9,12 +9,12 @@ from collegium.output.folder_page import finish_folder
 from collegium.output.progress import Progress
 from collegium.output.summary import summarise
 from collegium.simulation.consortium import consortium
-from collegium.simulation.grid import Grid, Job, plan_jobs
 from collegium.simulation.pricing import budget_for
 from collegium.simulation.records import partitioned_records
 from collegium.simulation.runs import run_study
 from collegium.simulation.settings import DEFAULT_BUDGET, SimulationSettings
-from collegium.simulation.sweep import run_all
+from collegium.simulation.sweeps.grid import Grid, Job, plan_jobs
+from collegium.simulation.sweeps.sweep import run_all
 from collegium.studies.bundled import BundledStudy
 from coordinator.database.workspace import Workspace
 from coordinator.rounds.run_records import new_run_id

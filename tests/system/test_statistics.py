@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from collegium.output.console import console
-from collegium.simulation.grid import Grid, plan_jobs
+from collegium.simulation.sweeps.grid import Grid, plan_jobs
 from collegium.studies.planning import plan_study
 from collegium.studies.question import PlanOptions
 from compliance.governance.promise_check import require_promised

@@ -77,7 +77,7 @@ def findings_of(
             random=random,
         )
         figures[tested] = {
-            key: _interval(
+            key: interval_of(
                 found.figures[key][headline.name],
                 why_not_available(study.task.kind, np.stack(scores[key]), own),
             )
@@ -86,7 +86,7 @@ def findings_of(
         leads += [
             Lead(
                 tested=tested, first=first, second=second,
-                value=_interval(found.leads[first, second], _TOO_FEW),
+                value=interval_of(found.leads[first, second], _TOO_FEW),
             )
             for first, second in pairs
         ]  # fmt: skip
@@ -145,6 +145,7 @@ def _model(
     )
 
 
-def _interval(found: ExactFigure, why: str) -> Interval:
+def interval_of(found: ExactFigure, why: str) -> Interval:
+    """Returns a figure as an interval; one that is not known says why."""
     note = f"not available: {why}" if found.value is None else ""
     return Interval(value=found.value, low=found.low, high=found.high, note=note)

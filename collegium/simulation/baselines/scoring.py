@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from collegium.simulation.baselines.plan import ALL_BUT, FEDERATED, LOCAL, Baseline
 from collegium.simulation.baselines.training import (
+    Trained,
     plan_in_one_place,
     trained_in_one_place,
     trained_together,
@@ -79,10 +80,19 @@ class TestPatients:
             self._scored()
         return dict(self._labels)
 
-    def scored(self, model: Tensors) -> dict[str, Floats]:
-        """Returns each hospital's scores, by a model."""
+    def scored(self, model: Tensors, own: Mapping[str, Tensors] | None = None) -> dict[str, Floats]:
+        """Returns each hospital's scores, by its own model where it has one, else by this one."""
         load_parameters(self._module, model)
-        return self._scored()
+        found = self._scored()
+        for site, other in (own or {}).items():
+            load_parameters(self._module, other)
+            found[site] = self._scores_of(site)
+        return found
+
+    @recipe_failures()
+    @enough_memory("evaluation")
+    def _scores_of(self, site: str) -> Floats:
+        return self._scores[site]()[0]
 
     @recipe_failures()
     @enough_memory("evaluation")
@@ -95,8 +105,8 @@ class TestPatients:
 
 def trained_model(
     baseline: Baseline, hospitals: Hospitals, entropy: Entropy
-) -> tuple[Tensors, float | None, dict[str, float]]:
-    """Returns a baseline's model, its epsilon, and the noise multiplier of each place.
+) -> tuple[Trained, float | None, dict[str, float]]:
+    """Returns what a baseline trains, its epsilon, and the noise multiplier of each place.
 
     Args:
         baseline: the training.
@@ -119,7 +129,7 @@ def trained_model(
     train, test = (joined(part) for part in zip(*hospitals.values(), strict=True))
     plan, place = plan_in_one_place(study), study.site_names[0]
     trainer = Trainer(study, place, train, test)
-    model = trained_in_one_place(study, trainer, plan, entropy)
+    model = Trained(model=trained_in_one_place(study, trainer, plan, entropy), own={})
     if plan is None:
         return model, None, {}
     return model, plan.epsilon, {baseline.site or "all": plan.training.noise_multiplier}
@@ -139,11 +149,11 @@ def scored_model(
     seen = {site: hospitals[site] for site in _seen(baseline, hospitals)}
     count = sum(train.num_patients for train, _ in seen.values())
     try:
-        model, epsilon, noise = trained_model(baseline, seen, entropy)
+        trained, epsilon, noise = trained_model(baseline, seen, entropy)
     except UpdateRefused:
         scores, epsilon, noise = None, None, {}
     else:
-        scores = patients.scored(model)
+        scores = patients.scored(trained.model, trained.own)
     return ScoredTraining(
         baseline=baseline,
         draw=draw,

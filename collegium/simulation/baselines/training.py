@@ -6,6 +6,7 @@ randomness. Where all records are in one place, no sum is taken at all.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from protocol.study.strategies.registry import (
     begun,
     model_of,
     next_state,
+    personal_model,
     strategy_of,
     vector_of,
 )
@@ -67,8 +69,16 @@ def trained_in_one_place(
     return _trained(study, trainer.initial_model(), mean)
 
 
-def trained_together(study: Study, trainers: Mapping[str, Trainer], entropy: Entropy) -> Tensors:
-    """Returns the model of a federation of these hospitals, each with its own noise or share.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trained:
+    """A federation's global model, and the own models of the hospitals that have one."""
+
+    model: Tensors
+    own: Mapping[str, Tensors]
+
+
+def trained_together(study: Study, trainers: Mapping[str, Trainer], entropy: Entropy) -> Trained:
+    """Returns what a federation of these hospitals trains, each with its own noise or share.
 
     Args:
         study: whose sites are these hospitals.
@@ -107,7 +117,9 @@ def trained_together(study: Study, trainers: Mapping[str, Trainer], entropy: Ent
         vectors = [contribution(site, model, number) for site in trainers]
         return mean_of(study, model, tuple(trainers), np.sum(vectors, axis=0, dtype=np.uint64))
 
-    return _trained(study, initial, mean)
+    model = _trained(study, initial, mean)
+    own = {site: personal_model(study.training, model, state) for site, state in kept.items()}
+    return Trained(model=model, own={site: one for site, one in own.items() if one is not None})
 
 
 def plan_in_one_place(study: Study) -> PrivacyPlan | None:

@@ -75,7 +75,7 @@ QUESTIONS = {
 }
 #: What changes something, or starts something: all that it tells is for a person.
 ACTS = {
-    "demo", "simulate", "network-demo", "sweep", "baselines", "redteam", "dashboard",
+    "demo", "simulate", "network-demo", "sweep", "baselines", "compare", "redteam", "dashboard",
     "monitor plan", "monitor run",
     "report export", "report performance", "report chart",
     "study new", "study copy", "study register",

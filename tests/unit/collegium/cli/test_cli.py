@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from collegium.cli import main as cli
-from collegium.simulation.grid import parse_epsilons, parse_seeds
+from collegium.simulation.sweeps.grid import parse_epsilons, parse_seeds
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.membership.directory import make_home

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from collegium.output.progress import unwatched
-from collegium.simulation.grid import Grid, parse_modes, plan_jobs
 from collegium.simulation.pricing import budget_for
 from collegium.simulation.settings import SimulationSettings
-from collegium.simulation.sweep import require_splits_fit, sweep_studies
+from collegium.simulation.sweeps.grid import Grid, parse_modes, plan_jobs
+from collegium.simulation.sweeps.sweep import require_splits_fit, sweep_studies
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.accounting import epsilon
 from compliance.privacy.budget_filter import Filter

@@ -10,10 +10,10 @@ from rich.console import Console
 from safetensors.numpy import save
 
 from collegium.output.progress import Watching
-from collegium.simulation.grid import Grid
 from collegium.simulation.settings import SimulationSettings
 from collegium.simulation.simulate import simulate_study
-from collegium.simulation.sweep import sweep_studies
+from collegium.simulation.sweeps.grid import Grid
+from collegium.simulation.sweeps.sweep import sweep_studies
 from collegium.studies.preflight import describe_study
 from pipelines.networks.networks import build, parameters_of
 from pipelines.recipes.admission import admit_beside

@@ -7,8 +7,8 @@ import pytest
 
 from collegium.simulation.baselines.plan import together
 from collegium.simulation.baselines.pooled import train_pooled
-from collegium.simulation.grid import Grid, plan_jobs
 from collegium.simulation.records import joined, read_hospitals
+from collegium.simulation.sweeps.grid import Grid, plan_jobs
 from compliance.ledger.privacy_plan import PrivacyPlan
 from coordinator.audit.verification import verify_records
 from coordinator.database.baselines import keep_reference

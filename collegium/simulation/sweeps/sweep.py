@@ -13,11 +13,11 @@ from typing import Any
 from collegium.output.progress import Watch, Watching
 from collegium.simulation.baselines.pooled import PooledTrainer
 from collegium.simulation.consortium import Consortium, consortium
-from collegium.simulation.grid import Grid, Job, plan_jobs
 from collegium.simulation.pricing import budget_for
 from collegium.simulation.runs import run_task
 from collegium.simulation.settings import SimulationSettings, require_network
 from collegium.simulation.simulate import simulation_folder
+from collegium.simulation.sweeps.grid import Grid, Job, plan_jobs
 from compliance.facts.privacy_utility import POOLED
 from coordinator.database.baselines import keep_reference
 from coordinator.database.store import Store

@@ -1,0 +1,139 @@
+"""Trains every strategy with every seed, side by side in processes of their own.
+
+The process that asks holds neither torch nor a record, nor any patient's score: only figures come
+back.
+"""
+
+import itertools
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from collegium.output.progress import Watch
+from collegium.simulation.comparison.findings import ComparisonFindings
+from collegium.simulation.comparison.plan import POOLED_RECORDS, Variant, variants
+from collegium.simulation.consortium import simulation_ray
+from collegium.simulation.settings import SimulationSettings, require_network
+from protocol.errors import FederationError
+from protocol.study.study import Study
+from protocol.study.study_file import index_beside
+from silos.training.ray_runtime import here, ray
+
+
+@ray.remote(num_cpus=0, max_restarts=0)
+class StrategyTrainer:
+    """Holds all hospitals' records and trains strategies on them, one after the other."""
+
+    def __init__(self, study: Study, data: Path | None, index: bytes | None) -> None:
+        self._study, self._data, self._index = study, data, index
+        self._hospitals: Any = None
+        self._patients: Any = None
+
+    def train(self, variant: Variant) -> tuple[FederationError | None, Any]:
+        """Returns a refusal, or a ``ScoredVariant``; sampling and noise follow from the seed."""
+        from collegium.simulation.baselines.scoring import scored_model
+        from collegium.simulation.comparison.judging import ScoredVariant
+        from silos.training.randomness import FixedEntropy
+
+        try:
+            self._ready()
+            begun, entropy = time.monotonic(), FixedEntropy(variant.seed, simulated=True)
+            found = scored_model(variant.baseline, self._hospitals, self._patients, entropy)
+            up, down = (None, None) if variant.name == POOLED_RECORDS else _bytes(variant.study)
+        except FederationError as error:
+            return error, None
+        return None, ScoredVariant(
+            name=variant.name,
+            study=variant.study,
+            epsilon=found.epsilon,
+            bytes_up=up,
+            bytes_down=down,
+            seconds=time.monotonic() - begun,
+            scores=found.scores,
+        )
+
+    def found(self, *scored: Any) -> ComparisonFindings:
+        """Returns the figures of strategies that were scored."""
+        from collegium.simulation.comparison.judging import findings_of
+
+        self._ready()
+        return findings_of(self._study, self._patients.labels(), scored)
+
+    def _ready(self) -> None:
+        from collegium.simulation.baselines.scoring import TestPatients
+        from collegium.simulation.records import read_hospitals
+
+        if self._hospitals is None:
+            self._hospitals = read_hospitals(self._study, self._index, self._data)
+            self._patients = TestPatients(self._study, self._hospitals)
+
+
+def _bytes(study: Study) -> tuple[int, int]:
+    """Returns how many bytes a hospital sends and is sent in a round, beside keys and shares."""
+    from pipelines.networks.networks import build, parameters_of
+    from protocol.secagg.context import round_context
+    from protocol.study.strategies.registry import begun, model_of
+    from protocol.vectors.tensors import encode_tensors, layout_of
+
+    initial = parameters_of(build(study.task, study.cohort, study.seeds.model))
+    model = model_of(study.training, layout_of(initial), begun(study.training, initial))
+    context = round_context(
+        study, run_id="compared", roster_digest="0" * 64, round_kind="training", number=0,
+        attempt=0, draw=0, log_size=0, log_root="0" * 64, model=model,
+    )  # fmt: skip
+    return context.blob_bytes, len(encode_tensors(model))
+
+
+def compare_strategies(
+    study: Study,
+    folder: Path,
+    settings: SimulationSettings,
+    watch: Watch,
+    asked: Sequence[str],
+    seeds: int,
+) -> ComparisonFindings:
+    """Returns what strategies reach on the same hospitals, and what each one costs.
+
+    Args:
+        study: the study, with the keys that strategies have in common.
+        folder: where its document lies; an index file that it names is read from there.
+        settings: what the simulation is told beside the study.
+        watch: begins to show progress.
+        asked: the strategies (``plan``).
+        seeds: how often each is trained, with initial parameters and draws of its own.
+
+    Raises:
+        FederationError: see the tree.
+    """
+    trainings = variants(study, asked, seeds)
+    settings.require_sources(study)
+    require_network(study)
+    index, data = index_beside(study, folder), settings.data and settings.data.resolve()
+    with watch(study, len(trainings), False) as progress, simulation_ray(settings):
+        progress.say("reading the hospitals' records")
+        count = min(len(trainings), len(os.sched_getaffinity(0)))
+        trainers = [
+            StrategyTrainer.options(scheduling_strategy=here()).remote(  # type: ignore[attr-defined]
+                study, data, index
+            )
+            for _ in range(count)
+        ]
+        asked_for = [
+            trainer.train.options(num_returns=2).remote(variant)
+            for trainer, variant in zip(itertools.cycle(trainers), trainings, strict=False)
+        ]
+        waiting = {refusal: what for (refusal, _), what in zip(asked_for, trainings, strict=True)}
+        while waiting:
+            (ended,), _ = ray.wait(list(waiting), num_returns=1)
+            error = ray.get(ended)
+            if isinstance(error, FederationError):
+                raise error
+            variant = waiting.pop(ended)
+            progress.run_finished(f"{variant.name}, seed {variant.seed}")
+        progress.say("figures and their intervals")
+        found: ComparisonFindings = ray.get(
+            trainers[0].found.remote(*(scored for _, scored in asked_for))
+        )
+        return found
