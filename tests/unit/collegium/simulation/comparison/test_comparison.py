@@ -1,0 +1,169 @@
+"""``collegium compare``: what is trained, what is said of it, and what is refused."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collegium.simulation.comparison import run
+from collegium.simulation.comparison.findings import ComparisonFindings, StrategyFigures
+from collegium.simulation.comparison.page import conclusion, page
+from collegium.simulation.comparison.plan import POOLED_RECORDS, variants, with_strategy
+from collegium.simulation.comparison.report import write_report
+from compliance.estimates.interval import Interval
+from compliance.facts.figures import AUROC
+from protocol.errors import StudyRefused
+from protocol.study.study_file import read_study
+from tests.support.simulated.federation import write_hospitals
+from tests.support.simulated.studies import STATISTICS_STUDY, changed, small_study
+
+PRIVATE = "{mode: per_site, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}"
+FREE = changed(PRIVATE, "{mode: none, sampling_rate: 1.0}")
+#: The class behind the Ray actor.
+Trainer: Any = run.StrategyTrainer.__ray_metadata__.modified_class  # type: ignore[attr-defined]
+ASKED = ("fedavg", "mrmtl:pull=0.3", "scaffold")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> ComparisonFindings:
+    """Three strategies and pooled records, two seeds each, in this process."""
+    data = tmp_path_factory.mktemp("data")
+    study = read_study(FREE)
+    write_hospitals(data, study)
+    trainer, scored = Trainer(study, data, None), []
+    for variant in variants(study, ASKED, 2):
+        error, one = trainer.train(variant)
+        assert error is None
+        scored.append(one)
+    findings: ComparisonFindings = trainer.found(*scored)
+    return findings
+
+
+def test_every_strategy_is_trained_with_every_seed_and_pooled_records_too() -> None:
+    planned = variants(small_study(), ASKED, 3)
+    assert [(one.name, one.seed) for one in planned] == [
+        (name, seed) for name in (*ASKED, POOLED_RECORDS) for seed in (1, 2, 3)
+    ]
+    assert {one.study.training.strategy for one in planned} == {"fedavg", "mrmtl", "scaffold"}
+
+
+def test_trainings_of_a_seed_differ_by_their_strategy_alone() -> None:
+    first, other = (one.study.model_dump() for one in variants(small_study(), ASKED[:2], 1)[:2])
+    assert {key for key in first if first[key] != other[key]} == {"training"}
+    common = {"rounds", "local_steps", "learning_rate", "momentum", "micro_batch"}
+    assert all(first["training"][key] == other["training"][key] for key in common)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("fedavgg", "there is no 'fedavgg'; did you mean 'fedavg'?"),
+        ("mrmtl:pul=1", "mrmtl has no key 'pul'; did you mean 'pull'?"),
+        ("mrmtl:pull", "mrmtl has no key 'pull'"),
+        ("mrmtl:pull=much", "pull: Input should be a valid number"),
+        ("mrmtl:pull=30", "keep it below 1"),
+        ("fedavg:strategy=scaffold", "fedavg has no key 'strategy'"),
+        ("fedsgd", "fedsgd needs privacy.mode distributed"),
+        ("fedper", "own_layers: Field required"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_by_its_name(asked: str, said: str) -> None:
+    with pytest.raises(StudyRefused) as refused:
+        with_strategy(small_study(), asked)
+    assert f"--strategies {asked}" in str(refused.value) or "--strategies: there is no" in str(
+        refused.value
+    )
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("asked", [(), ("fedavg", "fedavg")])
+def test_no_strategy_and_one_named_twice_are_refused(asked: tuple[str, ...]) -> None:
+    with pytest.raises(StudyRefused, match="names each strategy once"):
+        variants(small_study(), asked, 1)
+
+
+def test_a_study_that_trains_nothing_is_refused() -> None:
+    with pytest.raises(StudyRefused, match="trains nothing"):
+        variants(read_study(STATISTICS_STUDY), ("fedavg",), 1)
+
+
+def test_own_layers_are_named_with_a_plus_between_them() -> None:
+    training = with_strategy(small_study(), "fedper:own_layers=output+hidden_0").training
+    assert training.model_dump()["own_layers"] == ("output", "hidden_0")
+
+
+def test_figures_are_those_of_the_same_trainings(found: ComparisonFindings) -> None:
+    assert [one.name for one in found.strategies] == [*ASKED, POOLED_RECORDS]
+    assert found.seeds == (1, 2)
+    for one in found.strategies:
+        values = [each.value for each in one.by_site.values()]
+        known = [value for value in values if value is not None]
+        worst, best = one.extreme(AUROC, best=False), one.extreme(AUROC, best=True)
+        assert worst is not None and worst[1] == min(known)
+        assert best is not None and best[1] == max(known)
+        assert one.by_site[worst[0]].value == worst[1]
+    assert [one.own_models for one in found.strategies] == [False, True, False, False]
+    assert found.strategies[0].lead is None
+    assert all(one.lead is not None for one in found.strategies[1:])
+
+
+def test_bytes_are_those_of_a_round_and_scaffold_sends_no_more_up(
+    found: ComparisonFindings,
+) -> None:
+    fedavg, mrmtl, scaffold, pooled = found.strategies
+    assert fedavg.bytes_up == mrmtl.bytes_up == scaffold.bytes_up
+    assert fedavg.bytes_up is not None and fedavg.bytes_up % 4 == 0
+    assert fedavg.bytes_down is not None and scaffold.bytes_down is not None
+    assert fedavg.bytes_down < scaffold.bytes_down < 3 * fedavg.bytes_down
+    assert pooled.bytes_up is None and pooled.bytes_down is None
+
+
+def test_page_json_and_csv_have_the_same_figures(found: ComparisonFindings, tmp_path: Path) -> None:
+    path = write_report(found, tmp_path / "out")
+    html = path.read_text()
+    told = json.loads(path.with_suffix(".json").read_text())
+    rows = list(csv.reader(io.StringIO(path.with_suffix(".csv").read_text())))
+    for one, said in zip(found.strategies, told["strategies"], strict=True):
+        assert said["everybody"]["value"] == one.everybody.value
+        assert one.name in html
+        assert any(one.name in row for row in rows)
+    assert told["seeds"] == [1, 2] and told["figure"] == "auroc"
+    assert "Exact figures" in html and "own model" in html
+
+
+def figures(name: str, lead: Interval | None) -> StrategyFigures:
+    value = Interval(value=0.8, low=0.7, high=0.9)
+    return StrategyFigures(
+        name=name, own_models=False, everybody=value,
+        by_site=dict.fromkeys(small_study().site_names, value), lead=lead, epsilon=None,
+        bytes_up=1, bytes_down=1, seconds=1.0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("leads", "said"),
+    [
+        ([(0.01, 0.05), (-0.02, 0.01)], "Better than first: s0."),
+        ([(-0.05, -0.01), (0.01, 0.02)], "Better than first: s1; worse than first: s0."),
+        ([(-0.05, 0.01), (None, None)], "No difference from first is shown."),
+        ([(0.0, 0.01), (-0.01, 0.0)], "No difference from first is shown."),
+    ],
+)
+def test_a_strategy_is_called_better_where_its_interval_leaves_out_0(
+    leads: list[tuple[float | None, float | None]], said: str
+) -> None:
+    known = [Interval(value=0.0, low=low, high=high) for low, high in leads]
+    findings = ComparisonFindings(
+        study=small_study(),
+        seeds=(1,),
+        headline=AUROC,
+        strategies=(
+            figures("first", None),
+            *(figures(f"s{at}", lead) for at, lead in enumerate(known)),
+        ),
+    )
+    assert conclusion(findings) == said
+    assert any(said == statement.text for statement in page(findings).banner)
