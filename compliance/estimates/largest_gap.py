@@ -30,7 +30,9 @@ class LargestGap:
     """The largest gap of one figure between two of several groups.
 
     Attributes:
-        highest, lowest: the groups with the highest and the lowest value.
+        highest, lowest: the groups with the highest and the lowest value; of few patients, they
+            need not be two that are shown to differ.
+        shown_between: the two of which ``low`` is the bound; None where no gap is shown.
         value: by how much they differ.
         low, high: bounds of the largest true gap, for all pairs together.
         detectable: the least true gap that would be shown in 80 of 100 evaluations, between the
@@ -50,6 +52,7 @@ class LargestGap:
     detectable_here: float
     groups: int
     spread: float = 0.0
+    shown_between: tuple[str, str] | None = None
 
     @property
     def is_shown(self) -> bool:
@@ -81,7 +84,8 @@ def largest_gap(found: Mapping[str, Interval], *, families: int = 1) -> LargestG
     }
     if len(known) < 2:
         return None
-    pairs = list(itertools.permutations(known.values(), 2))
+    names = list(itertools.permutations(known, 2))
+    pairs = [(known[upper], known[lower]) for upper, lower in names]
     sides = len(pairs) * families  # each pair once, both its sides
     wide = NormalDist().inv_cdf(1 - _MISSES / sides)
     wider = wide / Z95
@@ -96,16 +100,19 @@ def largest_gap(found: Mapping[str, Interval], *, families: int = 1) -> LargestG
     lowest = min(reversed(known), key=lambda name: known[name][0])  # of equal ones another
     sure = (wide + NormalDist().inv_cdf(_POWER)) / Z95
     best_known = min(_half(one, other) for one, other in pairs)
+    surest = int(np.argmax([low for low, _ in bounds]))
+    least = bounds[surest][0]
     return LargestGap(
         highest=highest,
         lowest=lowest,
         value=known[highest][0] - known[lowest][0],
-        low=max(0.0, *(low for low, _ in bounds)),
+        low=max(0.0, least),
         high=max(high for _, high in bounds),
         detectable=best_known * sure,
         detectable_here=_half(known[highest], known[lowest]) * sure,
         groups=len(known),
         spread=_spread([*known.values()]),
+        shown_between=names[surest] if least > 0 else None,
     )
 
 

@@ -219,7 +219,7 @@ def _fairness_gap(
     return [
         _gap_cause(rule, rule.above, newest, f"above {rule.above:g} with its whole interval")
         for newest, *_ in _gaps(runs)
-        if newest.gap.low > rule.above
+        if newest.gap.low > rule.above and figure_kind(newest.figure).high is not None
     ]
 
 
@@ -238,17 +238,18 @@ def _fairness_growth(
 
 def _gap_cause(rule: AlertRule, threshold: float, found: _Gap, how: str) -> Cause:
     run, figure, grouping, gap = found
-    between = f"{gap.highest} and {gap.lowest}" + (f" ({grouping})" if grouping else "")
+    pair = gap.shown_between or (gap.highest, gap.lowest)
+    between = " and ".join(pair) + (f" ({grouping})" if grouping else "")
     return _cause(
         rule,
         "/".join(part for part in (run.study, figure, grouping) if part),
-        sites=() if grouping else (gap.highest, gap.lowest),
+        sites=() if grouping else pair,
         study=run.study,
         run=run.run_id,
         figure=figure,
         threshold=threshold,
         released=ReleasedBounds(value=gap.value, low=gap.low, high=gap.high),
-        text=f"In study {run.study} the largest gap in {figure_kind(figure).title}, between "
+        text=f"In study {run.study} the largest gap in {figure_kind(figure).title}, shown between "
         f"{between}, is {how}.",
         remedy="The run's report has the figure of each with its interval: who is served worse, "
         "and do the records differ?",

@@ -49,6 +49,9 @@ def _found(kind: FigureKind, gap: LargestGap, what: str) -> str:
         f"the largest gap, between {gap.highest} and {gap.lowest}, is {value} "
         f"(95 %: {low} to {high}, for all {counted(gap.groups, what)} together). "
     )
+    if gap.shown_between not in (None, (gap.highest, gap.lowest)):
+        upper, lower = gap.shown_between
+        found += f"It is between {upper} and {lower} that a gap is shown. "
     if gap.groups > 2:
         found += "The interval is that of the largest true gap, whichever two have it. "
     if gap.is_shown and gap.groups > 2:  # of two, the gap says it

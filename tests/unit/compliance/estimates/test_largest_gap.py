@@ -91,3 +91,18 @@ def test_page_report_and_json_say_what_may_be_concluded() -> None:
     sites = (*dossier.sites[:2], replace(dossier.sites[2], released={"accuracy": wide}))
     page = render_html(privacy_report(replace(dossier, sites=sites)))
     assert "to be shown in 80 of 100 evaluations" in page and "find out why" not in page
+
+
+def test_the_pair_of_which_a_gap_is_shown_is_named_where_another_lies_further_apart() -> None:
+    """Hospitals A and B lie furthest apart, and are of few patients: between C and D it is shown."""
+    figures = {
+        "A": Interval(value=0.92, low=0.60, high=1.0),
+        "B": Interval(value=0.55, low=0.25, high=0.85),
+        "C": Interval(value=0.85, low=0.83, high=0.87),
+        "D": Interval(value=0.65, low=0.63, high=0.67),
+    }
+    gap = largest_gap(figures)
+    assert gap is not None and gap.is_shown
+    assert (gap.highest, gap.lowest, gap.shown_between) == ("A", "B", ("C", "D"))
+    alone = largest_gap({name: figures[name] for name in "AB"})
+    assert alone is not None and not alone.is_shown and alone.shown_between is None

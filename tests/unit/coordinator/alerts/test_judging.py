@@ -102,6 +102,22 @@ def test_a_gap_has_grown_only_where_its_interval_lies_above_the_one_before() -> 
     assert not causes(replace(CALM, evaluated=(apart, before)), only("fairness_gap_grown", by=0.02))
 
 
+def test_the_two_hospitals_that_are_shown_to_differ_are_named() -> None:
+    shown = replace(gap(0.2, 0.3, 0.4), shown_between=("east", "west"))
+    (cause,) = causes(
+        replace(CALM, evaluated=(run("run-9", gaps={"auroc": shown}),)), only("fairness_gap")
+    )
+    assert cause.sites == ("east", "west") and "between east and west" in cause.text
+
+
+def test_an_error_in_the_labels_unit_is_held_to_no_share() -> None:
+    """A gap of 5 in a mean absolute error may be of days, or of millimetres of mercury."""
+    wide = run("run-9", gaps={"mae": gap(5.0, 6.0, 7.0)})
+    assert not causes(replace(CALM, evaluated=(wide,)), only("fairness_gap"))
+    narrower = run("run-8", gaps={"mae": gap(0.0, 1.0, 2.0)})
+    assert causes(replace(CALM, evaluated=(wide, narrower)), only("fairness_gap_grown"))
+
+
 def test_gaps_of_runs_that_ask_something_else_are_not_compared() -> None:
     now = run("run-9", gaps={"auroc": gap(0.2, 0.3, 0.4)})
     other = run("run-8", question="another", gaps={"auroc": gap(0.0, 0.05, 0.1)})
