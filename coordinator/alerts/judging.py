@@ -249,7 +249,7 @@ def _gap_cause(rule: AlertRule, threshold: float, found: _Gap, how: str) -> Caus
         figure=figure,
         threshold=threshold,
         released=ReleasedBounds(value=gap.value, low=gap.low, high=gap.high),
-        text=f"In study {run.study} the largest gap in {figure_kind(figure).title}, shown between "
+        text=f"In study {run.study} the largest gap in {figure_kind(figure).title}, between "
         f"{between}, is {how}.",
         remedy="The run's report has the figure of each with its interval: who is served worse, "
         "and do the records differ?",

@@ -94,7 +94,7 @@ def test_page_report_and_json_say_what_may_be_concluded() -> None:
 
 
 def test_the_pair_of_which_a_gap_is_shown_is_named_where_another_lies_further_apart() -> None:
-    """Hospitals A and B lie furthest apart, and are of few patients: between C and D it is shown."""
+    """A and B lie furthest apart, and are of few patients: between C and D a gap is shown."""
     figures = {
         "A": Interval(value=0.92, low=0.60, high=1.0),
         "B": Interval(value=0.55, low=0.25, high=0.85),
