@@ -29,15 +29,21 @@ Floats = NDArray[np.float64]
 
 @recipe_failures()
 def compare(
-    study: Study, site: str, train: Records, test: Records, model: Tensors
+    study: Study,
+    site: str,
+    train: Records,
+    test: Records,
+    model: Tensors,
+    personalised: Tensors | None = None,
 ) -> dict[str, Any]:
-    """Returns what both models reach on the test patients, and how the hospital's own was made.
+    """Returns what the models reach on the test patients, and how the hospital's own was made.
 
     Args:
         study: the network, where it begins, and the seed of its own training.
         site: whose records these are.
         train, test: the hospital's parts, by the study's split.
         model: the federation's final parameters.
+        personalised: the hospital's, where the run's strategy gave it one.
 
     Raises:
         MessageRefused: the parameters are not this network's.
@@ -49,13 +55,18 @@ def compare(
     made = train_alone(ours, learned, train, study.seeds.model)
     federated, labels = _scores(theirs, study, site, test)
     own, _ = _scores(ours, study, site, test)
+    scores, pairs = {"federated": [federated], "own": [own]}, [("federated", "own")]
+    if personalised is not None:
+        load_parameters(theirs, personalised)
+        scores["personalised"] = [_scores(theirs, study, site, test)[0]]
+        pairs += [("personalised", "federated"), ("personalised", "own")]
     headline = TASK_FIGURES[study.task.kind].headline
     found = compared_models(
-        {"federated": [federated], "own": [own]},
+        scores,
         labels,
         exact=learned.exact,
         headline=headline,
-        pairs=[("federated", "own")],
+        pairs=pairs,
         seed=study.seeds.model,
     )
     is_binary = isinstance(study.task, BinaryClassification)
@@ -63,9 +74,9 @@ def compare(
         "test_patients": len(labels),
         "test_positive": int((labels > 0).sum()) if is_binary else None,
         "headline": headline.name,
-        "federated": _told(found.figures["federated"]),
+        **{name: _told(found.figures[name]) for name in scores},
         "own": _told(found.figures["own"]) | {"trained": vars(made)},
-        "federated_less_own": vars(found.leads["federated", "own"]),
+        **{f"{first}_less_{other}": vars(found.leads[first, other]) for first, other in pairs},
     }
 
 

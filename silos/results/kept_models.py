@@ -4,7 +4,7 @@
 
     results/<run>/model.safetensors   the parameters, as they arrived for the evaluation
     results/<run>/model.json          digests, network, and how a record becomes its input
-    results/<run>/own-model.safetensors   the hospital's own, where the strategy gives it one
+    results/<run>/personalised-model.safetensors   where the strategy gives each hospital its own
 
 A hospital is sent the model at every round. The one that the evaluation counts
 its test patients by is the run's last, so it is kept then. Files are the
@@ -23,13 +23,17 @@ from protocol.study.cohort.columns import CategoryColumn
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors, decode_tensors, encode_tensors, model_digest
 
-_MODEL, _ABOUT, _OWN = KEPT = ("model.safetensors", "model.json", "own-model.safetensors")
+_MODEL, _ABOUT, _PERSONALISED = KEPT = (
+    "model.safetensors",
+    "model.json",
+    "personalised-model.safetensors",
+)
 
 
 def keep_model(
-    home: Path, run_id: str, study: Study, model: Tensors, own: Tensors | None = None
+    home: Path, run_id: str, study: Study, model: Tensors, personalised: Tensors | None = None
 ) -> Path:
-    """Keeps a run's final model, how to use it, and the own model; returns the model's file.
+    """Keeps a run's final model, how to use it, and its own one; returns the model's file.
 
     Raises:
         OSError: the folder cannot be written.
@@ -38,8 +42,8 @@ def keep_model(
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_whole(folder / _MODEL, encode_tensors(model))
     write_whole(folder / _ABOUT, _about(run_id, study, model))
-    if own is not None:
-        write_whole(folder / _OWN, encode_tensors(own))
+    if personalised is not None:
+        write_whole(folder / _PERSONALISED, encode_tensors(personalised))
     return folder / _MODEL
 
 
@@ -88,9 +92,9 @@ def model_file(home: Path, run_id: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def own_model_file(home: Path, run_id: str) -> Path | None:
-    """Returns the file of the hospital's own model of a run; None where it has none."""
-    path = _folder(home, run_id) / _OWN
+def personalised_file(home: Path, run_id: str) -> Path | None:
+    """Returns the file of the hospital's personalised model of a run; None where it has none."""
+    path = _folder(home, run_id) / _PERSONALISED
     return path if path.is_file() else None
 
 

@@ -33,7 +33,29 @@ from protocol.counted import counted
 from silos.results.run_results import NOT_PRIVATE, OwnResults
 
 #: The models that are compared, by their key, and what they are called.
-MODELS = {"federated": "federated model", "own": "our own model"}
+MODELS = {
+    "federated": "federated model",
+    "own": "our own model",
+    "personalised": "personalised model",
+}
+#: What each difference is of, and which model is better above and below zero.
+DIFFERENCES = {
+    "federated_less_own": (
+        "federated less own",
+        "the federation helps here",
+        "our own model is better here",
+    ),
+    "personalised_less_federated": (
+        "personalised less federated",
+        "the personalised model is better here than the federated one",
+        "the federated model is better here than the personalised one",
+    ),
+    "personalised_less_own": (
+        "personalised less own",
+        "the personalised model is better here than our own",
+        "our own model is better here than the personalised one",
+    ),
+}
 
 
 def results_page(
@@ -106,7 +128,8 @@ def _released(results: OwnResults) -> Section:
 def _comparison(compared: Mapping[str, Any]) -> Section:
     kinds = [figure_kind(name) for name in compared["federated"] if name != "trained"]
     headline = figure_kind(compared["headline"])
-    rows = [(words, _interval(compared[model][headline.name])) for model, words in MODELS.items()]
+    models = {model: words for model, words in MODELS.items() if model in compared}
+    rows = [(words, _interval(compared[model][headline.name])) for model, words in models.items()]
     table = Table(
         title="On this hospital's own test patients, exact",
         columns=(
@@ -115,10 +138,11 @@ def _comparison(compared: Mapping[str, Any]) -> Section:
         ),
         rows=tuple(
             (words, *_cells(compared[model], [kind.name for kind in kinds]))
-            for model, words in MODELS.items()
+            for model, words in models.items()
         ),
     )
-    difference, trained = compared["federated_less_own"], compared["own"]["trained"]
+    trained = compared["own"]["trained"]
+    differences = {name: compared[name] for name in DIFFERENCES if name in compared}
     ill = compared["test_positive"]
     patients = counted(compared["test_patients"], "test patient")
     return Section(
@@ -126,7 +150,7 @@ def _comparison(compared: Mapping[str, Any]) -> Section:
         title="On our own patients",
         blocks=(
             Figure(
-                title=f"{headline.label} of both models",
+                title=f"{headline.label} of the models",
                 svg=to_svg(interval_rows(rows, headline)),
                 alt=describe_intervals(rows, headline),
                 caption=f"On our {patients}{'' if ill is None else f', {ill} of them positive'}. "
@@ -134,33 +158,45 @@ def _comparison(compared: Mapping[str, Any]) -> Section:
                 table=table,
             ),
             Facts(
-                title="The difference",
-                rows=(
+                title="The differences",
+                rows=tuple(
                     Fact(
-                        label=f"{headline.label}, federated less own",
-                        value=_interval(difference),
+                        label=f"{headline.label}, {DIFFERENCES[name][0]}",
+                        value=_interval(found),
                         form=headline.form,
-                    ),
+                    )
+                    for name, found in differences.items()
                 ),
             ),
-            Paragraph(text=f"{verdict(difference)[:1].upper()}{verdict(difference)[1:]}."),
+            *(
+                Paragraph(text=f"{_conclusion(found, name, alone=len(differences) == 1)}.")
+                for name, found in differences.items()
+            ),
             Paragraph(text=f"Our own model: {training(trained)}."),
         ),
     )
 
 
-def verdict(difference: Mapping[str, float | None]) -> str:
+def verdict(difference: Mapping[str, float | None], name: str = "federated_less_own") -> str:
     """Returns what a difference with its interval says of the two models.
 
     >>> verdict({"value": 0.1, "low": 0.02, "high": 0.2})
     'the federation helps here'
     """
     low, high = difference["low"], difference["high"]
+    _, above, below = DIFFERENCES[name]
     if low is None or high is None:
         return "too few test patients to say"
     if low <= 0 <= high:
         return "these patients do not tell the two apart"
-    return "the federation helps here" if low > 0 else "our own model is better here"
+    return above if low > 0 else below
+
+
+def _conclusion(difference: Mapping[str, float | None], name: str, *, alone: bool) -> str:
+    """Returns a verdict as a sentence, which names the two models where there are several pairs."""
+    said = verdict(difference, name)
+    told = said if alone else f"{DIFFERENCES[name][0]}: {said}"
+    return told[:1].upper() + told[1:]
 
 
 def training(trained: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ from silos.database.run_decisions import evaluated_model
 from silos.isolation.remote_trainer import TrainingProcess, machine_of
 from silos.patients.frozen_cohorts import FrozenCohort, FrozenCohorts
 from silos.patients.own_records import read_own_records
-from silos.results.kept_models import keep_model, model_file, read_model
+from silos.results.kept_models import keep_model, model_file, personalised_file, read_model
 
 #: What stands beside every exact figure.
 NOT_PRIVATE = (
@@ -201,8 +201,9 @@ def take_model(home: Path, run_id: str, path: Path) -> OwnResults:
 def compare_with_own(home: Path, run_id: str) -> dict[str, Any]:
     """Returns what the run's model and one trained here alone reach on the own test patients.
 
-    See ``own_comparison.compare``; training happens in a process that gave up files and
-    network, as in a run.
+    A personalised model that the run left here is compared with both. See
+    ``own_comparison.compare``; training happens in a process that gave up files and network, as in
+    a run.
 
     Raises:
         PolicyRefused: no model of the run is here; a recipe of the study is not allowed any more,
@@ -223,8 +224,11 @@ def compare_with_own(home: Path, run_id: str) -> dict[str, Any]:
     machine = machine_of(home, site.resources.model_copy(update=_ALONE))
     process = TrainingProcess(machine, sorted({*train.descriptors, *test.descriptors}))
     try:
-        model = read_model(found.model_file)
-        compared: dict[str, Any] = process.ask("compare", study, site.name, train, test, model)
+        model, personalised = read_model(found.model_file), personalised_file(home, run.run_id)
+        compared: dict[str, Any] = process.ask(
+            "compare", study, site.name, train, test, model,
+            None if personalised is None else read_model(personalised),
+        )  # fmt: skip
     finally:
         process.close()
     return compared

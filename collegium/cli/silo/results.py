@@ -118,21 +118,23 @@ def _lines(one: "OwnResults") -> Iterator[str]:
 
 
 def _compared(found: dict[str, Any]) -> Iterator[str]:
-    from silos.results.results_page import MODELS, training, verdict
+    from silos.results.results_page import DIFFERENCES, MODELS, training, verdict
 
     yield (
         f"here      on our {counted(found['test_patients'], 'test patient')}"
         f"{_positive(found['test_positive'])}, with 95 % intervals:"
     )
     for name, words in MODELS.items():
+        if name not in found:
+            continue
         reached = {key: value for key, value in found[name].items() if key != "trained"}
         said = (f"{figure_kind(key).title} {_figure(value)}" for key, value in reached.items())
         yield f"          {words:16} {', '.join(said)}"
     title = figure_kind(found["headline"]).title
-    yield (
-        f"          federated less own, {title} {_figure(found['federated_less_own'], '+.3f')} "
-        f"({verdict(found['federated_less_own'])})"
-    )
+    for name, (words, *_) in DIFFERENCES.items():
+        if name in found:
+            difference = f"{title} {_figure(found[name], '+.3f')}"
+            yield f"          {words}, {difference} ({verdict(found[name], name)})"
     yield f"          our own model: {training(found['own']['trained'])}"
 
 

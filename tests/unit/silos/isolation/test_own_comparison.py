@@ -55,3 +55,18 @@ def test_without_test_patients_nothing_is_said(kind: str) -> None:
     model = parameters_of(build(study.task, study.cohort, study.seeds.model))
     found = compare(study, "east", train, train.take(np.zeros(40, dtype=bool)), model)
     assert set(found["federated_less_own"].values()) == {None}
+
+
+def test_a_personalised_model_is_compared_with_both_others() -> None:
+    study = study_of("regression")
+    train, test = records_of(study, 40, 1), records_of(study, 80, 2)
+    untrained = parameters_of(build(study.task, study.cohort, study.seeds.model))
+    ones = {name: np.ones_like(tensor) for name, tensor in untrained.items()}
+    found = compare(study, "east", train, test, untrained, ones)
+    assert found["personalised"] != found["federated"]
+    same = compare(study, "east", train, test, ones)
+    assert found["personalised"] == same["federated"]
+    for other in ("federated", "own"):
+        less = found[f"personalised_less_{other}"]
+        assert less["low"] <= less["value"] <= less["high"]
+    assert "personalised" not in same
