@@ -10,6 +10,7 @@ itself names (``docs/protocol.md``).
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -20,11 +21,12 @@ from compliance.privacy.events import SampledGaussian
 from protocol.errors import StudyRefused, UpdateRefused
 from protocol.study.noise_shares import honest_shares, share_multiplier, units_for
 from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
-from protocol.study.strategies.registry import vector_of
+from protocol.study.strategies.local_steps import LocalStart, ended
+from protocol.study.strategies.registry import strategy_of, vector_of
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
 from protocol.vectors.keystream import RingVector
-from protocol.vectors.tensors import layout_of
+from protocol.vectors.tensors import Layout, layout_of
 from silos.training.randomness import Entropy, RoundInput
 from silos.training.trainer import Trainer
 
@@ -164,12 +166,20 @@ class LocalHospital:
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """A step moves the round's parameters itself, and through momentum later."""
-        training = self.study.training
-        return tuple(
-            sum(training.momentum**later for later in range(training.local_steps - step))
-            for step in range(training.local_steps)
+        """By how much each gradient of a round moves its update: a strategy's rule is linear."""
+        training, strategy = self.study.training, strategy_of(self.study.training)
+        start = LocalStart(
+            layout=Layout(names=("one",), shapes=((1,),)),
+            parameters=np.zeros(1),
+            round=0,
+            steps=training.local_steps,
+            bound=math.inf,
         )
+        ends = [
+            ended(strategy.local(training, start), partial(_one_at, place))
+            for place in range(training.gradients_per_round)
+        ]
+        return tuple(-float(end.update[0]) / training.learning_rate for end in ends)
 
     def released(self, given: RoundInput) -> Floats:
         """Returns the update, divided by what one unit of one step moves."""
@@ -191,6 +201,11 @@ class LocalHospital:
             )  # fmt: skip
         except UpdateRefused:  # an unprotected training may diverge
             return np.zeros(vector.size, dtype=np.uint64)
+
+
+def _one_at(place: int, number: int, _parameters: Floats) -> Floats:
+    """Returns a gradient of 1 where the asking has this number, of 0 elsewhere."""
+    return np.array([float(number == place)])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,7 @@ from pipelines.tasks.registry import task_of
 from protocol.encoding import digest, digest_json
 from protocol.study.noise_shares import count_units_of, units_for
 from protocol.study.privacy import NoPrivacy, PatientPrivacy
-from protocol.study.strategies.local_steps import LocalEnd, LocalStart
+from protocol.study.strategies.local_steps import LocalEnd, LocalStart, ended
 from protocol.study.strategies.registry import strategy_of
 from protocol.study.strategies.sent_slots import slots_of, with_slots, without_slots
 from protocol.study.study import Study
@@ -204,25 +204,22 @@ class Trainer:
             own=given.own,
             sent=slots_of(given.model, strategy.sends),
         )
-        rule, clip = strategy.local(training, begun), start[size:].copy()
-        draw, asked = self._draw_context(given), 0
-        wanted = next(rule)
-        while True:
-            if asked == training.gradients_per_round:
+        draw, clip = self._draw_context(given), start[size:].copy()
+
+        def gradient(number: int, parameters: Floats) -> Floats:
+            if number == training.gradients_per_round:
                 raise ValueError(f"{training.strategy} asks for more gradients than were priced")
-            gradient, moves = self._step(
-                np.concatenate([wanted, clip]),
-                replace(draw, step=asked),
+            found, moves = self._step(
+                np.concatenate([parameters, clip]),
+                replace(draw, step=number),
                 given.noise_multiplier,
                 entropy,
             )
-            clip += moves
-            asked += 1
-            try:
-                wanted = rule.send(gradient)
-            except StopIteration as ended:
-                end: LocalEnd = ended.value
-                return replace(end, update=np.concatenate([end.update, clip - start[size:]]))
+            clip[:] += moves
+            return found
+
+        end = ended(strategy.local(training, begun), gradient)
+        return replace(end, update=np.concatenate([end.update, clip - start[size:]]))
 
     def _step(
         self,

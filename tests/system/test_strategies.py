@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 import coordinator.rounds.training as training_rounds
 from coordinator.audit.recompute import recompute
 from coordinator.database.round_archive import RoundArchive
-from protocol.study.strategies.local_steps import LocalEnd, LocalStart
+from protocol.study.strategies.local_steps import LocalEnd, LocalStart, ended
 from protocol.study.strategies.registry import (
     STRATEGIES,
     begun,
@@ -71,14 +71,10 @@ class Descending(LinearTrainer):
             own=given.own,
             sent=slots_of(given.model, strategy_of(training).sends),
         )
-        rule = strategy_of(training).local(training, start)
-        wanted = next(rule)
-        while True:
-            try:
-                wanted = rule.send(self._mean_gradient(unflatten(layout_of(model), wanted)))
-            except StopIteration as ended:
-                end: LocalEnd = ended.value
-                return end
+        return ended(
+            strategy_of(training).local(training, start),
+            lambda _, parameters: self._mean_gradient(unflatten(layout_of(model), parameters)),
+        )
 
     def _mean_gradient(self, model: Tensors) -> NDArray[np.float64]:
         return -self._gradients(model).sum(axis=0) / self._study.site(self._site).patients

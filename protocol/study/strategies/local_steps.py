@@ -65,6 +65,18 @@ LocalRule: TypeAlias = Callable[[Any, LocalStart], LocalSteps]
 PersonalRule: TypeAlias = Callable[[Any, Layout, Floats, OwnState], Floats]
 
 
+def ended(rule: LocalSteps, gradient: Callable[[int, Floats], Floats]) -> LocalEnd:
+    """Returns the end of a rule's round; ``gradient`` is given the number of the asking, from 0."""
+    wanted, number = next(rule), 0
+    while True:
+        try:
+            wanted = rule.send(gradient(number, wanted))
+        except StopIteration as stopped:
+            end: LocalEnd = stopped.value
+            return end
+        number += 1
+
+
 def descend(
     training: Training,
     parameters: Floats,
