@@ -7,6 +7,9 @@ from compliance.estimates.interval import Interval, score_bounds
 
 #: So many deviations of its noise a number of patients is taken to lie off at most.
 MARGIN = 2.0
+#: A figure that fewer patients by so many deviations of their noise would have withheld lies near
+#: the border of what is shown: that it is shown tells of the noise in it.
+BESIDE = 1.5
 #: Whether a share is shown is asked of one like this.
 _USUAL = 0.8
 

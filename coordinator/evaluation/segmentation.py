@@ -7,7 +7,7 @@ import numpy as np
 from compliance.estimates.binned_scores.auroc import TOO_FEW, WIDEST
 from compliance.estimates.interval import Z95, Interval
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
-from compliance.estimates.proportion import MARGIN, part_of
+from compliance.estimates.proportion import BESIDE, MARGIN, part_of
 from coordinator.evaluation.released import (
     EvaluationReader,
     Figures,
@@ -27,9 +27,6 @@ _NOBODY = 0.5
 #: Patients of equal Dice are rounded alike, by less than one unit (dithered units), and that does
 #: not average out.
 _ROUNDED = 1 / COUNT_UNITS
-#: A mean that fewer patients by so many deviations of their noise would have withheld lies near the
-#: border of what is shown; of such a mean their number is taken to lie off by as many.
-_BESIDE = 1.5
 
 
 def _pooled(study: Study, noised: NoisedCounts) -> Figures:
@@ -67,7 +64,7 @@ def mean_dice(sums: Floats, deviation: float) -> Interval:
     means = (sums[:, 1] / counts).clip(0.0, 1.0)
     slopes = means / counts
     longest = float(np.sqrt((slopes**2).sum()))
-    off = _BESIDE * deviation * slopes / longest if longest else np.zeros_like(counts)
+    off = BESIDE * deviation * slopes / longest if longest else np.zeros_like(counts)
     low, high = _around(sums, counts, float(deviation**2 * ((1 + means**2) / counts**2).sum()))
     if not _is_narrow(counts - off, deviation):
         for some in (counts - off, counts + off):
