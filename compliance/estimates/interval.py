@@ -7,10 +7,14 @@ width.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
 #: A 95 % interval reaches so many deviations to either side.
 Z95 = 1.959963984540054
 _HALVINGS = 40
+_USUAL = NormalDist()
+#: The chance with which a 95 % interval holds the truth.
+_HOLDS = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +64,28 @@ def score_bounds(value: float, variance: Callable[[float], float]) -> tuple[floa
         return inside
 
     return bound(0.0), bound(1.0)
+
+
+def deviations_beside(hidden: float) -> float:
+    """Returns by how many deviations an interval reaches beyond what is hidden of its figure.
+
+    Args:
+        hidden: how far apart the figures lie that what is hidden allows, in deviations of each.
+
+    The truth is at one place between these, so the interval can miss it on one side only once they
+    lie far apart: 1.96 deviations where nothing is hidden, 1.64 where much is.
+
+    >>> round(deviations_beside(0.0), 2), round(deviations_beside(5.0), 2)
+    (1.96, 1.64)
+
+    Source: Imbens and Manski 2004, Econometrica 72.
+    """
+    low, high = 0.0, Z95
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        holds = _USUAL.cdf(middle + hidden) - _USUAL.cdf(-middle) >= _HOLDS
+        low, high = (low, middle) if holds else (middle, high)
+    return high
 
 
 def auroc_variance(truth: float, positives: float, negatives: float) -> float:

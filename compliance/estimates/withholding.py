@@ -10,6 +10,9 @@ TOO_FEW = "too few patients for this epsilon"
 WIDEST = 0.25
 #: So many deviations of its noise a number of patients is taken to lie off at most.
 MARGIN = 2.0
+#: A figure that fewer patients by so many deviations of their noise would have withheld lies near
+#: the border of what is shown: that it is shown tells of the noise in it.
+BESIDE = 1.5
 #: Whether a share of patients is shown is asked of one like this.
 USUAL_SHARE = 0.8
 #: A number of patients of no more than this is none: a sum without noise has whole ones.

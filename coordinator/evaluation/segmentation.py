@@ -7,7 +7,7 @@ import numpy as np
 from compliance.estimates.interval import Z95, Interval
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
 from compliance.estimates.proportion import part_of
-from compliance.estimates.withholding import MARGIN, NO_PATIENT, TOO_FEW, WIDEST
+from compliance.estimates.withholding import BESIDE, MARGIN, NO_PATIENT, TOO_FEW, WIDEST
 from coordinator.evaluation.released import (
     EvaluationReader,
     Figures,
@@ -46,7 +46,9 @@ def mean_dice(sums: Floats, deviation: float) -> Interval:
     deviations are added; a class's variance is taken with one patient more of Dice 0 and one of
     Dice 1, so that patients who are all alike, or few, leave a width. Withheld where some class
     may have no more than one patient (without noise: none), or where noise alone makes it too
-    wide: asked of the numbers of patients, which chooses no draw of the Dice.
+    wide: asked of the numbers of patients. To choose by these chooses draws of their noise, so near
+    the border of what is shown the interval is laid for the least and the greatest numbers that
+    their noise allows, together with the noise of the rest alone.
 
     Source: delta method for a ratio; Agresti and Coull 1998 for the patients that are added.
     """
@@ -55,18 +57,45 @@ def mean_dice(sums: Floats, deviation: float) -> Interval:
         nobody = "no patients" if counts.max() <= NO_PATIENT else "a class that no patient has"
         note = TOO_FEW if deviation else nobody
         return Interval.withheld(note)
-    classes = len(sums)
-    if Z95 * math.sqrt(2 * float(((deviation / counts) ** 2).sum())) / classes > WIDEST:
+    if not _is_narrow(counts, deviation):
         return Interval.withheld(TOO_FEW)
+    means = (sums[:, 1] / counts).clip(0.0, 1.0)
+    slopes = means / counts
+    longest = float(np.sqrt((slopes**2).sum()))
+    off = BESIDE * deviation * slopes / longest if longest else np.zeros_like(counts)
+    low, high = _around(sums, counts, float(deviation**2 * ((1 + means**2) / counts**2).sum()))
+    if not _is_narrow(counts - off, deviation):
+        for some in (counts - off, counts + off):
+            ends = _around(sums, some, float(((deviation / some) ** 2).sum()))
+            low, high = min(low, ends[0]), max(high, ends[1])
+    return Interval(value=float(means.mean()), low=max(0.0, low), high=min(1.0, high))
+
+
+def _is_narrow(counts: Floats, deviation: float) -> bool:
+    """Whether noise alone leaves the mean of so many patients of each class an interval."""
+    if not deviation:
+        return True
+    if float(counts.min()) <= 0:
+        return False
+    noise = math.sqrt(2 * float(((deviation / counts) ** 2).sum()))
+    return Z95 * noise / len(counts) <= WIDEST
+
+
+def _around(sums: Floats, counts: Floats, noise: float) -> tuple[float, float]:
+    """Returns the bounds of the mean of so many patients of each class.
+
+    Args:
+        sums: as ``mean_dice`` has them.
+        counts: of the patients of each class, above zero.
+        noise: its variance in the sum of the classes' means.
+    """
     means = (sums[:, 1] / counts).clip(0.0, 1.0)
     squares = (sums[:, 2] / counts).clip(means**2, means)
     added = (means * counts + 1) / (counts + 2)
     spread = (squares * counts + 1) / (counts + 2) - added**2
-    noise = (deviation / counts) ** 2 * (1 + means**2)
     patients = float(np.sqrt(spread / counts).sum())
-    value = float(means.mean())
-    half = Z95 * math.sqrt(patients**2 + float(noise.sum())) / classes + _ROUNDED
-    return Interval(value=value, low=max(0.0, value - half), high=min(1.0, value + half))
+    half = Z95 * math.sqrt(patients**2 + noise) / len(sums) + _ROUNDED
+    return float(means.mean()) - half, float(means.mean()) + half
 
 
 #: A distance is shown where noise alone moves it by so little of the diagonal.

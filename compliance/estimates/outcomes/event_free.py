@@ -3,12 +3,14 @@
 Known is in which interval of time a patient was last observed, and whether with the event. Rules:
 
 1. A patient who was censored within an interval is taken to have been observed for half of it (a
-   life table). Observed for all of it, or for none, the same counts give the two Kaplan-Meier
-   estimates of grouped times; the interval of the figure reaches from the one to the other, for
-   when in the interval patients were censored is not released.
+   life table). When in the interval is not released, so the interval of the figure reaches from the
+   figure of 0.23 of it to that of 0.75: as where all of them leave in its first or in its last
+   half, while hazards fall a little within it. Observed for none of it, or for all, the same counts
+   give the two Kaplan-Meier estimates of grouped times: so far it does not reach.
 2. Counts stay as they came, negative ones too, until the figure is computed.
-3. The interval covers the patients drawn and the noise added. The patients' part is that of a share
-   of as many patients as Greenwood's variance says; the noise's is by the delta method.
+3. The interval covers the patients drawn and the noise added; where rule 1 leaves the truth one
+   place of many, it can miss on one side only (``deviations_beside``). The patients' part is that
+   of a share of as many patients as Greenwood's variance says; the noise's is by the delta method.
 4. Whether a figure is shown is asked of the signed tables' sizes, whose noise is another: the
    interval of a usual curve of so many patients must be narrow enough.
 
@@ -24,13 +26,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.estimates.groups import number_of_patients
-from compliance.estimates.interval import Interval, score_bounds
-from compliance.estimates.withholding import MARGIN, TOO_FEW, WIDEST
+from compliance.estimates.interval import Z95, Interval, deviations_beside, score_bounds
+from compliance.estimates.withholding import BESIDE, MARGIN, TOO_FEW, WIDEST
 
 Floats = NDArray[np.float64]
 
-#: The part of an interval for which a patient was observed who was censored in it.
+#: The part of an interval for which those censored in it were observed: least, usual, most.
+_LEAST, _USUAL, _MOST = 0.23, 0.5, 0.75
 _HALF = 0.5
+#: Where noise may leave no more patients than this, nothing is shown.
+_ALONE = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +43,7 @@ class _Curve:
     """A life table, one number for each interval but the last.
 
     Attributes:
+        counts: what it was made of.
         at_risk: patients observed in the interval, those censored in it by their part.
         hazards: the risk of the event in each, of those at risk.
         shares: without the event at the end of each.
@@ -45,6 +51,7 @@ class _Curve:
         observed: the part of an interval for which those censored in it are at risk.
     """
 
+    counts: Floats
     at_risk: Floats
     hazards: Floats
     shares: Floats
@@ -63,35 +70,62 @@ class _Curve:
             [_slopes(at_risk, hazards, place, observed) for place in range(len(shares))]
         )
         return cls(
-            at_risk=at_risk, hazards=hazards, shares=shares, slopes=slopes, observed=observed
-        )
+            counts=counts, at_risk=at_risk, hazards=hazards, shares=shares, slopes=slopes,
+            observed=observed,
+        )  # fmt: skip
 
-    def bounds(self, place: int, deviation: float) -> tuple[float, float]:
+    def at_risk_until(self, place: int, deviation: float, deviations: float) -> float:
+        """Returns how many are at risk at the least, if noise added so many of its deviations."""
+        cells = 2 * (len(self.shares) + 1 - place)
+        return float(self.at_risk[: place + 1].min()) - deviations * deviation * math.sqrt(cells)
+
+    def bounds(self, place: int, deviation: float, hidden: float = 0.0) -> tuple[float, float]:
         """Returns the interval of one share for patients and noise; they are at risk until then.
 
+        Args:
+            place: the share's.
+            deviation: of the noise in each count.
+            hidden: how far apart the shares lie that when patients were censored allows.
+
         That a share is shown where enough are at risk chooses draws of the noise in their number:
-        what that noise moves is taken at its greatest.
+        near the border of what is shown, the interval is laid for the least and the greatest number
+        that their noise allows, together with the noise of the rest alone.
         """
-        told = np.zeros_like(self.slopes[place])
-        told[:, place:] = 1.0
-        told[0, place] = self.observed
-        along = float((self.slopes[place] * told).sum()) / math.sqrt(float((told**2).sum()))
-        noise = deviation**2 * (float((self.slopes[place] ** 2).sum()) - along**2)
-        patients, further = self._patients(place), MARGIN * deviation * abs(along)
-        low, high = score_bounds(
-            float(self.shares[place]),
-            lambda truth: truth * (1 - truth) / patients + max(noise, 0.0),
+        slopes = self.slopes[place]
+        noise = deviation**2 * float((slopes**2).sum())
+        low, high = self._around(place, noise, hidden)
+        if self.at_risk_until(place, deviation, MARGIN + BESIDE) <= _ALONE:
+            told = np.zeros_like(slopes)
+            told[:, place:] = 1.0
+            told[0, place] = self.observed
+            told /= math.sqrt(float((told**2).sum()))
+            for off in (-BESIDE, BESIDE):
+                moved = _Curve.of(self.counts + off * deviation * told, self.observed)
+                rest = moved.slopes[place] - float((moved.slopes[place] * told).sum()) * told
+                ends = moved._around(place, deviation**2 * float((rest**2).sum()), hidden)
+                low, high = min(low, ends[0]), max(high, ends[1])
+        return low, high
+
+    def _around(self, place: int, noise: float, hidden: float) -> tuple[float, float]:
+        patients, share = self._patients(place), float(self.shares[place])
+        spread = math.sqrt(share * (1 - share) / patients + noise)
+        beyond = deviations_beside(hidden / spread) / Z95 if spread else 1.0
+        return score_bounds(
+            share, lambda truth: beyond**2 * (truth * (1 - truth) / patients + noise)
         )
-        return max(0.0, low - further), min(1.0, high + further)
 
     def _patients(self, place: int) -> float:
-        """Returns the number of uncensored patients of whom the share would be known as well."""
-        hazards, at_risk = self.hazards[: place + 1], self.at_risk[: place + 1]
-        least, share = float(at_risk.min()), float(self.shares[place])
-        if not 0 < share < 1:
-            return least
+        """Returns the number of uncensored patients of whom the share would be known as well.
+
+        Hazards are taken with one patient more in each interval, half of it with the event: where
+        few are at risk and none has it, their hazard is not known to be none.
+        """
+        at_risk = self.at_risk[: place + 1]
+        hazards = (self.hazards[: place + 1] * at_risk + _HALF) / (at_risk + 1)
+        share = float(np.prod(1 - hazards))
         greenwood = float((hazards / (1 - hazards) / at_risk).sum())
-        return min(max((1 - share) / (share * greenwood), least), float(at_risk[0]))
+        known_as_well = (1 - share) / (share * greenwood)
+        return min(max(known_as_well, float(at_risk.min())), float(at_risk[0]))
 
 
 def _slopes(at_risk: Floats, hazards: Floats, place: int, observed: float) -> Floats:
@@ -120,9 +154,9 @@ def event_free_shares(
         usual: the counts of a usual curve of as many patients as the signed tables have; None where
             they are too few for any.
     """
-    curve = _Curve.of(counts, _HALF)
-    ends = _Curve.of(counts, 0.0).shares, _Curve.of(counts, 1.0).shares
-    expected = None if usual is None else _Curve.of(usual, _HALF)
+    curve = _Curve.of(counts, _USUAL)
+    ends = _Curve.of(counts, _LEAST).shares, _Curve.of(counts, _MOST).shares
+    expected = None if usual is None else _Curve.of(usual, _USUAL)
     return tuple(
         _share(curve, ends, expected, place, deviation) for place in range(len(curve.shares))
     )
@@ -135,20 +169,16 @@ def _share(
     place: int,
     deviation: float,
 ) -> Interval:
-    cells = 2 * (len(curve.shares) + 1 - place)
-    least = float(curve.at_risk[: place + 1].min()) - MARGIN * deviation * math.sqrt(cells)
-    if least <= (1.0 if deviation else 1e-9):
+    least = curve.at_risk_until(place, deviation, MARGIN)
+    if least <= (_ALONE if deviation else 1e-9):
         note = TOO_FEW if deviation else "nobody is observed until then"
         return Interval.withheld(note)
     if deviation and not _is_narrow(expected, place, deviation):
         return Interval.withheld(TOO_FEW)
     value = float(curve.shares[place])
-    low, high = curve.bounds(place, deviation)
-    return Interval(
-        value=value,
-        low=max(0.0, low - max(0.0, value - float(ends[0][place]))),
-        high=min(1.0, high + max(0.0, float(ends[1][place]) - value)),
-    )
+    less, more = max(0.0, value - float(ends[0][place])), max(0.0, float(ends[1][place]) - value)
+    low, high = curve.bounds(place, deviation, less + more)
+    return Interval(value=value, low=max(0.0, low - less), high=min(1.0, high + more))
 
 
 def _is_narrow(expected: _Curve | None, place: int, deviation: float) -> bool:

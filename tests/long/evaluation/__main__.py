@@ -2,8 +2,10 @@
 
 import sys
 
+from tests.long.evaluation.censoring import censoring_lines
 from tests.long.evaluation.outcomes import outcome_lines
 from tests.long.evaluation.tables import TABLES
 
-for line in (TABLES | {"outcomes": outcome_lines})[sys.argv[1]]():
+OTHERS = {"outcomes": outcome_lines, "censoring": censoring_lines}
+for line in (TABLES | OTHERS)[sys.argv[1]]():
     print(line, flush=True)

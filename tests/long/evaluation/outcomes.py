@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from compliance.estimates.interval import Z95, Interval
 from compliance.estimates.outcomes.class_figures import figures_of_classes, macro_f1
+from tests.long.evaluation.censoring import EIGHT, shares_of, truth_at
 from tests.long.evaluation.tables import deviations
 from tests.support.simulated.tasks import SURVIVAL
 from tests.unit.coordinator.evaluation import test_segmentation_outcomes as masks
@@ -58,6 +59,8 @@ def _times(
     return {
         "share without the event at 2": figures["at 2"],
         "the same, high scores": figures["at 2, high scores"],
+        "share without the event at 4": figures["at 4"],
+        "the same, eight times": shares_of(random, number, noise * math.sqrt(8), EIGHT)[-1],
     }
 
 
@@ -86,6 +89,8 @@ def _truths() -> dict[str, float]:
         "AUROC of a finding of 30 %": float(roc_auc_score(ill[:, 1], scores[:, 1])),
         "share without the event at 2": float(free.mean()),
         "the same, high scores": float(free[survival_part(risks) == 2].mean()),
+        "share without the event at 4": float(truth_at((4.0,))[0]),
+        "the same, eight times": float(truth_at((4.0,))[0]),
         "Dice of a class (`distances`)": lesion["dice"],
         "patients with Dice below 0.7": lesion["dice_below_0.7"],
         "Hausdorff distance, of a diagonal of 9.9": lesion["hausdorff"],

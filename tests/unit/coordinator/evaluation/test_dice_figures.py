@@ -57,6 +57,23 @@ def test_intervals_hold_the_populations_dice(noise: float) -> None:
     assert shown > 290 and held / shown >= 0.92
 
 
+@pytest.mark.parametrize("patients", [(300,), (245, 245), (1000,)])
+def test_where_noise_in_their_number_decides_what_is_shown_intervals_hold_as_often(
+    patients: tuple[int, ...],
+) -> None:
+    random, noise, found = np.random.default_rng(8), 28.0, []
+    for _ in range(400):
+        dice = [random.beta(19, 1, count) for count in patients]
+        sums = np.array([[len(one), one.sum(), (one**2).sum()] for one in dice])
+        one = mean_dice(sums + random.normal(0, noise, sums.shape), noise)
+        if one.value is not None:
+            found.append((one.value, one.low, one.high))
+    values, lows, highs = np.array(found).T
+    assert len(found) > 100
+    assert ((lows <= 0.95) & (highs >= 0.95)).mean() >= 0.93
+    assert (highs - lows).mean() <= 1.5 * 2 * 1.96 * values.std()
+
+
 def test_a_dice_that_noise_drowns_is_withheld_with_the_reason() -> None:
     random = np.random.default_rng(3)
     for found in released(drawn(random, 12), 20.0, random):

@@ -11,6 +11,8 @@ from compliance.estimates.outcomes.event_free import event_free_shares
 from compliance.estimates.withholding import TOO_FEW
 from coordinator.evaluation.released import Released, released_from, released_json
 from protocol.vectors.score_grid import ScoreGrid
+from tests.long.evaluation.censoring import EIGHT, LEAVE, TIMES, shares_of
+from tests.long.evaluation.censoring import held as held_without_noise
 from tests.reference.kaplan_meier import event_free_at
 from tests.support.simulated.tasks import SURVIVAL
 from tests.unit.coordinator.evaluation.test_survival_figures import (
@@ -43,19 +45,53 @@ def censored_early(random: np.random.Generator, count: int) -> tuple[Floats, Flo
     return scores, np.where(times < last, times, -last)
 
 
-def test_without_noise_the_ends_are_the_kaplan_meier_estimates_of_grouped_times() -> None:
+def test_without_noise_the_interval_reaches_beyond_the_figures_of_uneven_censoring() -> None:
     random = np.random.default_rng(1)
     scores, labels = drawn(random, 300)
     found, events = figures(released(scores, labels, 0.0, random), "event_free"), labels > 0
     for place, time in enumerate(SURVIVAL.times, start=1):
-        figure = found[f"at {time:g}"]
-        longest = float(event_free_at(grouped(labels), events, place))
+        figure, numbers = found[f"at {time:g}"], grouped(labels)
+        shares = [life_table(numbers, events, place, observed) for observed in (0.23, 0.5, 0.75)]
+        assert figure.low < shares[0] < figure.value < shares[2] < figure.high
+        assert figure.value == pytest.approx(shares[1])
+        longest = float(event_free_at(numbers, events, place))
         # those censored in an interval leave at its beginning
-        left = np.where(events, grouped(labels), grouped(labels) - 0.5)
+        left = np.where(events, numbers, numbers - 0.5)
         shortest = float(event_free_at(left, events, place))
+        assert shortest < shares[0] and shares[2] < longest
         exact = float(event_free_at(np.abs(labels), events, time))
-        assert figure.low < shortest < figure.value < longest < figure.high
         assert figure.value == pytest.approx(exact, abs=0.02)
+        assert figure.low < exact < figure.high
+
+
+def life_table(numbers: Floats, events: NDArray[np.bool_], place: int, observed: float) -> float:
+    """Returns the share at the end of an interval, where the censored count for a part of one."""
+    share = 1.0
+    for own in range(1, place + 1):
+        inside = numbers == own
+        at_risk = (numbers >= own).sum() - (1 - observed) * (inside & ~events).sum()
+        share *= 1 - (inside & events).sum() / at_risk
+    return share
+
+
+@pytest.mark.parametrize("leave", ["in the first half", "in the last half"])
+def test_where_the_censored_leave_in_one_half_of_each_interval_it_holds(leave: str) -> None:
+    assert min(held_without_noise(5000, 100, LEAVE[leave])) >= 0.91
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("leave", ["anywhere", "in the first half", "in the last half"])
+@pytest.mark.parametrize("patients", [300, 1000, 5000])
+def test_of_500_draws_it_holds_in_93_of_100(leave: str, patients: int) -> None:
+    assert min(held_without_noise(patients, 500, LEAVE[leave])) >= 0.93 - 0.011  # one deviation
+
+
+def test_with_more_times_less_is_hidden_of_the_last() -> None:
+    random, widths = np.random.default_rng(9), []
+    for times in (TIMES, EIGHT):
+        one = shares_of(random, 5000, 0.0, times)[-1]
+        widths.append(one.high - one.low)
+    assert widths[1] < 0.7 * widths[0]
 
 
 def test_where_nobody_is_censored_within_an_interval_it_is_the_kaplan_meier_estimate() -> None:
