@@ -51,7 +51,8 @@ def forecast_for(
         budgets = [study.evaluation_epsilon_of(site) for site in study.site_names]
     return forecast_evaluation(
         asked, auroc=auroc, budgets=[budget or asked.epsilon for budget in budgets],
-        site_share=plan.site_share, attempts=plan.attempts, bins=bins or [study.score_bins],
+        site_share=plan.site_share, attempts=plan.attempts,
+        influence=study.evaluation_vector.influence, bins=bins or [study.score_bins],
     )  # fmt: skip
 
 
@@ -73,7 +74,7 @@ def forecast_text(
     words = evaluation_text(asked, found, study.site_names)
     if found.may_be_withheld:
         words[0] += _remedy(asked, study, auroc)
-    return words
+    return [*words, *_of_groups(study)]
 
 
 def bins_text(study: Study) -> list[str]:
@@ -125,7 +126,22 @@ def _remedy(asked: PlanningInput, study: Study, auroc: float) -> str:
     found = forecast_for(asked, study, auroc=auroc, bins=fewer)
     if not found.note and found.bins < study.score_bins:
         return f"; evaluation.bins: {found.bins} would give +- {found.half_width:.2f}"
-    return "; no number of bins helps, only a larger evaluation.epsilon or more test patients"
+    helps = ["a larger evaluation.epsilon or more test patients"]
+    if study.evaluation.groups:
+        helps.insert(0, "fewer groupings")
+    return f"; no number of bins helps, only {', '.join(helps)}"
+
+
+def _of_groups(study: Study) -> list[str]:
+    """Returns what groups of patients cost all pooled counts, in a sentence; nothing of none."""
+    if not study.evaluation.groups:
+        return []
+    groupings = counted(len(study.evaluation.groups), "grouping")
+    make = "makes" if len(study.evaluation.groups) == 1 else "make"
+    return [
+        f"evaluation.groups: {groupings} {make} the noise in the pooled counts "
+        f"{study.evaluation_vector.influence:.1f} times as large, which is counted above"
+    ]
 
 
 def _accuracy(tested: int, deviation: float) -> Interval:

@@ -64,6 +64,23 @@ def test_study_check_says_how_wide_the_released_auroc_will_be(
     assert "would mean nothing" not in said
 
 
+def test_study_check_counts_the_noise_that_groups_of_patients_add(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    grouped = read_study(HEART.with_name("fairness.yaml").read_text("utf-8"), "f.yaml")
+    alone = grouped.model_copy(
+        update={"evaluation": grouped.evaluation.model_copy(update={"groups": {}})}
+    )
+    found, without = study_forecast(grouped), study_forecast(alone)
+    assert found is not None and without is not None
+    assert found.deviation == pytest.approx(without.deviation * 3.5**0.5)
+    assert found.table_deviations == without.table_deviations
+    said = said_of(grouped, capsys)
+    assert "evaluation.groups: 2 groupings make the noise in the pooled counts 1.9 times" in said
+    assert "only fewer groupings, a larger evaluation.epsilon or more test patients" in said
+    assert "evaluation.groups" not in said_of(alone, capsys)
+
+
 def test_study_check_says_that_a_release_will_mean_nothing_and_what_would(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
