@@ -11,6 +11,7 @@ import numpy as np
 from collegium.studies.question import question_of
 from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC
 from compliance.estimates.column_figures import column_figures
+from compliance.estimates.groups import FEWEST, SMALL
 from compliance.estimates.interval import Interval
 from compliance.estimates.proportion import proportion
 from compliance.planning.advice import ASSUMED_TEST_FRACTION, PlanningInput
@@ -142,6 +143,28 @@ def _of_groups(study: Study) -> list[str]:
         f"evaluation.groups: {groupings} {make} the noise in the pooled counts "
         f"{study.evaluation_vector.influence:.1f} times as large, which is counted above"
     ]
+
+
+def small_groups_text(study: Study, sizes: Sequence[Sequence[int]]) -> list[str]:
+    """Returns a sentence for each group that is likely to be withheld for its size.
+
+    Args:
+        study: with groupings.
+        sizes: of each grouping's groups, how many test patients there are at all hospitals that
+            count groups.
+    """
+    words = []
+    for (name, grouping), counts in zip(study.evaluation.groups.items(), sizes, strict=True):
+        for group, count in zip(grouping.groups, counts, strict=True):
+            who, remedy = f"{SMALL.removesuffix(' patients')} test patients are", "expect"
+            if count == 0:
+                who, remedy = "no test patient is", "are its cells as in the records? Expect"
+            if count < FEWEST:
+                words.append(
+                    f"evaluation.groups.{name}: {who} in '{group}': {remedy} it and the next "
+                    "smallest group to be withheld"
+                )
+    return words
 
 
 def _accuracy(tested: int, deviation: float) -> Interval:

@@ -81,6 +81,21 @@ def test_study_check_counts_the_noise_that_groups_of_patients_add(
     assert "evaluation.groups" not in said_of(alone, capsys)
 
 
+def test_study_check_names_groups_that_are_too_few_or_that_no_record_is_in() -> None:
+    text = HEART.with_name("fairness.yaml").read_text("utf-8")
+    text = text.replace("edges: [50, 60]", "edges: [35, 50, 60]").replace("men: 1}", "men: male}")
+    data, screen = ROOT / "collegium" / "studies" / "heart_disease", StringIO()
+    study = read_study(text, "fairness.yaml")
+    found = check_records(study, HEART.parent, data, Console(file=screen, width=300))
+    assert found["groups"] == [
+        "evaluation.groups.age: fewer than 10 test patients are in 'below 35': expect it and the "
+        "next smallest group to be withheld",
+        "evaluation.groups.sex: no test patient is in 'men': are its cells as in the records? "
+        "Expect it and the next smallest group to be withheld",
+    ]
+    assert all(line in screen.getvalue() for line in found["groups"])
+
+
 def test_study_check_says_that_a_release_will_mean_nothing_and_what_would(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
