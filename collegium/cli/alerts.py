@@ -99,6 +99,8 @@ def show(number: Number, home: Folder, as_json: AsJson = False) -> None:
         tell(f"run        {found.run}")
     if cause["released"] is not None:
         tell(f"released   {_released(cause['released'])}")
+    if cause["threshold"] is not None:
+        tell(f"threshold  {cause['threshold']:.3g}")
     tell(f"raised     {found.raised_at}")
     if found.closed_at is not None:
         tell(f"closed     {found.closed_at}")

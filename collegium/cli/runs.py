@@ -26,6 +26,13 @@ class ReportForm(StrEnum):
     csv = "csv"
 
 
+def _form(given: ReportForm | None, to: Path, usual: ReportForm) -> str:
+    """Returns the format that is asked for, or that a file's name ends in."""
+    ending = to.suffix.removeprefix(".").lower()
+    named = next((form for form in ReportForm if form.value == ending), usual)
+    return (given or named).value
+
+
 @runs_app.command("list")
 def runs_list(out: Folder, as_json: AsJson = False) -> None:
     """Lists the runs in a folder."""
@@ -60,19 +67,23 @@ def report_export(
     to: Annotated[Path, typer.Option("--to", help="The file to write.")],
     out: Folder,
     form: Annotated[
-        ReportForm,
-        typer.Option("--format", help="A page, one JSON value, or a line for each value."),
-    ] = ReportForm.html,
+        ReportForm | None,
+        typer.Option(
+            "--format",
+            help="A page, one JSON value, or a line for each value. Default: as the file's name "
+            "ends, else html.",
+        ),
+    ] = None,
 ) -> None:
     """Writes a run's report. It holds privacy statement, run record and audit entries."""
     if is_hospital(out):
         from collegium.verification import own_folder
 
-        own_folder.export_report(out, run, form.value, to, console())
+        own_folder.export_report(out, run, _form(form, to, ReportForm.html), to, console())
         return
     from collegium.output.report_files import export_report
 
-    export_report(out, run, form.value, to, console())
+    export_report(out, run, _form(form, to, ReportForm.html), to, console())
 
 
 @report_app.command("performance")
@@ -81,14 +92,18 @@ def report_performance(
     to: Annotated[Path, typer.Option("--to", help="The file to write.")],
     out: Folder,
     form: Annotated[
-        ReportForm,
-        typer.Option("--format", help="A page, one JSON value, or a table with a line a part."),
-    ] = ReportForm.csv,
+        ReportForm | None,
+        typer.Option(
+            "--format",
+            help="A page, one JSON value, or a table with a line for each part. Default: as the "
+            "file's name ends, else csv.",
+        ),
+    ] = None,
 ) -> None:
     """Writes TRIPOD+AI's performance table, by site and group."""
     from collegium.output.report_files import export_performance
 
-    export_performance(out, run, form.value, to, console())
+    export_performance(out, run, _form(form, to, ReportForm.csv), to, console())
 
 
 @report_app.command("chart")

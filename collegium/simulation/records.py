@@ -4,7 +4,7 @@ For what only a simulation may do: attack a study's trainer, or train a
 reference with all records in one place.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from pipelines.records import Rows
 from pipelines.sources.images.stored_rows import StoredRows
 from pipelines.sources.tables.table import SourceTable
 from protocol.study.study import BUNDLED, Study
+from protocol.study.task.evaluation import Grouping
 
 
 def read_hospitals(
@@ -77,18 +78,28 @@ def site_readers(
     """
     keep = columns_to_keep(study)
 
-    def load(named: str, site: str) -> Records:
+    def load(named: str, site: str, groupings: Collection[Grouping]) -> Records:
         source = named if named == BUNDLED or data is None else data / named
         return load_cohort(
-            study.cohort, source, site=site, keep=keep, inspect=partial(inspect, site)
+            study.cohort,
+            source,
+            site=site,
+            keep=keep,
+            groupings=groupings,
+            inspect=partial(inspect, site),
         )
 
     if study.partition is not None:
         hands = partition_records(
-            load(study.partition.records, "all"), study.partition, study.sites
+            load(study.partition.records, "all", [*study.evaluation.groups.values()]),
+            study.partition,
+            study.sites,
         )
         return {site: partial(hands.__getitem__, site) for site in hands}
-    return {site.name: partial(load, site.records or "", site.name) for site in study.sites}
+    return {
+        site.name: partial(load, site.records or "", site.name, study.groupings_of(site.name))
+        for site in study.sites
+    }
 
 
 def joined(parts: Iterable[Records]) -> Records:

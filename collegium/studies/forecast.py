@@ -11,6 +11,7 @@ import numpy as np
 from collegium.studies.question import question_of
 from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC
 from compliance.estimates.column_figures import column_figures
+from compliance.estimates.groups import FEWEST, SMALL
 from compliance.estimates.interval import Interval
 from compliance.estimates.proportion import proportion
 from compliance.planning.advice import ASSUMED_TEST_FRACTION, PlanningInput
@@ -51,7 +52,8 @@ def forecast_for(
         budgets = [study.evaluation_epsilon_of(site) for site in study.site_names]
     return forecast_evaluation(
         asked, auroc=auroc, budgets=[budget or asked.epsilon for budget in budgets],
-        site_share=plan.site_share, attempts=plan.attempts, bins=bins or [study.score_bins],
+        site_share=plan.site_share, attempts=plan.attempts,
+        influence=study.evaluation_vector.influence, bins=bins or [study.score_bins],
     )  # fmt: skip
 
 
@@ -73,7 +75,7 @@ def forecast_text(
     words = evaluation_text(asked, found, study.site_names)
     if found.may_be_withheld:
         words[0] += _remedy(asked, study, auroc)
-    return words
+    return [*words, *_of_groups(study)]
 
 
 def bins_text(study: Study) -> list[str]:
@@ -125,7 +127,44 @@ def _remedy(asked: PlanningInput, study: Study, auroc: float) -> str:
     found = forecast_for(asked, study, auroc=auroc, bins=fewer)
     if not found.note and found.bins < study.score_bins:
         return f"; evaluation.bins: {found.bins} would give +- {found.half_width:.2f}"
-    return "; no number of bins helps, only a larger evaluation.epsilon or more test patients"
+    helps = ["a larger evaluation.epsilon or more test patients"]
+    if study.evaluation.groups:
+        helps.insert(0, "fewer groupings")
+    return f"; no number of bins helps, only {', '.join(helps)}"
+
+
+def _of_groups(study: Study) -> list[str]:
+    """Returns what groups of patients cost all pooled counts, in a sentence; nothing of none."""
+    if not study.evaluation.groups:
+        return []
+    groupings = counted(len(study.evaluation.groups), "grouping")
+    make = "makes" if len(study.evaluation.groups) == 1 else "make"
+    return [
+        f"evaluation.groups: {groupings} {make} the noise in the pooled counts "
+        f"{study.evaluation_vector.influence:.1f} times as large, which is counted above"
+    ]
+
+
+def small_groups_text(study: Study, sizes: Sequence[Sequence[int]]) -> list[str]:
+    """Returns a sentence for each group that is likely to be withheld for its size.
+
+    Args:
+        study: with groupings.
+        sizes: of each grouping's groups, how many test patients there are at all hospitals that
+            count groups.
+    """
+    words = []
+    for (name, grouping), counts in zip(study.evaluation.groups.items(), sizes, strict=True):
+        for group, count in zip(grouping.groups, counts, strict=True):
+            who, remedy = f"{SMALL.removesuffix(' patients')} test patients are", "expect"
+            if count == 0:
+                who, remedy = "no test patient is", "are its cells as in the records? Expect"
+            if count < FEWEST:
+                words.append(
+                    f"evaluation.groups.{name}: {who} in '{group}': {remedy} it and the next "
+                    "smallest group to be withheld"
+                )
+    return words
 
 
 def _accuracy(tested: int, deviation: float) -> Interval:

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 
@@ -21,6 +23,7 @@ from collegium.studies.forecast import (
     bins_text,
     column_text,
     forecast_text,
+    small_groups_text,
     study_forecast,
 )
 from collegium.studies.planning import assumed_auroc, forecast_plans
@@ -39,6 +42,7 @@ from pipelines.cohort.plausibility import (
     some_patient_returns,
 )
 from pipelines.cohort.quality import DataQuality, quality_of
+from pipelines.evaluation.groups import groups_of_patients
 from pipelines.recipes.admission import recipe_notes
 from pipelines.recipes.installed import is_installed
 from pipelines.records import Records
@@ -247,6 +251,7 @@ def check_records(
     index = index_beside(study, folder)
     quality: dict[str, DataQuality] = {}
     known: dict[str, Records] = {}
+    grouped = [np.zeros(len(one.groups), int) for one in study.evaluation.groups.values()]
     said: dict[str, list[RecordFault]] = {}
     of_columns: dict[str, list[RecordFault]] = {}
     refused: list[str] = []
@@ -263,6 +268,8 @@ def check_records(
             refused.append(str(error))
             continue
         known[site] = records
+        for sizes, places in zip(grouped, _groups_at(study, site, test), strict=False):
+            sizes += np.bincount(places[places >= 0], minlength=len(sizes))
         quality[site] = quality_of(records, train, test, study.cohort)
         said[site] = [*remarks(records, study.cohort)]
         fewer = far_fewer_than_declared(train, study.site(site).patients) if study.trains else None
@@ -291,8 +298,13 @@ def check_records(
         site: (report.test.patients, report.test.patients_ill or 0)
         for site, report in quality.items()
     }
+    evaluation = _describe_evaluation(study, assumed_auroc(study), console, tested)
+    small = small_groups_text(study, [sizes.tolist() for sizes in grouped])
+    for line in small:
+        console.print(f"  {line}", style="yellow", markup=False, soft_wrap=True)
     return {
-        "evaluation": _describe_evaluation(study, assumed_auroc(study), console, tested),
+        "evaluation": evaluation,
+        "groups": small,
         "remarks": [f"{remark.name}: {remark.found}" for remark in common],
         "sites": {
             site: report.to_json()
@@ -300,6 +312,11 @@ def check_records(
             for site, report in quality.items()
         },
     }
+
+
+def _groups_at(study: Study, site: str, test: Records) -> NDArray[np.int64]:
+    """Returns the (groupings, patients) places of a site's test patients' groups."""
+    return groups_of_patients(test, study.groupings_of(site)).T
 
 
 def _say_who_returns(

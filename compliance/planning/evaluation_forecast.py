@@ -51,6 +51,7 @@ def forecast_evaluation(
     budgets: Sequence[float] = (),
     site_share: float = 0.2,
     attempts: int = 1,
+    influence: float = 1.0,
     bins: Iterable[int] = BINS,
 ) -> EvaluationForecast:
     """Returns what one final evaluation could say.
@@ -62,6 +63,8 @@ def forecast_evaluation(
             training's when empty.
         site_share: the part of it spent on each hospital's own table.
         attempts: how many such releases are paid for.
+        influence: the largest norm of what a patient adds to the pooled counts; groups of patients
+            make it larger than 1.
         bins: among these the number that makes the interval narrowest is taken: with more
             the noise is larger, with fewer more pairs share a bin. Where nothing would be
             released, the last.
@@ -75,7 +78,8 @@ def forecast_evaluation(
     }
     each = [noise[budget] for budget in budgets or [question.epsilon]]
     each *= len(question.patients) if len(each) == 1 else 1
-    deviation, tables = math.hypot(*(pooled for pooled, _ in each)), tuple(own for _, own in each)
+    deviation = influence * math.hypot(*(pooled for pooled, _ in each))
+    tables = tuple(own for _, own in each)
     found = [_forecast(question, auroc, deviation, tables, count) for count in bins]
     released = [forecast for forecast in found if not forecast.note]
     return min(released or found[-1:], key=lambda forecast: forecast.half_width)

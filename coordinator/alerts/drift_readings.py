@@ -49,6 +49,7 @@ def _readings(session: Session, digest: str) -> Iterable[DriftReading]:
             if test.threshold is not None and not test.note:
                 yield DriftReading(
                     study=calendar.study_name,
+                    run_id=release.run_id,
                     watched=f"{test.column} ({test.statistic})",
                     release=release.number,
                     statistic=test.value,

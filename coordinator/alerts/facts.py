@@ -70,12 +70,14 @@ class Expiry:
 class DriftReading:
     """A release about something that is watched over time.
 
-    ``watched`` names it (a column, the scores), ``study`` its study; ``release`` counts from 1.
+    ``watched`` names it (a column, the scores), ``study`` its study; ``release`` counts from 1, and
+    ``run_id`` is the run that made it.
     ``statistic`` was computed from released counts; it is ``flagged`` where it lies beyond
     ``threshold``, by the rule that priced the false alarms.
     """
 
     study: str
+    run_id: str
     watched: str
     release: int
     statistic: float

@@ -137,11 +137,12 @@ def _drift(rule: DriftRule, readings: Sequence[DriftReading], _now: datetime) ->
             rule,
             f"{one.study}/{one.watched}",
             study=one.study,
+            run=one.run_id,
             figure=one.watched,
             threshold=one.threshold,
             released=ReleasedBounds(value=one.statistic),
-            text=f"Release {one.release} about {one.watched} of study {one.study} lies beyond "
-            "what chance and noise explain.",
+            text=f"In release {one.release} of study {one.study}, {one.watched} lies beyond what "
+            "chance and noise explain.",
             remedy="Look for what has changed in the hospitals: a unit, a device, who is treated.",
         )
         for one in newest.values()

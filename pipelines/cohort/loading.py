@@ -9,7 +9,7 @@ Rules:
    before any work.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from protocol.study.cohort.cohort import Cohort, ImageCohort, TableCohort
 from protocol.study.cohort.labels import BinaryLabel, ClassLabel
 from protocol.study.cohort.vocabulary import canonical_token
 from protocol.study.study import BUNDLED, ColumnSplit, PartitionByColumn, Study
+from protocol.study.task.evaluation import Grouping
 
 __all__ = ["Records", "check_cohort", "columns_to_keep", "load_cohort"]
 
@@ -37,6 +38,7 @@ def load_cohort(
     *,
     site: str,
     keep: Sequence[str] = (),
+    groupings: Collection[Grouping] = (),
     inspect: Callable[[SourceTable], None] = lambda table: None,
 ) -> Records:
     """Returns the records of one source, encoded by the contract.
@@ -46,7 +48,8 @@ def load_cohort(
         source: what a hospital's site file names; the path of a file that is written as the
             contract says; or ``study.BUNDLED``.
         site: whose records these are, for messages.
-        keep: columns that split, partition or groups look at, see ``columns_to_keep``.
+        keep: columns that split or partition look at, see ``columns_to_keep``.
+        groupings: of patients, whose columns are kept too; a cell of them may be missing.
         inspect: is given a table as it was read, before any of its cells is refused.
 
     Guarantee: the encoding of a record depends on the contract and on that
@@ -57,20 +60,20 @@ def load_cohort(
     """
     if isinstance(source, str | Path):
         source = BundledRecords() if source == BUNDLED else RecordFile(path=Path(source))
+    names = tuple(dict.fromkeys((*keep, *(grouping.column for grouping in groupings))))
     if isinstance(cohort, ImageCohort):
-        return source.images(cohort, site=site, keep=keep)
-    table = source.table(cohort, site=site, keep=keep)
+        return source.images(cohort, site=site, keep=names)
+    table = source.table(cohort, site=site, keep=names)
     inspect(table)
-    return encode_table(table, cohort, keep=keep)
+    return encode_table(table, cohort, keep=keep, groupings=groupings)
 
 
 def columns_to_keep(study: Study) -> tuple[str, ...]:
-    """Returns the columns that split, partition and groups look at, for ``load_cohort``."""
+    """Returns the columns that split and partition look at, for ``load_cohort``."""
     split, partition = study.split, study.partition
     names = [split.column] if isinstance(split, ColumnSplit) else []
     if partition is not None and isinstance(partition.how, PartitionByColumn):
         names.append(partition.how.column)
-    names += [grouping.column for grouping in study.evaluation.groups.values()]
     return tuple(dict.fromkeys(names))
 
 

@@ -23,7 +23,7 @@ def groups_of_patients(records: Records, groupings: Collection[Grouping]) -> Pla
     """Returns (patients, groupings) places of groups, ``NO_GROUP`` for none.
 
     Args:
-        records: with the groupings' columns (``pipelines.cohort.loading.columns_to_keep``).
+        records: with the groupings' columns (``pipelines.cohort.loading.load_cohort``).
         groupings: of the study.
     """
     _, first = np.unique(records.patients, return_index=True)

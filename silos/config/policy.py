@@ -60,7 +60,7 @@ def refusals(
     found = [
         *_purpose(policy, study),
         *_method(policy, study),
-        *_columns(policy, study),
+        *_columns(policy, study, site),
         *_pretrained(policy, study),
         *recipe_refusals(policy, study),
         *_cohort(policy, study, site),
@@ -69,11 +69,12 @@ def refusals(
     return tuple(found if simulated else [*found, *_simulations_only(study)])
 
 
-def columns_read(study: Study) -> tuple[str, ...]:
-    """Returns the columns that a study reads at a hospital, sorted.
+def columns_read(study: Study, site: str = "") -> tuple[str, ...]:
+    """Returns the columns that a study reads at a hospital, or at one that is not named, sorted.
 
     Of a table they are the features, all dates that these, the label and the window of time are
-    made of, the label, the patient key, and the columns of the evaluation's groups.
+    made of, the label, the patient key, and the columns of the evaluation's groups, but for a
+    hospital that has declined to count them.
     Of an image cohort they are ``images``, ``labels``, the columns beside them and the
     patient key; a key ``row`` is no column.
     """
@@ -85,7 +86,9 @@ def columns_read(study: Study) -> tuple[str, ...]:
         names |= {"images", *cohort.label.arrays}
     if isinstance(study.split, ColumnSplit) and not _is_part(study):
         names.add(study.split.column)
-    names |= {grouping.column for grouping in study.evaluation.groups.values()}
+    declined = site in study.site_names and not study.site(site).groups
+    if not declined:
+        names |= {grouping.column for grouping in study.evaluation.groups.values()}
     return tuple(sorted(names - {"row", ""}))
 
 
@@ -160,8 +163,8 @@ def recipe_refusals(policy: Policy, study: Study) -> Iterator[Refusal]:
         )
 
 
-def _columns(policy: Policy, study: Study) -> Iterator[Refusal]:
-    forbidden = [name for name in columns_read(study) if name not in policy.columns]
+def _columns(policy: Policy, study: Study, site: str) -> Iterator[Refusal]:
+    forbidden = [name for name in columns_read(study, site) if name not in policy.columns]
     if forbidden:
         yield Refusal(
             what=f"the study reads columns that are not allowed: {', '.join(forbidden)}",

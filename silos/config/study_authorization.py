@@ -132,7 +132,7 @@ def columns_here(site: SiteFile, study: Study) -> tuple[str, ...]:
     They are those of ``columns_read``, and ``label_columns`` where a table names the images.
     """
     labels = label_columns(study) if isinstance(site.data, ImageFolderData) else ()
-    return tuple(sorted({*columns_read(study), *labels}))
+    return tuple(sorted({*columns_read(study, site.name), *labels}))
 
 
 def refusals_here(site: SiteFile, study: Study, *, simulated: bool) -> tuple[Refusal, ...]:

@@ -155,7 +155,10 @@ def read_own_records(
     """
     keep = columns_for(study, site.stated)
     source = source_of(site, home)
-    whole = load_cohort(study.cohort, source, site=site.name, keep=keep, inspect=inspect)
+    groupings = study.groupings_of(site.name) if site.name in study.site_names else ()
+    whole = load_cohort(
+        study.cohort, source, site=site.name, keep=keep, groupings=groupings, inspect=inspect
+    )
     return divided(
         whole,
         study,

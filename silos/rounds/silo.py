@@ -320,6 +320,9 @@ class Silo:
             self._named(invitation, terms),
             site=self.site,
             keep=columns_for(study, terms.stated),
+            groupings=study.evaluation.groups.values()
+            if study.partition is not None
+            else study.groupings_of(self.site),
         )
         return (
             records

@@ -7,7 +7,7 @@ Rules:
    observed for long enough, where the label drops such.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +41,7 @@ class ChosenRecords:
 
 
 def chosen_records(
-    table: SourceTable, cohort: TableCohort, readings: DateReadings
+    table: SourceTable, cohort: TableCohort, readings: DateReadings, aside: Collection[str] = ()
 ) -> ChosenRecords:
     """Returns what a contract takes in of a table.
 
@@ -49,11 +49,12 @@ def chosen_records(
         table: without rows that are no records.
         cohort: the contract.
         readings: of its columns of dates.
+        aside: columns of which a cell may be missing although the contract does not read them.
     """
     outside = readings.at(table).outside_window
     in_window = table.take(~outside) if outside.any() else table
     lacking = {name: _lacking(in_window, name, cohort, readings) for name in table.cells}
-    complete = _without(in_window, cohort, lacking)
+    complete = _without(in_window, cohort, lacking, aside)
     left_out = readings.at(complete).left_out
     return ChosenRecords(
         source=table,
@@ -79,12 +80,15 @@ def _lacking(
 
 
 def _without(
-    table: SourceTable, cohort: TableCohort, lacking: Mapping[str, frozenset[str]]
+    table: SourceTable,
+    cohort: TableCohort,
+    lacking: Mapping[str, frozenset[str]],
+    aside: Collection[str],
 ) -> SourceTable:
     """Returns the table without the records that the contract drops."""
     if cohort.on_missing != "drop_row":
         return table
-    optional = cohort.may_be_missing | {cohort.patient_key}
+    optional = cohort.may_be_missing | {cohort.patient_key, *aside}
     needed = [name for name in table.cells if name not in optional]
     dropped = np.zeros(len(table.rows), dtype=bool)
     for name in needed:

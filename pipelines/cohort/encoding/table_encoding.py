@@ -10,13 +10,14 @@ Rules:
 5. With ``on_missing: count`` a missing cell of a feature or a label is NaN, for statistics.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.cohort.encoding.chosen_records import chosen_records
 from pipelines.cohort.encoding.column_readings import KEY_WITH_EXPONENT, column_readings
+from pipelines.cohort.encoding.group_columns import GroupColumns, tokens_of
 from pipelines.cohort.encoding.record_order import order_by_content, order_by_patient
 from pipelines.cohort.encoding.table_dates import DateReadings, TableDates
 from pipelines.cohort.encoding.table_notes import table_notes
@@ -48,10 +49,16 @@ from protocol.study.cohort.labels import (
     signed_times,
 )
 from protocol.study.cohort.units import UNCHANGED, Conversion
-from protocol.study.cohort.vocabulary import kept_token
+from protocol.study.task.evaluation import Grouping
 
 
-def encode_table(table: SourceTable, cohort: TableCohort, *, keep: Sequence[str]) -> Records:
+def encode_table(
+    table: SourceTable,
+    cohort: TableCohort,
+    *,
+    keep: Sequence[str],
+    groupings: Collection[Grouping] = (),
+) -> Records:
     """Returns the table's records as numbers, by the contract alone.
 
     A number becomes ``(value - centre) / scale``; a category one column per
@@ -65,7 +72,8 @@ def encode_table(table: SourceTable, cohort: TableCohort, *, keep: Sequence[str]
     if none.any():
         table = table.take(~none)
     readings = DateReadings(cohort, table.dates)
-    chosen = chosen_records(table, cohort, readings)
+    grouped = GroupColumns(groupings, cohort, keep)
+    chosen = chosen_records(table, cohort, readings, grouped.alone)
     kept, lacking = chosen.kept, chosen.lacking
     dates = readings.at(kept)
     conversions, unknown = conversions_of(cohort.features, table.units)
@@ -88,7 +96,11 @@ def encode_table(table: SourceTable, cohort: TableCohort, *, keep: Sequence[str]
     elapsed = {c.name: dates.elapsed(c) for c in cohort.features if isinstance(c, ElapsedColumn)}
     values |= {name: found.numbers for name, found in elapsed.items()}
     features = column_numbers(values, cohort.features, len(kept.rows))
-    columns = {name: _tokens(kept.cells[name]) for name in keep}
+    columns = {name: tokens_of(kept.cells[name]) for name in keep}
+    columns |= {
+        name: grouped.tokens(name, kept.cells[name], lacking[name], values, elapsed)
+        for name in grouped.names
+    }
     labels = _labels(cohort.label, values, dates)
     del values
     rows = kept.rows
@@ -180,8 +192,3 @@ def _labels(
     if isinstance(label, SurvivalLabel):
         return signed_times(values[str(label.column)], values[label.event])
     return (values[str(label.column)] + 0.0).astype(np.float32)
-
-
-def _tokens(cells: Cells) -> NDArray[np.str_]:
-    known = np.array([kept_token(text) for text in cells.spellings], dtype=np.str_)
-    return known[cells.codes]

@@ -69,8 +69,8 @@ def rounds(**given: Any) -> RunRounds:
 
 def reading(release: int, *, flagged: bool) -> DriftReading:
     return DriftReading(
-        study="heart", watched="creatinine", release=release, statistic=0.4, threshold=0.2,
-        flagged=flagged,
+        study="heart", run_id=f"run-{release}", watched="creatinine", release=release,
+        statistic=0.4, threshold=0.2, flagged=flagged,
     )  # fmt: skip
 
 

@@ -82,6 +82,7 @@ def test_a_message_that_was_not_delivered_is_listed(low: Path, receiver: Receive
     number = as_json(ask("alerts", "list", "--out", low, "--json"))[-1]["number"]
     done = ask("alerts", "show", number, "--out", low)
     assert "raised to on-call, waiting after 1 attempt: the receiver did not" in done.stdout
+    assert "threshold  0.001\n" in done.stdout
     receiver.status = 204
     assert as_json(ask("alerts", "check", "--out", low, "--json"))["delivered"] == 4
 

@@ -96,9 +96,9 @@ def test_the_run_can_be_listed_shown_verified_and_exported(
     assert verified["size"] > run["audit"]["size"]  # type: ignore[index]  # its page was logged then
     for form in ("html", "json", "csv"):
         to = tmp_path / f"report.{form}"
-        arguments = ("--format", form, "--to", to, "--out", out)
-        done = ask("report", "export", run["run_id"], *arguments)
+        done = ask("report", "export", run["run_id"], "--to", to, "--out", out)
         assert done.returncode == 0, done.stderr
+        assert done.stderr.startswith(f"wrote {to} ({form})")
         assert str(run["model_digest"]) in to.read_text()
 
 

@@ -64,6 +64,38 @@ def test_study_check_says_how_wide_the_released_auroc_will_be(
     assert "would mean nothing" not in said
 
 
+def test_study_check_counts_the_noise_that_groups_of_patients_add(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    grouped = read_study(HEART.with_name("fairness.yaml").read_text("utf-8"), "f.yaml")
+    alone = grouped.model_copy(
+        update={"evaluation": grouped.evaluation.model_copy(update={"groups": {}})}
+    )
+    found, without = study_forecast(grouped), study_forecast(alone)
+    assert found is not None and without is not None
+    assert found.deviation == pytest.approx(without.deviation * 3.5**0.5)
+    assert found.table_deviations == without.table_deviations
+    said = said_of(grouped, capsys)
+    assert "evaluation.groups: 2 groupings make the noise in the pooled counts 1.9 times" in said
+    assert "only fewer groupings, a larger evaluation.epsilon or more test patients" in said
+    assert "evaluation.groups" not in said_of(alone, capsys)
+
+
+def test_study_check_names_groups_that_are_too_few_or_that_no_record_is_in() -> None:
+    text = HEART.with_name("fairness.yaml").read_text("utf-8")
+    text = text.replace("edges: [50, 60]", "edges: [35, 50, 60]").replace("men: 1}", "men: male}")
+    data, screen = ROOT / "collegium" / "studies" / "heart_disease", StringIO()
+    study = read_study(text, "fairness.yaml")
+    found = check_records(study, HEART.parent, data, Console(file=screen, width=300))
+    assert found["groups"] == [
+        "evaluation.groups.age: fewer than 10 test patients are in 'below 35': expect it and the "
+        "next smallest group to be withheld",
+        "evaluation.groups.sex: no test patient is in 'men': are its cells as in the records? "
+        "Expect it and the next smallest group to be withheld",
+    ]
+    assert all(line in screen.getvalue() for line in found["groups"])
+
+
 def test_study_check_says_that_a_release_will_mean_nothing_and_what_would(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -150,7 +150,8 @@ def test_a_gap_is_named_as_people_read_it() -> None:
 def test_the_newest_release_decides_about_drift() -> None:
     facts = replace(CALM, drift=(reading(1, flagged=False), reading(2, flagged=True)))
     (cause,) = causes(facts, only("drift"))
-    assert (cause.figure, cause.threshold) == ("creatinine", 0.2)
+    assert (cause.figure, cause.threshold, cause.run) == ("creatinine", 0.2, "run-2")
+    assert cause.text.startswith("In release 2 of study heart, creatinine lies beyond what chance")
     assert cause.released is not None and cause.released.value == 0.4
     back = (*(facts.drift or ()), reading(3, flagged=False))
     assert not causes(replace(facts, drift=back))

@@ -132,6 +132,14 @@ def test_every_column_that_is_read_counts_the_label_the_key_and_the_split() -> N
     assert columns_read(study) == ("age", "fold", "ill", "patient", "ward")
 
 
+def test_a_hospital_that_declined_groups_need_not_allow_their_column() -> None:
+    grouped = changed("{bins: 8}", "{bins: 8, groups: {scan: {column: scanner, edges: [2]}}}")
+    declined = grouped.replace("name: east", "name: east, groups: false")
+    assert "scanner" in columns_read(read_study(declined), "west")
+    assert "scanner" in against(grouped)["policy.columns"].what
+    assert against(declined) == {}
+
+
 def test_a_row_that_is_a_patient_is_no_column() -> None:
     assert "row" not in columns_read(read_study(changed("key: patient", "key: row")))
 
