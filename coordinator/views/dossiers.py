@@ -29,6 +29,7 @@ from coordinator.evaluation.released import (
     risks_from,
 )
 from coordinator.rounds.conduct import conduct_from
+from coordinator.views.calendars import calendar_until
 from coordinator.views.rows import released_figures, rounds_of, study_of, summaries_of
 from coordinator.views.simulated import exact_figures, sweep_share, unprotected_runs
 from protocol.study.study import Study
@@ -74,6 +75,7 @@ def dossier_of(session: Session, row: RunRow, state: str) -> Dossier:
         calibration=calibration_from(released) if released else (),
         recalibration=recalibration_from(released) if released else None,
         outcomes=outcomes_from(released) if released else (),
+        drift=calendar_until(session, row, study),
         exact_columns=tuple(exact.get("columns", ())) if released else (),
         exact=_exact(study, exact),
         audit=_audit(session, row.id),

@@ -12,7 +12,7 @@ from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.runs.monitoring.progress import RunProgress, read_progress
 from coordinator.views.alerts import Alert, alerts_in
-from coordinator.views.calendars import calendar_of, releases_made
+from coordinator.views.calendars import calendar_of, calendars_in, releases_made
 from coordinator.views.dossiers import dossier_of
 from coordinator.views.privacy_utility import utility_points, withheld_figures
 from coordinator.views.rows import all_runs, find_run, study_digest, study_of
@@ -86,6 +86,15 @@ class Views:
         """
         with self._store.read() as session:
             return calendar_of(session, study)
+
+    def calendars(self) -> tuple[DriftCalendar, ...]:
+        """Returns the calendar of every monitoring study that ran here, the newest first.
+
+        Raises:
+            StoreBroken: what is stored about one cannot be read.
+        """
+        with self._store.read() as session:
+            return calendars_in(session)
 
     def releases_made(self, study: Study) -> int:
         """Returns how many finished runs a study has here."""
