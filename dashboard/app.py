@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import streamlit as st
 
@@ -32,7 +33,12 @@ from compliance.charts.descriptions import (
     unclaimed,
 )
 from compliance.charts.intervals import interval_rows
-from compliance.facts.comparison import gaps
+from compliance.facts.comparison.baselines import (
+    BASELINES_FILE,
+    BaselineFindings,
+    noise_text,
+)
+from compliance.facts.comparison.modes import gaps
 from compliance.facts.dossier import Dossier, LogVerification
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.formatting import Format, show
@@ -45,8 +51,9 @@ from compliance.reports.renderers import render_csv, render_html, render_json
 from compliance.reports.sections import calibration as calibration_parts
 from compliance.reports.sections import columns, groups, statements, thresholds, utility
 from compliance.reports.sections.gaps import gap_sentences, group_gap_sentences
-from compliance.reports.several_runs import drift_page
+from compliance.reports.several_runs import baseline_parts, baselines_page, drift_page
 from coordinator.views.alerts import Alert
+from coordinator.views.baselines import baselines_in
 from coordinator.views.views import open_views
 from dashboard import presentation
 from dashboard.presentation import DashboardViews
@@ -71,10 +78,21 @@ def main(views: DashboardViews) -> None:
     """Draws the page about the runs that ``views`` knows."""
     st.markdown(":primary[**COLLEGIUM**]")
     _alerts(views.alerts())
-    parts: dict[str, Callable[[], None]] = {_RUNS: partial(_run, views)}
+    parts: dict[str, Callable[[], object]] = {_RUNS: partial(_run, views)}
     if calendars := views.calendars():
         parts["Drift"] = partial(_drift, views, calendars)
+    if compared := _beside(views.baselines):
+        parts["Baselines"] = compared
     parts[_chosen(list(parts))]()
+
+
+def _beside(read: Callable[[], BaselineFindings | None]) -> Callable[[], object] | None:
+    """Returns what draws a comparison with baselines, or why it cannot be read; None of none."""
+    try:
+        found = read()
+    except FederationError as error:
+        return partial(st.error, presentation.plain(str(error)), icon=":material/error:")
+    return None if found is None else partial(_baselines, found)
 
 
 def _chosen(parts: Sequence[str]) -> str:
@@ -135,7 +153,10 @@ def run(arguments: Sequence[str]) -> None:
     try:
         views = open_views(options.out)
     except FederationError as error:
-        st.error(presentation.plain(str(error)), icon=":material/error:")
+        if compared := _beside(partial(baselines_in, options.out)):
+            compared()
+        else:
+            st.error(presentation.plain(str(error)), icon=":material/error:")
         return
     try:
         main(views)
@@ -397,6 +418,39 @@ def _distances(calendar: DriftCalendar) -> None:
                     st.markdown(f"**{presentation.plain(column)}**")
                     table = drift_page.tests_table(calendar, column, statistic)
                     _chart(drift_chart(calendar, column, statistic), table, _LOW_CHART)
+
+
+def _baselines(findings: BaselineFindings) -> None:
+    st.title("A federation beside its baselines")
+    st.caption(
+        presentation.plain(
+            f"{findings.study.title}, study {findings.study.digest}. Read from {BASELINES_FILE}, "
+            "which no log holds."
+        )
+    )
+    exact, question = baselines_page.banner(findings)
+    _box(exact)
+    st.subheader(question.text)
+    for said in baseline_parts.answers(findings):
+        st.markdown(f"- {presentation.plain(said)}")
+    if gained := baseline_parts.gains(findings):
+        _drawing(gained, "stretch")
+    st.markdown(presentation.plain(baseline_parts.reading(findings)))
+    for noised in findings.levels:
+        st.header(f"Models {noise_text(noised=noised)}")
+        _drawing(baseline_parts.matrix(findings, noised=noised), "content")  # cells have a size
+        _drawing(baseline_parts.side_by_side(findings, noised=noised), "stretch")
+    _table(baseline_parts.differences_table(findings))
+    document = partial(baselines_page.baselines_page, findings)
+    _downloads("The comparison", "baselines", document)
+
+
+def _drawing(drawn: baseline_parts.Drawing, width: Literal["stretch", "content"]) -> None:
+    st.subheader(drawn.title)
+    st.altair_chart(drawn.chart, theme=None, width=width)
+    st.caption(presentation.plain(drawn.caption))
+    with st.expander("The numbers behind this chart"):
+        st.dataframe(presentation.readable(drawn.table), hide_index=True, width="stretch")
 
 
 def _figures(items: Sequence[tuple[str, str, str]]) -> None:

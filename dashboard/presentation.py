@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from compliance.estimates.interval import Interval
+from compliance.facts.comparison.baselines import BaselineFindings
 from compliance.facts.dossier import Dossier, EntryFacts, LogVerification
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.formatting import Cell, Format, show
@@ -77,6 +78,9 @@ class DashboardViews(Protocol):
 
     def calendars(self) -> Sequence[DriftCalendar]:
         """Returns the calendar of every monitoring study, the one that ran last first."""
+
+    def baselines(self) -> BaselineFindings | None:
+        """Returns the comparison with baselines that lies beside the runs, if there is one."""
 
     def alerts(self, run_id: str | None = None, *, closed: bool = False) -> Sequence[Alert]:
         """Returns the open alerts, of one run only where it is named; with ``closed`` all."""

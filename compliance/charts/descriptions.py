@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from compliance.estimates.binned_scores.auroc import TOO_FEW as NOT_RELEASED
 from compliance.estimates.interval import Interval
-from compliance.facts.comparison import (
+from compliance.facts.comparison.modes import (
     FEWEST,
     SPLITS,
     Difference,

@@ -11,12 +11,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import dashboard
+from collegium.simulation.baselines.report import write_report
 from compliance.estimates.binned_scores.calibration import calibration_curve
 from compliance.estimates.binned_scores.operating_points import operating_points
 from compliance.estimates.binned_scores.release_rule import usual_scores
 from compliance.estimates.binned_scores.within_bins import BinnedScores
 from compliance.estimates.interval import Interval
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
+from compliance.facts.comparison.baselines import BaselineFindings
 from compliance.facts.dossier import Dossier, LogVerification
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
@@ -26,6 +28,7 @@ from dashboard import app, presentation
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.machine.patience import PATIENCE
 from tests.support.simulated import dossiers
+from tests.support.simulated.baselines import few_findings
 from tests.support.simulated.drifts import LAB_IN_ANOTHER_UNIT, calendar_with, release
 
 
@@ -61,9 +64,10 @@ class FakeViews:
         points: Sequence[UtilityPoint] = (),
         raised: Sequence[Alert] = (),
         calendars: Sequence[DriftCalendar] = (),
+        compared: BaselineFindings | None = None,
     ) -> None:
         self._known, self._raised = {dossier.run_id: dossier for dossier in known}, raised
-        self._calendars = calendars
+        self._calendars, self._compared = calendars, compared
         self._points = tuple(points)
 
     def runs(self) -> tuple[Line, ...]:
@@ -92,6 +96,9 @@ class FakeViews:
 
     def calendars(self) -> Sequence[DriftCalendar]:
         return self._calendars
+
+    def baselines(self) -> BaselineFindings | None:
+        return self._compared
 
     def verification(self) -> LogVerification:
         self.verified += 1
@@ -223,6 +230,37 @@ def test_a_release_stands_beside_its_calendar_as_it_was_then() -> None:
     words = _words(page := _page(FakeViews(run)))
     assert "Drift of lab." in words
     assert {metric.label: metric.value for metric in page.metric}["Release"] == "2"
+
+
+def test_baselines_are_a_part_of_their_own_with_matrix_and_paired_differences() -> None:
+    page = _page(FakeViews(dossiers.finished(), compared=few_findings()))
+    page.button_group[0].set_value("Baselines").run()
+    assert not page.exception
+    words = _words(page)
+    assert "None of it is differentially private" in words
+    assert words.count("better at east, north, south; too few test patients to say at west") == 3
+    assert len(page.get("vega_lite_chart")) == 5  # the gains; of each level matrix and four ways
+    leads = page.dataframe[-1].value
+    assert set(leads["The first is"]) >= {"better", "too few"}
+    labels = [button.label for button in page.get("download_button")]
+    assert labels == ["Download as HTML", "Download as JSON", "Download as CSV"]
+
+
+def test_a_folder_that_holds_baselines_alone_shows_them(tmp_path: Path) -> None:
+    write_report(few_findings(), tmp_path)
+    page = _folder(tmp_path)
+    assert "A federation beside its baselines" in page.title[0].value
+    assert not page.error
+
+
+def test_a_damaged_comparison_is_a_sentence_beside_the_runs(tmp_path: Path) -> None:
+    Store(tmp_path / "collegium.db").close()
+    (tmp_path / "baselines.json").write_text('{"models": []}')
+    page = _folder(tmp_path)
+    assert "No run yet." in _words(page)
+    page.button_group[0].set_value("Baselines").run()
+    assert not page.exception
+    assert "is damaged, or no comparison at all" in page.error[0].value
 
 
 def test_finished_run_shows_its_headlines() -> None:
