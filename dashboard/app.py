@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
 import streamlit as st
 
 from compliance.charts import run as charts
@@ -181,7 +182,7 @@ def _alerts(alerts: Sequence[Alert]) -> None:
     rows = [
         {k: v for k, v in row.items() if k != "Ended"} for row in presentation.alert_rows(alerts)
     ]
-    st.dataframe(rows, hide_index=True, width="stretch")
+    _whole(rows)
     st.caption(presentation.plain(presentation.alerts_caption(alerts)))
 
 
@@ -189,7 +190,13 @@ def _run_alerts(alerts: Sequence[Alert]) -> None:
     if not alerts:
         return
     st.subheader("Alerts about this run")
-    st.dataframe(presentation.alert_rows(alerts), hide_index=True, width="stretch")
+    _whole(presentation.alert_rows(alerts))
+
+
+def _whole(rows: Sequence[dict[str, str]]) -> None:
+    """Shows texts in lines as many as they need, where a grid would cut them."""
+    table = pd.DataFrame(rows).map(presentation.plain)
+    st.table(table.set_index(table.columns[0]))
 
 
 def _head(dossier: Dossier) -> None:
