@@ -14,13 +14,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
+import pandas as pd
 import streamlit as st
 
 from compliance.charts import run as charts
 from compliance.charts.binned_scores.calibration import calibration
 from compliance.charts.binned_scores.thresholds import net_benefit_by_threshold, shares_by_threshold
 from compliance.charts.counted.columns import column_shares
+from compliance.charts.counted.drift import STATISTICS, drift_chart, tests_of
 from compliance.charts.descriptions import (
     WITHOUT_PRIVACY,
     gap_text,
@@ -31,8 +34,14 @@ from compliance.charts.descriptions import (
     unclaimed,
 )
 from compliance.charts.intervals import interval_rows
-from compliance.facts.comparison import gaps
-from compliance.facts.dossier import Dossier
+from compliance.facts.comparison.baselines import (
+    BASELINES_FILE,
+    BaselineFindings,
+    noise_text,
+)
+from compliance.facts.comparison.modes import gaps
+from compliance.facts.dossier import Dossier, LogVerification
+from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.formatting import Format, show
 from compliance.facts.groups import by_grouping
 from compliance.facts.privacy_utility import UtilityPoint, Withheld, compares_modes
@@ -44,7 +53,9 @@ from compliance.reports.sections import calibration as calibration_parts
 from compliance.reports.sections import columns, outcomes, statements, thresholds, utility
 from compliance.reports.sections.fairness import groups
 from compliance.reports.sections.fairness.gaps import gap_sentences, group_gap_sentences
+from compliance.reports.several_runs import baseline_parts, baselines_page, drift_page
 from coordinator.views.alerts import Alert
+from coordinator.views.baselines import baselines_in
 from coordinator.views.views import open_views
 from dashboard import presentation
 from dashboard.presentation import DashboardViews
@@ -58,26 +69,56 @@ _FORMATS = {
 _BOXES = {Tone.GOOD: st.success, Tone.PLAIN: st.info, Tone.CAUTION: st.warning, Tone.BAD: st.error}
 
 
-_CHART_HEIGHT = 330  # pixels, axes and legend included
+_CHART_HEIGHT, _LOW_CHART = 330, 200  # pixels, axes and legend included
 _ROW_HEIGHT = 30
-#: Where a browser's session keeps the run that was verified last.
-_VERIFIED = "verified run"
+#: Where a browser's session keeps what was verified last, with what came of it.
+_VERIFIED = "verified"
+_RUNS = "Runs"
 
 
 def main(views: DashboardViews) -> None:
     """Draws the page about the runs that ``views`` knows."""
     st.markdown(":primary[**COLLEGIUM**]")
     _alerts(views.alerts())
+    parts: dict[str, Callable[[], object]] = {_RUNS: partial(_run, views)}
+    if calendars := views.calendars():
+        parts["Drift"] = partial(_drift, views, calendars)
+    if compared := _beside(views.baselines):
+        parts["Baselines"] = compared
+    parts[_chosen(list(parts))]()
+
+
+def _beside(read: Callable[[], BaselineFindings | None]) -> Callable[[], object] | None:
+    """Returns what draws a comparison with baselines, or why it cannot be read; None of none."""
+    try:
+        found = read()
+    except FederationError as error:
+        return partial(st.error, presentation.plain(str(error)), icon=":material/error:")
+    return None if found is None else partial(_baselines, found)
+
+
+def _chosen(parts: Sequence[str]) -> str:
+    """Returns the part of the page that is looked at; no choice is shown where there is one."""
+    if len(parts) < 2:
+        return parts[0]
+    chosen = st.segmented_control("Part", parts, default=parts[0], label_visibility="collapsed")
+    return chosen or parts[0]
+
+
+def _run(views: DashboardViews) -> None:
     runs = presentation.ordered(views.runs())
     if not runs:
         st.info("No run yet. Start one with: collegium demo --out FOLDER")
         return
     labels = {run.run_id: presentation.run_label(run) for run in runs}
     chosen = st.selectbox("Run", list(labels), format_func=lambda run_id: labels[run_id])
-    dossier = _verified(views, views.dossier(chosen))
+    dossier = views.dossier(chosen)
+    dossier = replace(dossier, verification=_verified(views, dossier))
     _box(statements.verification(dossier))
     _head(dossier)
     _headlines(dossier)
+    if dossier.drift is not None:
+        _run_drift(dossier.drift)
     first, second = st.columns(2, gap="large"), st.columns(2, gap="large")
     left, right = (partial(_utility, views), _fairness) if dossier.trains else (_columns, _shares)
     with first[0]:
@@ -97,7 +138,11 @@ def main(views: DashboardViews) -> None:
         _calibration(dossier)
     _run_alerts(views.alerts(dossier.run_id, closed=True))
     _audit(dossier)
-    _downloads(dossier)
+    _downloads(
+        "Report for the compliance officer",
+        f"collegium-{dossier.run_id}",
+        partial(privacy_report, dossier),
+    )
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -110,7 +155,10 @@ def run(arguments: Sequence[str]) -> None:
     try:
         views = open_views(options.out)
     except FederationError as error:
-        st.error(presentation.plain(str(error)), icon=":material/error:")
+        if compared := _beside(partial(baselines_in, options.out)):
+            compared()
+        else:
+            st.error(presentation.plain(str(error)), icon=":material/error:")
         return
     try:
         main(views)
@@ -120,13 +168,12 @@ def run(arguments: Sequence[str]) -> None:
         views.close()
 
 
-def _verified(views: DashboardViews, dossier: Dossier) -> Dossier:
-    """Returns the run with what came of verifying: anew whenever what is shown has changed."""
-    known = st.session_state.get(_VERIFIED)
-    if known is None or replace(known, verification=None) != dossier:
-        known = replace(dossier, verification=views.verification())
-        st.session_state[_VERIFIED] = known
-    return known
+def _verified(views: DashboardViews, shown: object) -> LogVerification:
+    """Returns what came of verifying: anew whenever what is shown has changed."""
+    known: tuple[object, LogVerification] | None = st.session_state.get(_VERIFIED)
+    if known is None or known[0] != shown:
+        known = st.session_state[_VERIFIED] = (shown, views.verification())
+    return known[1]
 
 
 def _alerts(alerts: Sequence[Alert]) -> None:
@@ -136,7 +183,7 @@ def _alerts(alerts: Sequence[Alert]) -> None:
     rows = [
         {k: v for k, v in row.items() if k != "Ended"} for row in presentation.alert_rows(alerts)
     ]
-    st.dataframe(rows, hide_index=True, width="stretch")
+    _whole(rows)
     st.caption(presentation.plain(presentation.alerts_caption(alerts)))
 
 
@@ -144,7 +191,13 @@ def _run_alerts(alerts: Sequence[Alert]) -> None:
     if not alerts:
         return
     st.subheader("Alerts about this run")
-    st.dataframe(presentation.alert_rows(alerts), hide_index=True, width="stretch")
+    _whole(presentation.alert_rows(alerts))
+
+
+def _whole(rows: Sequence[dict[str, str]]) -> None:
+    """Shows texts in lines as many as they need, where a grid would cut them."""
+    table = pd.DataFrame(rows).map(presentation.plain)
+    st.table(table.set_index(table.columns[0]))
 
 
 def _head(dossier: Dossier) -> None:
@@ -172,16 +225,13 @@ def _headlines(dossier: Dossier) -> None:
         ("ε for one patient", show(max(claims), Format.EPSILON) if claimed else "none",
          _claim_note(dossier) if claimed else unclaimed(dossier)),
         ("Training rounds", str(dossier.rounds_trained), f"of {dossier.rounds_planned} planned")
-        if dossier.trains else
-        ("Columns", str(len(dossier.columns)), "counted, in one release"),
+        if dossier.trains else presentation.counted_figure(dossier),
     ]  # fmt: skip
     if dossier.simulation:
         headline = dossier.figures.headline
         exact = presentation.figure(dossier.exact.get(headline.name), headline.form)
         items.insert(0, (f"{headline.label}, exact", exact, "simulation only"))
-    for column, (label, value, note) in zip(st.columns(len(items)), items, strict=True):
-        column.metric(label, value)
-        column.caption(note)
+    _figures(items)
 
 
 def _claim_note(dossier: Dossier) -> str:
@@ -324,8 +374,104 @@ def _rounds(dossier: Dossier) -> None:
         _chart(charts.clip_by_round(dossier.rounds), run_tables.clips_table(dossier))
 
 
-def _chart(chart: charts.Chart, table: Table) -> None:
-    fitting = chart.properties(height=max(_CHART_HEIGHT, _ROW_HEIGHT * len(table.rows)))
+def _drift(views: DashboardViews, calendars: Sequence[DriftCalendar]) -> None:
+    verified = statements.verified(_verified(views, calendars))
+    _box(verified)
+    calendar = calendars[0]
+    if len(calendars) > 1:
+        overview = presentation.readable(drift_page.calendars_table(calendars))
+        st.dataframe(overview, hide_index=True, width="stretch")
+        known = {presentation.calendar_label(one): one for one in calendars}
+        calendar = known[st.selectbox("Study", list(known))]
+    st.title(presentation.plain(calendar.study_title))
+    st.caption(presentation.plain(calendar.sentence))
+    for statement in drift_page.banner(calendar):
+        _box(statement)
+    _figures(presentation.calendar_figures(calendar))
+    _table(drift_page.releases_table(calendar))
+    if calendar.uncounted:
+        _table(drift_page.uncounted_table(calendar))
+    if calendar.flagged:
+        _table(drift_page.flags_table(calendar))
+    _distances(calendar)
+    _table(drift_page.budgets_table(calendar))
+    document = partial(drift_page.drift_page, calendar, verified)
+    _downloads("The calendar", f"collegium-{calendar.study_name}", document)
+
+
+def _run_drift(calendar: DriftCalendar) -> None:
+    """Shows a calendar beside one of its runs, as it stood with it."""
+    st.subheader("Drift")
+    st.markdown(presentation.plain(calendar.sentence))
+    for statement in drift_page.banner(calendar):
+        _box(statement)
+    if calendar.flagged:
+        _table(drift_page.flags_table(calendar))
+
+
+def _distances(calendar: DriftCalendar) -> None:
+    if not calendar.series:
+        st.info("Nothing was compared yet.")
+        return
+    st.subheader("Distance of each column from the reference")
+    st.caption(presentation.plain(drift_page.BAND))
+    for column in calendar.columns:
+        for place, statistic in zip(st.columns(2, gap="large"), STATISTICS, strict=True):
+            if tests_of(calendar, column, statistic):
+                with place:
+                    st.markdown(f"**{presentation.plain(column)}**")
+                    table = drift_page.tests_table(calendar, column, statistic)
+                    _chart(drift_chart(calendar, column, statistic), table, _LOW_CHART)
+
+
+def _baselines(findings: BaselineFindings) -> None:
+    st.title("A federation beside its baselines")
+    st.caption(
+        presentation.plain(
+            f"{findings.study.title}, study {findings.study.digest}. Read from {BASELINES_FILE}, "
+            "which no log holds."
+        )
+    )
+    exact, question = baselines_page.banner(findings)
+    _box(exact)
+    st.subheader(question.text)
+    for said in baseline_parts.answers(findings):
+        st.markdown(f"- {presentation.plain(said)}")
+    if gained := baseline_parts.gains(findings):
+        _drawing(gained, "stretch")
+    st.markdown(presentation.plain(baseline_parts.reading(findings)))
+    for noised in findings.levels:
+        st.header(f"Models {noise_text(noised=noised)}")
+        _drawing(baseline_parts.matrix(findings, noised=noised), "content")  # cells have a size
+        _drawing(baseline_parts.side_by_side(findings, noised=noised), "stretch")
+    _table(baseline_parts.differences_table(findings))
+    document = partial(baselines_page.baselines_page, findings)
+    _downloads("The comparison", "baselines", document)
+
+
+def _drawing(drawn: baseline_parts.Drawing, width: Literal["stretch", "content"]) -> None:
+    st.subheader(drawn.title)
+    st.altair_chart(drawn.chart, theme=None, width=width)
+    st.caption(presentation.plain(drawn.caption))
+    with st.expander("The numbers behind this chart"):
+        st.dataframe(presentation.readable(drawn.table), hide_index=True, width="stretch")
+
+
+def _figures(items: Sequence[tuple[str, str, str]]) -> None:
+    for column, (label, value, note) in zip(st.columns(len(items)), items, strict=True):
+        column.metric(label, value)
+        column.caption(note)
+
+
+def _table(table: Table) -> None:
+    st.subheader(table.title)
+    st.dataframe(presentation.readable(table), hide_index=True, width="stretch")
+    if table.note:
+        st.caption(presentation.plain(table.note))
+
+
+def _chart(chart: charts.Chart, table: Table, height: int = _CHART_HEIGHT) -> None:
+    fitting = chart.properties(height=max(height, _ROW_HEIGHT * len(table.rows)))
     st.altair_chart(fitting, theme=None, width="stretch")
     with st.expander("The numbers behind this chart"):
         st.dataframe(presentation.readable(table), hide_index=True, width="stretch")
@@ -349,23 +495,23 @@ def _audit(dossier: Dossier) -> None:
     st.dataframe(rows, hide_index=True, width="stretch")
 
 
-def _downloads(dossier: Dossier) -> None:
-    st.subheader("Report for the compliance officer")
-    for column, (name, (render, mime)) in zip(
+def _downloads(title: str, name: str, document: Callable[[], Document]) -> None:
+    st.subheader(title)
+    for column, (form, (render, mime)) in zip(
         st.columns(len(_FORMATS)), _FORMATS.items(), strict=True
     ):
         column.download_button(
-            f"Download as {name.upper()}",
-            data=partial(_rendered, dossier, render),
-            file_name=f"collegium-{dossier.run_id}.{name}",
+            f"Download as {form.upper()}",
+            data=partial(_rendered, document, render),
+            file_name=f"{name}.{form}",
             mime=mime,
             on_click="ignore",
             width="stretch",
         )
 
 
-def _rendered(dossier: Dossier, render: Callable[[Document], str]) -> bytes:
-    return render(privacy_report(dossier)).encode()
+def _rendered(document: Callable[[], Document], render: Callable[[Document], str]) -> bytes:
+    return render(document()).encode()
 
 
 if __name__ == "__main__":

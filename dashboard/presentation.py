@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from compliance.estimates.interval import Interval
+from compliance.facts.comparison.baselines import BaselineFindings
 from compliance.facts.dossier import Dossier, EntryFacts, LogVerification
+from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.formatting import Cell, Format, show
 from compliance.facts.privacy_utility import MODES, UtilityPoint, Withheld
 from compliance.reports.document import Table
+from compliance.reports.privacy_report import counted_highlight
 from coordinator.views.alerts import Alert
 from protocol.counted import counted
 
@@ -72,6 +75,12 @@ class DashboardViews(Protocol):
 
     def verification(self) -> LogVerification:
         """Returns the result of comparing all records with the signed log."""
+
+    def calendars(self) -> Sequence[DriftCalendar]:
+        """Returns the calendar of every monitoring study, the one that ran last first."""
+
+    def baselines(self) -> BaselineFindings | None:
+        """Returns the comparison with baselines that lies beside the runs, if there is one."""
 
     def alerts(self, run_id: str | None = None, *, closed: bool = False) -> Sequence[Alert]:
         """Returns the open alerts, of one run only where it is named; with ``closed`` all."""
@@ -142,6 +151,34 @@ def alerts_caption(alerts: Sequence[Alert]) -> str:
         f"{counted(len(alerts), 'open alert')}, of which {waiting} wait for somebody to take note: "
         "collegium alerts acknowledge NUMBER --by NAME. An alert ends with its cause."
     )
+
+
+def counted_figure(dossier: Dossier) -> tuple[str, str, str]:
+    """Returns what a run counted that trains nothing, as a figure with its label and note."""
+    shown = counted_highlight(dossier)
+    return shown.label.capitalize(), show(shown.value, shown.form), shown.note
+
+
+def calendar_label(calendar: DriftCalendar) -> str:
+    """Returns one line that tells a calendar from the others: amended plans have one title."""
+    return f"{calendar.study_title} · {calendar.study_digest[:8]}"
+
+
+def calendar_figures(calendar: DriftCalendar) -> tuple[tuple[str, str, str], ...]:
+    """Returns the few figures of a calendar that a reader takes away, each with label and note."""
+    drifted = {one.column for one in calendar.flagged}
+    left = [share for share in calendar.budget_left.values() if share is not None]
+    protected = calendar.epsilon is not None
+    return (
+        ("Releases", str(calendar.made), f"of {calendar.planned} after the reference"),
+        ("Left", str(calendar.left), "paid for already" if protected else "of the calendar"),
+        ("Columns that drifted", str(len(drifted)), f"of {len(calendar.columns)}, in any release"),
+        ("ε for one patient", show(calendar.epsilon, Format.EPSILON) if protected else "none",
+         f"for all of it, δ = {show(calendar.delta, Format.SMALL)}" if protected
+         else "no privacy is claimed"),
+        ("Least budget left", show(min(left, default=None), Format.SHARE_LEFT),
+         "for life, at any hospital; the calendar is taken off"),
+    )  # fmt: skip
 
 
 def found_entries(entries: Sequence[EntryFacts], words: str) -> tuple[EntryFacts, ...]:

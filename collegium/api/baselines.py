@@ -9,12 +9,12 @@ from collegium.api.frames import flat
 from collegium.api.inputs import PathLike, as_path
 from collegium.api.study import Study, records_of, study_of
 from collegium.output.notebook_progress import watch_for
-from collegium.simulation.baselines.findings import BaselineFindings
-from collegium.simulation.baselines.page import page
 from collegium.simulation.baselines.report import write_report
 from collegium.simulation.baselines.run import USUAL_DRAWS, compare_baselines, require_free
 from collegium.simulation.settings import SimulationSettings
+from compliance.facts.comparison.baselines import BaselineFindings
 from compliance.reports.renderers import render_fragment
+from compliance.reports.several_runs.baselines_page import baselines_page
 from protocol.errors import StudyRefused
 
 
@@ -89,7 +89,7 @@ class Baselines:
         return f"Baselines of {self.findings.study.name}\n{table.to_string(index=False)}"
 
     def _repr_html_(self) -> str:
-        document = page(self.findings)
+        document = baselines_page(self.findings)
         blocks = [block for section in document.sections[:3] for block in section.blocks]
         return render_fragment(document.banner, blocks, title=document.title)
 

@@ -19,7 +19,7 @@ from collegium.simulation.settings import SimulationSettings, usual_processes
 from collegium.simulation.simulate import simulate_study
 from collegium.simulation.sweeps.grid import Grid, parse_epsilons, parse_modes, parse_seeds
 from collegium.simulation.sweeps.sweep import sweep_studies
-from compliance.facts.comparison import comparison_json
+from compliance.facts.comparison.modes import comparison_json
 from compliance.reports.document import Block, Paragraph
 from compliance.reports.renderers import render_fragment
 from compliance.reports.sections import utility

@@ -118,8 +118,11 @@ def monitor_show(
         str | None,
         typer.Option("--study", help="The plan's name or digest. Default: the one that ran last."),
     ] = None,
-    to: Annotated[
+    page: Annotated[
         Path | None, typer.Option("--html", help="The page to write, of a coordinator's folder.")
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option("--csv", help="Every distance, a line each: the file to write.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -129,6 +132,6 @@ def monitor_show(
     """
     from collegium.studies.monitoring.series import kept_calendar, show_calendar
 
-    calendar = kept_calendar(out, study, to)
+    calendar = kept_calendar(out, study, page=page, table=table)
     show_calendar(calendar, answers(as_json))
     emit(calendar.to_json(), as_json)

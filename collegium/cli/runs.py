@@ -119,7 +119,7 @@ def report_chart(
 @app.command()
 @needs("dashboard")
 def dashboard(
-    out: Out, port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8501
+    out: Folder, port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8501
 ) -> None:
     """Opens the dashboard on a folder of runs."""
     from collegium.output.dashboard_server import open_dashboard

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from compliance.facts.comparison.baselines import BASELINES_FILE
 from coordinator.database.workspace import Workspace
 from protocol.errors import WorkspaceRefused
 
@@ -15,9 +16,10 @@ def open_dashboard(out: Path, port: int, console: Console) -> None:
     """Serves the dashboard on this machine until it is stopped.
 
     Raises:
-        WorkspaceRefused: there is no run in the folder, or the port is taken.
+        WorkspaceRefused: there is nothing to show in the folder, or the port is taken.
     """
-    Workspace.open(out)
+    if not (out / BASELINES_FILE).is_file():
+        Workspace.open(out)
     import dashboard.app as page
 
     _require_free(port)

@@ -10,13 +10,9 @@ from compliance.charts.run import to_svg, utility_against_epsilon
 from compliance.facts.dossier import Dossier
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports.document import Document
-from compliance.reports.performance_table import (
-    performance_report,
-    performance_table,
-    wide_csv,
-)
+from compliance.reports.performance_table import performance_report, performance_table
 from compliance.reports.privacy_report import privacy_report
-from compliance.reports.renderers import RENDERERS, render_html
+from compliance.reports.renderers import RENDERERS, render_html, wide_csv
 from compliance.storage.atomic_file import write_named, write_whole
 from coordinator.views.run_summary import RunSummary
 from coordinator.views.views import open_views

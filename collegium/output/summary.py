@@ -78,11 +78,11 @@ def _summarise_columns(run: dict[str, Any], console: Console) -> None:
         markup=False,
     )
     console.print()
+    moments = (("mean", "mean", Format.NUMBER), ("deviation", "deviation", Format.NUMBER))
     figures = (
         ("patients", "with a value", Format.COUNT),
         ("missing", "missing", Format.RATIO),
-        ("mean", "mean", Format.NUMBER),
-        ("deviation", "deviation", Format.NUMBER),
+        *(moments if any(c["released"]["mean"] for c in run["columns"]) else ()),
     )
     beside = [f"{title}*" for name, title, _ in figures if simulation and name != "patients"]
     table = plain_table("  column", *(title for _, title, _ in figures), *beside)
@@ -98,6 +98,8 @@ def _summarise_columns(run: dict[str, Any], console: Console) -> None:
             ),
         )
     console.print(table)
+    if run["drift"]:
+        console.print(f"  drift: {run['drift']['sentence']}", markup=False, soft_wrap=True)
     console.print()
     sites = plain_table("  hospital", "patients released", "epsilon", "delta")
     for site, found in run["sites"].items():

@@ -16,7 +16,7 @@ from compliance.charts.descriptions import (
     released_text,
     runs_text,
 )
-from compliance.facts.comparison import (
+from compliance.facts.comparison.modes import (
     FEWEST,
     comparison_json,
     next_to_chance,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from compliance.estimates.interval import Interval
 from compliance.estimates.withholding import TOO_FEW as NOT_RELEASED
-from compliance.facts.comparison import (
+from compliance.facts.comparison.modes import (
     FEWEST,
     SPLITS,
     Difference,

@@ -26,7 +26,7 @@ from compliance.charts.theme import (
     margin_text,
     tick_format,
 )
-from compliance.facts.comparison import reached
+from compliance.facts.comparison.modes import reached
 from compliance.facts.privacy_utility import (
     DISTRIBUTED,
     MODES,

@@ -19,6 +19,7 @@ from compliance.estimates.column_figures import ColumnFigures
 from compliance.estimates.interval import Interval
 from compliance.estimates.largest_gap import LargestGap, largest_gap
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
+from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.figures import COUNTING, TASK_FIGURES, FigureKind, TaskFigures
 from compliance.facts.groups import GroupFacts, group_gaps
 from compliance.facts.model_warnings import model_warnings
@@ -153,6 +154,7 @@ class Dossier:
     recalibration: Recalibration | None = None  # the line on which its risks would be right
     columns: tuple[ColumnFigures, ...] = ()  # of a statistics study
     outcomes: tuple[OutcomeFigures, ...] = ()  # of a task of several classes, findings or times
+    drift: DriftCalendar | None = None  # of a monitoring study, as it stood with this run
     exact_columns: tuple[Mapping[str, Any], ...] = ()  # of these columns: simulation only
     unprotected_runs: tuple[str, ...] = ()  # of the same hospitals, begun before this one ended
 
@@ -341,6 +343,7 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         "recalibration_released": (line := dossier.recalibration) and line.to_json(),
         **_global_model(dossier),
         "risks_released": None if dossier.risks is None else asdict(dossier.risks),
+        "drift": None if dossier.drift is None else dossier.drift.to_json(),
         "outcomes_released": [outcome.to_json() for outcome in dossier.outcomes],
         **_columns(dossier),
         "epsilon": {site.site: _privacy(site.privacy) for site in dossier.sites},

@@ -1,7 +1,7 @@
 """A calendar of releases as pages and commands show it: what was counted, and what has drifted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from compliance.estimates.drift.histograms import CountedRelease
@@ -13,6 +13,20 @@ from compliance.estimates.drift.series import (
     flagged_drifts,
     single_tests,
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class UncountedRun:
+    """A run of a monitoring study that released nothing, and why, in the run's own words."""
+
+    run_id: str
+    started_at: str
+    state: str
+    why: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the run as JSON has it."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +46,7 @@ class DriftCalendar:
         series: the releases after the reference.
         budget_left: of each hospital's budget for life, after it reserved the calendar.
         simulation: whether the hospitals were simulated.
+        uncounted: the runs that released nothing, such as one that no budget allowed.
     """
 
     study_name: str
@@ -48,11 +63,26 @@ class DriftCalendar:
     series: tuple[ReleaseDrift, ...]
     budget_left: Mapping[str, float | None]
     simulation: bool
+    uncounted: tuple[UncountedRun, ...] = ()
 
     @property
     def made(self) -> int:
         """The number of releases after the reference."""
         return len(self.series)
+
+    @property
+    def left(self) -> int:
+        """The number of releases that are priced and not made."""
+        return self.planned - self.made
+
+    def number_of(self, run_id: str) -> int | None:
+        """Returns the number of the release that a run made, 0 the reference; None of no release.
+
+        A run that failed, or came after the calendar's end, made none.
+        """
+        if self.reference is not None and self.reference.run_id == run_id:
+            return self.reference.number
+        return next((one.number for one in self.series if one.run_id == run_id), None)
 
     @property
     def flagged(self) -> tuple[FlaggedDrift, ...]:
@@ -79,10 +109,7 @@ class DriftCalendar:
         where = f"{self.made} of {self.planned} releases after the reference"
         if not self.series:
             return f"{where}: nothing is compared yet."
-        newest = self.series[-1]
-        if newest.why_untested:
-            return f"{where}: the newest was {newest.why_untested}."
-        return f"{where}: the newest shows {newest.found('no more than chance and noise')}."
+        return f"{where}: the newest {_verdict(self.series[-1])}."
 
     def to_json(self) -> dict[str, Any]:
         """Returns the calendar as ``--json`` shows it."""
@@ -96,6 +123,7 @@ class DriftCalendar:
             "simulation": self.simulation,
             "planned_releases": self.planned,
             "made_releases": self.made,
+            "left_releases": self.left,
             "reference": None if self.reference is None else self.reference.run_id,
             "epsilon": self.epsilon,
             "delta": self.delta,
@@ -106,8 +134,16 @@ class DriftCalendar:
             "made_at": list(self.made_at),
             "releases": [release.to_json() for release in self.series],
             "flagged": [flag.to_json() for flag in self.flagged],
+            "uncounted_runs": [run.to_json() for run in self.uncounted],
             "sentence": self.sentence,
         }
+
+
+def _verdict(release: ReleaseDrift) -> str:
+    """Returns what a release says, as the rest of a sentence about it."""
+    if release.why_untested:
+        return f"was {release.why_untested}"
+    return f"shows {release.found('no more than chance and noise')}"
 
 
 def compared(

@@ -5,8 +5,6 @@ for key subgroups too (item 23a), and for what was found of heterogeneity betwee
 23b). Everything here is a released figure; exact ones of a simulation are left out.
 """
 
-import csv
-import io
 from collections.abc import Mapping
 
 from compliance.estimates.groups import PATIENTS
@@ -14,7 +12,7 @@ from compliance.estimates.interval import Interval
 from compliance.estimates.largest_gap import LargestGap
 from compliance.facts.dossier import Dossier
 from compliance.facts.figures import ILL, FigureKind, figure_kind
-from compliance.facts.formatting import Format, show
+from compliance.facts.formatting import Format
 from compliance.facts.named_figures import Whose
 from compliance.reports.document import (
     Block,
@@ -26,7 +24,6 @@ from compliance.reports.document import (
     Table,
     table_of,
 )
-from compliance.reports.renderers import guarded
 from compliance.reports.sections.fairness.groups import who_declined
 from compliance.reports.sections.statements import banner, claim
 from compliance.reports.sections.thresholds import benefit_table, shares_table
@@ -132,14 +129,3 @@ def performance_report(dossier: Dossier) -> Document:
         sections=(Section(key="performance", title="Performance", blocks=tuple(blocks)),),
         footer=(f"Privacy: {said.text} {said.detail}", f"Study digest {dossier.study_digest}"),
     )
-
-
-def wide_csv(table: Table) -> str:
-    """Returns a table as RFC 4180 text, as people read it: a line a row, a column a figure."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(column.title for column in table.columns)
-    for row in table.rows:
-        cells = zip(row, table.columns, strict=True)
-        writer.writerow(guarded(show(cell, column.form)) for cell, column in cells)
-    return out.getvalue()

@@ -36,6 +36,7 @@ from compliance.reports.sections.fairness.hospitals import hospitals_section
 from compliance.reports.sections.outcomes import outcomes_section
 from compliance.reports.sections.own_models import own_models_section
 from compliance.reports.sections.thresholds import thresholds_section
+from compliance.reports.several_runs.drift_page import drift_section
 from protocol.counted import counted
 
 __all__ = [
@@ -83,15 +84,20 @@ def privacy_report(dossier: Dossier) -> Document:
 
 def _results(dossier: Dossier) -> tuple[Section, ...]:
     """Returns what came out: of a model its figures, of a statistics study its columns."""
-    counted = () if dossier.trains else (columns.columns_section(dossier),)
     return (
         figures.figures_section(dossier),
         *_outcomes(dossier),
         *_thresholds(dossier),
-        *counted,
+        *(() if dossier.trains else _counted(dossier)),
         _hospitals(dossier),
         *_groups(dossier),
     )
+
+
+def _counted(dossier: Dossier) -> tuple[Section, ...]:
+    """Returns what a study counted that trains nothing; of a monitoring study its drift first."""
+    drift = () if dossier.drift is None else (drift_section(dossier.drift),)
+    return (*drift, columns.columns_section(dossier))
 
 
 def _outcomes(dossier: Dossier) -> tuple[Section, ...]:
@@ -144,7 +150,7 @@ def run_page(
             *(
                 (utility.utility_section(sweep_points, withheld),)
                 if dossier.trains
-                else (columns.columns_section(dossier),)
+                else _counted(dossier)
             ),
             *_outcomes(dossier),
             *_thresholds(dossier),
@@ -172,7 +178,7 @@ def _about(dossier: Dossier, sweep_points: Sequence[UtilityPoint]) -> Paragraph:
         said.append(
             f"It is one run of the sweep {dossier.sweep}; collegium runs list shows the others."
         )
-    if len(sweep_points) > 1:
+    if dossier.trains and len(sweep_points) > 1:
         exact = sum(point.kind == EXACT for point in sweep_points)
         kinds = ((exact, "exact one"), (len(sweep_points) - exact, "released one"))
         parts = " and ".join(counted(number, noun) for number, noun in kinds if number)
@@ -419,15 +425,29 @@ def headlines(dossier: Dossier) -> Highlights:
                   note=f"{dossier.threshold} must answer, {dossier.colluders} may collude"),
         Highlight(label="training rounds", value=len(completed), form=Format.COUNT,
                   note=f"of {dossier.rounds_planned} planned")
-        if dossier.trains else
-        Highlight(label="columns", value=len(dossier.columns), form=Format.COUNT,
-                  note="counted, in one release"),
+        if dossier.trains else counted_highlight(dossier),
     ]  # fmt: skip
     if dossier.simulation:
         exact = Highlight(label=f"{figure.label}, exact", value=dossier.exact.get(figure.name),
                           form=figure.form, note="simulation only")  # fmt: skip
         items.insert(0, exact)
     return Highlights(items=tuple(items))
+
+
+def counted_highlight(dossier: Dossier) -> Highlight:
+    """Returns how much was counted, or which release of its calendar that was."""
+    columns, drift = len(dossier.columns), dossier.drift
+    number = None if drift is None else drift.number_of(dossier.run_id)
+    if drift is None or number is None:
+        return Highlight(
+            label="columns", value=columns, form=Format.COUNT, note="counted, in one release"
+        )
+    return Highlight(
+        label="release",
+        value=number or "reference",
+        form=Format.COUNT,
+        note=f"of {drift.planned} after the reference; {counted(columns, 'column')}",
+    )
 
 
 def _claim_note(dossier: Dossier, delta: float) -> str:

@@ -134,6 +134,17 @@ def render_csv(document: Document) -> str:
     return out.getvalue()
 
 
+def wide_csv(table: Table) -> str:
+    """Returns a table as RFC 4180 text, as people read it: a line a row, a column a figure."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(column.title for column in table.columns)
+    for row in table.rows:
+        cells = zip(row, table.columns, strict=True)
+        writer.writerow(guarded(show(cell, column.form)) for cell, column in cells)
+    return out.getvalue()
+
+
 def _is_numeric(form: Format) -> bool:
     return form in _NUMERIC
 

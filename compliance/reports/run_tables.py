@@ -27,10 +27,13 @@ def sites_table(dossier: Dossier) -> Table:
         ("Hospital", Format.TEXT, lambda s: s.site),
         *(_released_column(kind) for kind in dossier.site_kinds),
     )
-    exact: Columns[SiteFacts] = (
-        *(_exact_column(kind) for kind in reversed(figures.pooled[:_EXACT])),
+    parts: Columns[SiteFacts] = (
         ("Training patients (simulation only)", Format.COUNT, lambda s: s.train_patients),
         ("Test patients (simulation only)", Format.COUNT, lambda s: s.test_patients),
+    )
+    exact: Columns[SiteFacts] = (
+        *(_exact_column(kind) for kind in reversed(figures.pooled[:_EXACT])),
+        *(parts if dossier.trains else ()),
     )
     columns = (*released, *exact) if dossier.simulation else released
     return table_of("Figures at each hospital", dossier.sites, columns)

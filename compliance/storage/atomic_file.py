@@ -43,8 +43,8 @@ def write_new(path: Path, data: bytes, *, mode: int = OWNER_ONLY) -> None:
         sync_folder(path.parent)
 
 
-def write_named(to: Path, data: bytes) -> None:
-    """Writes a file that a person named with ``--to``, in its place: it may be a pipe or a device.
+def write_named(to: Path, data: bytes, option: str = "--to") -> None:
+    """Writes a file that a person named with an option, in its place: it may be a pipe or device.
 
     Raises:
         WorkspaceRefused: it cannot be written.
@@ -52,7 +52,7 @@ def write_named(to: Path, data: bytes) -> None:
     try:
         to.write_bytes(data)
     except OSError as error:
-        raise WorkspaceRefused(f"--to {to} cannot be written: {error.strerror}") from error
+        raise WorkspaceRefused(f"{option} {to} cannot be written: {error.strerror}") from error
 
 
 @contextmanager

@@ -39,10 +39,11 @@ from coordinator.alerts.rules import (
     VerificationRule,
 )
 from protocol.counted import counted
+from protocol.encoding import digest
 from protocol.identity.timestamps import write_time
 
-#: The longest subject that the database keeps.
-_SUBJECT = 200
+#: The longest subject that the database keeps whole.
+_LONGEST_KEY = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,17 @@ class Cause:
     released: ReleasedBounds | None = None
     until: str | None = None
 
+    @property
+    def key(self) -> str:
+        """The subject as the database tells causes apart: a long one is cut, and its digest added.
+
+        Two long ones that begin alike stay two.
+        """
+        if len(self.subject) <= _LONGEST_KEY:
+            return self.subject
+        own = digest(self.subject.encode())
+        return f"{self.subject[: _LONGEST_KEY - len(own) - 1]} {own}"
+
     def to_json(self) -> dict[str, Any]:
         """Returns the cause as it is kept, sent and shown."""
         return asdict(self) | {"sites": list(self.sites)}
@@ -106,9 +118,7 @@ def judged(facts: AlertFacts, rules: AlertRules) -> Judgement:
 
 def _cause(rule: AlertRule, subject: str, **said: Any) -> Cause:
     kind: str = rule.kind  # type: ignore[attr-defined]  # every rule of the file has one
-    return Cause(
-        rule=rule.name, kind=kind, severity=rule.severity, subject=subject[:_SUBJECT], **said
-    )
+    return Cause(rule=rule.name, kind=kind, severity=rule.severity, subject=subject, **said)
 
 
 def _budget(rule: BudgetRule, shares: Sequence[SignedShare], _now: datetime) -> list[Cause]:

@@ -57,7 +57,7 @@ class AlertRegister:
             judgement: the causes that are there now.
             told: by rule, the webhooks that it tells; a rule that is missing was taken out.
         """
-        causes = {(cause.rule, cause.subject): cause for cause in judgement.causes}
+        causes = {(cause.rule, cause.key): cause for cause in judgement.causes}
         if self._is_settled(causes, judgement.unknown):
             return Settled(raised=(), closed=())
         now = write_time(self._clock())
@@ -140,7 +140,7 @@ def _row(cause: Cause, now: str) -> AlertRow:
         rule=cause.rule,
         kind=cause.kind,
         severity=cause.severity,
-        subject=cause.subject,
+        subject=cause.key,
         run_id=cause.run,
         cause_json=json.dumps(cause.to_json(), sort_keys=True, allow_nan=False),
         raised_at=now,

@@ -220,8 +220,14 @@ def _fault(path: str, problem: str) -> PydanticCustomError:
     return PydanticCustomError("study", "{problem}", {"problem": problem, "path": path})
 
 
+#: Two hundred rules and as many receivers have a part of it.
+_MAX_BYTES = 1 << 17
 _FORM = DocumentForm(
-    record=AlertRules, noun="file of alert rules", refusal=WorkspaceRefused, see="docs/alerts.md"
+    record=AlertRules,
+    noun="file of alert rules",
+    refusal=WorkspaceRefused,
+    see="docs/alerts.md",
+    max_bytes=_MAX_BYTES,
 )
 
 
@@ -251,7 +257,8 @@ def rules_text(folder: Path) -> str:
     """
     path = folder / RULES_FILE
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            return file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
         return DEFAULT_RULES
     except (OSError, UnicodeDecodeError) as error:

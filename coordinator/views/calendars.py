@@ -1,17 +1,18 @@
 """Calendars of monitoring studies: a study's finished runs in order, the first its reference."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from sqlalchemy.orm import Session
 
 from compliance.estimates.drift.histograms import CountedRelease
 from compliance.estimates.drift.series import RATE
-from compliance.facts.drift_calendar import DriftCalendar, compared
+from compliance.facts.drift_calendar import DriftCalendar, UncountedRun, compared
 from coordinator.database.store import RunRow
 from coordinator.evaluation.released import histograms_from
 from coordinator.views.rows import all_runs, released_figures, study_of, summaries_of
 from protocol.errors import WorkspaceRefused
 from protocol.study.study import Study
+from protocol.transport.privacy_summary import Summary
 
 #: So many digits of the study's digest are the seed of the draws.
 _SEED_DIGITS = 12
@@ -28,12 +29,56 @@ def calendar_of(session: Session, wanted: str | None = None) -> DriftCalendar:
         WorkspaceRefused: no such monitoring study has run here.
         StoreBroken: what is stored of it cannot be read.
     """
-    study, rows = _newest(session, wanted)
+    for study, rows in _monitored(session):
+        if wanted is None or study.digest.startswith(wanted) or study.name == wanted:
+            return _calendar(session, study, rows)
+    what = "no monitoring study" if wanted is None else f"no monitoring study {wanted!r}"
+    raise WorkspaceRefused(f"{what} has run here: collegium monitor run begins one")
+
+
+def calendars_in(session: Session) -> tuple[DriftCalendar, ...]:
+    """Returns the calendar of every monitoring study, the one that ran last first.
+
+    Raises:
+        StoreBroken: what is stored of one cannot be read.
+    """
+    return tuple(_calendar(session, study, rows) for study, rows in _monitored(session))
+
+
+def calendar_until(session: Session, run: RunRow, study: Study) -> DriftCalendar | None:
+    """Returns a run's calendar as it stood with that run; None of a study that monitors nothing."""
+    if study.calendar is None:
+        return None
+    rows = [row for row in reversed(all_runs(session)) if row.study_digest == run.study_digest]
+    own = [row.id for row in rows].index(run.id)
+    return _calendar(session, study, rows[: own + 1])
+
+
+def releases_made(session: Session, study: Study) -> int:
+    """Returns how many finished runs a study has here: of a monitoring study, its releases."""
+    rows = all_runs(session)
+    return len([r for r in rows if (r.study_digest, r.state) == (study.digest, "finished")])
+
+
+def _monitored(session: Session) -> Iterator[tuple[Study, Sequence[RunRow]]]:
+    """Yields each monitoring study that ran here with its runs, oldest first; the newest first."""
+    rows = all_runs(session)
+    for digest in dict.fromkeys(row.study_digest for row in rows):
+        own = [row for row in reversed(rows) if row.study_digest == digest]
+        study = study_of(session, own[0])
+        if study.calendar is not None:
+            yield study, own
+
+
+def _calendar(session: Session, study: Study, rows: Sequence[RunRow]) -> DriftCalendar:
+    """Returns the calendar that these runs of a study make, oldest first."""
     done = [row for row in rows if row.state == "finished"]
     planned, seed = study.calendar or 0, int(study.digest[:_SEED_DIGITS], 16)
     releases = [_counted(session, row, number) for number, row in enumerate(done[: planned + 1])]
     reference, series = compared(releases, planned=planned, seed=seed)
-    signed = summaries_of(rows[-1])
+    signed: dict[str, Summary] = {}
+    for row in rows:
+        signed |= summaries_of(row)  # of each hospital its newest: one that failed may have none
     return DriftCalendar(
         study_name=study.name,
         study_title=study.title,
@@ -49,29 +94,17 @@ def calendar_of(session: Session, wanted: str | None = None) -> DriftCalendar:
         series=series,
         budget_left={
             site: None if one.budget_share is None else max(0.0, 1 - one.budget_share)
-            for site, one in signed.items()
+            for site, one in sorted(signed.items())
         },
         simulation=rows[-1].simulation,
+        uncounted=tuple(
+            UncountedRun(
+                run_id=row.id, started_at=row.started_at, state=row.state, why=row.failure or ""
+            )
+            for row in rows
+            if row.state not in ("finished", "running")
+        ),
     )
-
-
-def releases_made(session: Session, study: Study) -> int:
-    """Returns how many finished runs a study has here: of a monitoring study, its releases."""
-    rows = all_runs(session)
-    return len([r for r in rows if (r.study_digest, r.state) == (study.digest, "finished")])
-
-
-def _newest(session: Session, wanted: str | None) -> tuple[Study, Sequence[RunRow]]:
-    """Returns the monitoring study that ran last, of those wanted, and its runs, oldest first."""
-    rows = all_runs(session)
-    for digest in dict.fromkeys(row.study_digest for row in rows):
-        own = [row for row in reversed(rows) if row.study_digest == digest]
-        study = study_of(session, own[0])
-        is_wanted = wanted is None or digest.startswith(wanted) or study.name == wanted
-        if study.calendar is not None and is_wanted:
-            return study, own
-    what = "no monitoring study" if wanted is None else f"no monitoring study {wanted!r}"
-    raise WorkspaceRefused(f"{what} has run here: collegium monitor run begins one")
 
 
 def _counted(session: Session, row: RunRow, number: int) -> CountedRelease:

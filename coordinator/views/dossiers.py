@@ -29,6 +29,7 @@ from coordinator.evaluation.released import (
     risks_from,
 )
 from coordinator.rounds.conduct import conduct_from
+from coordinator.views.calendars import calendar_until
 from coordinator.views.rows import released_figures, rounds_of, study_of, summaries_of
 from coordinator.views.simulated import exact_figures, sweep_share, unprotected_runs
 from protocol.study.strategies.registry import strategy_of
@@ -75,6 +76,7 @@ def dossier_of(session: Session, row: RunRow, state: str) -> Dossier:
         calibration=calibration_from(released) if released else (),
         recalibration=recalibration_from(released) if released else None,
         outcomes=outcomes_from(released) if released else (),
+        drift=calendar_until(session, row, study),
         exact_columns=tuple(exact.get("columns", ())) if released else (),
         exact=_exact(study, exact),
         has_own_models=strategy_of(study.training).personal is not None,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from coordinator.alerts.facts import AlertFacts
 from coordinator.alerts.gathering import gathered
 from coordinator.alerts.judging import judged
 from coordinator.alerts.rules import AlertRules
-from coordinator.database.store import ReleaseRow
+from coordinator.database.store import ReleaseRow, RunRow
 from coordinator.evaluation.released import released_from, released_json
 from coordinator.views.views import open_views
 from protocol.errors import BudgetSpent, QuorumLost, WorkspaceRefused
@@ -59,6 +60,11 @@ def test_a_planted_drift_is_flagged_and_what_came_before_it_is_not(
     found = runs.calendar()
     assert {(flag.release, flag.column) for flag in found.flagged} == {(2, column)}
     assert found.sentence.endswith(f"the newest shows drift of {column}.")
+    with closing(open_views(runs.hospitals.workspace.root)) as views:
+        assert views.calendars() == (found,)
+        assert views.dossier("release-2").drift == found
+        before = views.dossier("release-1").drift  # as it stood then, whatever came later
+    assert before is not None and (before.made, before.flagged) == (1, ())
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["made_releases"] == 2
 
 
@@ -108,6 +114,33 @@ def test_a_calendar_that_no_budget_holds_is_refused_before_the_reference(tmp_pat
     with closing(open_views(runs.hospitals.workspace.root)) as views:
         with pytest.raises(WorkspaceRefused, match="no monitoring study has run here"):
             views.calendar()
+
+
+def test_a_run_that_counted_nothing_is_named_and_takes_neither_price_nor_budgets_away(
+    tmp_path: Path,
+) -> None:
+    runs = CalendarRuns(tmp_path)
+    runs.release()
+    before = runs.calendar()
+    with runs.hospitals.store.transaction() as transaction:
+        made = transaction.session.get_one(RunRow, "release-0")
+        failed = {
+            name: getattr(made, name)
+            for name in ("study_digest", "simulation", "test_noise", "seed", "roster_json",
+                         "environment_json")
+        }  # fmt: skip
+        transaction.write(
+            RunRow(
+                **failed, id="release-x", started_at="2999-01-01T00:00:00.000Z", state="failed",
+                failure="BudgetSpent: site east has too little left", sites_json="{}",
+            )
+        )  # fmt: skip
+    after = runs.calendar()
+    assert [(run.run_id, run.why) for run in after.uncounted] == [
+        ("release-x", "BudgetSpent: site east has too little left")
+    ]
+    assert replace(after, uncounted=()) == before
+    assert before.epsilon is not None and before.budget_left
 
 
 def test_a_hospital_that_stops_taking_part_is_named_and_its_absence_is_no_drift(

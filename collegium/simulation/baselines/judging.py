@@ -7,29 +7,40 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from collegium.simulation.baselines.findings import (
-    BaselineFindings,
-    HospitalSize,
-    Lead,
-    ModelFigures,
-)
-from collegium.simulation.baselines.plan import (
+from collegium.simulation.baselines.plan import Baseline
+from collegium.simulation.baselines.scoring import Floats, ScoredTraining
+from compliance.estimates.interval import Interval
+from compliance.facts.comparison.baselines import (
     ALL_BUT,
     FEDERATED,
     LOCAL,
     POOLED,
-    Baseline,
+    BaselineFindings,
+    ComparedStudy,
+    HospitalSize,
+    Lead,
+    ModelFigures,
     key_of,
 )
-from collegium.simulation.baselines.scoring import Floats, ScoredTraining
-from compliance.estimates.interval import Interval
 from compliance.facts.figures import TASK_FIGURES
-from pipelines.evaluation.compared_models import compared_models, why_not_available
-from pipelines.evaluation.exact_intervals import ExactFigure
+from pipelines.evaluation.compared_models import (
+    FEWEST_DRAWN,
+    FEWEST_OF_A_KIND,
+    FEWEST_TRAININGS,
+    compared_models,
+    why_not_available,
+)
+from pipelines.evaluation.exact_intervals import FEWEST_OF_A_CLASS, ExactFigure
 from pipelines.tasks.registry import task_of
 from protocol.study.study import Study
 
-_TOO_FEW = "too few test patients to say"
+_NOT_SAID = "too few test patients to say"
+#: Of whom a difference has no interval.
+_TOO_FEW = (
+    f"fewer than {FEWEST_OF_A_CLASS} test patients of a class, or, where patients are drawn again, "
+    f"fewer than {FEWEST_DRAWN}, or {FEWEST_OF_A_KIND} with each class or an event; or fewer than "
+    f"{FEWEST_TRAININGS} trainings of what draws noise or batches"
+)
 
 
 def findings_of(
@@ -86,12 +97,14 @@ def findings_of(
         leads += [
             Lead(
                 tested=tested, first=first, second=second,
-                value=interval_of(found.leads[first, second], _TOO_FEW),
+                value=interval_of(found.leads[first, second], _NOT_SAID),
             )
             for first, second in pairs
         ]  # fmt: skip
     return BaselineFindings(
-        study=study,
+        study=ComparedStudy.of(study),
+        figure=headline.name,
+        too_few=_TOO_FEW,
         hospitals=tuple(
             HospitalSize(
                 site=site,
@@ -100,7 +113,6 @@ def findings_of(
             )
             for site in sites
         ),
-        headline=headline,
         models=tuple(_model(models, sites, figures) for models in by_key.values()),
         leads=tuple(leads),
     )
@@ -139,7 +151,7 @@ def _model(
         trainings=len(trainings),
         train_patients=one.train_patients,
         epsilon=one.epsilon,
-        noise_multipliers=one.noise_multipliers,
+        noise_multipliers=dict(one.noise_multipliers),
         by_site={site: figures[site].get(baseline.key, lost) for site in sites},
         everybody=figures[None].get(baseline.key, lost),
     )

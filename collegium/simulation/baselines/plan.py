@@ -7,12 +7,19 @@ what differs is whose records it sees, and whether there is noise. It starts not
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from compliance.facts.comparison.baselines import (
+    ALL_BUT,
+    FEDERATED,
+    LOCAL,
+    POOLED,
+    key_of,
+    noise_text,
+    text_of,
+)
 from protocol.errors import StudyRefused
 from protocol.study.privacy import NoPrivacy
 from protocol.study.study import Study
 from protocol.study.variants import without_choices
-
-LOCAL, FEDERATED, POOLED, ALL_BUT = "local", "federated", "pooled", "all_but"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,34 +53,6 @@ class Baseline:
     def text(self) -> str:
         """The training's name, for people."""
         return f"{text_of(self.kind, self.site)}, {noise_text(noised=self.noised)}"
-
-
-def key_of(kind: str, site: str | None, *, noised: bool) -> str:
-    """Returns the key of a training.
-
-    >>> key_of("local", "va", noised=True), key_of("pooled", None, noised=False)
-    ('local/va with noise', 'pooled without noise')
-    """
-    name = kind if site is None else f"{kind}/{site}"
-    return f"{name} with noise" if noised else f"{name} without noise"
-
-
-def text_of(kind: str, site: str | None) -> str:
-    """Returns whose records a training sees, for people.
-
-    >>> text_of("local", "va"), text_of("all_but", "va"), text_of("pooled", None)
-    ('va alone', 'all but va', 'pooled records')
-    """
-    if kind == LOCAL:
-        return f"{site} alone"
-    if kind == ALL_BUT:
-        return f"all but {site}"
-    return "pooled records" if kind == POOLED else "federated"
-
-
-def noise_text(*, noised: bool) -> str:
-    """Returns how a training protects patients, for people."""
-    return "with the study's privacy" if noised else "without noise"
 
 
 def baselines_of(study: Study) -> tuple[Baseline, ...]:

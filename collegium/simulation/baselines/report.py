@@ -1,4 +1,4 @@
-"""The comparison with baselines as files and as lines on the terminal."""
+"""A comparison with baselines as files and in a few lines."""
 
 import json
 from pathlib import Path
@@ -6,22 +6,21 @@ from pathlib import Path
 from rich.console import Console
 
 from collegium.output.summary import plain_table
-from collegium.simulation.baselines.answers import (
-    EVERYBODY,
-    EXACT,
-    ORDER,
-    TITLES,
-    answers,
-    model_about,
-    sentence_of,
-)
-from collegium.simulation.baselines.findings import BaselineFindings
-from collegium.simulation.baselines.page import page
-from collegium.simulation.baselines.plan import noise_text
+from compliance.facts.comparison.baselines import BASELINES_FILE, BaselineFindings, noise_text
 from compliance.facts.formatting import show
 from compliance.reports.renderers import render_csv, render_html
+from compliance.reports.several_runs.baseline_parts import (
+    EVERYBODY,
+    WAYS,
+    answers,
+    model_at,
+    said_of_lead,
+)
+from compliance.reports.several_runs.baselines_page import EXACT, baselines_page
 from compliance.storage.atomic_file import write_whole
 from protocol.errors import WorkspaceRefused
+
+PAGE = "baselines.html"
 
 
 def write_report(findings: BaselineFindings, out: Path) -> Path:
@@ -30,27 +29,30 @@ def write_report(findings: BaselineFindings, out: Path) -> Path:
     Raises:
         WorkspaceRefused: it cannot be written.
     """
-    document = page(findings)
+    document = baselines_page(findings)
     told = json.dumps(findings.to_json(), sort_keys=True, indent=2, allow_nan=False) + "\n"
-    files = {"html": render_html(document), "json": told, "csv": render_csv(document)}
+    files = {
+        PAGE: render_html(document),
+        BASELINES_FILE: told,
+        "baselines.csv": render_csv(document),
+    }
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for ending, text in files.items():
-            write_whole(out / f"baselines.{ending}", text.encode())
+        for name, text in files.items():
+            write_whole(out / name, text.encode())
     except OSError as error:
         raise WorkspaceRefused(f"--out {out} cannot be written: {error.strerror}") from error
-    return out / "baselines.html"
+    return out / PAGE
 
 
 def summarise(findings: BaselineFindings, to: Path, console: Console) -> None:
     """Prints what a comparison found."""
     console.print(f"\n{findings.study.title}", style="bold", markup=False)
-    sites = [size.site for size in findings.hospitals]
     for noised in findings.levels:
         console.print(f"\n  {noise_text(noised=noised)}", style="bold", markup=False)
-        table = plain_table("tested on", *(TITLES[kind] for kind in ORDER))
-        for site in (*sites, None):
-            table.add_row(site or EVERYBODY, *(_told(findings, k, site, noised) for k in ORDER))
+        table = plain_table("tested on", *WAYS.values())
+        for site in (*findings.sites, None):
+            table.add_row(site or EVERYBODY, *(_told(findings, k, site, noised) for k in WAYS))
         console.print(table)
     form = findings.headline.form
     console.print(
@@ -63,7 +65,7 @@ def summarise(findings: BaselineFindings, to: Path, console: Console) -> None:
     for lead in findings.leads:
         if lead.verdict in ("better", "worse"):
             console.print(
-                f"  {lead.tested or EVERYBODY}: {sentence_of(lead)}: {show(lead.value, form)}",
+                f"  {lead.tested or EVERYBODY}: {said_of_lead(lead)}: {show(lead.value, form)}",
                 markup=False,
                 soft_wrap=True,
             )
@@ -72,5 +74,8 @@ def summarise(findings: BaselineFindings, to: Path, console: Console) -> None:
 
 
 def _told(findings: BaselineFindings, kind: str, site: str | None, noised: bool) -> str:
-    model = model_about(findings, kind, site, noised=noised)
-    return "" if model is None else show(model.on(site), findings.headline.form)
+    model = model_at(findings, kind, site, noised=noised)
+    if model is None:
+        return ""
+    found = model.everybody if site is None else model.by_site[site]
+    return show(found, findings.headline.form)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from collegium.output.progress import Watch, Watching
-from collegium.simulation.baselines.findings import BaselineFindings
 from collegium.simulation.baselines.plan import Baseline, baselines_of
 from collegium.simulation.consortium import simulation_ray
 from collegium.simulation.settings import SimulationSettings, require_network
+from compliance.facts.comparison.baselines import BaselineFindings
 from coordinator.membership.directory import is_coordinator
 from protocol.errors import FederationError, WorkspaceRefused
 from protocol.study.study import Study

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from collegium.simulation.baselines.plan import ALL_BUT, FEDERATED, LOCAL, Baseline
+from collegium.simulation.baselines.plan import Baseline
 from collegium.simulation.baselines.training import (
     Trained,
     plan_in_one_place,
@@ -18,6 +18,7 @@ from collegium.simulation.baselines.training import (
     trained_together,
 )
 from collegium.simulation.records import joined
+from compliance.facts.comparison.baselines import ALL_BUT, FEDERATED, LOCAL
 from compliance.ledger.privacy_plan import PrivacyPlan
 from pipelines.gradients.device import enough_memory
 from pipelines.networks.networks import build, load_parameters

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from collegium.simulation.baselines.plan import POOLED, Baseline, together
+from collegium.simulation.baselines.plan import Baseline, together
+from compliance.facts.comparison.baselines import POOLED
 from protocol.errors import StudyRefused
 from protocol.study.strategies.registry import STRATEGIES
 from protocol.study.study import Study, nearest

@@ -16,8 +16,8 @@ from collegium.simulation.settings import SimulationSettings
 from collegium.simulation.simulate import simulate_study
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.formatting import Format, show
-from compliance.reports.drift_page import drift_page, releases_table
-from compliance.reports.renderers import render_html
+from compliance.reports.renderers import render_html, wide_csv
+from compliance.reports.several_runs.drift_page import drift_page, releases_table, series_table
 from compliance.storage.atomic_file import write_named
 from coordinator.views.views import open_views
 from protocol.errors import BudgetSpent, StudyRefused
@@ -53,18 +53,28 @@ def next_release(
     return kept_calendar(out, plan.digest)
 
 
-def kept_calendar(out: Path, study: str | None = None, to: Path | None = None) -> DriftCalendar:
-    """Returns a folder's calendar; writes its page, where a file is named or it is a simulation's.
+def kept_calendar(
+    out: Path, study: str | None = None, *, page: Path | None = None, table: Path | None = None
+) -> DriftCalendar:
+    """Returns a folder's calendar, and writes what is asked for.
+
+    Args:
+        out: the folder.
+        study: the plan's name, or the beginning of its digest; None for the one that ran last.
+        page: the file of its page; in a simulation's folder there is one where none is named.
+        table: the file of its distances, as CSV with a line for each.
 
     Raises:
-        WorkspaceRefused: no monitoring study has run here, or the page cannot be written.
+        WorkspaceRefused: no monitoring study has run here, or a file cannot be written.
     """
     with closing(open_views(out)) as views:
         calendar = views.calendar(study)
-    if to is None and calendar.simulation:
-        to = out / PAGE
-    if to is not None:
-        write_named(to, render_html(drift_page(calendar)).encode())
+    if page is None and calendar.simulation:
+        page = out / PAGE
+    if page is not None:
+        write_named(page, render_html(drift_page(calendar)).encode(), "--html")
+    if table is not None:
+        write_named(table, wide_csv(series_table(calendar)).encode(), "--csv")
     return calendar
 
 

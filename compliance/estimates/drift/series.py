@@ -8,11 +8,13 @@ Rules:
 2. Whether a column is tested is asked of the patients and the noise alone, not of its distance.
 3. A release without a hospital that is in the reference is shown and not tested: hospitals'
    patients differ, so the mixture may have changed and nothing else.
+4. Thresholds take a while to draw; they are a function of what was released, and kept.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -172,6 +174,7 @@ def flagged_drifts(series: Sequence[ReleaseDrift]) -> tuple[FlaggedDrift, ...]:
     )
 
 
+@lru_cache(maxsize=512)  # pages and commands read the same few calendars again and again
 def _compared(
     reference: CountedRelease, release: CountedRelease, level: float, seed: int
 ) -> ReleaseDrift:

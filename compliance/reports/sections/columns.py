@@ -19,6 +19,8 @@ COVERED = (
     "public range where they lie beyond it, in exact figures too."
 )
 
+_EXACT_MARKS = ", marks the exact shares (simulation only)"
+
 
 def counted(dossier: Dossier) -> tuple[_Counted, ...]:
     """Returns each column with its exact figures, where a simulation has them."""
@@ -32,17 +34,24 @@ def columns_table(dossier: Dossier) -> Table:
     def exact(name: str) -> Any:
         return lambda each: None if each[1] is None else each[1].get(name)
 
+    moments: Columns[_Counted] = (
+        ("Mean", Format.NUMBER, lambda each: each[0].mean),
+        ("Standard deviation", Format.NUMBER, lambda each: each[0].deviation),
+    )
+    exact_moments: Columns[_Counted] = (
+        ("Mean, exact (simulation only)", Format.NUMBER, exact("mean")),
+        ("Standard deviation, exact (simulation only)", Format.NUMBER, exact("deviation")),
+    )
+    has_moments = any(column.mean is not None for column in dossier.columns)
     released: Columns[_Counted] = (
         ("Column", Format.TEXT, lambda each: each[0].name),
         ("Patients with a value", Format.COUNT, lambda each: each[0].patients),
         ("Missing", Format.RATIO, lambda each: each[0].missing),
-        ("Mean", Format.NUMBER, lambda each: each[0].mean),
-        ("Standard deviation", Format.NUMBER, lambda each: each[0].deviation),
+        *(moments if has_moments else ()),
     )
     own: Columns[_Counted] = (
         ("Missing, exact (simulation only)", Format.RATIO, exact("missing")),
-        ("Mean, exact (simulation only)", Format.NUMBER, exact("mean")),
-        ("Standard deviation, exact (simulation only)", Format.NUMBER, exact("deviation")),
+        *(exact_moments if has_moments else ()),
     )
     columns = (*released, *own) if dossier.simulation else released
     return table_of("Columns", counted(dossier), columns, note=COVERED)
@@ -79,8 +88,8 @@ def columns_section(dossier: Dossier) -> Section:
                     title=f"Shares of {column.name}",
                     svg=to_svg(column_shares(column, exact)),
                     alt=describe_shares(column, exact),
-                    caption="Bars are shares of the patients with a value, lines their 95 % "
-                    "intervals" + (", marks the exact shares (simulation only)." if exact else "."),
+                    caption=f"{column.name}. Bars are shares of the patients with a value, lines "
+                    f"their 95 % intervals{_EXACT_MARKS if exact else ''}.",
                     table=shares_table(column, exact),
                 )
                 for column, exact in counted(dossier)

@@ -1,6 +1,6 @@
 """Statements that stand above a run: what it claims, what limits it, whether its log holds."""
 
-from compliance.facts.dossier import Dossier
+from compliance.facts.dossier import Dossier, LogVerification
 from compliance.facts.formatting import Format, show
 from compliance.privacy.rounding import percent
 from compliance.reports.document import (
@@ -103,8 +103,14 @@ def _useless(warning: str) -> Statement:
 
 
 def verification(dossier: Dossier) -> Statement:
-    """Returns whether the records behind a document were verified; if not, its watermark."""
-    found, audit = dossier.verification, dossier.audit
+    """Returns whether the records behind a run's document were verified; if not, its watermark."""
+    audit = dossier.audit
+    newest = show(audit.entries[-1].time, Format.TIME) if audit.entries else "no entry"
+    return verified(dossier.verification, f"at entry {audit.size:,} of the signed log ({newest})")
+
+
+def verified(found: LogVerification | None, where: str = "by the signed log") -> Statement:
+    """Returns what came of verifying a folder, ``where`` in its log; if nothing, a watermark."""
     if found is None:
         return Statement(
             text="NOT VERIFIED: the records behind this document were not held to the signed log.",
@@ -117,9 +123,8 @@ def verification(dossier: Dossier) -> Statement:
             detail=f"{'; '.join(found.faults)}. Do not rely on anything below.",
             tone=Tone.BAD,
         )
-    newest = show(audit.entries[-1].time, Format.TIME) if audit.entries else "no entry"
     return Statement(
-        text=f"Verified at entry {audit.size:,} of the signed log ({newest}), key {found.key}.",
+        text=f"Verified {where}, key {found.key}.",
         detail="Every record of the folder is what its log says. Compare the key with the one in "
         "the consortium's roster. Times, environment, why a run failed, whether it was a "
         "simulation and of which sweep, a simulation's exact figures, and what a red team found "

@@ -10,7 +10,7 @@ from compliance.charts.descriptions import (
     gap_text,
     interval_text,
 )
-from compliance.facts.comparison import differences, gaps, num_missing, over_of
+from compliance.facts.comparison.modes import differences, gaps, num_missing, over_of
 from compliance.facts.figures import FigureKind
 from compliance.facts.formatting import Cell, Format, show
 from compliance.facts.privacy_utility import (

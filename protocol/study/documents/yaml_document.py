@@ -19,6 +19,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent, DocumentStartEvent, Event
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.parser import Parser
+from ruamel.yaml.scanner import Scanner
 
 from protocol.errors import FederationError
 from protocol.study.documents.yaml_faults import yaml_problem
@@ -41,12 +42,16 @@ R = TypeVar("R", bound=BaseModel)
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentForm(Generic[R]):
-    """A kind of YAML document: its record, its noun in messages, and the error that refuses it."""
+    """A kind of YAML document: its record, its noun in messages, and the error that refuses it.
+
+    ``max_bytes`` is more than any of its kind has: a text that is larger is not parsed.
+    """
 
     record: type[R]
     noun: str
     refusal: type[FederationError]
     see: str
+    max_bytes: int = MAX_BYTES
 
 
 def read_document(text: str, form: DocumentForm[R], source: str) -> R:
@@ -110,7 +115,7 @@ class _Problem(Exception):
 
 
 def _read(text: str, form: DocumentForm[R], source: str) -> R:
-    tree, value = _tree(text, form.noun, source, form.see)
+    tree, value = _tree(text, form.noun, source, form.see, form.max_bytes)
     for path in _without_form(value, []):
         line = _line_of(tree, path)
         raise _Problem(f"{source}:{line}: {_named(path)}too large a number, or text of no form")
@@ -121,9 +126,11 @@ def _read(text: str, form: DocumentForm[R], source: str) -> R:
         raise _Problem("\n".join(faults(source, tree, keys, error))) from error
 
 
-def _tree(text: str, noun: str, source: str, see: str) -> tuple[MappingNode, dict[str, Any]]:
-    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise _Problem(f"{source}: larger than {MAX_BYTES} bytes, so not a {noun}")
+def _tree(
+    text: str, noun: str, source: str, see: str, max_bytes: int = MAX_BYTES
+) -> tuple[MappingNode, dict[str, Any]]:
+    if len(text.encode("utf-8", "surrogatepass")) > max_bytes:
+        raise _Problem(f"{source}: larger than {max_bytes} bytes, so not a {noun}")
     try:
         tree, value = _parsed(text, noun, source)
     except (YAMLError, ValueError, RecursionError) as error:
@@ -143,7 +150,17 @@ def _parsed(text: str, noun: str, source: str) -> tuple[Node, Any]:
 
 
 def _yaml(source: str, noun: str) -> YAML:
-    """Returns a reader that refuses whatever is not plain as soon as it is parsed."""
+    """Returns a reader that refuses whatever is not plain, or too deep, as soon as it is read."""
+
+    class ShallowScanner(Scanner):
+        def fetch_more_tokens(self) -> Any:
+            super().fetch_more_tokens()
+            if len(self.indents) + self.flow_level > _MAX_DEPTH:
+                line = self.reader.line + 1
+                raise _Problem(
+                    f"{source}:{line}: brackets or indented lines lie deeper within each other "
+                    f"than anything of a {noun}: {_MAX_DEPTH} at most"
+                )
 
     class PlainParser(Parser):
         def get_event(self) -> Any:
@@ -152,7 +169,7 @@ def _yaml(source: str, noun: str) -> YAML:
             return event
 
     yaml = YAML(typ="safe", pure=True)
-    yaml.Parser = PlainParser
+    yaml.Scanner, yaml.Parser = ShallowScanner, PlainParser
     return yaml
 
 

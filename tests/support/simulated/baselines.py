@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from collegium.simulation.baselines.findings import BaselineFindings
 from collegium.simulation.baselines.judging import findings_of
-from collegium.simulation.baselines.plan import LOCAL, baselines_of
+from collegium.simulation.baselines.plan import baselines_of
 from collegium.simulation.baselines.run import trainings_of
 from collegium.simulation.baselines.scoring import ScoredTraining
+from compliance.facts.comparison.baselines import LOCAL, BaselineFindings
 from protocol.study.study import Study
 from tests.support.simulated.studies import small_study
 

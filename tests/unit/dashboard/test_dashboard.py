@@ -11,13 +11,16 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import dashboard
+from collegium.simulation.baselines.report import write_report
 from compliance.estimates.binned_scores.calibration import calibration_curve
 from compliance.estimates.binned_scores.operating_points import operating_points
 from compliance.estimates.binned_scores.release_rule import usual_scores
 from compliance.estimates.binned_scores.within_bins import BinnedScores
 from compliance.estimates.interval import Interval
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
+from compliance.facts.comparison.baselines import BaselineFindings
 from compliance.facts.dossier import Dossier, LogVerification
+from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from coordinator.database.store import Store
 from coordinator.views.alerts import Alert, AlertMessage
@@ -25,6 +28,8 @@ from dashboard import app, presentation
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.machine.patience import PATIENCE
 from tests.support.simulated import dossiers
+from tests.support.simulated.baselines import few_findings
+from tests.support.simulated.drifts import LAB_IN_ANOTHER_UNIT, calendar_with, release
 
 
 @pytest.fixture(autouse=True)
@@ -58,8 +63,11 @@ class FakeViews:
         *known: Dossier,
         points: Sequence[UtilityPoint] = (),
         raised: Sequence[Alert] = (),
+        calendars: Sequence[DriftCalendar] = (),
+        compared: BaselineFindings | None = None,
     ) -> None:
         self._known, self._raised = {dossier.run_id: dossier for dossier in known}, raised
+        self._calendars, self._compared = calendars, compared
         self._points = tuple(points)
 
     def runs(self) -> tuple[Line, ...]:
@@ -85,6 +93,12 @@ class FakeViews:
             for alert in self._raised
             if run_id in (None, alert.run) and (closed or alert.closed_at is None)
         )
+
+    def calendars(self) -> Sequence[DriftCalendar]:
+        return self._calendars
+
+    def baselines(self) -> BaselineFindings | None:
+        return self._compared
 
     def verification(self) -> LogVerification:
         self.verified += 1
@@ -126,6 +140,19 @@ def an_alert(number: int, run: str, **given: object) -> Alert:
     return Alert(**(told | given))  # type: ignore[arg-type]
 
 
+def _told(page: AppTest, place: int) -> list[dict[str, str]]:
+    rows: list[dict[str, str]] = page.table[place].value.reset_index().to_dict("records")
+    return [{key: text.replace("\\", "") for key, text in row.items()} for row in rows]
+
+
+def test_a_long_alert_is_shown_whole_and_fetches_nothing() -> None:
+    text = f"Release 3 about {'a long column ' * 30}![x](https://example.org/x.png)"
+    raised = (an_alert(1, "r", cause={"text": text, "remedy": "look"}),)
+    page = _page(FakeViews(dossiers.finished(), raised=raised))
+    assert _told(page, 0)[0]["What"] == text
+    assert "![" not in page.table[0].value["What"].iloc[0]
+
+
 def test_open_alerts_stand_first_with_who_took_note_of_them() -> None:
     dossier = dossiers.finished()
     failed = AlertMessage(
@@ -140,22 +167,111 @@ def test_open_alerts_stand_first_with_who_took_note_of_them() -> None:
     )  # fmt: skip
     page = _page(FakeViews(dossier, raised=raised))
     assert [s.value for s in page.subheader][0] == "Open alerts"
-    shown = page.dataframe[0].value.to_dict("records")
+    shown = _told(page, 0)
     assert [row["What"] for row in shown] == ["cause 3", "cause 4"]
     assert shown[0]["Taken note of by"] == "nobody yet"
     assert shown[0]["Not delivered to"] == "on-call"
     assert shown[1]["Taken note of by"].startswith("Dr. A. Lead, ")
     assert shown[1]["Taken note of by"].endswith(": asked")
     assert "2 open alerts, of which 1 wait" in _words(page)
-    about = next(
-        frame.value.to_dict("records") for frame in page.dataframe[1:] if "Ended" in frame.value
-    )
+    about = _told(page, 1)
     assert [row["What"] for row in about] == ["cause 3", "cause 2"] and about[1]["Ended"]
 
 
 def test_a_store_without_alerts_says_nothing_of_them() -> None:
     page = _page(FakeViews(dossiers.finished()))
     assert not [s for s in page.subheader if "alert" in s.value.lower()]
+
+
+def _drifted() -> DriftCalendar:
+    random = np.random.default_rng(21)
+    two = ("lab", "scanner")
+    return calendar_with(
+        release(0, random, columns=two), release(1, random, columns=two),
+        release(2, random, columns=two, lab=LAB_IN_ANOTHER_UNIT),
+    )  # fmt: skip
+
+
+def test_drift_of_a_monitored_model_is_a_part_of_its_own_with_every_series() -> None:
+    calendar = _drifted()
+    page = _page(FakeViews(dossiers.finished(), calendars=(calendar,)))
+    assert "Fairness across hospitals" in _words(page)
+    page.button_group[0].set_value("Drift").run()
+    assert not page.exception
+    words = _words(page)
+    assert "2 of 3 releases after the reference: the newest shows drift of lab." in words
+    assert "it does not say why" in words and "Left: 1 release, paid for" in words
+    assert page.success[0].value.startswith("**Verified by the signed log")
+    shown = {metric.label: (metric.value, note.value) for metric, note in
+             zip(page.metric, page.caption[1:], strict=False)}  # fmt: skip
+    assert shown["Releases"] == ("2", "of 3 after the reference")
+    assert shown["Columns that drifted"][0] == "1"
+    assert shown["ε for one patient"][0] == "4"
+    assert len(page.get("vega_lite_chart")) == 3  # two distances of lab, one of scanner
+    assert "Fairness across hospitals" not in words
+    assert [row for row in page.dataframe[1].value["Column"]] == ["lab", "lab"]
+    labels = [button.label for button in page.get("download_button")]
+    assert labels == ["Download as HTML", "Download as JSON", "Download as CSV"]
+
+
+def test_records_that_were_changed_put_a_watermark_on_the_drift_too() -> None:
+    views = FakeViews(calendars=(_drifted(),))
+    views.faults = ("audit entry 3 was changed: its hash does not match",)
+    page = _page(views)
+    page.button_group[0].set_value("Drift").run()
+    assert page.error[0].value.startswith("**NOT VERIFIED")
+
+
+def test_several_monitoring_studies_are_listed_and_each_can_be_looked_at() -> None:
+    begun = replace(
+        calendar_with(release(0, np.random.default_rng(1))), study_digest="e" * 64,
+        study_title="Another",
+    )  # fmt: skip
+    page = _page(FakeViews(calendars=(begun, _drifted())))
+    page.button_group[0].set_value("Drift").run()
+    assert list(page.dataframe[0].value["Study"]) == ["Another", "Drift of a small study"]
+    assert "Nothing was compared yet." in _words(page)
+    page.selectbox[0].set_value("Drift of a small study · dddddddd").run()
+    assert not page.exception
+    assert "the newest shows drift of lab." in _words(page)
+
+
+def test_a_release_stands_beside_its_calendar_as_it_was_then() -> None:
+    run = replace(dossiers.statistics(), run_id="run-2", task="monitoring", drift=_drifted())
+    words = _words(page := _page(FakeViews(run)))
+    assert "Drift of lab." in words
+    assert {metric.label: metric.value for metric in page.metric}["Release"] == "2"
+
+
+def test_baselines_are_a_part_of_their_own_with_matrix_and_paired_differences() -> None:
+    page = _page(FakeViews(dossiers.finished(), compared=few_findings()))
+    page.button_group[0].set_value("Baselines").run()
+    assert not page.exception
+    words = _words(page)
+    assert "None of it is differentially private" in words
+    assert words.count("better at east, north, south; too few test patients to say at west") == 3
+    assert len(page.get("vega_lite_chart")) == 5  # the gains; of each level matrix and four ways
+    leads = page.dataframe[-1].value
+    assert set(leads["The first is"]) >= {"better", "too few"}
+    labels = [button.label for button in page.get("download_button")]
+    assert labels == ["Download as HTML", "Download as JSON", "Download as CSV"]
+
+
+def test_a_folder_that_holds_baselines_alone_shows_them(tmp_path: Path) -> None:
+    write_report(few_findings(), tmp_path)
+    page = _folder(tmp_path)
+    assert "A federation beside its baselines" in page.title[0].value
+    assert not page.error
+
+
+def test_a_damaged_comparison_is_a_sentence_beside_the_runs(tmp_path: Path) -> None:
+    Store(tmp_path / "collegium.db").close()
+    (tmp_path / "baselines.json").write_text('{"models": []}')
+    page = _folder(tmp_path)
+    assert "No run yet." in _words(page)
+    page.button_group[0].set_value("Baselines").run()
+    assert not page.exception
+    assert "is damaged, or no comparison at all" in page.error[0].value
 
 
 def test_finished_run_shows_its_headlines() -> None:

@@ -17,7 +17,7 @@ from compliance.charts.descriptions import (
     interval_text,
 )
 from compliance.charts.run import to_svg, utility_against_epsilon
-from compliance.facts.comparison import (
+from compliance.facts.comparison.modes import (
     SEEDS,
     SPLITS,
     comparison_json,

@@ -1,5 +1,7 @@
 """The page and the charts of a monitoring calendar say what has drifted, and what is not known."""
 
+import csv
+import io
 import json
 from dataclasses import replace
 
@@ -7,13 +9,16 @@ import altair as alt
 import numpy as np
 import pytest
 
-from compliance.charts.counted.drift import describe_drift, drift_chart
+from compliance.charts.counted.drift import STATISTICS, describe_drift, drift_chart
 from compliance.charts.theme import to_svg
 from compliance.estimates.drift.histograms import CountedRelease
-from compliance.facts.drift_calendar import DriftCalendar
-from compliance.reports.document import Figure
-from compliance.reports.drift_page import drift_page, releases_table
-from compliance.reports.renderers import render_html, render_json
+from compliance.facts.dossier import run_json
+from compliance.facts.drift_calendar import DriftCalendar, UncountedRun
+from compliance.reports.document import Figure, tables
+from compliance.reports.privacy_report import privacy_report, run_page
+from compliance.reports.renderers import render_html, render_json, wide_csv
+from compliance.reports.several_runs.drift_page import drift_page, releases_table, series_table
+from tests.support.simulated import dossiers
 from tests.support.simulated.drifts import LAB_IN_ANOTHER_UNIT, calendar_with, release
 
 
@@ -116,6 +121,55 @@ def test_before_the_first_comparison_nothing_is_drawn() -> None:
     html = render_html(drift_page(calendar_with(release(0, np.random.default_rng(1)))))
     assert "Nothing was compared yet." in html
     assert "No drift was flagged" not in html
+
+
+def test_the_page_says_what_of_the_calendar_is_left_and_which_runs_released_nothing() -> None:
+    random = np.random.default_rng(21)
+    begun = calendar_with(release(0, random), release(1, random))
+    refused = UncountedRun(
+        run_id="run-x", started_at="2027-03-01T08:00:00.000Z", state="failed",
+        why="BudgetSpent: site east: the training patients' budget has 0.2 left",
+    )  # fmt: skip
+    html = render_html(drift_page(replace(begun, uncounted=(refused,))))
+    assert "Left: 2 releases, paid for when the reference was counted." in html
+    assert "Runs that released nothing" in html and "the training patients&#39; budget" in html
+    assert "another one is another plan" in render_html(drift_page(drifted()))
+    assert begun.to_json()["left_releases"] == 2
+
+
+def test_the_csv_has_a_line_for_every_distance() -> None:
+    calendar = drifted()
+    lines = list(csv.DictReader(io.StringIO(wide_csv(series_table(calendar)))))
+    assert len(lines) == sum(len(release.tests) for release in calendar.series)
+    lab = [line for line in lines if (line["Column"], line["Run"]) == ("lab", "run-2")]
+    assert [line["Distance"] for line in lab] == [*STATISTICS.values()]
+    assert {line["Said"] for line in lab} == {"drift"}
+    assert lines[-1]["Said"] == "without south" and lines[-1]["Threshold"] == "—"
+
+
+def test_the_report_of_a_run_has_the_same_charts_and_no_empty_column() -> None:
+    calendar = drifted()
+    numbers = replace(dossiers.statistics().columns[0], mean=None, deviation=None)
+    run = replace(
+        dossiers.statistics(), run_id="run-2", task="monitoring", drift=calendar,
+        columns=(numbers,), exact_columns=({"missing": 0.1, "parts": []},),
+        study={"sites": [], "task": {"releases": 3}},
+    )  # fmt: skip
+    (columns,) = [s for s in drift_page(calendar).sections if s.key == "columns"]
+    for document in (run_page(run, ()), privacy_report(run)):
+        (section,) = [s for s in document.sections if s.key == "drift"]
+        assert [b for b in section.blocks if isinstance(b, Figure)] == [
+            b for b in columns.blocks if isinstance(b, Figure)
+        ]
+        assert "drift of lab" in render_json(document)
+        for _, table in tables(document):
+            if table.title in ("Columns", "Figures at each hospital"):
+                for place, column in enumerate(table.columns):
+                    assert {row[place] for row in table.rows} - {None, 0}, column
+    page = render_html(run_page(run, ()))
+    assert "of 3 after the reference" in page
+    assert "Utility against privacy below" not in page
+    assert run_json(run)["drift"]["sentence"] == calendar.sentence
 
 
 def test_the_chart_is_valid_and_says_in_words_what_it_draws() -> None:

@@ -18,7 +18,15 @@ from coordinator.database.workspace import Workspace
 from coordinator.views.alerts import Alert, alerts_in
 from protocol.errors import PolicyRefused, StoreBroken
 from tests.support.hospital.consortium_home import Clock
-from tests.support.simulated.alert_facts import CALM, EVERYTHING, NOW, RULES, only, share
+from tests.support.simulated.alert_facts import (
+    CALM,
+    EVERYTHING,
+    NOW,
+    RULES,
+    only,
+    reading,
+    share,
+)
 from tests.support.simulated.output_folder import change
 
 
@@ -50,6 +58,16 @@ def kept(tmp_path: Path) -> Iterator[Kept]:
     found = Kept(tmp_path / "home")
     with closing(found.store):
         yield found
+
+
+def test_two_long_subjects_that_begin_alike_are_two_alerts_each_told_whole(kept: Kept) -> None:
+    watched = ["x" * 300 + end for end in ("one", "two")]
+    drift = tuple(replace(reading(1, flagged=True), watched=name) for name in watched)
+    assert kept.settle(replace(CALM, drift=drift)).raised == (1, 2)
+    told = [alert.to_json()["subject"] for alert in reversed(kept.alerts())]
+    assert told == [f"heart/{name}" for name in watched]
+    assert kept.settle(replace(CALM, drift=drift[:1])).closed == (2,)
+    kept.verify()
 
 
 LOW = replace(CALM, shares=(share("north", 0.9), share("south", 0.1)))

@@ -10,6 +10,7 @@ from coordinator.alerts.rules import (
     is_loopback,
     read_rules,
     rules_of,
+    rules_text,
     write_default_rules,
 )
 from protocol.errors import WorkspaceRefused
@@ -64,6 +65,15 @@ def test_a_folder_without_a_file_has_the_rules_by_default(tmp_path: Path) -> Non
 def test_a_bad_rule_is_refused_with_its_place(text: str, where: str, what: str) -> None:
     said = refusal(text)
     assert any(line.startswith(where) and what in line for line in said.splitlines()), said
+
+
+def test_a_file_that_is_too_large_or_too_deep_is_refused_before_it_is_parsed(
+    tmp_path: Path,
+) -> None:
+    assert "larger than 131072 bytes" in refusal("rules: [" + "[]," * 100_000 + "]")
+    assert "lie deeper within each other" in refusal("rules: " + "[" * 100_000)
+    (tmp_path / "alert-rules.yaml").write_text("x" * (1 << 20))
+    assert len(rules_text(tmp_path)) == 131_073  # no more of it is read
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Every mistake in a study document is refused with its line and what is wrong."""
 
+from time import process_time
+
 import pytest
 
 from protocol.errors import StudyRefused
@@ -78,6 +80,22 @@ def test_what_is_not_yaml_is_refused_without_a_traceback() -> None:
 def test_an_endless_document_is_refused_before_it_is_parsed() -> None:
     with pytest.raises(StudyRefused, match="larger than"):
         read_study("a: " + "x" * MAX_BYTES)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: " + "[" * 100_000,
+        "a: " + "{b: " * 100_000,
+        "a:\n" + "- " * 100_000,
+        "\n".join(f"{' ' * depth}a:" for depth in range(1000)),
+    ],
+)
+def test_a_document_that_is_too_deep_is_refused_before_it_is_parsed(text: str) -> None:
+    begun = process_time()
+    with pytest.raises(StudyRefused, match="lie deeper within each other than anything of a study"):
+        read_study(text)
+    assert process_time() - begun < 1  # seconds: it took half a minute
 
 
 def test_yaml_12_is_read_not_yaml_11() -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from collegium.simulation.baselines import run
-from collegium.simulation.baselines.findings import BaselineFindings
 from collegium.simulation.baselines.plan import Baseline, baselines_of
+from compliance.facts.comparison.baselines import BaselineFindings
 from protocol.errors import CohortRefused
 from protocol.study.study import Study
 from protocol.study.study_file import read_study

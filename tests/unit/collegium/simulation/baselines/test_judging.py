@@ -6,20 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from collegium.simulation.baselines.findings import BaselineFindings
 from collegium.simulation.baselines.judging import findings_of
-from collegium.simulation.baselines.plan import (
+from collegium.simulation.baselines.plan import Baseline, baselines_of
+from collegium.simulation.baselines.run import trainings_of
+from collegium.simulation.baselines.scoring import ScoredTraining
+from compliance.estimates.interval import Interval
+from compliance.facts.comparison.baselines import (
     ALL_BUT,
     FEDERATED,
     LOCAL,
     POOLED,
-    Baseline,
-    baselines_of,
+    BaselineFindings,
     key_of,
 )
-from collegium.simulation.baselines.run import trainings_of
-from collegium.simulation.baselines.scoring import ScoredTraining
-from compliance.estimates.interval import Interval
 from pipelines.evaluation import exact_intervals
 from pipelines.evaluation.exact_intervals import auroc_interval
 from pipelines.evaluation.metrics import auroc
@@ -103,7 +102,7 @@ def test_every_task_that_trains_is_compared_by_its_headline_figure(
 ) -> None:
     monkeypatch.setattr(exact_intervals, "DRAWS", 60)
     found = found_of(kind)
-    sites = found.study.site_names
+    sites = found.sites
     for model in found.models:
         for interval in (*model.by_site.values(), model.everybody):
             assert interval.value is not None and interval.low is not None, (model.key, interval)
@@ -135,7 +134,7 @@ def test_a_better_model_leads_where_the_interval_leaves_no_other_reading() -> No
     found = found_of("binary_classification", local=-1.0)  # alone, they order patients wrongly
     for noised in (False, True):
         federated = key_of(FEDERATED, None, noised=noised)
-        for site in found.study.site_names:
+        for site in found.sites:
             local = key_of(LOCAL, site, noised=noised)
             assert found.lead(site, federated, local).verdict == "better"
             rest = key_of(ALL_BUT, site, noised=noised)

@@ -5,20 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from collegium.simulation.baselines.plan import (
-    ALL_BUT,
-    FEDERATED,
-    LOCAL,
-    POOLED,
-    Baseline,
-    all_but,
-    alone,
-    baselines_of,
-)
+from collegium.simulation.baselines.plan import Baseline, all_but, alone, baselines_of
 from collegium.simulation.baselines.pooled import train_pooled
 from collegium.simulation.baselines.scoring import TestPatients, scored_model, trained_model
 from collegium.simulation.baselines.training import trained_together
 from collegium.simulation.records import joined, partitioned_records, read_hospitals
+from compliance.facts.comparison.baselines import ALL_BUT, FEDERATED, LOCAL, POOLED
 from compliance.ledger.privacy_plan import PrivacyPlan
 from pipelines.cohort.train_test import parts_of
 from pipelines.evaluation.metrics import auroc

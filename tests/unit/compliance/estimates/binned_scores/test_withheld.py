@@ -11,7 +11,7 @@ from compliance.charts.descriptions import describe_utility
 from compliance.estimates.interval import Interval
 from compliance.estimates.proportion import proportion
 from compliance.estimates.withholding import TOO_FEW
-from compliance.facts.comparison import comparison_json
+from compliance.facts.comparison.modes import comparison_json
 from compliance.facts.dossier import Dossier, run_json
 from compliance.facts.figures import ACCURACY, AUROC
 from compliance.facts.formatting import show

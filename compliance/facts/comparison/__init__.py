@@ -1,0 +1,1 @@
+"""Comparisons of models: modes of privacy with each other, a federation with its baselines."""
