@@ -52,6 +52,7 @@ def forecast_evaluation(
     site_share: float = 0.2,
     attempts: int = 1,
     bins: Iterable[int] = BINS,
+    influence: float = 1.0,
 ) -> EvaluationForecast:
     """Returns what one final evaluation could say.
 
@@ -65,6 +66,8 @@ def forecast_evaluation(
         bins: among these the number that makes the interval narrowest is taken: with more
             the noise is larger, with fewer more pairs share a bin. Where nothing would be
             released, the last.
+        influence: how much one patient changes the pooled counts at most, in patients; above 1
+            where groups are counted beside, which share the noise's budget.
     """
     noise = {
         budget: noise_deviations(
@@ -75,7 +78,8 @@ def forecast_evaluation(
     }
     each = [noise[budget] for budget in budgets or [question.epsilon]]
     each *= len(question.patients) if len(each) == 1 else 1
-    deviation, tables = math.hypot(*(pooled for pooled, _ in each)), tuple(own for _, own in each)
+    deviation = influence * math.hypot(*(pooled for pooled, _ in each))
+    tables = tuple(own for _, own in each)
     found = [_forecast(question, auroc, deviation, tables, count) for count in bins]
     released = [forecast for forecast in found if not forecast.note]
     return min(released or found[-1:], key=lambda forecast: forecast.half_width)
