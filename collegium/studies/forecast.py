@@ -10,18 +10,24 @@ import numpy as np
 
 from collegium.studies.question import question_of
 from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC
+from compliance.estimates.binned_scores.release_rule import expected_counts, usual_grid
 from compliance.estimates.column_figures import column_figures
 from compliance.estimates.groups import FEWEST, SMALL
 from compliance.estimates.interval import Interval
 from compliance.estimates.proportion import proportion
+from compliance.facts.figures import figure_kind
 from compliance.planning.advice import ASSUMED_TEST_FRACTION, PlanningInput
 from compliance.planning.evaluation_forecast import BINS, EvaluationForecast, forecast_evaluation
+from compliance.planning.group_forecast import GroupForecast, forecast_groups
 from compliance.privacy.promised_noise import evaluation_event
+from coordinator.evaluation.registry import group_figures
+from coordinator.evaluation.released import Figures, PartCounts
 from protocol.counted import counted
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.study.task.statistics import Statistics
 from protocol.study.task.task import BinaryClassification, MultilabelClassification, Survival
+from protocol.vectors.evaluation import RISK_WEIGHT
 
 #: Of each hospital its test patients, and how many of them are ill.
 Tested: TypeAlias = Mapping[str, tuple[int, int]]
@@ -30,6 +36,8 @@ _NOBODY_READ: Tested = MappingProxyType({})
 _ASSUMED_ACCURACY = 0.8
 #: How far a column's values are taken to deviate, in halves of its range.
 _USUAL_DEVIATION = 1 / 3
+#: The figures of a group that are forecast; the last with more bins than a table's.
+_GROUP_FIGURES, _TABLE_BINS = ("sensitivity", "specificity", "auroc"), 2
 #: The tasks whose evaluation counts scores in bins.
 _WITH_SCORES = (BinaryClassification, MultilabelClassification, Survival)
 
@@ -55,6 +63,62 @@ def forecast_for(
         site_share=plan.site_share, attempts=plan.attempts,
         influence=study.evaluation_vector.influence, bins=bins or [study.score_bins],
     )  # fmt: skip
+
+
+def group_forecast(
+    study: Study, *, auroc: float = ASSUMED_AUROC, tested: Tested = _NOBODY_READ
+) -> GroupForecast | None:
+    """Returns what a study's evaluation could say of groups; None where it asks for none.
+
+    All groups of a grouping are taken to be of one size, with the study's share of the ill.
+    """
+    asked = _question(study, tested)
+    if asked is None or not study.evaluation.groups:
+        return None
+    deviation = forecast_for(asked, study, auroc=auroc).deviation
+    sites = zip(study.site_names, asked.test_patients, strict=True)
+    bins, grid = study.evaluation.group_bins, usual_grid(auroc, asked.ill)
+
+    def read(patients: float) -> Figures:
+        counts = expected_counts(patients, bins, auroc, asked.ill)
+        cells = np.array([*counts.reshape(-1), patients * asked.ill * RISK_WEIGHT])
+        return group_figures(study, PartCounts(cells, deviation, grid))
+
+    return forecast_groups(
+        read,
+        figures=_GROUP_FIGURES[: 2 if bins == _TABLE_BINS else 3],
+        groupings={name: len(one.groups) for name, one in study.evaluation.groups.items()},
+        patients=sum(count for site, count in sites if study.site(site).groups),
+        deviation=deviation,
+    )
+
+
+def group_text(found: GroupForecast | None) -> list[str]:
+    """Returns a forecast of groups in sentences; none where no group is asked for."""
+    if found is None:
+        return []
+    sizes = "; ".join(
+        f"{figure_kind(name).title} from {counted(size, 'test patient')} on"
+        if size
+        else f"{figure_kind(name).title} of none"
+        for name, size in found.smallest.items()
+    )
+    lines = [
+        f"groups: noise of {found.deviation:.0f} patients in each count of one group: {sizes}, if "
+        "as many of a group are ill as of all"
+    ]
+    for one in found.groupings:
+        gaps = ", ".join(
+            f"{figure_kind(name).title} {gap:.2f}"
+            for name, gap in one.gaps.items()
+            if gap is not None
+        )
+        seen = f"the smallest gap that 80 of 100 evaluations show: {gaps}"
+        lines.append(
+            f"  {one.grouping}: {one.groups} groups of {one.size:.0f} test patients, if all are of "
+            f"one size: {seen if gaps else 'too few to be shown'}"
+        )
+    return lines
 
 
 def forecast_text(

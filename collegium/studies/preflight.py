@@ -23,6 +23,8 @@ from collegium.studies.forecast import (
     bins_text,
     column_text,
     forecast_text,
+    group_forecast,
+    group_text,
     small_groups_text,
     study_forecast,
 )
@@ -195,7 +197,10 @@ def _describe_evaluation(
     for number, line in enumerate(forecast_text(study, auroc=auroc, tested=tested)):
         style = "yellow" if number == 0 and found.may_be_withheld else None
         console.print(f"  {line}", style=style, markup=False, soft_wrap=True)
-    return asdict(found)
+    groups = group_forecast(study, auroc=auroc, tested=tested)
+    for line in group_text(groups):
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+    return asdict(found) | {"groups": None if groups is None else asdict(groups)}
 
 
 def _describe_expected(study: Study, console: Console) -> float | None:

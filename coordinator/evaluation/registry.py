@@ -59,9 +59,8 @@ def _groups(study: Study, reader: EvaluationReader, noised: NoisedCounts) -> Ite
         study.evaluation.groups.items(), noised.groups, strict=True
     ):
         parts = [PartCounts(cells, noised.deviation, noised.grid) for cells in counts]
-        read = reader.group or reader.part
         found = {
-            group: {PATIENTS: reader.patients(part), **read(study, part)}
+            group: {PATIENTS: reader.patients(part), **group_figures(study, part)}
             for group, part in zip(grouping.groups, parts, strict=True)
         }
         if reader.groups_add_up is None or reader.groups_add_up(study, noised):
@@ -69,6 +68,12 @@ def _groups(study: Study, reader: EvaluationReader, noised: NoisedCounts) -> Ite
             continue
         for group, figures in found.items():
             yield GroupFigures(grouping=name, group=group, figures=withheld(figures, APART))
+
+
+def group_figures(study: Study, part: PartCounts) -> Figures:
+    """Returns the figures of one group's counts."""
+    reader = READERS[study.task.kind]
+    return (reader.group or reader.part)(study, part)
 
 
 def site_figures(study: Study, part: PartCounts) -> Figures:

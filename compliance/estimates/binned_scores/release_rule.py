@@ -82,11 +82,19 @@ def usual_scores(sizes: tuple[float, float], bins: int, noise_sigma: float) -> B
     if min(sizes) < _FEWEST:
         return None
     patients, prevalence = sum(sizes), sizes[1] / sum(sizes)
-    apart = NormalDist().inv_cdf(ASSUMED_AUROC) * math.sqrt(2)
+    counts = expected_counts(patients, bins, ASSUMED_AUROC, prevalence)
+    return BinnedScores.of(counts, noise_sigma, usual_grid(ASSUMED_AUROC, prevalence))
+
+
+def usual_grid(auroc: float, prevalence: float) -> ScoreGrid:
+    """Returns the grid around the logits of a model whose risks are right.
+
+    The scores of ``expected_counts`` are its logits, but for a factor and a shift.
+    """
+    apart = NormalDist().inv_cdf(auroc) * math.sqrt(2)
     centre = apart**2 * (prevalence - 0.5) + math.log(prevalence / (1 - prevalence))
     spread = apart * math.sqrt(1 + apart**2 * prevalence * (1 - prevalence))
-    counts = expected_counts(patients, bins, ASSUMED_AUROC, prevalence)
-    return BinnedScores.of(counts, noise_sigma, ScoreGrid(centre=centre, spread=spread))
+    return ScoreGrid(centre=centre, spread=spread)
 
 
 def shown(
