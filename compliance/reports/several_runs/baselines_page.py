@@ -1,6 +1,6 @@
 """The page of a comparison with baselines.
 
-What is exact is called so, and what of it a real consortium may do stands on the page.
+What is exact is called so, and the page says what of it a real consortium may do.
 """
 
 from compliance.charts.theme import to_svg
@@ -54,8 +54,8 @@ REAL = (
     ),
     (
         "the cross-site matrix",
-        "No: each hospital's own model would have to leave it, and each figure beside the diagonal "
-        "is about another hospital's patients. No command makes it of real hospitals.",
+        "No: each hospital's own model would have to leave it, and each figure off the diagonal "
+        "is about another hospital's patients. No command computes it for real hospitals.",
     ),
 )
 
@@ -78,7 +78,7 @@ def baselines_page(findings: BaselineFindings) -> Document:
             ),
             Section(
                 key="real-hospitals",
-                title="What of this real hospitals may do",
+                title="What of this is possible with real hospitals",
                 blocks=(Bullets(items=REAL),),
             ),
             _made(findings),
