@@ -218,7 +218,9 @@ def test_server_optimisers_follow_their_papers() -> None:
         mean = Mean(update=np.array([gradient]), scalars={}, bound=1.0)
         state = sgd.apply(study.training, state, mean)
         assert state.parameters[0] == pytest.approx(expected)
-    state = adam.apply(study.training, first, Mean(update=np.ones(1), scalars={}, bound=1.0))
+    keys = adam.keys.model_validate(study.training.model_dump() | {"strategy": "fedadam"})
+    mean = Mean(update=np.ones(1), scalars={}, bound=1.0, is_gradient=True)
+    state = adam.apply(keys, first, mean)
     assert state.parameters[0] == pytest.approx(-0.5 * 0.1 / (0.1 + 1e-3), rel=1e-5)
     assert sgd.remembers(study.training) and adam.remembers(study.training)
 

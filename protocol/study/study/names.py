@@ -5,8 +5,11 @@ from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+#: The form of a name: lower case, digits, dots, hyphens and underscores.
 NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+#: A name of a study, a site or a split.
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=NAME)]
+#: A SHA-256 digest, in 64 hexadecimal digits.
 Digest: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -16,9 +19,11 @@ def _stays_below(path: str) -> str:
     return path
 
 
+#: A path that stays inside the folder that it is relative to.
 RelativePath: TypeAlias = Annotated[
     str, StringConstraints(min_length=1, max_length=255), AfterValidator(_stays_below)
 ]
+#: A seed that JSON keeps exactly.
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**53)]
 
 #: The bundled records: 569 real patients that come with scikit-learn.

@@ -38,6 +38,7 @@ class FileSplit(FrozenModel):
     sha256: Digest | None = None
 
 
+#: How patients are divided into those of training and those of tests.
 Split: TypeAlias = Annotated[
     KeyedHashSplit | ColumnSplit | FileSplit, Field(discriminator="method")
 ]
