@@ -273,7 +273,7 @@ def compare(
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:
-    """Trains a study with several strategies, each with several seeds.
+    """Trains a study with several strategies and seeds.
 
     All are compared on every hospital's test patients, with pooled records as a reference: in a
     simulation only.
