@@ -196,7 +196,7 @@ def test_noise_of_counts_and_table_is_what_was_priced(tmp_path: Path) -> None:
     attack = Attack(tmp_path, study)
     joined = attack.east._runs["run-1"]
     empty = np.zeros((2, 8), np.int64), np.zeros((2, 2), np.int64), np.array([0, 10_000])
-    joined.trainer.counts = lambda _model: empty  # type: ignore[method-assign]
+    joined.trainer.counts = lambda _model, _own=None: empty  # type: ignore[method-assign]
     assert joined.plan is not None
     z = joined.plan.evaluation.noise_multiplier
     deviations = noise_deviations(z, study.evaluation.site_share)

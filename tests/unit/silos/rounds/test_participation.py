@@ -236,7 +236,7 @@ def test_counts_beyond_the_ring_are_saturated_and_charged_not_refused(tmp_path: 
     trainer = attack.east.simulated_part("run-1")
     crowd = np.full((2, 8), 2**40, dtype=np.int64)
     nobody = np.zeros((2, 2), np.int64)
-    trainer.counts = lambda model: (crowd, nobody, np.array([0, 1]))  # type: ignore[method-assign]
+    trainer.counts = lambda model, own=None: (crowd, nobody, np.array([0, 1]))  # type: ignore[method-assign]
     machine, replies = attack.drive(attack.context(2, "evaluation"))
     assert replies["east"].refusal is None
     assert decode_counts(machine.total())[:16].min() > 2**28
