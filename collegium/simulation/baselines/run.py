@@ -1,17 +1,12 @@
-"""Trains every baseline of a study, side by side in processes of their own.
+"""Trains every baseline of a study, side by side in processes of their own."""
 
-The process that asks holds neither torch nor a record, nor any patient's score: only figures come
-back.
-"""
-
-import itertools
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from collegium.output.progress import Watch, Watching
 from collegium.simulation.baselines.plan import Baseline, baselines_of
+from collegium.simulation.baselines.side_by_side import RecordsHolder, figures_of
 from collegium.simulation.consortium import simulation_ray
 from collegium.simulation.settings import SimulationSettings, require_network
 from compliance.facts.comparison.baselines import BaselineFindings
@@ -20,20 +15,15 @@ from protocol.errors import FederationError, WorkspaceRefused
 from protocol.study.study import Study
 from protocol.study.study_file import index_beside
 from silos.config.folder import is_hospital
-from silos.training.ray_runtime import here, ray
+from silos.training.ray_runtime import ray
 
 #: How often a training is repeated that draws noise or batches, unless a person says otherwise.
 USUAL_DRAWS = 5
 
 
 @ray.remote(num_cpus=0, max_restarts=0)
-class BaselineTrainer:
-    """Holds all hospitals' records and trains baselines on them, one after the other."""
-
-    def __init__(self, study: Study, data: Path | None, index: bytes | None) -> None:
-        self._study, self._data, self._index = study, data, index
-        self._hospitals: Any = None
-        self._patients: Any = None
+class BaselineTrainer(RecordsHolder):
+    """Trains baselines on all hospitals' records, one after the other."""
 
     def train(self, baseline: Baseline, draw: int) -> tuple[FederationError | None, Any]:
         """Returns a refusal, or what ``scored_model`` gives.
@@ -58,14 +48,6 @@ class BaselineTrainer:
         self._ready()
         sizes = {site: train.num_patients for site, (train, _) in self._hospitals.items()}
         return findings_of(self._study, sizes, self._patients.labels(), scored)
-
-    def _ready(self) -> None:
-        from collegium.simulation.baselines.scoring import TestPatients
-        from collegium.simulation.records import read_hospitals
-
-        if self._hospitals is None:
-            self._hospitals = read_hospitals(self._study, self._index, self._data)
-            self._patients = TestPatients(self._study, self._hospitals)
 
 
 def require_free(out: Path) -> None:
@@ -126,25 +108,12 @@ def _trained(
     index: bytes | None,
     progress: Watching,
 ) -> BaselineFindings:
-    count = min(len(trainings), len(os.sched_getaffinity(0)))
-    trainers = [
-        BaselineTrainer.options(scheduling_strategy=here()).remote(  # type: ignore[attr-defined]
-            study, data and data.resolve(), index
-        )
-        for _ in range(count)
-    ]
-    asked = [
-        trainer.train.options(num_returns=2).remote(baseline, draw)
-        for trainer, (baseline, draw) in zip(itertools.cycle(trainers), trainings, strict=False)
-    ]
-    waiting = {refusal: what for (refusal, _), what in zip(asked, trainings, strict=True)}
-    while waiting:
-        (ended,), _ = ray.wait(list(waiting), num_returns=1)
-        error = ray.get(ended)
-        if isinstance(error, FederationError):
-            raise error
-        baseline, draw = waiting.pop(ended)
-        progress.run_finished(baseline.text + (f", draw {draw + 1}" if draw else ""))
-    progress.say("figures and their intervals")
-    found: BaselineFindings = ray.get(trainers[0].found.remote(*(scored for _, scored in asked)))
+    found: BaselineFindings = figures_of(
+        BaselineTrainer, (study, data, index), trainings, _told, progress
+    )
     return found
+
+
+def _told(training: tuple[Any, ...]) -> str:
+    baseline, draw = training
+    return f"{baseline.text}, draw {draw + 1}" if draw else str(baseline.text)

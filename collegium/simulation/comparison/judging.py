@@ -78,7 +78,7 @@ def findings_of(
             headline=headline,
             pairs=pairs,
             seed=study.seeds.model,
-            random=names if len(trainings[names[0]]) > 1 else (),
+            random=names,
         )
         figures[tested] = {
             name: interval_of(

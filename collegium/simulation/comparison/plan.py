@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from collegium.simulation.baselines.plan import Baseline, together
-from compliance.facts.comparison.baselines import POOLED
+from compliance.facts.comparison.baselines import FEDERATED, POOLED
 from protocol.errors import StudyRefused
 from protocol.study.strategies.registry import STRATEGIES
 from protocol.study.study import Study, nearest
@@ -52,7 +52,7 @@ def variants(study: Study, asked: Sequence[str], seeds: int) -> tuple[Variant, .
     chosen = {name: with_strategy(study, name) for name in asked}
     first, found = study.seeds.model, []
     for name, own in chosen.items():
-        found += [_variant(name, own.with_seed(first + seed), "federated") for seed in range(seeds)]
+        found += [_variant(name, own.with_seed(first + seed), FEDERATED) for seed in range(seeds)]
     for seed in range(seeds):
         found.append(_variant(POOLED_RECORDS, together(study.with_seed(first + seed)), POOLED))
     return tuple(found)

@@ -1,17 +1,12 @@
-"""Trains every strategy with every seed, side by side in processes of their own.
+"""Trains every strategy with every seed, side by side in processes of their own."""
 
-The process that asks holds neither torch nor a record, nor any patient's score: only figures come
-back.
-"""
-
-import itertools
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from collegium.output.progress import Watch
+from collegium.simulation.baselines.side_by_side import RecordsHolder, figures_of
 from collegium.simulation.comparison.findings import ComparisonFindings
 from collegium.simulation.comparison.plan import POOLED_RECORDS, Variant, variants
 from collegium.simulation.consortium import simulation_ray
@@ -19,17 +14,12 @@ from collegium.simulation.settings import SimulationSettings, require_network
 from protocol.errors import FederationError
 from protocol.study.study import Study
 from protocol.study.study_file import index_beside
-from silos.training.ray_runtime import here, ray
+from silos.training.ray_runtime import ray
 
 
 @ray.remote(num_cpus=0, max_restarts=0)
-class StrategyTrainer:
-    """Holds all hospitals' records and trains strategies on them, one after the other."""
-
-    def __init__(self, study: Study, data: Path | None, index: bytes | None) -> None:
-        self._study, self._data, self._index = study, data, index
-        self._hospitals: Any = None
-        self._patients: Any = None
+class StrategyTrainer(RecordsHolder):
+    """Trains strategies on all hospitals' records, one after the other."""
 
     def train(self, variant: Variant) -> tuple[FederationError | None, Any]:
         """Returns a refusal, or a ``ScoredVariant``; sampling and noise follow from the seed."""
@@ -60,14 +50,6 @@ class StrategyTrainer:
 
         self._ready()
         return findings_of(self._study, self._patients.labels(), scored)
-
-    def _ready(self) -> None:
-        from collegium.simulation.baselines.scoring import TestPatients
-        from collegium.simulation.records import read_hospitals
-
-        if self._hospitals is None:
-            self._hospitals = read_hospitals(self._study, self._index, self._data)
-            self._patients = TestPatients(self._study, self._hospitals)
 
 
 def _bytes(study: Study) -> tuple[int, int]:
@@ -110,30 +92,14 @@ def compare_strategies(
     trainings = variants(study, asked, seeds)
     settings.require_sources(study)
     require_network(study)
-    index, data = index_beside(study, folder), settings.data and settings.data.resolve()
+    index = index_beside(study, folder)
     with watch(study, len(trainings), False) as progress, simulation_ray(settings):
         progress.say("reading the hospitals' records")
-        count = min(len(trainings), len(os.sched_getaffinity(0)))
-        trainers = [
-            StrategyTrainer.options(scheduling_strategy=here()).remote(  # type: ignore[attr-defined]
-                study, data, index
-            )
-            for _ in range(count)
-        ]
-        asked_for = [
-            trainer.train.options(num_returns=2).remote(variant)
-            for trainer, variant in zip(itertools.cycle(trainers), trainings, strict=False)
-        ]
-        waiting = {refusal: what for (refusal, _), what in zip(asked_for, trainings, strict=True)}
-        while waiting:
-            (ended,), _ = ray.wait(list(waiting), num_returns=1)
-            error = ray.get(ended)
-            if isinstance(error, FederationError):
-                raise error
-            variant = waiting.pop(ended)
-            progress.run_finished(f"{variant.name}, seed {variant.seed}")
-        progress.say("figures and their intervals")
-        found: ComparisonFindings = ray.get(
-            trainers[0].found.remote(*(scored for _, scored in asked_for))
+        found: ComparisonFindings = figures_of(
+            StrategyTrainer,
+            (study, settings.data, index),
+            [(variant,) for variant in trainings],
+            lambda job: f"{job[0].name}, seed {job[0].seed}",
+            progress,
         )
         return found

@@ -65,6 +65,20 @@ LocalRule: TypeAlias = Callable[[Any, LocalStart], LocalSteps]
 PersonalRule: TypeAlias = Callable[[Any, Layout, Floats, OwnState], Floats]
 
 
+#: The array of an own state that is a hospital's own model.
+OWN_MODEL = "model"
+
+
+def kept_model(_training: Training, _layout: Layout, final: Floats, own: OwnState) -> Floats:
+    """Returns the own model that a hospital kept, else the final global one: a personal rule."""
+    return own.get(OWN_MODEL, final)
+
+
+def pulled_to(parameters: Floats, weight: float) -> Callable[[Floats], Floats]:
+    """Returns the gradient of ``weight`` / 2 times the squared distance from these parameters."""
+    return lambda at: weight * (at - parameters)
+
+
 def ended(rule: LocalSteps, gradient: Callable[[int, Floats], Floats]) -> LocalEnd:
     """Returns the end of a rule's round; ``gradient`` is given the number of the asking, from 0."""
     wanted, number = next(rule), 0

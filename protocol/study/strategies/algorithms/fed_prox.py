@@ -15,6 +15,7 @@ from protocol.study.strategies.local_steps import (
     LocalSteps,
     descend,
     pull_problems,
+    pulled_to,
 )
 from protocol.study.strategies.strategy import Problem, Strategy
 from protocol.study.strategies.training import Training
@@ -32,7 +33,7 @@ def _local(training: FedProx, start: LocalStart) -> LocalSteps:
         training,
         start.parameters,
         start.steps,
-        pull=lambda parameters: training.mu * (parameters - start.parameters),
+        pull=pulled_to(start.parameters, training.mu),
     )
     return LocalEnd(update=after - start.parameters)
 

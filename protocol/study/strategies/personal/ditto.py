@@ -13,19 +13,17 @@ from pydantic import Field
 
 from protocol.study.privacy import Privacy
 from protocol.study.strategies.local_steps import (
-    Floats,
+    OWN_MODEL,
     LocalEnd,
     LocalStart,
     LocalSteps,
-    OwnState,
     descend,
+    kept_model,
     pull_problems,
+    pulled_to,
 )
 from protocol.study.strategies.strategy import Problem, Strategy
 from protocol.study.strategies.training import Training
-from protocol.vectors.tensors import Layout
-
-_OWN = "model"
 
 
 class Ditto(Training):
@@ -40,15 +38,11 @@ def _local(training: Ditto, start: LocalStart) -> LocalSteps:
     after = yield from descend(training, start.parameters, start.steps)
     own = yield from descend(
         training,
-        start.own.get(_OWN, start.parameters),
+        start.own.get(OWN_MODEL, start.parameters),
         start.steps,
-        pull=lambda parameters: training.pull * (parameters - start.parameters),
+        pull=pulled_to(start.parameters, training.pull),
     )
-    return LocalEnd(update=after - start.parameters, own={_OWN: own})
-
-
-def _personal(_training: Ditto, _layout: Layout, final: Floats, own: OwnState) -> Floats:
-    return own.get(_OWN, final)
+    return LocalEnd(update=after - start.parameters, own={OWN_MODEL: own})
 
 
 def _problems(training: Ditto, _privacy: Privacy) -> Iterator[Problem]:
@@ -56,5 +50,5 @@ def _problems(training: Ditto, _privacy: Privacy) -> Iterator[Problem]:
 
 
 DITTO = Strategy(
-    keys=Ditto, takes=("updates",), local=_local, personal=_personal, problems=_problems
+    keys=Ditto, takes=("updates",), local=_local, personal=kept_model, problems=_problems
 )

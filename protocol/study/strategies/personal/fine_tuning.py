@@ -14,18 +14,15 @@ from pydantic import Field
 
 from protocol.study.privacy import Privacy
 from protocol.study.strategies.local_steps import (
-    Floats,
+    OWN_MODEL,
     LocalEnd,
     LocalStart,
     LocalSteps,
-    OwnState,
     descend,
+    kept_model,
 )
 from protocol.study.strategies.strategy import Problem, Strategy
 from protocol.study.strategies.training import Training
-from protocol.vectors.tensors import Layout
-
-_OWN = "model"
 
 
 class FineTuning(Training):
@@ -39,12 +36,8 @@ def _local(training: FineTuning, start: LocalStart) -> LocalSteps:
     if start.round < training.rounds - training.own_rounds:
         after = yield from descend(training, start.parameters, start.steps)
         return LocalEnd(update=after - start.parameters)
-    after = yield from descend(training, start.own.get(_OWN, start.parameters), start.steps)
-    return LocalEnd(update=np.zeros(start.parameters.size), own={_OWN: after})
-
-
-def _personal(_training: FineTuning, _layout: Layout, final: Floats, own: OwnState) -> Floats:
-    return own.get(_OWN, final)
+    after = yield from descend(training, start.own.get(OWN_MODEL, start.parameters), start.steps)
+    return LocalEnd(update=np.zeros(start.parameters.size), own={OWN_MODEL: after})
 
 
 def _problems(training: FineTuning, _privacy: Privacy) -> Iterator[Problem]:
@@ -53,5 +46,5 @@ def _problems(training: FineTuning, _privacy: Privacy) -> Iterator[Problem]:
 
 
 FINE_TUNING = Strategy(
-    keys=FineTuning, takes=("updates",), local=_local, personal=_personal, problems=_problems
+    keys=FineTuning, takes=("updates",), local=_local, personal=kept_model, problems=_problems
 )

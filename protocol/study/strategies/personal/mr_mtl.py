@@ -16,19 +16,17 @@ from pydantic import Field
 
 from protocol.study.privacy import Privacy
 from protocol.study.strategies.local_steps import (
-    Floats,
+    OWN_MODEL,
     LocalEnd,
     LocalStart,
     LocalSteps,
-    OwnState,
     descend,
+    kept_model,
     pull_problems,
+    pulled_to,
 )
 from protocol.study.strategies.strategy import Problem, Strategy
 from protocol.study.strategies.training import Training
-from protocol.vectors.tensors import Layout
-
-_OWN = "model"
 
 
 class MrMtl(Training):
@@ -41,15 +39,11 @@ class MrMtl(Training):
 def _local(training: MrMtl, start: LocalStart) -> LocalSteps:
     after = yield from descend(
         training,
-        start.own.get(_OWN, start.parameters),
+        start.own.get(OWN_MODEL, start.parameters),
         start.steps,
-        pull=lambda parameters: training.pull * (parameters - start.parameters),
+        pull=pulled_to(start.parameters, training.pull),
     )
-    return LocalEnd(update=after - start.parameters, own={_OWN: after})
-
-
-def _personal(_training: MrMtl, _layout: Layout, final: Floats, own: OwnState) -> Floats:
-    return own.get(_OWN, final)
+    return LocalEnd(update=after - start.parameters, own={OWN_MODEL: after})
 
 
 def _problems(training: MrMtl, _privacy: Privacy) -> Iterator[Problem]:
@@ -57,5 +51,5 @@ def _problems(training: MrMtl, _privacy: Privacy) -> Iterator[Problem]:
 
 
 MR_MTL = Strategy(
-    keys=MrMtl, takes=("updates",), local=_local, personal=_personal, problems=_problems
+    keys=MrMtl, takes=("updates",), local=_local, personal=kept_model, problems=_problems
 )

@@ -17,18 +17,15 @@ from pydantic import Field
 
 from protocol.study.privacy import Privacy
 from protocol.study.strategies.local_steps import (
-    Floats,
+    OWN_MODEL,
     LocalEnd,
     LocalStart,
     LocalSteps,
-    OwnState,
     descend,
+    kept_model,
 )
 from protocol.study.strategies.strategy import Problem, Strategy
 from protocol.study.strategies.training import Training
-from protocol.vectors.tensors import Layout
-
-_OWN = "model"
 
 
 class PerFedAvg(Training):
@@ -42,18 +39,16 @@ class PerFedAvg(Training):
 
 def _local(training: PerFedAvg, start: LocalStart) -> LocalSteps:
     if start.round >= training.rounds - training.own_rounds:
-        after = yield from descend(training, start.own.get(_OWN, start.parameters), start.steps)
-        return LocalEnd(update=np.zeros(start.parameters.size), own={_OWN: after})
+        after = yield from descend(
+            training, start.own.get(OWN_MODEL, start.parameters), start.steps
+        )
+        return LocalEnd(update=np.zeros(start.parameters.size), own={OWN_MODEL: after})
     parameters = start.parameters.copy()
     for _ in range(start.steps):
         inner = yield parameters
         outer = yield parameters - training.own_rate * inner
         parameters = parameters - training.learning_rate * outer
     return LocalEnd(update=parameters - start.parameters)
-
-
-def _personal(_training: PerFedAvg, _layout: Layout, final: Floats, own: OwnState) -> Floats:
-    return own.get(_OWN, final)
 
 
 def _problems(training: PerFedAvg, _privacy: Privacy) -> Iterator[Problem]:
@@ -64,5 +59,5 @@ def _problems(training: PerFedAvg, _privacy: Privacy) -> Iterator[Problem]:
 
 
 PER_FED_AVG = Strategy(
-    keys=PerFedAvg, takes=("updates",), local=_local, personal=_personal, problems=_problems
+    keys=PerFedAvg, takes=("updates",), local=_local, personal=kept_model, problems=_problems
 )

@@ -167,3 +167,18 @@ def test_a_strategy_is_called_better_where_its_interval_leaves_out_0(
     )
     assert conclusion(findings) == said
     assert any(said == statement.text for statement in page(findings).banner)
+
+
+def test_with_fewer_than_three_seeds_no_lead_has_an_interval(found: ComparisonFindings) -> None:
+    """What the next seed would give is not known; a single one must not look sure either."""
+    assert all(one.lead is not None and one.lead.low is None for one in found.strategies[1:])
+
+
+def test_a_single_seed_gives_no_interval_of_a_lead(tmp_path: Path) -> None:
+    study = read_study(FREE)
+    write_hospitals(tmp_path, study)
+    trainer = Trainer(study, tmp_path, None)
+    scored = [trainer.train(one)[1] for one in variants(study, ASKED[:2], 1)]
+    first, other, _pooled = trainer.found(*scored).strategies
+    assert first.lead is None
+    assert other.lead.value is not None and other.lead.low is None and other.lead.high is None
