@@ -5,7 +5,7 @@ network is to be built; it prints counts only.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
@@ -281,10 +281,7 @@ def check_records(
         said[site] += [] if fewer is None else [fewer]
         said[site] += of_columns.get(site, [])
     if refused:
-        told = [line for reason in refused for line in reason.splitlines()]
-        more = len(told) - MAX_TOLD
-        rest = [f"and {more} more fault{'s' * (more > 1)}"] if more > 0 else []
-        raise CohortRefused("\n".join([*told[:MAX_TOLD], *rest]))
+        raise _refused_together(refused)
     _say_who_returns(known, study, said)
     print_quality(
         quality, console, partitioned=study.partition.records if study.partition is not None else ""
@@ -292,21 +289,14 @@ def check_records(
     common = [] if study.partition is None else of_columns.get("all", [])
     shared = {} if study.partition is None else {study.partition.records: common}
     for site, found in (said | shared).items():
-        for remark in found:
-            console.print(
-                f"  {site}: {remark}",
-                style="yellow",
-                markup=False,
-                soft_wrap=True,
-            )
+        _caution([f"{site}: {remark}" for remark in found], console)
     tested = {
         site: (report.test.patients, report.test.patients_ill or 0)
         for site, report in quality.items()
     }
     evaluation = _describe_evaluation(study, assumed_auroc(study), console, tested)
     small = small_groups_text(study, [sizes.tolist() for sizes in grouped])
-    for line in small:
-        console.print(f"  {line}", style="yellow", markup=False, soft_wrap=True)
+    _caution(small, console)
     return {
         "evaluation": evaluation,
         "groups": small,
@@ -317,6 +307,19 @@ def check_records(
             for site, report in quality.items()
         },
     }
+
+
+def _refused_together(reasons: Sequence[str]) -> CohortRefused:
+    """Returns the refusal of all sites: the first faults, and how many more."""
+    told = [line for reason in reasons for line in reason.splitlines()]
+    more = len(told) - MAX_TOLD
+    rest = [f"and {more} more fault{'s' * (more > 1)}"] if more > 0 else []
+    return CohortRefused("\n".join([*told[:MAX_TOLD], *rest]))
+
+
+def _caution(lines: Iterable[str], console: Console) -> None:
+    for line in lines:
+        console.print(f"  {line}", style="yellow", markup=False, soft_wrap=True)
 
 
 def _groups_at(study: Study, site: str, test: Records) -> NDArray[np.int64]:

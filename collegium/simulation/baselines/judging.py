@@ -5,8 +5,7 @@ A pure function of scores and labels, in the process that holds them.
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
+from collegium.simulation.baselines.places import judged_places
 from collegium.simulation.baselines.plan import Baseline
 from collegium.simulation.baselines.scoring import Floats, ScoredTraining
 from compliance.estimates.interval import Interval
@@ -27,11 +26,8 @@ from pipelines.evaluation.compared_models import (
     FEWEST_DRAWN,
     FEWEST_OF_A_KIND,
     FEWEST_TRAININGS,
-    compared_models,
-    why_not_available,
 )
-from pipelines.evaluation.exact_intervals import FEWEST_OF_A_CLASS, ExactFigure
-from pipelines.tasks.registry import task_of
+from pipelines.evaluation.exact_intervals import FEWEST_OF_A_CLASS
 from protocol.study.study import Study
 
 _NOT_SAID = "too few test patients to say"
@@ -58,52 +54,25 @@ def findings_of(
         scored: the models, each with scores of the same patients; of one baseline as many as it
             was trained, and if one of them diverged it has no figure.
     """
-    sites, headline = study.site_names, TASK_FIGURES[study.task.kind].headline
-    places: dict[str | None, list[str]] = {**{site: [site] for site in sites}, None: [*sites]}
-    figures: dict[str | None, dict[str, Interval]] = {}
-    leads: list[Lead] = []
     by_key: dict[str, list[ScoredTraining]] = {}
     for one in sorted(scored, key=lambda one: one.draw):
         by_key.setdefault(one.baseline.key, []).append(one)
-    known = {
-        key: trainings
-        for key, models in by_key.items()
-        if len(trainings := [one.scores for one in models if one.scores is not None]) == len(models)
-    }
-    random = {key for key, models in by_key.items() if models[0].baseline.is_random}
-    for tested, parts in places.items():
-        own = np.concatenate([labels[site] for site in parts])
-        scores = {
-            key: [np.concatenate([one[site] for site in parts]) for one in trainings]
-            for key, trainings in known.items()
-        }
-        pairs = [pair for pair in _pairs(scored, tested) if set(pair) <= set(scores)]
-        found = compared_models(
-            scores,
-            own,
-            exact=task_of(study.task, study.cohort).exact,
-            headline=headline,
-            pairs=pairs,
-            seed=study.seeds.model,
-            random=random,
-        )
-        figures[tested] = {
-            key: interval_of(
-                found.figures[key][headline.name],
-                why_not_available(study.task.kind, np.stack(scores[key]), own),
-            )
-            for key in scores
-        }
-        leads += [
-            Lead(
-                tested=tested, first=first, second=second,
-                value=interval_of(found.leads[first, second], _NOT_SAID),
-            )
-            for first, second in pairs
-        ]  # fmt: skip
+    judged = judged_places(
+        study,
+        labels,
+        {
+            key: trainings
+            for key, models in by_key.items()
+            if len(trainings := [one.scores for one in models if one.scores is not None])
+            == len(models)
+        },
+        pairs=lambda tested: _pairs(scored, tested),
+        random={key for key, models in by_key.items() if models[0].baseline.is_random},
+        too_few=_NOT_SAID,
+    )
     return BaselineFindings(
         study=ComparedStudy.of(study),
-        figure=headline.name,
+        figure=TASK_FIGURES[study.task.kind].headline.name,
         too_few=_TOO_FEW,
         hospitals=tuple(
             HospitalSize(
@@ -111,10 +80,15 @@ def findings_of(
                 train_patients=train_patients[site],
                 test_patients=len(labels[site]),
             )
-            for site in sites
+            for site in study.site_names
         ),
-        models=tuple(_model(models, sites, figures) for models in by_key.values()),
-        leads=tuple(leads),
+        models=tuple(
+            _model(models, study.site_names, judged.figures) for models in by_key.values()
+        ),
+        leads=tuple(
+            Lead(tested=tested, first=first, second=second, value=value)
+            for (tested, (first, second)), value in judged.leads.items()
+        ),
     )
 
 
@@ -155,9 +129,3 @@ def _model(
         by_site={site: figures[site].get(baseline.key, lost) for site in sites},
         everybody=figures[None].get(baseline.key, lost),
     )
-
-
-def interval_of(found: ExactFigure, why: str) -> Interval:
-    """Returns a figure as an interval; one that is not known says why."""
-    note = f"not available: {why}" if found.value is None else ""
-    return Interval(value=found.value, low=found.low, high=found.high, note=note)

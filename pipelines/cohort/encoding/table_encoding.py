@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipelines.cohort.encoding.chosen_records import chosen_records
 from pipelines.cohort.encoding.column_readings import KEY_WITH_EXPONENT, column_readings
-from pipelines.cohort.encoding.group_columns import GroupColumns, tokens_of
+from pipelines.cohort.encoding.group_columns import GroupColumns, Tokens, tokens_of
 from pipelines.cohort.encoding.record_order import order_by_content, order_by_patient
 from pipelines.cohort.encoding.table_dates import DateReadings, TableDates
 from pipelines.cohort.encoding.table_notes import table_notes
@@ -104,15 +104,7 @@ def encode_table(
     labels = _labels(cohort.label, values, dates)
     del values
     rows = kept.rows
-    order: NDArray[np.int64] | None = None
-    if cohort.patient_key != "row":
-        keys = kept.cells[cohort.patient_key].respelled(patient_token)
-        order = order_by_patient(keys, features, labels, columns)
-    elif table.has_order:
-        keys = Cells.of(map(str, rows.tolist()))
-    else:
-        keys = Cells.of(map(str, range(len(rows))))
-        order = order_by_content(features, labels, columns)
+    keys, order = _keys_and_order(kept, table.has_order, cohort, features, labels, columns)
     codes = keys.codes
     if order is not None and not np.array_equal(order, np.arange(len(rows))):
         features, labels, rows = features[order], labels[order], rows[order]
@@ -130,6 +122,24 @@ def encode_table(
         columns=columns,
         noted=table_notes(chosen, cohort, readings, conversions, others),
     )
+
+
+def _keys_and_order(
+    kept: SourceTable,
+    has_order: bool,
+    cohort: TableCohort,
+    features: NDArray[np.float32],
+    labels: NDArray[np.float32],
+    columns: Mapping[str, Tokens],
+) -> tuple[Cells, NDArray[np.int64] | None]:
+    """Returns each record's patient, and the records' order; None where they stand in it."""
+    if cohort.patient_key != "row":
+        keys = kept.cells[cohort.patient_key].respelled(patient_token)
+        return keys, order_by_patient(keys, features, labels, columns)
+    if has_order:
+        return Cells.of(map(str, kept.rows.tolist())), None
+    keys = Cells.of(map(str, range(len(kept.rows))))
+    return keys, order_by_content(features, labels, columns)
 
 
 def _cell_faults(
