@@ -134,10 +134,12 @@ def require_network(study: Study, *, any_network: bool = False) -> None:
         return
     may_misfit = any_network and not isinstance(study.task.network, FullyConnectedNet)
     at_hand = all(package.is_at_hand and is_installed(package) for package in study.recipes)
-    if (study.task.names_layers or may_misfit) and at_hand and find_spec("monai") is not None:
-        from pipelines.networks.networks import build
+    kept = study.training.kept_layers
+    named = study.task.names_layers or bool(kept)
+    if (named or may_misfit) and at_hand and find_spec("monai") is not None:
+        from pipelines.networks.networks import build, require_own_layers
 
-        build(study.task, study.cohort, seed=0)
+        require_own_layers(build(study.task, study.cohort, seed=0), kept)
 
 
 def _lacks(data: Path, name: str) -> str:

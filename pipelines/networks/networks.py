@@ -80,6 +80,28 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
     return module
 
 
+def require_own_layers(module: nn.Module, layers: Sequence[str]) -> None:
+    """Refuses layers that are to stay with hospitals where they are none, or are all.
+
+    Raises:
+        StudyRefused: a layer has no parameters, or none is left to be learned together.
+    """
+    names = [name for name, _ in module.named_parameters()]
+    _refuse(_unknown_layers("training.own_layers", names, layers))
+    if layers and all(any(is_in(name, layer) for layer in layers) for name in names):
+        raise StudyRefused(
+            "training.own_layers: these are all layers of the network: nothing is left to be "
+            "learned together"
+        )
+
+
+def _unknown_layers(key: str, names: Sequence[str], layers: Sequence[str]) -> list[str]:
+    """Returns a fault for each layer that no parameter belongs to."""
+    wrong = [layer for layer in layers if not any(is_in(name, layer) for name in names)]
+    there = told(name.rpartition(".")[0] for name in names)
+    return [f"{key}: no layer {layer!r} has parameters; there are {there}" for layer in wrong]
+
+
 def _check_names(module: nn.Module, target: str) -> None:
     """Refuses names of parameters but plain ones: a model's vector is laid out by their order."""
     for name, _ in module.named_parameters():
@@ -96,14 +118,14 @@ def num_parameters(study: Study) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def require_layers(task: Task, cohort: Cohort) -> None:
+def require_layers(task: Task, cohort: Cohort, kept: Sequence[str] = ()) -> None:
     """Builds the network of a study that names layers or parameters, and drops it.
 
     Raises:
         StudyRefused: they are not this network's.
     """
-    if task.names_layers:
-        build(task, cohort, seed=0)
+    if task.names_layers or kept:
+        require_own_layers(build(task, cohort, seed=0), kept)
 
 
 def _made(network: NetworkSettings, shapes: Sequence[RecordShape], outputs: int) -> nn.Module:
@@ -193,14 +215,7 @@ def _freeze_others(module: nn.Module, trained: Sequence[str]) -> None:
     Nothing that goes by parameters sees them then: engines, clipping, noise, and the wire.
     """
     names = [name for name, _ in module.named_parameters()]
-    wrong = [each for each in trained if not any(is_in(name, each) for name in names)]
-    there = told(name.rpartition(".")[0] for name in names)
-    _refuse(
-        [
-            f"task.trained_layers: no layer {layer!r} has parameters; there are {there}"
-            for layer in wrong
-        ]
-    )
+    _refuse(_unknown_layers("task.trained_layers", names, trained))
     for name in names:
         if not any(is_in(name, layer) for layer in trained):
             place, _, short = name.rpartition(".")

@@ -162,10 +162,11 @@ def _network(study: Study) -> str:
 
 
 def _require_layers(study: Study) -> None:
-    if study.task.names_layers and not study.recipes:  # whose code is not run here: silo check
+    kept = study.training.kept_layers
+    if (study.task.names_layers or kept) and not study.recipes:  # whose code is not run here: silo check
         from pipelines.networks.networks import require_layers  # torch takes seconds to import
 
-        require_layers(study.task, study.cohort)
+        require_layers(study.task, study.cohort, kept)
 
 
 def _runs_asked_for(used: int, runs: int) -> str:

@@ -29,7 +29,12 @@ from compliance.privacy.noise import DiscreteGaussian, poisson_sample
 from pipelines.cohort.loading import Records
 from pipelines.gradients.device import enough_memory, processor
 from pipelines.gradients.engines import ENGINES
-from pipelines.networks.networks import build, load_parameters, parameters_of
+from pipelines.networks.networks import (
+    build,
+    load_parameters,
+    parameters_of,
+    require_own_layers,
+)
 from pipelines.networks.reference_inputs import reference_inputs
 from pipelines.recipes.loading import recipe_failures
 from pipelines.tasks.registry import task_of
@@ -88,6 +93,7 @@ class Trainer:
         self._device = device or processor()
         with enough_memory("the network"):
             self._module = build(study.task, study.cohort, study.seeds.model)
+            require_own_layers(self._module, study.training.kept_layers)
             initial = parameters_of(self._module)
             self._layout = layout_of(initial)
             self._size = self._layout.size

@@ -73,7 +73,7 @@ def with_strategy(study: Study, asked: str) -> Study:
     name, *keys = asked.split(":")
     if name not in STRATEGIES:
         hint = nearest(name, list(STRATEGIES))
-        raise StudyRefused(f"--strategies: there is no {name!r}{hint}; see docs/strategies.md")
+        raise StudyRefused(f"--strategies: there is no {name!r}{hint} (docs/strategies.md)")
     section = STRATEGIES[name].keys
     values = study.training.model_dump() | {"strategy": name}
     values = {key: value for key, value in values.items() if key in section.model_fields}

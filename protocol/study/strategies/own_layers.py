@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from protocol.study.strategies.local_steps import Floats, LocalEnd, LocalStart, OwnState
+from protocol.study.strategies.training import Training
 from protocol.vectors.tensors import Layout, is_in
 
 _OWN = "layers"
@@ -21,6 +22,17 @@ OwnLayers: TypeAlias = Annotated[
     Field(min_length=1, max_length=1000),
 ]
 Chosen: TypeAlias = NDArray[np.bool_]
+
+
+class KeepsLayers(Training):
+    """The key of a strategy whose hospitals each keep some layers of the network."""
+
+    own_layers: OwnLayers
+
+    @property
+    def kept_layers(self) -> tuple[str, ...]:
+        """The layers of the network that stay with each hospital."""
+        return self.own_layers
 
 
 def chosen(layout: Layout, layers: OwnLayers) -> Chosen:

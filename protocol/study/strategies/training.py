@@ -28,6 +28,11 @@ class Training(FrozenModel):
     gradients_per_step: ClassVar[int] = 1
 
     @property
+    def kept_layers(self) -> tuple[str, ...]:
+        """The layers of the network that stay with each hospital."""
+        return ()
+
+    @property
     def gradients_per_round(self) -> int:
         """The number of gradients that a site takes in a round, each noised and paid for."""
         return self.local_steps * self.gradients_per_step

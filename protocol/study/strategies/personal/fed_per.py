@@ -15,17 +15,21 @@ from protocol.study.strategies.local_steps import (
     OwnState,
     descend,
 )
-from protocol.study.strategies.own_layers import OwnLayers, begun_with, chosen, ended_with, with_own
+from protocol.study.strategies.own_layers import (
+    KeepsLayers,
+    begun_with,
+    chosen,
+    ended_with,
+    with_own,
+)
 from protocol.study.strategies.strategy import Strategy
-from protocol.study.strategies.training import Training
 from protocol.vectors.tensors import Layout
 
 
-class FedPer(Training):
+class FedPer(KeepsLayers):
     """Averaging of all layers but ``own_layers``; ``momentum`` is that of local steps."""
 
     strategy: Literal["fedper"]
-    own_layers: OwnLayers
 
 
 def _local(training: FedPer, start: LocalStart) -> LocalSteps:

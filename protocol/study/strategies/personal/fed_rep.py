@@ -15,17 +15,21 @@ from protocol.study.strategies.local_steps import (
     LocalSteps,
     OwnState,
 )
-from protocol.study.strategies.own_layers import OwnLayers, begun_with, chosen, ended_with, with_own
+from protocol.study.strategies.own_layers import (
+    KeepsLayers,
+    begun_with,
+    chosen,
+    ended_with,
+    with_own,
+)
 from protocol.study.strategies.strategy import Problem, Strategy
-from protocol.study.strategies.training import Training
 from protocol.vectors.tensors import Layout
 
 
-class FedRep(Training):
+class FedRep(KeepsLayers):
     """The first ``own_steps`` local steps of a round move ``own_layers``, the others the rest."""
 
     strategy: Literal["fedrep"]
-    own_layers: OwnLayers
     own_steps: int = Field(default=1, ge=1, le=10_000)
 
 

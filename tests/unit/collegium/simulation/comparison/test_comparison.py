@@ -13,6 +13,7 @@ from collegium.simulation.comparison.findings import ComparisonFindings, Strateg
 from collegium.simulation.comparison.page import conclusion, page
 from collegium.simulation.comparison.plan import POOLED_RECORDS, variants, with_strategy
 from collegium.simulation.comparison.report import write_report
+from collegium.simulation.settings import require_network
 from compliance.estimates.interval import Interval
 from compliance.facts.figures import AUROC
 from protocol.errors import StudyRefused
@@ -182,3 +183,22 @@ def test_a_single_seed_gives_no_interval_of_a_lead(tmp_path: Path) -> None:
     first, other, _pooled = trainer.found(*scored).strategies
     assert first.lead is None
     assert other.lead.value is not None and other.lead.low is None and other.lead.high is None
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ("head", "training.own_layers: no layer 'head' has parameters; there are "),
+        ("output+hidden_0", "nothing is left to be learned together"),
+    ],
+)
+def test_own_layers_that_are_none_or_all_are_refused(
+    layers: str, said: str, tmp_path: Path
+) -> None:
+    study = read_study(FREE)
+    write_hospitals(tmp_path, study)
+    variant = variants(study, (f"fedper:own_layers={layers}",), 1)[0]
+    error, scored = Trainer(study, tmp_path, None).train(variant)
+    assert isinstance(error, StudyRefused) and said in str(error) and scored is None
+    with pytest.raises(StudyRefused, match="own_layers"):
+        require_network(variant.study)
