@@ -50,7 +50,14 @@ from compliance.reports.document import Document, Statement, Table, Tone
 from compliance.reports.privacy_report import privacy_report
 from compliance.reports.renderers import render_csv, render_html, render_json
 from compliance.reports.sections import calibration as calibration_parts
-from compliance.reports.sections import columns, outcomes, statements, thresholds, utility
+from compliance.reports.sections import (
+    columns,
+    outcomes,
+    own_models,
+    statements,
+    thresholds,
+    utility,
+)
 from compliance.reports.sections.fairness import groups
 from compliance.reports.sections.fairness.gaps import gap_sentences, group_gap_sentences
 from compliance.reports.several_runs import baseline_parts, baselines_page, drift_page
@@ -296,6 +303,9 @@ def _fairness(dossier: Dossier) -> None:
         st.caption(presentation.plain(small))
     for said in gap_sentences(dossier):
         st.markdown(presentation.plain(said))
+    if dossier.by_global:
+        _table(own_models.comparison_table(dossier))
+        st.caption(own_models.EXACT)
 
 
 def _groups(dossier: Dossier) -> None:

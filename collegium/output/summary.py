@@ -59,6 +59,8 @@ def _summarise_model(run: dict[str, Any], console: Console) -> None:
         exact = f"{_exact(run[kind.name])} exact (simulation only), " if run["simulation"] else ""
         released = _released(run[f"{kind.name}_released"])
         console.print(f"  {kind.title:{width}}  {exact}{released}", markup=False)
+    if "global_model" in run:
+        console.print(f"  {_own_models(run)}", markup=False, soft_wrap=True)
     for warning in run["warnings"]:
         console.print(f"  {warning}", style="yellow", markup=False, soft_wrap=True)
     console.print()
@@ -67,6 +69,16 @@ def _summarise_model(run: dict[str, Any], console: Console) -> None:
     console.print(f"  {marked}released figures carry their 95 % interval")
     if small := too_small_text(_own_notes(run)):
         console.print(f"  {small}", markup=False, soft_wrap=True)
+
+
+def _own_models(run: dict[str, Any]) -> str:
+    """Returns by which models the figures are, and what the global one reaches."""
+    said = "all figures are of the hospitals' own models on their own patients"
+    if run["global_model"] is None:
+        return said
+    headline = TASK_FIGURES[run["task"]].headline
+    reached = show(run["global_model"][headline.name], headline.form)
+    return f"{said}; by the global model {headline.title} is {reached} exact (simulation only)"
 
 
 def _summarise_columns(run: dict[str, Any], console: Console) -> None:

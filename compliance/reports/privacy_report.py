@@ -113,7 +113,7 @@ def _thresholds(dossier: Dossier) -> tuple[Section, ...]:
 
 
 def _own_models(dossier: Dossier) -> tuple[Section, ...]:
-    return (own_models_section(dossier),) if dossier.has_own_models else ()
+    return (own_models_section(dossier),) if dossier.by_global else ()
 
 
 def _groups(dossier: Dossier) -> tuple[Section, ...]:

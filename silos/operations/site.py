@@ -163,7 +163,8 @@ def _network(study: Study) -> str:
 
 def _require_layers(study: Study) -> None:
     kept = study.training.kept_layers
-    if (study.task.names_layers or kept) and not study.recipes:  # whose code is not run here: silo check
+    named = study.task.names_layers or bool(kept)
+    if named and not study.recipes:  # whose code is not run here: silo check
         from pipelines.networks.networks import require_layers  # torch takes seconds to import
 
         require_layers(study.task, study.cohort, kept)

@@ -34,6 +34,7 @@ from protocol.study.strategies.registry import STRATEGIES
 from protocol.vectors import fixed_point, tensors
 from protocol.vectors import ring_bounds as no_wrap
 from protocol.vectors.keystream import Keystream, derive_key
+from protocol.vectors.update import UpdateVector
 from tests.make_vectors.recorded_round import (
     Recorded,
     RecordedSilo,
@@ -236,7 +237,7 @@ def _encode_update(given: Given) -> str:
 
 def _update_vector(given: Given) -> dict[str, Any]:
     layout = tensors.Layout(names=("w",), shapes=((len(given["update"]),),))
-    vector = STRATEGIES[given["strategy"]].vector(layout)
+    vector = UpdateVector(parameters=layout, scalars=STRATEGIES[given["strategy"]].scalars)
     words = vector.encode(
         _real(given["update"]),
         weight=given["weight"],

@@ -1,18 +1,9 @@
-"""The part of a report about hospitals' own models: what they are, and the global one beside them.
-
-Own models stay in the hospitals. What is released of them is the evaluation, which counts each
-hospital's test patients by its own model; the exact figures here are a simulation's.
-"""
+"""The part of a simulation's report that compares hospitals' own models with the global one."""
 
 from compliance.facts.dossier import Dossier, SiteFacts
 from compliance.facts.formatting import Format
-from compliance.reports.document import Block, Columns, Paragraph, Section, Table, table_of
+from compliance.reports.document import Columns, Paragraph, Section, Table, table_of
 
-OWN = (
-    "Each hospital has a model of its own, which stays there; every released figure on this page "
-    "is of the hospitals' own models on their own test patients. What the coordinator keeps is the "
-    "global model."
-)
 EXACT = (
     "Exact figures of the same test patients, by the hospital's own model and by the global one: "
     "simulation only. They have no interval: a difference of few patients may be chance."
@@ -20,11 +11,12 @@ EXACT = (
 
 
 def own_models_section(dossier: Dossier) -> Section:
-    """Returns what own models are, with the global model's exact figures where they are known."""
-    blocks: tuple[Block, ...] = (Paragraph(text=OWN),)
-    if dossier.by_global:
-        blocks = (*blocks, comparison_table(dossier), Paragraph(text=EXACT))
-    return Section(key="own-models", title="A model for each hospital", blocks=blocks)
+    """Returns the exact figures of own models beside those of the global one."""
+    return Section(
+        key="own-models",
+        title="Own models and the global one",
+        blocks=(comparison_table(dossier), Paragraph(text=EXACT)),
+    )
 
 
 def comparison_table(dossier: Dossier) -> Table:

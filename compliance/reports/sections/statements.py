@@ -40,6 +40,14 @@ def claim(dossier: Dossier) -> Statement:
     )
 
 
+#: Of a run whose strategy leaves each hospital with a model of its own.
+OWN_MODELS = Statement(
+    text="A model for each hospital.",
+    detail="It stays there. Every figure here is of the hospitals' own models on their own test "
+    "patients; the model that the coordinator keeps is the global one.",
+)
+
+
 def banner(dossier: Dossier) -> tuple[Statement, ...]:
     """Returns what must be read first: the state, the claim, and whether this is a simulation."""
     text, tone = _STATES.get(dossier.state, (f"The run is {dossier.state}.", Tone.CAUTION))
@@ -59,6 +67,7 @@ def banner(dossier: Dossier) -> tuple[Statement, ...]:
         *_sweep(dossier),
         *_beside(dossier),
         claim(dossier),
+        *((OWN_MODELS,) if dossier.has_own_models else ()),
         *((simulated,) if dossier.simulation else ()),
     )
 

@@ -18,10 +18,15 @@ from protocol.study.study_file import read_study
 from protocol.transport.steps import Reply
 from protocol.vectors.ring_bounds import MAX_SCALARS, SCALAR_PART, require_sum_of_updates
 from protocol.vectors.tensors import Layout
+from protocol.vectors.update import UpdateVector
 from tests.support.simulated.federation import Federation
 from tests.support.simulated.studies import changed, small_study
 
 LAYOUT = Layout(names=("w",), shapes=((3,),))
+
+
+def vector_of(strategy: str) -> UpdateVector:
+    return UpdateVector(parameters=LAYOUT, scalars=STRATEGIES[strategy].scalars)
 
 
 def without_privacy() -> str:
@@ -38,20 +43,20 @@ def without_privacy() -> str:
 def test_scalars_travel_behind_the_parameters_with_the_same_weight(
     update: list[float], weight: float
 ) -> None:
-    vector = STRATEGIES["fedexp"].vector(LAYOUT)
+    vector = vector_of("fedexp")
     words = vector.encode(np.array(update), weight=weight, bound=4.0, frac_bits=20)
     assert words.shape == (4,)
     read, scalars = vector.read(words, bound=4.0, frac_bits=20)
     expected = min(1.0, float(np.linalg.norm(update)) / 4) ** 2 * weight
     assert scalars["squared_norm"] == pytest.approx(expected, abs=1e-5)
-    plain = STRATEGIES["fedavg"].vector(LAYOUT)
+    plain = vector_of("fedavg")
     same = plain.encode(np.array(update), weight=weight, bound=4.0, frac_bits=20)
     assert np.array_equal(words[:3], same)
 
 
 def test_layout_without_scalars_is_the_parameters_own() -> None:
-    assert STRATEGIES["fedavg"].vector(LAYOUT).digest == LAYOUT.digest
-    assert STRATEGIES["fedexp"].vector(LAYOUT).digest != LAYOUT.digest
+    assert vector_of("fedavg").digest == LAYOUT.digest
+    assert vector_of("fedexp").digest != LAYOUT.digest
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
