@@ -14,8 +14,9 @@ furthest apart were chosen because they do. Rules:
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +59,11 @@ class LargestGap:
     def is_shown(self) -> bool:
         """Whether its interval leaves out 0: chance and noise alone do not explain it."""
         return self.low > 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the gap as JSON has it."""
+        between = None if self.shown_between is None else [*self.shown_between]
+        return asdict(self) | {"shown_between": between, "is_shown": self.is_shown}
 
 
 def largest_gap(found: Mapping[str, Interval], *, families: int = 1) -> LargestGap | None:

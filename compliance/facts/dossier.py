@@ -361,8 +361,7 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
             for s in dossier.sites
         },
         "largest_gaps_released": {
-            name: asdict(gap) | {"is_shown": gap.is_shown}
-            for name, gap in dossier.largest_gaps.items()
+            name: gap.to_json() for name, gap in dossier.largest_gaps.items()
         },
         **_groups(dossier),
         "figures_released": [figure.to_json() for figure in dossier.named_figures],
@@ -411,10 +410,7 @@ def _groups(dossier: Dossier) -> dict[str, Any]:
             for group in dossier.groups
         ],
         "group_gaps_released": {
-            grouping: {
-                name: None if gap is None else asdict(gap) | {"is_shown": gap.is_shown}
-                for name, gap in gaps.items()
-            }
+            grouping: {name: None if gap is None else gap.to_json() for name, gap in gaps.items()}
             for grouping, gaps in dossier.group_gaps.items()
         },
         "sites_without_groups": list(dossier.without_groups),

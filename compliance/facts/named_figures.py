@@ -57,7 +57,9 @@ class NamedFigure:
 
 
 #: The figures of a model's risks, and of its decisions at the study's threshold.
-_RISKS = ("sensitivity", "ill", "mean_risk", "lacking", "excess_brier")
+_RISKS = (
+    "patients", "sensitivity", "specificity", "ppv", "ill", "mean_risk", "lacking", "excess_brier"
+)  # fmt: skip
 #: The figures of an operating point that are of a threshold.
 _AT = ("flagged", "sensitivity", "specificity", "ppv", "npv", "net_benefit")
 

@@ -5,6 +5,7 @@ the sum and the model of the round must all have the digests that were logged.
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -52,6 +53,9 @@ from protocol.study.strategies.training import Training
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import open_summary, read_summaries
 from protocol.vectors.tensors import decode_tensors, flatten, layout_of, model_digest
+
+#: Machines round logarithms differently, and a figure may be the root of a sum of them.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,9 +283,26 @@ def _follow(said: Mapping[str, Any], follows: Mapping[str, Any]) -> bool:
     """Whether released figures are the ones that follow; an earlier version kept fewer kinds."""
     if not {"figures", "sites", "risks"} <= said.keys():
         return False
-    figures = {name: follows["figures"].get(name) for name in said["figures"]}
-    kept = {name: follows.get(name) for name in said} | {"figures": figures}
-    return bool(figures) and said == kept
+    kept = {name: follows.get(name) for name in said}
+    kept |= {name: _of_kinds(follows[name], said[name]) for name in ("figures", "risks")}
+    return bool(said["figures"]) and _are_alike(said, kept)
+
+
+def _of_kinds(follows: Mapping[str, Any] | None, said: Mapping[str, Any] | None) -> Any:
+    return {name: follows.get(name) for name in said} if follows and said else follows
+
+
+def _are_alike(said: Any, follows: Any) -> bool:
+    """Whether figures are the same, but for what another machine rounds differently."""
+    if isinstance(said, float) and isinstance(follows, float):
+        return math.isclose(said, follows, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+    if isinstance(said, Mapping) and isinstance(follows, Mapping):
+        return said.keys() == follows.keys() and all(
+            _are_alike(each, follows[name]) for name, each in said.items()
+        )
+    if isinstance(said, list) and isinstance(follows, list | tuple):
+        return len(said) == len(follows) and all(map(_are_alike, said, follows))
+    return bool(said == follows)
 
 
 def _study(session: Session, run: RunRow) -> Study:

@@ -1,6 +1,7 @@
 """Binary classification: AUROC and thresholds from the scores' bins, shares from tables."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -167,7 +168,7 @@ def _adds_up(study: Study, noised: NoisedCounts) -> bool:
 
 def _risks(study: Study, noised: NoisedCounts) -> RiskFigures:
     table = _table(study, noised)
-    return risk_figures(
+    found = risk_figures(
         noised.pooled,
         noised.deviation,
         table.cells,
@@ -176,6 +177,13 @@ def _risks(study: Study, noised: NoisedCounts) -> RiskFigures:
         grid=noised.grid,
         declared=prevalence_of(study.task),
         threshold=threshold_of(study.task),
+    )
+    healthy, ill = map(float, table.cells[:, 1])
+    return replace(
+        found,
+        specificity=_decisions(study, table)["specificity"],
+        ppv=_ppv(ill, healthy, table.deviation),
+        patients=number_of_patients(float(table.cells.sum()), table.deviation, 4),
     )
 
 

@@ -22,7 +22,7 @@ from compliance.estimates.binned_scores.release_rule import Bounds, shown
 from compliance.estimates.binned_scores.within_bins import BinnedScores, Floats
 from compliance.estimates.interval import Z95, Interval
 
-#: Slopes and intercepts are looked for between these.
+#: Slopes over one spread of the grid and intercepts are looked for between these.
 _SLOPES, _INTERCEPTS = (-4.0, 10.0), (-12.0, 12.0)
 _MOST_STEPS, _NEWTON_STEPS, _CLOSE = 60, 12, 1e-7
 #: So many of a bin's points are taken together.
@@ -108,9 +108,10 @@ def calibration_slope(scores: BinnedScores) -> Bounds:
 
     Source: Cox 1958, Biometrika 45; the interval by the score test, Rao 1948.
     """
-    fitted = _Fitted.of(scores)
-    value, low, high = _bounds(fitted.slope_sum, _SLOPES)
-    error = scores.grid_error(lambda one: _root(_Fitted.of(one).slope_sum, _SLOPES))
+    narrowness = max(1 / scores.grid.spread, 1.0)
+    slopes = (_SLOPES[0] * narrowness, _SLOPES[1] * narrowness)
+    value, low, high = _bounds(_Fitted.of(scores).slope_sum, slopes)
+    error = scores.grid_error(lambda one: _root(_Fitted.of(one).slope_sum, slopes))
     return value, low - error, high + error
 
 

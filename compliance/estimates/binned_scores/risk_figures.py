@@ -36,6 +36,7 @@ Floats = NDArray[np.float64]
 #: A mean risk off by this part of the share of the ill, with its whole interval, is a fault.
 _FAR = 0.1
 _STEP, _MOST = 0.05, 8.0  # of the correction, in logits
+_NOT_KEPT = Interval.withheld("not kept by the version that made this run")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,8 @@ class RiskFigures:
     """A model's risks against the patients that it was tested on, from released counts.
 
     ``ill`` is the share of patients who are ill; ``lacking`` that share less the mean
-    risk; ``sensitivity`` is that at the study's threshold. ``excess_brier`` is how
+    risk; ``sensitivity``, ``specificity`` and ``ppv`` are those at the study's threshold, and
+    ``patients`` how many there are, as the signed tables have it. ``excess_brier`` is how
     much larger the Brier score is than that of giving every patient the share of the ill:
     above zero is worse than knowing nothing of a patient. ``shift`` is to be added to the
     model's output; None where nothing is known to be better than the output as it is.
@@ -55,6 +57,9 @@ class RiskFigures:
     sensitivity: Interval
     excess_brier: Interval
     shift: float | None = None
+    specificity: Interval = _NOT_KEPT
+    ppv: Interval = _NOT_KEPT
+    patients: Interval = _NOT_KEPT
 
     @property
     def contradict(self) -> bool:

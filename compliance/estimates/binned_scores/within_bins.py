@@ -2,8 +2,10 @@
 
 Counts say how many scores a bin holds, not where in it they lie. Rules:
 
-1. All scores of a bin lie as the grid's normal has them, tilted towards the neighbour that holds
-   more; a difference that the patients drawn and the noise bring by themselves tilts nothing.
+1. All scores of an inner bin lie as the grid's normal has them, tilted towards the neighbour that
+   holds more. Those of an outer bin reach as far beyond its border as its neighbour's count says:
+   the more it holds beside that, the farther. A difference that the patients drawn and the noise
+   bring by themselves changes neither.
 2. Of the scores in a bin, higher ones belong to ill patients more often: the odds rise from bin
    to bin as the neighbours' counts say and, where these are few or drowned in noise, as two
    normal classes with the counts' means would have it. They never fall.
@@ -27,8 +29,10 @@ Floats = NDArray[np.float64]
 #: So many scores stand for all of them, whatever the number of bins.
 _ALL_POINTS = 2048
 _STEEPEST = 1.8  # of a bin's density, from one end to the other, in parts of its mean
+_FARTHEST = 4.0  # times as far beyond an outer border as on the grid's normal, or as near
 _MOST_RISE = 20.0  # of the log odds, over one spread of the grid
 _HALF_A_PATIENT = 0.5
+_FEWEST = 4  # bins whose neighbours say something of each
 _FAR = 30.0  # of the log odds: nearer than that to 0 or 1 a chance leaves the other class no share
 #: An outer bin is meant to hold as many as any other; this many times as many are crowded.
 _CROWDED = 2.0
@@ -58,9 +62,9 @@ class BinnedScores:
     def of(cls, counts: NDArray[np.floating], deviation: float, grid: ScoreGrid) -> "BinnedScores":
         """Returns the scores behind (2, bins) counts on this grid; the counts may be negative."""
         cells = np.asarray(counts, dtype=np.float64)
-        bins = cells.shape[1]
-        usual = _usual_points(bins)
-        density = 1 + _tilts(cells.sum(axis=0), deviation)[:, None] * _places(bins)
+        bins, patients = cells.shape[1], cells.sum(axis=0)
+        usual = _with_tails(_usual_points(bins), patients, deviation)
+        density = 1 + _tilts(patients, deviation)[:, None] * _places(bins)
         ill = _chances(usual, cells, deviation)
         shares = np.array([density * (1 - ill), density * ill])
         return cls(
@@ -92,7 +96,7 @@ class BinnedScores:
 
     def halved(self) -> "BinnedScores | None":
         """Returns the same counts with every two bins made one; None where bins are odd or few."""
-        if self.bins % 2 or self.bins < 4:
+        if self.bins % 2 or self.bins < _FEWEST:
             return None
         pairs = self.counts.reshape(2, self.bins // 2, 2).sum(axis=2)
         return BinnedScores.of(pairs, self.deviation * math.sqrt(2), self.grid)
@@ -106,12 +110,12 @@ class BinnedScores:
         """Returns how far off the bins may leave a figure: as far as half as many bins move it.
 
         A third of how far a quarter as many move it, where that is more: what bins hide grows
-        with their width. Zero where the counts cannot be halved.
+        with their width, and two bins say nothing of it. Zero where the counts cannot be halved.
         """
         value, error, fewer = figure(self), 0.0, self
         for part in (1, 3):
             halved = fewer.halved()
-            if halved is None or not halved.has_both:
+            if halved is None or not halved.has_both or (part > 1 and halved.bins < _FEWEST):
                 break
             fewer, error = halved, max(error, abs(figure(halved) - value) / part)
         return error
@@ -145,19 +149,44 @@ def _beside(values: Floats) -> tuple[Floats, Floats]:
     return np.r_[values[:1], values[:-1]], np.r_[values[1:], values[-1:]]
 
 
+def _with_tails(usual: Floats, patients: Floats, deviation: float) -> Floats:
+    """Returns (bins, points) scores of which those in outer bins reach as far as the counts say.
+
+    Of an exponential tail that leaves h = log(1 + next / outer) of its patients' log in the bin
+    before it, the mean distance beyond the border goes with 1 / h. Where both hold as many, as on
+    the grid's normal, nothing changes.
+
+    Source: Pickands 1975, Annals of Statistics 3 (excesses over a high threshold); James and Stein
+    1961, as in ``_tilts``.
+    """
+    edges, reached = ScoreGrid().edges(len(patients)), usual.copy()
+    for outer, beside, edge in ((0, 1, edges[0]), (-1, -2, edges[-1])):
+        held, before = float(patients[outer]), float(patients[beside])
+        if min(held, before) > 0:
+            hazard = math.log1p(before / held)
+            apart = math.log(hazard / math.log(2))
+            by_chance = sum((one + 2 * deviation**2) / one**2 for one in (held, before))
+            by_chance *= (before / (held + before) / hazard) ** 2
+            sure = max(1 - by_chance / apart**2, 0.0) if apart else 0.0
+            stretch = min(max(math.exp(-apart * sure), 1 / _FARTHEST), _FARTHEST)
+            reached[outer] = edge + (usual[outer] - edge) * stretch
+    return reached
+
+
 def _tilts(patients: Floats, deviation: float) -> Floats:
     """Returns the (bins,) tilts of the density of all scores, from what the neighbours hold.
+
+    Outer bins have none: their scores are moved instead (``_with_tails``).
 
     Source: James and Stein 1961, Berkeley Symposium 4 (the positive part of a shrunk difference).
     """
     before, after = _beside(patients)
-    apart = np.full(len(patients), 2.0)
-    apart[[0, -1]] = 1.0
-    rise = (after - before) / apart
+    rise = after - before
+    rise[[0, -1]] = 0.0
     by_chance = _beside(np.maximum(patients, 0.0) + 2 * deviation**2)
     with np.errstate(all="ignore"):
-        sure = np.maximum(1 - (by_chance[0] + by_chance[1]) / (rise * apart) ** 2, 0.0)
-        tilts = np.where((patients > 0) & (rise != 0), rise * sure / patients, 0.0)
+        sure = np.maximum(1 - (by_chance[0] + by_chance[1]) / rise**2, 0.0)
+        tilts = np.where((patients > 0) & (rise != 0), rise / 2 * sure / patients, 0.0)
     return np.asarray(np.clip(tilts, -_STEEPEST, _STEEPEST))
 
 

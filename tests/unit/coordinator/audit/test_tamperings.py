@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -463,6 +464,28 @@ def test_an_auroc_that_was_signed_anew_does_not_follow_from_the_sum(folder: Path
     assert any("released figures do not follow" in fault for fault in recomputed(folder))
 
 
+@pytest.mark.parametrize(("apart", "is_found"), [(1e-9, False), (1e-4, True)])
+def test_a_figure_may_differ_by_what_another_machine_rounds_and_by_no_more(
+    folder: Path, apart: float, is_found: bool
+) -> None:
+    def moved(found: Any) -> Any:
+        if isinstance(found, dict):
+            return {name: moved(each) for name, each in found.items()}
+        return found + apart if isinstance(found, float) else found
+
+    def forge(session: Session) -> Rewriting:
+        (row,) = rows(session, ReleaseRow, run_id="run-2", kind="evaluation")
+        said = json.loads(row.payload_json)  # type: ignore[attr-defined]
+        changed = said | {"figures": moved(said["figures"])}
+        assert changed != said
+        text = json.dumps(changed, sort_keys=True)
+        payload = {digest(row.payload_json.encode()): digest(text.encode())}  # type: ignore[attr-defined]
+        return Rewriting(replaced=payload | changed_row(row, payload_json=text))
+
+    rewrite_log(folder, forge)
+    assert is_found == any("released figures" in fault for fault in recomputed(folder))
+
+
 def test_a_folder_of_an_earlier_version_is_checked_for_the_figures_that_it_keeps(
     folder: Path,
 ) -> None:
@@ -471,7 +494,7 @@ def test_a_folder_of_an_earlier_version_is_checked_for_the_figures_that_it_keeps
         said = json.loads(row.payload_json)  # type: ignore[attr-defined]
         for name in ("auprc", "brier", "ece", "calibration_slope", "calibration_intercept"):
             del said["figures"][name]
-        del said["calibration"]
+        del said["calibration"], said["risks"]["ppv"]
         text = json.dumps(said, sort_keys=True)
         payload = {digest(row.payload_json.encode()): digest(text.encode())}  # type: ignore[attr-defined]
         return Rewriting(replaced=payload | changed_row(row, payload_json=text))
