@@ -5,13 +5,14 @@ at the value asked about and not at the figure, so a figure of 0 or 1 keeps an i
 width.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 
 #: A 95 % interval reaches so many deviations to either side.
 Z95 = 1.959963984540054
-_HALVINGS = 40
+_HALVINGS, _MOST_STEPS, _CLOSE = 40, 60, 1e-12
 _USUAL = NormalDist()
 #: The chance with which a 95 % interval holds the truth.
 _HOLDS = 0.95
@@ -51,19 +52,44 @@ def score_bounds(value: float, variance: Callable[[float], float]) -> tuple[floa
     Source: Wilson 1927, JASA 22 (shares); Newcombe 2006, Statistics in Medicine 25 (AUROC).
     """
 
-    def agrees(truth: float) -> bool:
-        return (value - truth) ** 2 <= Z95**2 * max(variance(truth), 0.0)
+    def beyond(truth: float, side: int) -> float:
+        if truth == value:  # of a figure of 0 or 1 the variance is 0 there, and only there
+            return -1.0
+        return side * (value - truth) - Z95 * math.sqrt(max(variance(truth), 0.0))
 
-    def bound(end: float) -> float:
-        if agrees(end):
-            return end
-        inside, outside = value, end
-        for _ in range(_HALVINGS):
-            middle = (inside + outside) / 2
-            inside, outside = (middle, outside) if agrees(middle) else (inside, middle)
-        return inside
+    low = falling_root(lambda truth: beyond(truth, 1), (0.0, value))
+    return low, -falling_root(lambda truth: beyond(-truth, -1), (-1.0, -value))
 
-    return bound(0.0), bound(1.0)
+
+def falling_root(
+    values: Callable[[float], float], ends: tuple[float, float], *, close: float = _CLOSE
+) -> float:
+    """Returns where a falling function is 0; an end where it is on one side throughout.
+
+    Args:
+        values: the function.
+        ends: between these it is looked for.
+        close: steps below this end the search.
+
+    Source: Dowell and Jarratt 1971, BIT 11 (the Illinois form of the false position).
+    """
+    low, high = ends
+    above, below = values(low), values(high)
+    if above <= 0 or below >= 0:
+        return low if above <= 0 else high
+    at, side = low, 0
+    for _ in range(_MOST_STEPS):
+        before, at = at, (high * above - low * below) / (above - below)
+        found = values(at)
+        if found > 0:
+            low, above, below = at, found, below / 2 if side > 0 else below
+            side = 1
+        else:
+            high, below, above = at, found, above / 2 if side < 0 else above
+            side = -1
+        if abs(at - before) < close:
+            break
+    return at
 
 
 def deviations_beside(hidden: float) -> float:

@@ -195,8 +195,9 @@ def _calibration(study: Study, noised: NoisedCounts) -> tuple[CalibrationPoint, 
     return calibration_curve(*_scores(noised))
 
 
-def _recalibration(study: Study, noised: NoisedCounts) -> Recalibration | None:
-    return recalibration(*_scores(noised))
+def _recalibration(noised: NoisedCounts, figures: Figures) -> Recalibration | None:
+    slope, intercept = figures["calibration_slope"], figures["calibration_intercept"]
+    return recalibration(_scores(noised)[0], slope, intercept)
 
 
 def _scores(noised: NoisedCounts) -> tuple[BinnedScores, BinnedScores | None]:

@@ -39,15 +39,16 @@ APART = "the hospitals' machines rounded the bins apart"
 def released_of(study: Study, noised: NoisedCounts) -> Released:
     """Returns the released figures of an evaluation, which follow from its counts alone."""
     reader = READERS[study.task.kind]
+    figures = reader.pooled(study, noised)
     return Released(
-        figures=reader.pooled(study, noised),
+        figures=figures,
         sites={site: reader.part(study, part) for site, part in noised.sites.items()},
         groups=tuple(_groups(study, reader, noised)),
         risks=reader.risks(study, noised) if reader.risks else None,
         operating_points=reader.operating_points(study, noised) if reader.operating_points else (),
         columns=reader.columns(study, noised) if reader.columns else (),
         calibration=reader.calibration(study, noised) if reader.calibration else (),
-        recalibration=reader.recalibration(study, noised) if reader.recalibration else None,
+        recalibration=reader.recalibration(noised, figures) if reader.recalibration else None,
         histograms=reader.histograms(study, noised) if reader.histograms else (),
         outcomes=reader.outcomes(study, noised) if reader.outcomes else (),
     )

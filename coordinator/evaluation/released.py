@@ -109,8 +109,8 @@ class EvaluationReader:
             task of a model.
         calibration: of a study and its counts, the points of the calibration curve; None for a
             task whose model gives no risks.
-        recalibration: of a study and its counts, the line on which risks are right; None for such
-            a task.
+        recalibration: of the counts and the pooled figures, the line on which risks are right;
+            None for such a task.
         histograms: of a study and its counts, what a monitoring study compares with its reference;
             None of others.
         outcomes: of a study and its counts, the figures of each class, finding or time; None for a
@@ -126,7 +126,7 @@ class EvaluationReader:
     operating_points: Callable[[Study, NoisedCounts], tuple[OperatingPoint, ...]] | None = None
     columns: Callable[[Study, NoisedCounts], tuple[ColumnFigures, ...]] | None = None
     calibration: Callable[[Study, NoisedCounts], tuple[CalibrationPoint, ...]] | None = None
-    recalibration: Callable[[Study, NoisedCounts], Recalibration | None] | None = None
+    recalibration: Callable[[NoisedCounts, Figures], Recalibration | None] | None = None
     histograms: Callable[[Study, NoisedCounts], tuple[NoisedHistogram, ...]] | None = None
     outcomes: Callable[[Study, NoisedCounts], tuple[OutcomeFigures, ...]] | None = None
 

@@ -14,10 +14,11 @@ import numpy as np
 
 from compliance.estimates.proportion import proportion
 from compliance.privacy.accounting import calibrate
+from coordinator.evaluation.binary_classification import released_auroc
 from pipelines.evaluation.metrics import histogram
 from protocol.vectors.evaluation import noise_deviations
 from protocol.vectors.score_grid import ScoreGrid
-from tests.support.simulated.evaluations import released_metrics
+from tests.support.simulated.evaluations import noised_counts
 
 HOSPITALS = 4
 #: Epsilon by patients' release at delta 1e-5; None is no noise.
@@ -85,9 +86,7 @@ def auroc_coverage(
             site: own + table_noise * random.normal(size=(2, 2)) for site, own in tables.items()
         }
         deviations_of = dict.fromkeys(tables, table_noise)
-        found = released_metrics(
-            counts, pooled, noised, deviations_of, grid=grid, declared=None
-        ).figures["auroc"]
+        found = released_auroc(noised_counts(counts, pooled, noised, deviations_of, grid=grid))
         if not found.note:
             assert found.low is not None and found.high is not None
             shown, held = shown + 1, held + (found.low <= auroc <= found.high)

@@ -236,7 +236,7 @@ def _grid_error(scores: BinnedScores) -> float:
     """Returns by how much half as many bins move the gaps of all groups, and crowds may."""
     low, high = scores.crowded()
     crowds = low * float(scores.risks[0, -1]) + high * (1 - float(scores.risks[-1, 0]))
-    halved = scores.halved()
+    halved = scores.halved
     if halved is None:
         return crowds
     groups = min(GROUPS, halved.bins)

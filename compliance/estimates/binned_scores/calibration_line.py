@@ -20,11 +20,11 @@ import numpy as np
 
 from compliance.estimates.binned_scores.release_rule import Bounds, shown
 from compliance.estimates.binned_scores.within_bins import BinnedScores, Floats
-from compliance.estimates.interval import Z95, Interval
+from compliance.estimates.interval import Z95, Interval, falling_root
 
 #: Slopes over one spread of the grid and intercepts are looked for between these.
 _SLOPES, _INTERCEPTS = (-4.0, 10.0), (-12.0, 12.0)
-_MOST_STEPS, _NEWTON_STEPS, _CLOSE = 60, 12, 1e-7
+_NEWTON_STEPS, _CLOSE = 12, 1e-7
 #: So many of a bin's points are taken together.
 _TOGETHER = 16
 #: A usual model's slope must be told from a half, its intercept from odds twice as high.
@@ -76,15 +76,20 @@ class Recalibration:
         return odds / (1 + odds)
 
 
-def recalibration(scores: BinnedScores, usual: BinnedScores | None) -> Recalibration | None:
-    """Returns the line on which risks are right; None where the classes' sizes allow none.
+def recalibration(
+    scores: BinnedScores, slope: Interval, intercept: Interval
+) -> Recalibration | None:
+    """Returns the line on which risks are right; None where the slope is withheld.
 
     It follows from the released counts, and costs no privacy. A line that does not rise would
     turn the order of the patients round: None.
 
+    Args:
+        scores: the released counts.
+        slope, intercept: as they were released of these.
+
     Source: Platt 1999, Advances in Large Margin Classifiers; Cox 1958, Biometrika 45.
     """
-    slope, intercept = released_slope(scores, usual), released_intercept(scores, usual)
     if slope.value is None or slope.value <= _FLAT:
         return None
     fitted = _Fitted.of(scores)
@@ -111,14 +116,14 @@ def calibration_slope(scores: BinnedScores) -> Bounds:
     narrowness = max(1 / scores.grid.spread, 1.0)
     slopes = (_SLOPES[0] * narrowness, _SLOPES[1] * narrowness)
     value, low, high = _bounds(_Fitted.of(scores).slope_sum, slopes)
-    error = scores.grid_error(lambda one: _root(_Fitted.of(one).slope_sum, slopes))
+    error = scores.grid_error(lambda one: _at_nothing(_Fitted.of(one).slope_sum, slopes))
     return value, low - error, high + error
 
 
 def calibration_intercept(scores: BinnedScores) -> Bounds:
     """Returns the intercept at a slope of one, with its 95 % interval."""
     value, low, high = _bounds(_Fitted.of(scores).intercept_sum, _INTERCEPTS)
-    error = scores.grid_error(lambda one: _root(_Fitted.of(one).intercept_sum, _INTERCEPTS))
+    error = scores.grid_error(lambda one: _at_nothing(_Fitted.of(one).intercept_sum, _INTERCEPTS))
     return value, low - error, high + error
 
 
@@ -196,35 +201,15 @@ def _logistic(log_odds: Floats) -> Floats:
 def _bounds(sums: Callable[[float], tuple[float, float]], ends: tuple[float, float]) -> Bounds:
     """Returns where a falling sum is nothing, and where it is 1.96 deviations above and below."""
     low, high = (
-        _root(lambda at, sign=sign: _moved(sums(at), sign), ends)  # type: ignore[misc]
+        falling_root(lambda at, sign=sign: _moved(sums(at), sign), ends, close=_CLOSE)  # type: ignore[misc]
         for sign in (-Z95, Z95)
     )
-    return _root(sums, ends), low, high
+    return _at_nothing(sums, ends), low, high
 
 
-def _moved(found: tuple[float, float], deviations: float) -> tuple[float, float]:
-    return found[0] + deviations * found[1], found[1]
+def _moved(found: tuple[float, float], deviations: float) -> float:
+    return found[0] + deviations * found[1]
 
 
-def _root(sums: Callable[[float], tuple[float, float]], ends: tuple[float, float]) -> float:
-    """Returns where a falling sum is nothing; an end where it is on one side throughout.
-
-    Source: Dowell and Jarratt 1971, BIT 11 (the Illinois form of the false position).
-    """
-    low, high = ends
-    above, below = sums(low)[0], sums(high)[0]
-    if above <= 0 or below >= 0:
-        return low if above <= 0 else high
-    at, side = low, 0
-    for _ in range(_MOST_STEPS):
-        before, at = at, (high * above - low * below) / (above - below)
-        found = sums(at)[0]
-        if found > 0:
-            low, above, below = at, found, below / 2 if side > 0 else below
-            side = 1
-        else:
-            high, below, above = at, found, above / 2 if side < 0 else above
-            side = -1
-        if abs(at - before) < _CLOSE:
-            break
-    return at
+def _at_nothing(sums: Callable[[float], tuple[float, float]], ends: tuple[float, float]) -> float:
+    return falling_root(lambda at: sums(at)[0], ends, close=_CLOSE)

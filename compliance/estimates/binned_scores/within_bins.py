@@ -94,8 +94,9 @@ class BinnedScores:
         """The (2, bins, points) numbers of patients at each score."""
         return self.counts[:, :, None] * self.shares
 
+    @cached_property
     def halved(self) -> "BinnedScores | None":
-        """Returns the same counts with every two bins made one; None where bins are odd or few."""
+        """The same counts with every two bins made one; None where bins are odd or few."""
         if self.bins % 2 or self.bins < _FEWEST:
             return None
         pairs = self.counts.reshape(2, self.bins // 2, 2).sum(axis=2)
@@ -114,7 +115,7 @@ class BinnedScores:
         """
         value, error, fewer = figure(self), 0.0, self
         for part in (1, 3):
-            halved = fewer.halved()
+            halved = fewer.halved
             if halved is None or not halved.has_both or (part > 1 and halved.bins < _FEWEST):
                 break
             fewer, error = halved, max(error, abs(figure(halved) - value) / part)

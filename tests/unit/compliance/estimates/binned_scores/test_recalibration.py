@@ -8,7 +8,12 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from compliance.estimates.binned_scores.calibration_line import Recalibration, recalibration
+from compliance.estimates.binned_scores.calibration_line import (
+    Recalibration,
+    recalibration,
+    released_intercept,
+    released_slope,
+)
 from compliance.estimates.binned_scores.release_rule import usual_scores
 from compliance.estimates.binned_scores.within_bins import BinnedScores
 from compliance.estimates.interval import Interval
@@ -39,13 +44,18 @@ def usual(scores: BinnedScores, labels: NDArray[np.float64]) -> BinnedScores | N
     return usual_scores(sizes, scores.counts.shape[1], scores.deviation)
 
 
+def line_of(scores: BinnedScores, of_usual: BinnedScores | None) -> Recalibration | None:
+    slope, intercept = released_slope(scores, of_usual), released_intercept(scores, of_usual)
+    return recalibration(scores, slope, intercept)
+
+
 @pytest.mark.parametrize(("slope", "intercept"), [(0.5, -1.0), (1.0, 0.7), (1.6, 0.2)])
 def test_without_noise_it_is_a_logistic_regression_and_needed(
     slope: float, intercept: float
 ) -> None:
     random = np.random.default_rng(1)
     scores, logits, labels = counted(random, 60_000, slope, intercept, 0.0)
-    found = recalibration(scores, usual(scores, labels))
+    found = line_of(scores, usual(scores, labels))
     fitted = LogisticRegression(C=np.inf).fit(logits[:, None], labels)
     assert found is not None and found.is_needed
     assert found.slope == pytest.approx(fitted.coef_[0, 0], abs=0.02)
@@ -60,7 +70,7 @@ def test_a_calibrated_model_is_rarely_said_to_need_it(noise: float) -> None:
     random, needed = np.random.default_rng(2), 0
     for _ in range(150):
         scores, _, labels = counted(random, 3000, 1.0, 0.0, noise)
-        found = recalibration(scores, usual(scores, labels))
+        found = line_of(scores, usual(scores, labels))
         needed += found is not None and found.is_needed
     assert needed <= 0.1 * 150 + 2 * (150 * 0.09) ** 0.5, needed
 
@@ -68,9 +78,9 @@ def test_a_calibrated_model_is_rarely_said_to_need_it(noise: float) -> None:
 def test_nothing_is_offered_to_few_patients_or_for_a_line_that_falls() -> None:
     random = np.random.default_rng(3)
     few, _, labels = counted(random, 40, 0.5, 0.0, 10.0)
-    assert recalibration(few, usual(few, labels)) is None
+    assert line_of(few, usual(few, labels)) is None
     falling, _, labels = counted(random, 20_000, -1.0, 0.0, 0.0)
-    assert recalibration(falling, usual(falling, labels)) is None
+    assert line_of(falling, usual(falling, labels)) is None
 
 
 def test_page_and_json_say_it_with_its_cost_first_and_only_where_it_is_needed() -> None:

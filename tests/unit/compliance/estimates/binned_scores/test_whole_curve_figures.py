@@ -217,9 +217,9 @@ def test_where_scores_lie_in_bins_keeps_every_bins_counts() -> None:
     scores, _, _ = counted("piled near 0 and 1", 0.3, 5000, 16)
     assert scores.shares.min() >= 0
     assert np.allclose(scores.weights.sum(axis=2), scores.counts)
-    halved = scores.halved()
+    halved = scores.halved
     assert halved is not None and halved.counts.sum() == scores.counts.sum()
-    assert BinnedScores.of(np.ones((2, 5)), 0.0, ScoreGrid()).halved() is None
+    assert BinnedScores.of(np.ones((2, 5)), 0.0, ScoreGrid()).halved is None
 
 
 @pytest.mark.parametrize(("patients", "deviation", "seed"), [(3000, 30.0, 108), (1000, 10.0, 15)])
