@@ -5,8 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from compliance.estimates.binned_scores.risk_figures import RiskFigures
+from coordinator.evaluation.binary_classification import BINARY_CLASSIFICATION
 from coordinator.evaluation.registry import released_of
 from coordinator.evaluation.released import NoisedCounts, Released
+from protocol.study.study import Study
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.simulated.studies import small_study
 
@@ -40,7 +43,19 @@ def released_metrics(
     declared: float | None = None,
 ) -> Released:
     """Returns the figures of (2, bins) counts and (2, 2) tables, in patients."""
+    noised = noised_counts(counts, deviation, tables, table_deviations, grid=grid)
+    return released_of(_study(declared), noised)
+
+
+def released_risks(noised: NoisedCounts, declared: float | None = None) -> RiskFigures:
+    """Returns what such counts say of the model's risks, without the other figures."""
+    read = BINARY_CLASSIFICATION.risks
+    if read is None:
+        raise AssertionError("a binary classification has risks")
+    return read(_study(declared), noised)
+
+
+def _study(declared: float | None) -> Study:
     study = small_study()
     task = study.task.model_copy(update={"prevalence": declared})
-    noised = noised_counts(counts, deviation, tables, table_deviations, grid=grid)
-    return released_of(study.model_copy(update={"task": task}), noised)
+    return study.model_copy(update={"task": task})

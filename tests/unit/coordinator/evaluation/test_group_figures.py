@@ -1,5 +1,6 @@
 """Figures of groups and of hospitals with bins: exact without noise, and honest with it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
@@ -9,10 +10,11 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_score, recall_score
 
 from compliance.estimates.groups import COMPLEMENTARY
+from compliance.estimates.interval import Interval
 from compliance.estimates.largest_gap import largest_gap
 from compliance.facts.figures import TASK_FIGURES
 from compliance.facts.groups import GroupFacts, group_gaps
-from coordinator.evaluation.registry import APART, released_of
+from coordinator.evaluation.registry import APART, released_of, site_figures
 from coordinator.evaluation.released import NoisedCounts, Released
 from pipelines.evaluation.metrics import auroc, histogram
 from pipelines.tasks.binary_classification import binary_classification
@@ -56,8 +58,8 @@ def drawn(
     return Patients(scores, labels, np.stack([ages, sexes], axis=1))
 
 
-def released(patients: Patients, noise: float, random: np.random.Generator) -> Released:
-    """Returns what an evaluation releases of these, as if all were of one hospital."""
+def counted(patients: Patients, noise: float, random: np.random.Generator) -> NoisedCounts:
+    """Returns the noised counts of an evaluation of these, as if all were of one hospital."""
     vector, evaluation = STUDY.evaluation_vector, STUDY.evaluation
     given = patients.scores, patients.labels, REFERENCE
     groups = []
@@ -70,17 +72,27 @@ def released(patients: Patients, noise: float, random: np.random.Generator) -> R
         groups.append(cells / COUNT_UNITS + random.normal(0, noise, cells.shape))
     pooled = TASK.counts(*given, evaluation.bins).reshape(vector.shape) / COUNT_UNITS
     own = TASK.own(*given, evaluation.site_bins).reshape(vector.own_shape) / COUNT_UNITS
-    return released_of(
-        STUDY,
-        NoisedCounts(
-            pooled=pooled + random.normal(0, noise, pooled.shape),
-            deviation=noise,
-            groups=tuple(groups),
-            tables={"east": own + random.normal(0, noise, own.shape)},
-            table_deviations={"east": noise},
-            grids={"east": ScoreGrid.of_cells(tuple(map(int, TASK.grid(REFERENCE))))},
-        ),
+    return NoisedCounts(
+        pooled=pooled + random.normal(0, noise, pooled.shape),
+        deviation=noise,
+        groups=tuple(groups),
+        tables={"east": own + random.normal(0, noise, own.shape)},
+        table_deviations={"east": noise},
+        grids={"east": ScoreGrid.of_cells(tuple(map(int, TASK.grid(REFERENCE))))},
     )
+
+
+def released(patients: Patients, noise: float, random: np.random.Generator) -> Released:
+    """Returns what such an evaluation releases."""
+    return released_of(STUDY, counted(patients, noise, random))
+
+
+def of_hospital(
+    random: np.random.Generator, count: int, *, aurocs: tuple[float, ...] = ()
+) -> Mapping[str, Interval]:
+    """Returns the figures of a hospital's own counts of so many patients."""
+    noised = counted(drawn(random, count, aurocs=aurocs), 1.0, random)
+    return site_figures(STUDY, noised.sites["east"])
 
 
 def facts(found: Released) -> list[GroupFacts]:
@@ -179,11 +191,8 @@ def test_two_hospitals_of_equal_auroc_are_rarely_called_unequal_and_a_gap_is_fou
     random = np.random.default_rng(5)
     alarms = seen = 0
     for _ in range(draws):
-        equal = [released(drawn(random, size), 1.0, random).sites["east"] for size in (12, 900)]
-        far = [
-            released(drawn(random, 400, aurocs=(one,) * 3), 1.0, random).sites["east"]
-            for one in (0.85, 0.70)
-        ]
+        equal = [of_hospital(random, size) for size in (12, 900)]
+        far = [of_hospital(random, 400, aurocs=(one,) * 3) for one in (0.85, 0.70)]
         for name in ("auroc", "accuracy", "sensitivity", "specificity"):
             gap = largest_gap({"small": equal[0][name], "large": equal[1][name]})
             alarms += gap is not None and gap.is_shown

@@ -68,11 +68,11 @@ def test_without_noise_it_is_a_logistic_regression_and_needed(
 @pytest.mark.parametrize("noise", [0.0, 4.0])
 def test_a_calibrated_model_is_rarely_said_to_need_it(noise: float) -> None:
     random, needed = np.random.default_rng(2), 0
-    for _ in range(150):
+    for _ in range(80):
         scores, _, labels = counted(random, 3000, 1.0, 0.0, noise)
         found = line_of(scores, usual(scores, labels))
         needed += found is not None and found.is_needed
-    assert needed <= 0.1 * 150 + 2 * (150 * 0.09) ** 0.5, needed
+    assert needed <= 0.1 * 80 + 2 * (80 * 0.09) ** 0.5, needed
 
 
 def test_nothing_is_offered_to_few_patients_or_for_a_line_that_falls() -> None:

@@ -17,7 +17,7 @@ from compliance.reports.renderers import render_csv, render_html, render_json
 from pipelines.evaluation.metrics import histogram, two_by_two
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.simulated import dossiers
-from tests.support.simulated.evaluations import released_metrics
+from tests.support.simulated.evaluations import noised_counts, released_risks
 
 Floats = NDArray[np.float64]
 
@@ -42,8 +42,9 @@ def released(
     grid = ScoreGrid.around(logits)
     counts = histogram(logits, ill, grid.edges(8)) + random.normal(0, noise, (2, 8))
     table = two_by_two(logits, ill) + random.normal(0, noise, (2, 2))
-    tables, deviations = {"a": table}, {"a": noise}
-    return released_metrics(counts, noise, tables, deviations, grid=grid, declared=declared).risks
+    return released_risks(
+        noised_counts(counts, noise, {"a": table}, {"a": noise}, grid=grid), declared
+    )
 
 
 def test_risks_that_are_far_too_low_are_told_with_what_to_add() -> None:
@@ -147,9 +148,9 @@ def test_of_a_calibrated_model_nothing_false_is_said_wherever_the_bins_lie(
     spread = logits.std()
     grid = ScoreGrid(centre=logits.mean() + off * spread, spread=times * spread)
     counts = histogram(logits, ill, grid.edges(bins)).astype(np.float64)
-    found = released_metrics(
-        counts, 0.0, {"a": two_by_two(logits, ill)}, {"a": 0.0}, grid=grid, declared=None
-    ).risks
+    found = released_risks(
+        noised_counts(counts, 0.0, {"a": two_by_two(logits, ill)}, {"a": 0.0}, grid=grid)
+    )
     share = ill.mean()
     truths = (
         (found.mean_risk, risk(logits).mean()),
