@@ -48,7 +48,9 @@ class IdentityKeys:
 
     def public(self) -> frozenset[str]:
         """Returns every public key (hexadecimal) that is or was this hospital's own."""
-        return frozenset(self.former()) | {self.own.public.hex()}
+        with self._hospital.reading() as connection:
+            own = connection.execute(select(HospitalRow.identity_key)).scalar_one()
+            return frozenset(connection.execute(select(FormerKeyRow.public_key)).scalars()) | {own}
 
     def former(self) -> tuple[str, ...]:
         """Returns the public keys that this hospital had, oldest first."""

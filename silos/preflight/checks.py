@@ -36,11 +36,12 @@ from silos.config.study_authorization import refusals_here
 from silos.database.approvals import approvals_of
 from silos.database.database import SiteDatabase
 from silos.database.trusted_rosters import TrustedRosters
+from silos.isolation.remote_trainer import TrainingProcess
 from silos.operations.budget_text import CHEAPER, price_text, too_dear
 from silos.operations.site import require_run_left
 from silos.preflight.connectivity import Reach, reach
 from silos.preflight.findings import Finding, bad, ok, warn
-from silos.preflight.machine import machine_findings
+from silos.preflight.machine import Start, machine_findings
 from silos.preflight.recipes import recipe_findings
 from silos.preflight.records import RecordsCheck, check_records
 
@@ -76,6 +77,7 @@ def check_site(
     *,
     records_only: bool = False,
     reach: Reach = reach,
+    start: Start = TrainingProcess,
     now: datetime | None = None,
 ) -> SiteCheck:
     """Returns what stands between a study and this hospital, what does not, and its data quality.
@@ -86,6 +88,7 @@ def check_site(
         folder: where the study's index file lies, if it names one.
         records_only: whether nothing but the site file and the records is looked at.
         reach: tries the line to the coordinator.
+        start: starts the training process, which tries what it may do.
         now: the time, with a zone; the system's when None.
     """
     moment = now or utc_now()
@@ -116,7 +119,8 @@ def check_site(
             found += records.findings
             found += [_quorum(study), *_budget(site, study, hospital)]
         found += recipe_findings(home, site, study)
-        found += [*machine_findings(home, site, study), *_line(home, site, hospital, reach, moment)]
+        found += [*machine_findings(home, site, study, start)]
+        found += _line(home, site, hospital, reach, moment)
         return SiteCheck(findings=tuple(found), site=site.name, records=records)
     finally:
         hospital.close()

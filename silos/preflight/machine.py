@@ -2,8 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Protocol
 
 from protocol.counted import counted
 from protocol.errors import DeviceRefused, FederationError, PolicyRefused, StudyRefused
@@ -15,7 +16,7 @@ from silos.config.attestation import facts_of, sev_snp
 from silos.config.attestation.kernel import CERTIFICATES, INTERFACE, own_evidence
 from silos.config.site_file import SiteFile
 from silos.isolation.confinement import Confined
-from silos.isolation.remote_trainer import TrainingProcess, machine_of
+from silos.isolation.remote_trainer import TrainingMachine, machine_of
 from silos.preflight.findings import Finding, bad, ok, warn
 
 _GIB = 1 << 30
@@ -26,7 +27,23 @@ _MEND_RECIPE = (
 )
 
 
-def machine_findings(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
+class Training(Protocol):
+    """A training process: what it has given up, and how it is asked (``TrainingProcess``)."""
+
+    confined: Confined
+
+    def ask(self, name: str, *given: Any) -> Any:
+        """Returns what the trainer's method of that name returns."""
+
+    def close(self) -> None:
+        """Ends it."""
+
+
+#: Starts a training process on a machine.
+Start = Callable[[TrainingMachine], Training]
+
+
+def machine_findings(home: Path, site: SiteFile, study: Study, start: Start) -> Iterator[Finding]:
     """Yields what is found of disk, memory, cores, device, confinement and TEE."""
     if not study.recipes:  # whose code runs in the process that trains alone
         try:
@@ -36,7 +53,7 @@ def machine_findings(home: Path, site: SiteFile, study: Study) -> Iterator[Findi
             return
     if site.resources.ray_address is None:
         yield from _workers_here(site)
-    yield from _training(home, site, study)
+    yield from _training(home, site, study, start)
     yield _tee(home)
 
 
@@ -81,10 +98,10 @@ def _tee(home: Path) -> Finding:
     return ok("TEE", f"{evidence.kind}, measurement {facts['measurement']}")
 
 
-def _training(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
+def _training(home: Path, site: SiteFile, study: Study, start: Start) -> Iterator[Finding]:
     """Yields what is found of the training process, which is started and tries what it may do."""
     try:
-        process = TrainingProcess(machine_of(home, site.resources))
+        process = start(machine_of(home, site.resources))
     except DeviceRefused as error:
         yield bad("Ray cluster", str(error), "docs/hospital.md, On a Ray cluster")
         return
@@ -136,7 +153,7 @@ def _confinement(found: Confined, *, on_cluster: bool) -> Finding:
     return warn("training", said, "use a newer kernel (docs/hospital.md), or IPAddressDeny")
 
 
-def _cluster(process: TrainingProcess, site: SiteFile) -> Finding:
+def _cluster(process: Training, site: SiteFile) -> Finding:
     """Returns whether the hospital's Ray cluster lets its workers in, and has room for them."""
     try:
         workers, nodes = process.ask("cluster")
@@ -147,7 +164,7 @@ def _cluster(process: TrainingProcess, site: SiteFile) -> Finding:
     return ok("Ray cluster", f"{said}; every node has this machine's software")
 
 
-def _gpu(process: TrainingProcess, max_bytes: int | None) -> Finding:
+def _gpu(process: Training, max_bytes: int | None) -> Finding:
     try:
         name, free, whole = process.ask("gpu")
     except FederationError as error:
@@ -159,7 +176,7 @@ def _gpu(process: TrainingProcess, max_bytes: int | None) -> Finding:
     return ok("GPU", said)
 
 
-def _step(process: TrainingProcess, site: SiteFile, study: Study) -> Finding:
+def _step(process: Training, site: SiteFile, study: Study) -> Finding:
     """Returns whether a training step of the study fits into this hospital's memory."""
     try:
         engine, places, records = process.ask("try_step", study, site.name)

@@ -16,9 +16,9 @@ from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import TableCohort
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
-from silos.preflight.checks import check_site
 from silos.preflight.findings import Finding
 from tests.support.hospital.hospital_home import make_east
+from tests.support.hospital.preflight import check_quickly
 from tests.support.hospital.sites import changed_site
 from tests.support.simulated.studies import changed
 
@@ -179,7 +179,7 @@ def silo_check(folder: Path, lines: Sequence[str], text: str = STUDY) -> dict[st
     folder.mkdir()
     home = make_east(folder, site=changed_site("patients: 20", "patients: 5"))
     write(home / "east.csv", lines)
-    found = check_site(home, study_of(text), folder)
+    found = check_quickly(home, study_of(text), folder)
     return {entry.what: entry for entry in found.findings}
 
 

@@ -13,8 +13,8 @@ from pipelines.sources.faults import MAX_TOLD
 from protocol.errors import CohortRefused
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
-from silos.preflight.checks import check_site
 from tests.support.hospital.hospital_home import make_east
+from tests.support.hospital.preflight import check_quickly
 from tests.support.simulated.studies import TABLE_STUDY, changed, small_study
 
 HEAD = "age,ward,patient,ill\n"
@@ -136,7 +136,7 @@ def test_study_check_names_the_faults_of_every_site(tmp_path: Path) -> None:
 def test_silo_check_has_a_line_for_each_fault(tmp_path: Path) -> None:
     home = make_east(tmp_path)
     (home / "east.csv").write_text(HEAD + "\n".join([*FINE, *FAULTY]))
-    found = check_site(home, read_study(TABLE_STUDY), tmp_path)
+    found = check_quickly(home, read_study(TABLE_STUDY), tmp_path)
     bad = [entry for entry in found.findings if entry.see]
     assert [entry.what for entry in bad] == [said.split("[")[-1].rstrip("]") for said in SAID]
     assert bad[0].finding == "east.csv: column 'age', line 14: the cell is missing"

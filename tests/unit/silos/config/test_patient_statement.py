@@ -27,10 +27,10 @@ from silos.database.database import SiteDatabase, open_hospital, read_hospital
 from silos.database.patient_sides import remember_sides, require_same_sides
 from silos.database.tables import PatientSideRow
 from silos.operations.site import approve, describe_request
-from silos.preflight.checks import check_site
 from silos.rounds.invitation import Invitation
 from silos.rounds.silo import Silo
 from tests.support.hospital.hospital_home import OFFICER, make_east
+from tests.support.hospital.preflight import check_quickly
 from tests.support.hospital.rosters import COORDINATOR_KEY, roster_with
 from tests.support.hospital.sites import SITE, changed_site
 from tests.support.machine.databases import REFUSED, run_sql
@@ -175,7 +175,7 @@ def test_a_study_that_would_move_a_patient_is_refused_and_reserves_nothing(numbe
         joined(numbered, changed("test_fraction: 0.3", "test_fraction: 0.5"), "run-2")
     assert committed(numbered) == before
     other = read_study(changed("test_fraction: 0.3", "test_fraction: 0.5"))
-    found = {one.what: one for one in check_site(numbered, other, numbered.parent).findings}
+    found = {one.what: one for one in check_quickly(numbered, other, numbered.parent).findings}
     assert found["records"].state == "bad" and "change sides" in found["records"].finding
 
 
@@ -267,7 +267,7 @@ def test_a_hospital_that_states_nothing_refuses_rows_as_patients(tmp_path: Path)
     (tmp_path / "study.yaml").write_text(ROWS)
     with pytest.raises(PolicyRefused, match="one_row_is_one_person: true under data"):
         approve(home, tmp_path / "study.yaml", by=OFFICER, reason="")
-    found = {one.what: one for one in check_site(home, BY_ROW, tmp_path).findings}
+    found = {one.what: one for one in check_quickly(home, BY_ROW, tmp_path).findings}
     assert found["data"].state == "bad" and "has not said that it is" in found["data"].finding
 
 

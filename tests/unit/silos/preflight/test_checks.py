@@ -30,6 +30,7 @@ from silos.preflight.machine import size_of
 from tests.bench.studies import imaging
 from tests.support.hospital.consortium_home import ConsortiumHome
 from tests.support.hospital.hospital_home import MEDIC, OFFICER, enrol, make_east
+from tests.support.hospital.preflight import NeverStarted, check_quickly, unreachable
 from tests.support.hospital.sites import changed_site
 from tests.support.networked.joining import joined
 from tests.support.simulated.studies import STATISTICS_STUDY, TABLE_STUDY, changed, small_study
@@ -40,14 +41,16 @@ def home(tmp_path: Path) -> Path:
     return make_east(tmp_path)
 
 
-def unreachable(_url: str, _context: ssl.SSLContext) -> Contact:
-    raise RuntimeError("the line is not to be tried")
-
-
 def check(
     home: Path, study: Study | None = None, now: datetime | None = None
 ) -> dict[str, Finding]:
-    found = check_site(home, study or small_study(), home.parent, reach=unreachable, now=now)
+    found = check_quickly(home, study or small_study(), home.parent, now=now)
+    return {entry.what: entry for entry in found.findings}
+
+
+def check_with_training(home: Path, study: Study | None = None) -> dict[str, Finding]:
+    """Starts the training process too."""
+    found = check_site(home, study or small_study(), home.parent, reach=unreachable)
     return {entry.what: entry for entry in found.findings}
 
 
@@ -58,7 +61,7 @@ def approve(home: Path, study: Study, by: str = OFFICER) -> None:
 
 
 def test_a_fitting_study_is_ok_but_for_approval_and_certificate(home: Path) -> None:
-    found = check(home)
+    found = check_with_training(home)
     assert {what for what, entry in found.items() if entry.state == "bad"} == {
         "approval",
         "certificate",
@@ -227,7 +230,7 @@ def test_closed_hours_are_a_warning(home: Path) -> None:
 def test_too_many_workers_and_too_little_memory_are_warnings(home: Path) -> None:
     greedy = "{workers: 64, threads: 256, memory_gib: 65536}"
     (home / "site.yaml").write_text(changed_site("{workers: 1, threads: 1, memory_gib: 1}", greedy))
-    found = check(home)
+    found = check_with_training(home)
     assert (found["cores"].state, found["memory"].state) == ("warn", "warn")
 
 
@@ -237,7 +240,7 @@ GPU = "{workers: 1, threads: 1, memory_gib: 1, gpu: true, gpu_memory_gib: 2}"
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there_stands_in_the_way(home: Path) -> None:
     (home / "site.yaml").write_text(changed_site("{workers: 1, threads: 1, memory_gib: 1}", GPU))
-    found = check(home)
+    found = check_with_training(home)
     assert found["GPU"].state == "bad" and "step" not in found
     assert found["GPU"].finding.startswith("no GPU is found")
     assert found["GPU"].remedy.endswith("or set resources.gpu: false")
@@ -252,7 +255,7 @@ def test_a_ray_cluster_that_does_not_answer_stands_in_the_way_and_what_is_open_i
         address = f"127.0.0.1:{free.getsockname()[1]}"
     named = f"{{ray_address: '{address}', ray_token_file: ray-token}}"
     (home / "site.yaml").write_text(changed_site("{workers: 1, threads: 1, memory_gib: 1}", named))
-    found = check(home)
+    found = check_with_training(home)
     assert found["Ray cluster"].state == "bad" and "memory" not in found
     assert found["Ray cluster"].finding.startswith(f"nobody listens at {address}")
     assert found["training"].state == "warn"
@@ -261,10 +264,10 @@ def test_a_ray_cluster_that_does_not_answer_stands_in_the_way_and_what_is_open_i
 
 @pytest.mark.long
 def test_a_step_on_images_is_tried_in_the_memory_that_it_may_use(home: Path) -> None:
-    found = check(home, imaging(side=16, micro_batch=8, patients=8))["step"]
+    found = check_with_training(home, imaging(side=16, micro_batch=8, patients=8))["step"]
     assert found.state == "ok"
     assert found.finding == "8 patients with 1 record each fit at once; gradients by 'layers'"
-    found = check(home, imaging(side=1024, micro_batch=64, patients=64))["step"]
+    found = check_with_training(home, imaging(side=1024, micro_batch=64, patients=64))["step"]
     assert found.state == "bad"
     assert found.finding.startswith("a micro-batch of 64 patients with 1 record each needs more")
     assert "smaller training.micro_batch, images, augmentation.copies or network" in found.finding
@@ -310,7 +313,12 @@ def consortium(tmp_path: Path) -> Iterator[ConsortiumHome]:
 
 def line(home: Path, contact: Contact, now: datetime) -> dict[str, Finding]:
     found = check_site(
-        home, small_study(), home.parent, reach=lambda _url, _context: contact, now=now
+        home,
+        small_study(),
+        home.parent,
+        reach=lambda _url, _context: contact,
+        start=NeverStarted,
+        now=now,
     )
     return {entry.what: entry for entry in found.findings}
 

@@ -8,7 +8,7 @@ import pytest
 from protocol.study.study_file import read_study
 from silos.config.site_file import read_site_file
 from silos.config.study_authorization import refusals_here
-from silos.preflight.checks import SiteCheck, check_site
+from silos.preflight.checks import SiteCheck
 from tests.support.hospital.clinical_tables import (
     STUDY,
     UNTIL,
@@ -19,6 +19,7 @@ from tests.support.hospital.clinical_tables import (
     write_tables,
 )
 from tests.support.hospital.hospital_home import make_east
+from tests.support.hospital.preflight import check_quickly
 from tests.support.hospital.sites import SITE
 
 FOUND = patients(300)
@@ -50,7 +51,7 @@ def site_text(kind: str) -> str:
 def check(tmp_path: Path, kind: str) -> SiteCheck:
     home = make_east(tmp_path, site=site_text(kind))
     KINDS[kind][1](home)
-    return check_site(home, read_study(STUDY), tmp_path)
+    return check_quickly(home, read_study(STUDY), tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["omop", pytest.param("fhir", marks=pytest.mark.long)])
@@ -91,7 +92,7 @@ def test_a_fault_of_clinical_records_is_told_by_its_name_file_and_line(tmp_path:
     path.write_text("\n".join([header, rows[0], "1,2", ""]))
     (found,) = (
         entry
-        for entry in check_site(home, read_study(STUDY), tmp_path).findings
+        for entry in check_quickly(home, read_study(STUDY), tmp_path).findings
         if entry.see.endswith("#uneven-line")
     )
     assert found.finding.startswith("drug_exposure.csv: line 3: 2 cells where ")
@@ -106,7 +107,7 @@ def test_cells_made_of_records_in_another_unit_are_counted(tmp_path: Path) -> No
     write_tables(home / "cdm", tables)
     text = STUDY.replace('{"mm[Hg]": [8876]}', '{"mm[Hg]": [8876], kPa: [44777602]}')
     text = text.replace("impute: 130", "impute: 130\n      unit: mmHg\n      units: {kPa: 8}")
-    quality = check_site(home, read_study(text), tmp_path).records.quality
+    quality = check_quickly(home, read_study(text), tmp_path).records.quality
     assert quality is not None
     told = {column["name"]: column["converted"] for column in quality.to_json()["columns"]}
     assert told["sbp"] not in (0, "fewer than 10") and told["age"] == 0

@@ -20,12 +20,12 @@ from protocol.identity.roster import Member, SigningKey
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from silos.database.database import open_hospital
-from silos.preflight.checks import check_site
 from silos.rounds.invitation import Invitation
 from silos.rounds.silo import Silo
 from silos.training.randomness import RoundInput, SecretEntropy
 from silos.training.trainer import Trainer
 from tests.support.hospital.hospital_home import make_east
+from tests.support.hospital.preflight import check_quickly
 from tests.support.hospital.rosters import COORDINATOR_KEY, roster_with
 from tests.support.hospital.sites import changed_site
 from tests.support.networked.joining import joined
@@ -128,7 +128,7 @@ def test_silo_check_refuses_exactly_what_the_run_refuses_and_in_its_words(
     for declared in (20, 28, 40):
         declaring = changed("east.csv, patients: 40", f"east.csv, patients: {declared}")
         text = in_mode(mode, declaring)
-        found = check_site(home, read_study(text), tmp_path).findings
+        found = check_quickly(home, read_study(text), tmp_path).findings
         names = ("records", "more-patients-than-declared")
         checked = [entry for entry in found if entry.what in names]
         refused = refusal(partial(joined, home, text, f"run-{declared}"))
