@@ -66,6 +66,9 @@ demo: $(STAMP)
 
 tools: $(TOOLS)
 
+# Several tests run at once: more threads in each would only wait for each other.
+test coverage test-pg long: export OMP_NUM_THREADS = 1
+
 test: $(TOOLS)
 	@$(BIN)/python -m pytest
 

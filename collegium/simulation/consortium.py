@@ -72,8 +72,9 @@ def consortium(
                 for site, actor in actors.items()
             }
         )
-        for actor in actors.values():
-            actor.ask("warm_up")
+        if study.trains:
+            for actor in actors.values():
+                actor.ask("warm_up")
         yield Consortium(
             root=workspace.root.resolve(),
             actors=actors,

@@ -16,20 +16,20 @@ difference underflows double precision.
 import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-import dp_accounting
 import numpy as np
-from dp_accounting.pld import PLDAccountant
-from dp_accounting.rdp import RdpAccountant
 
 from compliance.privacy.events import JointRelease, SampledGaussian
 from compliance.privacy.renyi import SLACK, conversion, rdp
 from compliance.privacy.rounding import rounded_up
 
+if TYPE_CHECKING:  # importing it takes two seconds, and most commands price nothing
+    import dp_accounting
+
 _LARGEST_MULTIPLIER = 1e6
 #: Below this delta the rounding of the Fourier transform is no longer negligible.
 _PLD_SMALLEST_DELTA = 1e-10
-_NEIGHBOURS = dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE
 _ORDERS = tuple(float(order) for order in np.round(1 + np.geomspace(0.05, 2000, 240), 6))
 
 
@@ -81,6 +81,8 @@ def _joint_epsilon(releases: tuple[JointRelease, ...], delta: float) -> float:
     if any(release.noise_multiplier == 0 for release in releases):
         return math.inf
     if all(min(release.rates) == 1 for release in releases):
+        import dp_accounting
+
         squares = (r.steps * (len(r.rates) / r.noise_multiplier) ** 2 for r in releases)
         deviation = 1 / math.sqrt(sum(squares))
         return float(dp_accounting.get_epsilon_gaussian(deviation, delta)) * (1 + SLACK) + SLACK
@@ -102,14 +104,20 @@ def _pld_interval(bound: float, releases: Sequence[JointRelease]) -> float:
 
 
 def _pld_epsilon(releases: Iterable[JointRelease], delta: float, interval: float) -> float:
-    accountant = PLDAccountant(_NEIGHBOURS, value_discretization_interval=interval)
+    import dp_accounting
+
+    accountant = dp_accounting.pld.PLDAccountant(
+        dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE, value_discretization_interval=interval
+    )
     for release in releases:
         accountant.compose(_library_event(release), release.steps)
     found = float(accountant.get_epsilon(delta))
     return found if found >= 0 else math.inf
 
 
-def _library_event(release: JointRelease) -> dp_accounting.DpEvent:
+def _library_event(release: JointRelease) -> "dp_accounting.DpEvent":
+    import dp_accounting
+
     parties = len(release.rates)
     if min(release.rates) == 1:
         return dp_accounting.GaussianDpEvent(release.noise_multiplier / parties)
@@ -177,6 +185,9 @@ def _event(noise_multiplier: float, rate: float, steps: int) -> SampledGaussian:
 
 def _found(target: float, delta: float, rate: float, steps: int) -> float:
     """Returns a noise multiplier that is enough, found by the library's calibration."""
+    import dp_accounting
+
+    neighbours = dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE
     single = float(dp_accounting.get_sigma_gaussian(target, delta))
     if rate == 1:
         return single * math.sqrt(steps)
@@ -186,8 +197,8 @@ def _found(target: float, delta: float, rate: float, steps: int) -> float:
 
     def accountant() -> dp_accounting.PrivacyAccountant:
         if delta < _PLD_SMALLEST_DELTA:
-            return RdpAccountant(_ORDERS, _NEIGHBOURS)
-        return PLDAccountant(_NEIGHBOURS, value_discretization_interval=interval)
+            return dp_accounting.rdp.RdpAccountant(_ORDERS, neighbours)
+        return dp_accounting.pld.PLDAccountant(neighbours, value_discretization_interval=interval)
 
     def composed(noise_multiplier: float) -> dp_accounting.DpEvent:
         release = JointRelease.of(_event(noise_multiplier, rate, steps))

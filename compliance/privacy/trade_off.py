@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from dp_accounting.pld import privacy_loss_distribution
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri  # type: ignore[import-untyped]  # ships no types
 
@@ -76,6 +75,8 @@ def trade_off(event: SampledGaussian) -> TradeOff:
         raise ValueError("a plan that releases nothing, or without noise, has none worth testing")
     if event.sampling_rate == 1:
         return GaussianTradeOff(separation=math.sqrt(event.steps) / event.noise_multiplier)
+    from dp_accounting.pld import privacy_loss_distribution  # takes two seconds
+
     step = privacy_loss_distribution.from_gaussian_mechanism(
         event.noise_multiplier,
         sampling_prob=event.sampling_rate,

@@ -104,6 +104,9 @@ class _TrainingService:
         return getattr(self._trainer, name)(*given)
 
     def _made(self, study: Any, site: str, train: Any, test: Any) -> tuple[str, str]:
+        from silos.training.preparation import import_for_training
+
+        import_for_training()
         from silos.training.worker_pool.trainers import trainer_on
 
         self._trainer = trainer_on(self._worker_shares(), study, site, train, test)

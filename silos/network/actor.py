@@ -110,7 +110,9 @@ class SimulatedSilo:
 
     def warm_up(self) -> None:
         """Imports what training will need, while others still get ready."""
-        import silos.training.trainer  # noqa: F401
+        from silos.training.preparation import import_for_training
+
+        import_for_training()
 
     def join(self, invitation: Any) -> Any:
         """See ``Silo.join``."""

@@ -27,7 +27,7 @@ _MEND_RECIPE = (
 )
 
 
-class Training(Protocol):
+class StartedTrainer(Protocol):
     """A training process: what it has given up, and how it is asked (``TrainingProcess``)."""
 
     confined: Confined
@@ -40,7 +40,7 @@ class Training(Protocol):
 
 
 #: Starts a training process on a machine.
-Start = Callable[[TrainingMachine], Training]
+Start = Callable[[TrainingMachine], StartedTrainer]
 
 
 def machine_findings(home: Path, site: SiteFile, study: Study, start: Start) -> Iterator[Finding]:
@@ -153,7 +153,7 @@ def _confinement(found: Confined, *, on_cluster: bool) -> Finding:
     return warn("training", said, "use a newer kernel (docs/hospital.md), or IPAddressDeny")
 
 
-def _cluster(process: Training, site: SiteFile) -> Finding:
+def _cluster(process: StartedTrainer, site: SiteFile) -> Finding:
     """Returns whether the hospital's Ray cluster lets its workers in, and has room for them."""
     try:
         workers, nodes = process.ask("cluster")
@@ -164,7 +164,7 @@ def _cluster(process: Training, site: SiteFile) -> Finding:
     return ok("Ray cluster", f"{said}; every node has this machine's software")
 
 
-def _gpu(process: Training, max_bytes: int | None) -> Finding:
+def _gpu(process: StartedTrainer, max_bytes: int | None) -> Finding:
     try:
         name, free, whole = process.ask("gpu")
     except FederationError as error:
@@ -176,7 +176,7 @@ def _gpu(process: Training, max_bytes: int | None) -> Finding:
     return ok("GPU", said)
 
 
-def _step(process: Training, site: SiteFile, study: Study) -> Finding:
+def _step(process: StartedTrainer, site: SiteFile, study: Study) -> Finding:
     """Returns whether a training step of the study fits into this hospital's memory."""
     try:
         engine, places, records = process.ask("try_step", study, site.name)
