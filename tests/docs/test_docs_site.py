@@ -96,6 +96,7 @@ def test_a_module_is_described_by_its_public_names() -> None:
     assert "HIDDEN" not in text and "_own" not in text
 
 
+@pytest.mark.long  # make check builds the whole site
 def test_the_reference_has_every_module() -> None:
     described = reference()
     text = "\n".join(described.values())

@@ -33,9 +33,7 @@ def sweep(home: Path, out: str, *options: object) -> Done:
 @pytest.fixture(scope="module")
 def swept(home: Path) -> tuple[Path, dict[str, Any], str]:
     """One sweep over modes: its folder, its JSON and what it told people."""
-    done = sweep(
-        home, "swept", *MODES, "--epsilon", "4,none", "--seeds", "1-2", "--splits", "--json"
-    )
+    done = sweep(home, "swept", *MODES, "--epsilon", "4", "--seeds", "1-2", "--splits", "--json")
     assert done.returncode == 0, done.stderr
     return home / "swept", json.loads(done.stdout), done.stderr
 
@@ -45,18 +43,14 @@ def test_one_command_compares_modes_with_a_pooled_reference(
 ) -> None:
     out, found, told = swept
     levels = {(level["mode"], level["epsilon"]): level["auroc"] for level in found["levels"]}
-    assert set(levels) == {
-        ("per_site", 4.0), ("distributed", 4.0), ("pooled", 4.0), ("none", None), ("pooled", None),
-    }  # fmt: skip
+    assert set(levels) == {("per_site", 4.0), ("distributed", 4.0), ("pooled", 4.0)}
     assert all((level["over"], level["count"]) == ("splits", 2) for level in levels.values())
     assert found["intervals_over"] == "splits"
     for told_or_drawn in (told, (out / "index.html").read_text()):
         assert "they contain the variance of the split" in " ".join(told_or_drawn.split())
-    assert [run["mode"] for run in found["runs"]] == ["per_site"] * 2 + ["distributed"] * 2 + [
-        "none"
-    ] * 2
+    assert [run["mode"] for run in found["runs"]] == ["per_site"] * 2 + ["distributed"] * 2
     assert "shared noise - per-site noise at ε = 4: " in told
-    assert "10 of 10 done" in told
+    assert "6 of 6 done" in told
 
 
 def test_each_repetition_has_a_split_that_its_own_study_records(
@@ -81,7 +75,7 @@ def test_references_are_marked_and_charge_no_hospital(
 ) -> None:
     out, found, _ = swept
     assert {r["name"] for r in found["references"]} == {"pooled reference (simulation only)"}
-    assert {r["epsilon_promised"] for r in found["references"]} == {4.0, None}
+    assert {r["epsilon_promised"] for r in found["references"]} == {4.0}
     budgets = json.loads(ask("silo", "budget", "--out", out, "--json").stdout)
     assert "pooled" not in json.dumps(budgets)
     for budget in budgets["hospitals"].values():  # tested on in one split, trained on in another
@@ -96,7 +90,7 @@ def test_what_a_sweep_leaves_behind_verifies_and_can_be_drawn(
 ) -> None:
     out, _, _ = swept
     verified = json.loads(ask("audit", "verify", "--out", out, "--json").stdout)
-    assert (verified["runs"], verified["references"]) == (6, 4)
+    assert (verified["runs"], verified["references"]) == (4, 2)
     drawn = ask("report", "chart", "--to", tmp_path / "chart.svg", "--out", out)
     assert drawn.returncode == 0, drawn.stderr
     for text in ((tmp_path / "chart.svg").read_text(), (out / "index.html").read_text()):

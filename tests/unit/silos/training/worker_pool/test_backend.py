@@ -15,7 +15,17 @@ from tests.support.machine.patience import PATIENCE
 @pytest.fixture(scope="module")
 def pools() -> Any:
     """What tests/support/simulated/worker_pools.py found; Ray lives and ends in its process."""
-    command = [sys.executable, "-m", "tests.support.simulated.worker_pools"]
+    return _found()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Any:
+    """The same of workers that are placed on a cluster."""
+    return _found("cluster")
+
+
+def _found(*given: str) -> Any:
+    command = [sys.executable, "-m", "tests.support.simulated.worker_pools", *given]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
@@ -54,9 +64,11 @@ def test_patients_within_an_adaptive_clip_are_counted_once_by_several_workers(po
     assert pools["each counted once"] is True and pools["a count that can be"] is True
 
 
-def test_workers_in_a_clusters_places_give_the_same_bits_and_are_placed_again(pools: Any) -> None:
+@pytest.mark.long
+def test_workers_in_a_clusters_places_give_the_same_bits_and_are_placed_again(
+    pools: Any, cluster: Any
+) -> None:
     """The quick form of tests/system/test_ray_cluster.py: a cluster of one node."""
-    cluster = pools["cluster"]
     assert cluster["two"] == cluster["one lost"] == pools["alone"]
     assert cluster["without privacy"] == cluster["all lost"] == pools["without privacy, alone"]
     assert (cluster["left"], cluster["placed again"]) == (1, 2)
@@ -65,11 +77,10 @@ def test_workers_in_a_clusters_places_give_the_same_bits_and_are_placed_again(po
     assert cluster["label"] == f"{pools['label']} by 2 workers on 1 node"
 
 
-def test_room_that_is_not_there_or_that_others_use_is_refused(pools: Any) -> None:
+@pytest.mark.long
+def test_room_that_is_not_there_or_that_others_use_is_refused(cluster: Any) -> None:
     assert re.match(
         r"DeviceRefused: the Ray cluster has room for \d+ workers of 1 CPU each, \d+ are asked for",
-        pools["cluster"]["too many"],
+        cluster["too many"],
     )
-    assert pools["cluster"]["taken by others"].startswith(
-        "DeviceRefused: others use the Ray cluster's room"
-    )
+    assert cluster["taken by others"].startswith("DeviceRefused: others use the Ray cluster's room")
