@@ -357,7 +357,8 @@ def _calibration(dossier: Dossier) -> None:
     if unknown := calibration_parts.not_drawn(dossier):
         st.info(unknown)
         return
-    _chart(calibration(dossier.calibration), calibration_parts.calibration_table(dossier))
+    drawn = calibration(dossier.calibration, dossier.figures.calibrated)
+    _chart(drawn, calibration_parts.calibration_table(dossier))
     if line := calibration_parts.recalibration_sentence(dossier):
         st.markdown(presentation.plain(line))
     if said := calibration_parts.error_sentence(dossier):

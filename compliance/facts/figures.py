@@ -6,7 +6,7 @@ utility is drawn by it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compliance.facts.formatting import Format
 
@@ -76,6 +76,40 @@ class FigureKind:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CalibrationWords:
+    """Words for what a calibration curve compares.
+
+    Attributes:
+        said: what the model says of a group of patients.
+        true: the share that it is compared with.
+        title: of the drawing.
+        caption: what lies on the dashed line, below and above it.
+    """
+
+    said: str
+    true: str
+    title: str
+    caption: str
+
+
+RISKS = CalibrationWords(
+    said="mean risk",
+    true="share of the ill",
+    title="Risks against what became of the patients",
+    caption="On the dashed line a model's risks are right; below it they are too high, above it "
+    "too low.",
+)
+#: Of a model that names one of several classes.
+CONFIDENCES = CalibrationWords(
+    said="mean confidence",
+    true="share named rightly",
+    title="Confidence against how often the named class is right",
+    caption="On the dashed line a model is right as often as it says; below it, it is too sure, "
+    "above it not sure enough.",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskFigures:
     """The figures of one kind of task.
 
@@ -86,6 +120,7 @@ class TaskFigures:
         group_drawn: how many of these are drawn, group by group.
         outcome: released of each class, finding or time; the first is drawn.
         outcomes: what these are, in words.
+        calibrated: what a calibration curve compares, in words.
     """
 
     pooled: tuple[FigureKind, ...]
@@ -94,6 +129,7 @@ class TaskFigures:
     group_drawn: int = 1
     outcome: tuple[FigureKind, ...] = ()
     outcomes: str = ""
+    calibrated: CalibrationWords = RISKS
 
     @property
     def headline(self) -> FigureKind:
@@ -233,6 +269,7 @@ TASK_FIGURES: Mapping[str, TaskFigures] = {
         pooled=(BALANCED_ACCURACY, ACCURACY, MACRO_F1),
         site=(ACCURACY,),
         group=(ACCURACY,),
+        calibrated=CONFIDENCES,
         outcome=(F1, SENSITIVITY, SPECIFICITY, PPV, PATIENTS),
         outcomes="class",
     ),
@@ -261,6 +298,18 @@ TASK_FIGURES: Mapping[str, TaskFigures] = {
         outcomes="time",
     ),
 }
+
+
+def figures_of(kind: str, *, confidence: bool) -> TaskFigures:
+    """Returns the figures of a kind of task.
+
+    Args:
+        kind: as it stands in a study.
+        confidence: whether the study counts how sure the model is (``task.confidence``).
+    """
+    figures = TASK_FIGURES[kind]
+    return replace(figures, pooled=(*figures.pooled, ECE)) if confidence else figures
+
 
 #: The tasks that count columns, and train nothing.
 COUNTING = frozenset({"statistics", "monitoring"})

@@ -4,6 +4,13 @@ import math
 
 import numpy as np
 
+from compliance.estimates.binned_scores.calibration import (
+    CalibrationPoint,
+    calibration_curve,
+    released_calibration_error,
+)
+from compliance.estimates.binned_scores.release_rule import usual_scores
+from compliance.estimates.binned_scores.within_bins import BinnedScores
 from compliance.estimates.groups import number_of_patients
 from compliance.estimates.interval import Z95, Interval
 from compliance.estimates.outcomes.class_figures import figures_of_classes, macro_f1
@@ -19,21 +26,51 @@ from coordinator.evaluation.released import (
 )
 from protocol.study.cohort.labels import ClassLabel
 from protocol.study.study import Study
+from protocol.study.task.task import MulticlassClassification
 
 
 def _pooled(study: Study, noised: NoisedCounts) -> Figures:
-    return {
-        "balanced_accuracy": balanced_accuracy(noised.pooled, noised.deviation),
+    table, confidence = _table(study, noised), _confidence(study, noised)
+    figures = {
+        "balanced_accuracy": balanced_accuracy(table, noised.deviation),
         **_part(study, noised.own),
-        "macro_f1": macro_f1(noised.pooled, noised.deviation),
+        "macro_f1": macro_f1(table, noised.deviation),
     }
+    return figures | ({"ece": released_calibration_error(*confidence)} if confidence else {})
+
+
+def _table(study: Study, noised: NoisedCounts) -> Floats:
+    """Returns the counts of true by predicted class, the first of the sum."""
+    classes = study.cohort.label.num_classes
+    return np.asarray(noised.pooled.reshape(-1)[: classes**2]).reshape(classes, classes)
+
+
+def _confidence(
+    study: Study, noised: NoisedCounts
+) -> tuple[BinnedScores, BinnedScores | None] | None:
+    """Returns the counts of confidence by wrong and right, and those of a usual model.
+
+    None where the study does not count them.
+    """
+    classes, task = study.cohort.label.num_classes, study.task
+    if not (isinstance(task, MulticlassClassification) and task.confidence):
+        return None
+    cells = noised.pooled.reshape(-1)[classes**2 :].reshape(2, -1)
+    wrong, right = map(float, noised.own.cells[:2])
+    usual = usual_scores((wrong, right), cells.shape[1], noised.deviation)
+    return BinnedScores.of(cells, noised.deviation, noised.grid), usual
+
+
+def _calibration(study: Study, noised: NoisedCounts) -> tuple[CalibrationPoint, ...]:
+    confidence = _confidence(study, noised)
+    return calibration_curve(*confidence) if confidence else ()
 
 
 def _classes(study: Study, noised: NoisedCounts) -> tuple[OutcomeFigures, ...]:
     label = study.cohort.label
     if not isinstance(label, ClassLabel):
         raise ValueError("a classification has a label with classes")
-    found = figures_of_classes(noised.pooled, noised.deviation)
+    found = figures_of_classes(_table(study, noised), noised.deviation)
     return tuple(
         OutcomeFigures(outcome=name, figures=figures)
         for name, figures in zip(label.classes, found, strict=True)
@@ -85,5 +122,9 @@ def _deviation(shares: Floats, sizes: Floats, deviation: float) -> float:
 
 
 MULTICLASS_CLASSIFICATION = EvaluationReader(
-    pooled=_pooled, part=_part, patients=_patients, outcomes=_classes
+    pooled=_pooled,
+    part=_part,
+    patients=_patients,
+    calibration=_calibration,
+    outcomes=_classes,
 )

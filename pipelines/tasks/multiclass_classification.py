@@ -1,7 +1,8 @@
 """Classification into several classes: one logit for each, and labels 0 to K - 1.
 
 The loss is cross entropy. A patient's scores are the mean logits of its records, its class the
-one with the highest, its label the highest of its records'.
+one with the highest, its label the highest of its records'. Its confidence is the softmax of that
+class, as the logit of a chance: of being right.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,8 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.evaluation.metrics import balanced_accuracy, class_table, macro_f1
+from pipelines.evaluation.metrics import balanced_accuracy, class_table, histogram, macro_f1
+from pipelines.evaluation.risk_metrics import calibration_error
 from pipelines.tasks.task import (
     Counts,
     Floats,
@@ -18,9 +20,11 @@ from pipelines.tasks.task import (
     TaskDefinition,
     highest_labels,
     in_whole_registers,
+    no_grid,
     patient_means,
 )
 from protocol.vectors.evaluation import in_units
+from protocol.vectors.score_grid import ScoreGrid
 
 
 def _loss(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
@@ -50,6 +54,30 @@ def _counts(scores: Floats, labels: Floats, reference: Floats, bins: int) -> Cou
     return in_units(class_table(scores, labels))
 
 
+def _confidences(scores: Floats) -> Floats:
+    """Returns the (patients,) logits of the chance of the class that is named."""
+    rising = np.sort(np.nan_to_num(scores), axis=1)
+    others = rising[:, -2:-1]  # the highest of them: no power overflows
+    rest = others[:, 0] + np.log(np.exp(rising[:, :-1] - others).sum(axis=1))
+    return np.asarray(rising[:, -1] - rest)
+
+
+def _is_right(scores: Floats, labels: Floats) -> Floats:
+    named = np.nan_to_num(scores, nan=0.0).argmax(axis=1)
+    return np.asarray(named == np.asarray(labels).astype(np.int64), dtype=np.float64)
+
+
+def _confident_counts(scores: Floats, labels: Floats, reference: Floats, bins: int) -> Counts:
+    """Returns the (K, K) counts, and behind them (2, bins) of confidence, by wrong and right."""
+    edges = ScoreGrid.around(_confidences(reference)).edges(bins)
+    sure = histogram(_confidences(scores), _is_right(scores, labels), edges)
+    return np.concatenate([_counts(scores, labels, reference, bins), in_units(sure)])
+
+
+def _grid(reference: Floats) -> Counts:
+    return np.array(ScoreGrid.around(_confidences(reference)).cells)
+
+
 def _own(scores: Floats, labels: Floats, reference: Floats, bins: int) -> Counts:
     """Returns how many are wrong and right."""
     table = class_table(scores, labels)
@@ -67,8 +95,19 @@ def _exact(scores: Floats, labels: Floats) -> Mapping[str, float | None]:
     }
 
 
-def multiclass_classification(classes: int) -> TaskDefinition:
-    """Returns the definition for so many classes."""
+def _confident_exact(scores: Floats, labels: Floats) -> Mapping[str, float | None]:
+    known = len(labels) > 0 and not np.isnan(scores).any()
+    error = calibration_error(_confidences(scores), _is_right(scores, labels)) if known else None
+    return {**_exact(scores, labels), "ece": error}
+
+
+def multiclass_classification(classes: int, *, confidence: bool = False) -> TaskDefinition:
+    """Returns the definition for so many classes.
+
+    Args:
+        classes: how many there are.
+        confidence: whether patients are also counted by the model's confidence.
+    """
 
     def drawn_labels(random: np.random.Generator, count: int) -> Singles:
         return random.integers(classes, size=count).astype(np.float32)
@@ -79,9 +118,10 @@ def multiclass_classification(classes: int) -> TaskDefinition:
         loss=_loss,
         errors=_errors,
         scores=_scores,
-        counts=_counts,
+        counts=_confident_counts if confidence else _counts,
         own=_own,
         group=_own,
-        exact=_exact,
+        grid=_grid if confidence else no_grid,
+        exact=_confident_exact if confidence else _exact,
         drawn_labels=drawn_labels,
     )

@@ -38,7 +38,7 @@ def _built_in(task: Task, cohort: Cohort) -> TaskDefinition:
     if isinstance(task, BinaryClassification):
         return binary_classification(task.prevalence, task.threshold)
     if isinstance(task, MulticlassClassification):
-        return multiclass_classification(label.num_classes)
+        return multiclass_classification(label.num_classes, confidence=task.confidence)
     if isinstance(task, MultilabelClassification):
         return multilabel_classification(label.num_classes)
     if isinstance(task, Survival):

@@ -21,6 +21,11 @@ Singles: TypeAlias = NDArray[np.float32]
 Counts: TypeAlias = NDArray[np.int64]
 
 
+def no_grid(reference: Floats) -> Counts:
+    """Returns the grid of a task that counts no scores: zeros."""
+    return np.zeros(GRID_CELLS, dtype=np.int64)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskDefinition:
     """A task of a network, as pure functions; records are independent unless it ``couples``.
@@ -62,7 +67,7 @@ class TaskDefinition:
     exact: Callable[[Floats, Floats], Mapping[str, float | None]]
     drawn_labels: Callable[[np.random.Generator, int], Singles]
     group: Callable[[Floats, Floats, Floats, int], Counts]
-    grid: Callable[[Floats], Counts] = lambda reference: np.zeros(GRID_CELLS, dtype=np.int64)
+    grid: Callable[[Floats], Counts] = no_grid
     couples: bool = False
 
     @property

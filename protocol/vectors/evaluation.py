@@ -12,7 +12,10 @@ task                        counts for the secure sum      own counts (of four)
 binary classification       scores in bins, by label       true negative, false
                                                            positive, false negative,
                                                            true positive
-multi-class classification  true class by predicted class  wrong, right
+multi-class classification  true class by predicted        wrong, right
+                            class; with ``confidence``
+                            also its bins, by wrong and
+                            right
 multi-label classification  scores in bins, by finding     the mean over the findings
                             and by label                   of the same four
 regression                  1, a, s, v, v**2               1, a, s
@@ -26,18 +29,20 @@ statistics                  of columns, see                patients
                             ``column_counts``
 ==========================  =============================  ===========================
 
-A patient adds one to one cell of the counts and to one of the table. With F findings it adds
-one for each finding, and a table of which each finding fills 1/F: a norm of at most sqrt(F).
-To a regression's sums it adds a vector: a is the absolute error, s its square, v the value's
-distance from the declared centre, all as parts of the label's ``bound`` and so in [-1, 1]; the
-vector's norm is at most sqrt(5), that of the own counts at most sqrt(3). Of a segmentation d is
-the Dice of a class that the patient has, of the own counts the mean of its classes: three
-numbers in [0, 1] for each class. With ``distances`` (of the task) stand behind them ones by the
-interval of ``DICE_BORDERS`` that d lies in, none above the last, and h, the distance of the
-surfaces as a part of the image's diagonal, with its square. Below 0.9, d and d**2 add less than 1.5
-to the square of the norm, so that all eight add at most 5.5 for a class. Behind the table of a
-binary classification and of survival stands the grid of the scores (``score_grid``), behind others
-zeros. Of survival, positive are patients with an event, and scores above the grid's centre.
+A patient adds one to one cell of the counts and to one of the table; with ``confidence`` (of a
+multi-class task) to two of the counts: a norm of sqrt(2). With F findings it adds one for each
+finding, and a table of which each finding fills 1/F: a norm of at most sqrt(F). To a regression's
+sums it adds a vector: a is the absolute error, s its square, v the value's distance from the
+declared centre, all as parts of the label's ``bound`` and so in [-1, 1]; the vector's norm is at
+most sqrt(5), that of the own counts at most sqrt(3). Of a segmentation d is the Dice of a class
+that the patient has, of the own counts the mean of its classes: three numbers in [0, 1] for each
+class. With ``distances`` (of the task) stand behind them ones by the interval of ``DICE_BORDERS``
+that d lies in, none above the last, and h, the distance of the surfaces as a part of the image's
+diagonal, with its square. Below 0.9, d and d**2 add less than 1.5 to the square of the norm, so
+that all eight add at most 5.5 for a class. Behind the table of a binary classification, of
+survival and of a classification with ``confidence`` stands the grid of the scores
+(``score_grid``), behind others zeros. Of survival, positive are patients with an event, and scores
+above the grid's centre.
 
 A study may ask for more of the same kind (``protocol.study.task.evaluation``):
 
@@ -202,6 +207,16 @@ def class_counts(bins: int, classes: int) -> EvaluationVector:
     return EvaluationVector(shape=(classes, classes), influence=1.0, settings={"classes": classes})
 
 
+def confidence_counts(bins: int, classes: int) -> EvaluationVector:
+    """Returns the layout for several classes with the bins of confidence, by wrong and right."""
+    return EvaluationVector(
+        shape=(classes**2 + 2 * bins,),
+        influence=math.sqrt(2),
+        settings={"classes": classes, "confidence bins": bins},
+        own_influence=1.0,
+    )
+
+
 def regression_sums(bins: int, classes: int) -> EvaluationVector:
     """Returns the layout for regression: five sums of numbers in [-1, 1]."""
     return EvaluationVector(
@@ -226,7 +241,7 @@ DICE_BORDERS = (0.5, 0.7, 0.9)
 DISTANCE_SUMS = 5 + len(DICE_BORDERS)
 
 
-def distance_sums(classes: int) -> EvaluationVector:
+def distance_sums(bins: int, classes: int) -> EvaluationVector:
     """Returns the layout for segmentation with distances: eight sums for each class."""
     return EvaluationVector(
         shape=(classes - 1, DISTANCE_SUMS),

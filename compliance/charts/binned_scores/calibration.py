@@ -1,4 +1,4 @@
-"""The chart of calibration: the share of the ill by mean risk, in groups of similar risk."""
+"""The chart of calibration: how often a model is right, by what it says, group by group."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ import altair as alt
 
 from compliance.charts.theme import BLUE, GREY, Chart, Rows, data, finished
 from compliance.estimates.binned_scores.calibration import CalibrationPoint
+from compliance.facts.figures import CalibrationWords
 from compliance.facts.formatting import Format, show
 
 _HEIGHT = 240
@@ -13,20 +14,20 @@ _HEIGHT = 240
 _ROOM = 1.04
 
 
-def describe_calibration(points: Sequence[CalibrationPoint]) -> str:
+def describe_calibration(points: Sequence[CalibrationPoint], words: CalibrationWords) -> str:
     """Says in words what ``calibration`` draws."""
     said = [
-        f"mean risk {point.risk.value:.3f}: ill {show(point.ill, Format.RATIO)}"
+        f"{words.said} {point.risk.value:.3f}: {words.true} {show(point.ill, Format.RATIO)}"
         for point in _known(points)
     ]
     return (
-        "Share of the ill by mean risk, in groups of patients of similar risk, with 95 % "
-        f"intervals; a calibrated model lies on the diagonal. {'; '.join(said)}."
+        f"{words.true.capitalize()} by {words.said}, in groups of patients with similar scores, "
+        f"with 95 % intervals; a calibrated model lies on the diagonal. {'; '.join(said)}."
     )
 
 
-def calibration(points: Sequence[CalibrationPoint]) -> Chart:
-    """Draws the share of the ill in each group by its mean risk, and the diagonal.
+def calibration(points: Sequence[CalibrationPoint], words: CalibrationWords) -> Chart:
+    """Draws the share of the ill, or of the right, in each group by its mean risk; the diagonal.
 
     Raises:
         ValueError: no group is known.
@@ -40,8 +41,8 @@ def calibration(points: Sequence[CalibrationPoint]) -> Chart:
     ]
     top = min(1.0, _ROOM * max(max(row["risk"], row["high"]) for row in rows))
     diagonal: Rows = [{"risk": at, "ill": at} for at in (0.0, top)]
-    x = alt.X("risk:Q", title="mean risk by the model").scale(domain=[0, top], nice=False)
-    y = alt.Y("ill:Q", title="share who are ill").scale(domain=[0, top], nice=False)
+    x = alt.X("risk:Q", title=f"{words.said} by the model").scale(domain=[0, top], nice=False)
+    y = alt.Y("ill:Q", title=words.true).scale(domain=[0, top], nice=False)
     layers = [
         data(diagonal).mark_line(strokeDash=[5, 4], color=GREY).encode(x=x, y=y),
         data(rows)
@@ -50,7 +51,7 @@ def calibration(points: Sequence[CalibrationPoint]) -> Chart:
         data(rows).mark_line(strokeWidth=1.5, color=BLUE).encode(x=x, y=y),
         data(rows).mark_point(filled=True, size=60, opacity=1, color=BLUE).encode(x=x, y=y),
     ]
-    return finished(layers, describe_calibration(points), height=_HEIGHT)
+    return finished(layers, describe_calibration(points, words), height=_HEIGHT)
 
 
 def _known(points: Sequence[CalibrationPoint]) -> list[CalibrationPoint]:

@@ -17,13 +17,14 @@ COVERED = (
 
 def calibration_table(dossier: Dossier) -> Table:
     """Returns the calibration curve's points."""
+    words = dossier.figures.calibrated
     columns: Columns[CalibrationPoint] = (
         ("Part of all patients", Format.RATIO, lambda p: p.part),
-        ("Mean risk by the model", Format.RATIO, lambda p: p.risk),
-        ("Share who are ill", Format.RATIO, lambda p: p.ill),
+        (f"{words.said.capitalize()} by the model", Format.RATIO, lambda p: p.risk),
+        (words.true.capitalize(), Format.RATIO, lambda p: p.ill),
     )
     return table_of(
-        "Calibration by groups of risk, released", dossier.calibration, columns, note=COVERED
+        "Calibration by groups of scores, released", dossier.calibration, columns, note=COVERED
     )
 
 
@@ -46,9 +47,10 @@ def error_sentence(dossier: Dossier) -> str:
         if found.low <= 0
         else f"at least {found.low:.3f} of it neither chance nor noise brings"
     )
+    words = dossier.figures.calibrated
     return (
-        f"Expected calibration error (ECE), the mean distance of a group's risk from its share "
-        f"of the ill: {show(found, Format.RATIO)}, {said}."
+        f"Expected calibration error (ECE), the mean distance of a group's {words.said} from its "
+        f"{words.true}: {show(found, Format.RATIO)}, {said}."
     )
 
 
@@ -79,12 +81,12 @@ def calibration_section(dossier: Dossier) -> Section:
     if unknown := not_drawn(dossier):
         blocks = (Paragraph(text=unknown),)
     else:
+        words = dossier.figures.calibrated
         figure = Figure(
-            title="Risks against what became of the patients",
-            svg=to_svg(calibration(dossier.calibration)),
-            alt=describe_calibration(dossier.calibration),
-            caption="On the dashed line a model's risks are right; below it they are too high, "
-            "above it too low. " + COVERED,
+            title=words.title,
+            svg=to_svg(calibration(dossier.calibration, words)),
+            alt=describe_calibration(dossier.calibration, words),
+            caption=f"{words.caption} {COVERED}",
             table=calibration_table(dossier),
         )
         said = (error_sentence(dossier), recalibration_sentence(dossier))

@@ -21,15 +21,22 @@ from protocol.study.task.evaluation import Evaluation, Grouping
 from protocol.study.task.monitoring import Monitoring
 from protocol.study.task.recipes import RecipePackage
 from protocol.study.task.statistics import Statistics
-from protocol.study.task.task import Segmentation, Survival, Task, prevalence_of
+from protocol.study.task.task import (
+    MulticlassClassification,
+    Segmentation,
+    Survival,
+    Task,
+    prevalence_of,
+)
 from protocol.vectors.adaptive_clip import NOISE_PART, clip_of
 from protocol.vectors.evaluation import (
     EVALUATION_VECTORS,
     EvaluationVector,
     column_counts,
+    confidence_counts,
     distance_sums,
 )
-from protocol.vectors.number_of_bins import number_of_bins, roughly_noised
+from protocol.vectors.number_of_bins import NUMBERS, number_of_bins, roughly_noised
 from protocol.vectors.tensors import Tensors
 
 #: The share of a hospital's patients who are tested, where the split does not say.
@@ -80,10 +87,7 @@ class StudyRecord(FrozenModel):
         """The sizes and bounds of what a hospital counts in the evaluation."""
         if isinstance(self.task, Statistics):
             return column_counts(self.task.columns(self.cohort))
-        groups = self.task.groups(self.cohort.label)
-        if isinstance(self.task, Segmentation) and self.task.distances:
-            return self._with_parts(distance_sums(groups))
-        return self._with_parts(EVALUATION_VECTORS[self.task.kind](self.score_bins, groups))
+        return self._vector_of(self.score_bins)
 
     @property
     def score_bins(self) -> int:
@@ -98,7 +102,7 @@ class StudyRecord(FrozenModel):
         groups, deviation = self.task.groups(self.cohort.label), 0.0
         if not isinstance(privacy, NoPrivacy):
             budgets = [self.evaluation_epsilon_of(site) for site in self.site_names]
-            vector = self._with_parts(EVALUATION_VECTORS[self.task.kind](4, groups))
+            vector = self._vector_of(min(NUMBERS))
             deviation = vector.influence * roughly_noised(
                 [budget for budget in budgets if budget is not None],
                 privacy.delta,
@@ -112,9 +116,14 @@ class StudyRecord(FrozenModel):
             rows=groups if isinstance(self.task, Survival) else 1,
         )
 
-    def _with_parts(self, vector: EvaluationVector) -> EvaluationVector:
-        evaluation = self.evaluation
-        return vector.with_parts(
+    def _vector_of(self, bins: int) -> EvaluationVector:
+        task, evaluation = self.task, self.evaluation
+        layout = EVALUATION_VECTORS[task.kind]
+        if isinstance(task, Segmentation) and task.distances:
+            layout = distance_sums
+        elif isinstance(task, MulticlassClassification) and task.confidence:
+            layout = confidence_counts
+        return layout(bins, task.groups(self.cohort.label)).with_parts(
             site_bins=evaluation.site_bins,
             groups=tuple(len(grouping.groups) for grouping in evaluation.groups.values()),
             group_bins=evaluation.group_bins,

@@ -112,9 +112,14 @@ class BinaryClassification(_OwnLoss):
 
 
 class MulticlassClassification(_OwnLoss):
-    """One of several classes: one logit for each."""
+    """One of several classes: one logit for each.
+
+    With ``confidence`` the evaluation also counts how sure the model is of the class that it names,
+    and whether it is right: whether it is right as often as it says, with more noise in all counts.
+    """
 
     kind: Literal["multiclass_classification"]
+    confidence: bool = Field(default=False, exclude_if=lambda counted: not counted)
     label: ClassVar[type] = ClassLabel
 
     def outputs(self, label: Label) -> int:

@@ -2,8 +2,8 @@
 
 Four hospitals as in ``tables``. Populations: three classes of 50, 35 and 15 % of the patients, of
 each of which 80 % are found; three findings with 30 to 50 % ill; times of exponential hazards in
-three intervals; masks of two classes. Patients and noise are drawn; a truth is the figure of
-400,000 patients.
+three intervals, with scores in eight bins; masks of two classes. Bins of findings are chosen as
+``bins: auto`` does. Patients and noise are drawn; a truth is the figure of 400,000 patients.
 """
 
 import math
@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from compliance.estimates.interval import Z95, Interval
 from compliance.estimates.outcomes.class_figures import figures_of_classes, macro_f1
+from protocol.vectors.number_of_bins import number_of_bins
 from tests.long.evaluation.censoring import EIGHT, shares_of, truth_at
 from tests.long.evaluation.tables import deviations
 from tests.support.simulated.tasks import SURVIVAL
@@ -47,7 +48,8 @@ def _findings(
     random: np.random.Generator, number: int, noise: float, own: float
 ) -> dict[str, Interval]:
     kind, pooled = "multilabel_classification", noise * math.sqrt(3)
-    found = tasks.released(kind, *tasks.drawn(kind, random, number), pooled, random)
+    bins = number_of_bins(number, 0.5, pooled)
+    found = tasks.released(kind, *tasks.drawn(kind, random, number), pooled, random, bins)
     return {"AUROC of a finding of 30 %": found.outcomes[1].figures["auroc"]}
 
 

@@ -38,7 +38,7 @@ Floats = NDArray[np.float64]
 #: Population, share of the ill, test patients and epsilon of the table of coverage.
 COVERED = (
     ("well spread", 0.3, 1000, 3.0), ("too sure", 0.3, 5000, 1.0), ("well spread", 0.05, 5000, 3.0),
-    ("skewed", 0.2, 1000, 3.0),
+    ("skewed", 0.2, 1000, 3.0), ("skewed", 0.2, 5000, 1.0),
 )  # fmt: skip
 HOSPITALS, DELTA, SITE_SHARE = 4, 1e-5, 0.2
 KINDS = (

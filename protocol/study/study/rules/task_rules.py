@@ -1,5 +1,7 @@
 """Rules about a study's task, network and evaluation."""
 
+from collections.abc import Iterator
+
 from protocol.study.cohort.cohort import ImageCohort, TableCohort
 from protocol.study.cohort.labels import SurvivalLabel, TimeToEventLabel
 from protocol.study.privacy import NoPrivacy
@@ -84,9 +86,22 @@ def evaluation_problems(study: StudyRecord) -> list[Problem]:
         problems.append(("evaluation.site_bins", "only binary classification has them"))
     if evaluation.groups and not study.trains:
         problems.append(("evaluation.groups", "statistics are of columns: leave them out"))
-    key = study.cohort.patient_key
-    return problems + [
+    problems += [
         (f"evaluation.groups.{name}.column", "a patient's key makes no group")
         for name, grouping in evaluation.groups.items()
-        if grouping.column == key
+        if grouping.column == study.cohort.patient_key
     ]
+    return problems + ([*_differences(study)] if isinstance(study.privacy, NoPrivacy) else [])
+
+
+def _differences(study: StudyRecord) -> Iterator[Problem]:
+    """Yields the groupings of which one and another would tell of the few in between."""
+    seen: dict[str, str] = {}
+    for name, grouping in study.evaluation.groups.items():
+        if grouping.column in seen:
+            yield (
+                f"evaluation.groups.{name}.column",
+                f"without noise, groups too small to be shown would follow from {name} and "
+                f"{seen[grouping.column]}, which are of one column: leave one out",
+            )
+        seen.setdefault(grouping.column, name)

@@ -16,6 +16,7 @@ from compliance.estimates.binned_scores.release_rule import usual_scores
 from compliance.estimates.binned_scores.within_bins import BinnedScores
 from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.dossier import Dossier, run_json
+from compliance.facts.figures import RISKS
 from compliance.reports.privacy_report import privacy_report, run_page
 from compliance.reports.renderers import render_html, render_json
 from protocol.vectors.score_grid import ScoreGrid
@@ -55,7 +56,7 @@ def test_where_noise_drowns_the_patients_a_sentence_stands_for_the_drawing() -> 
     assert f"Nothing is known of the calibration: {TOO_FEW}." in page
     assert "On the dashed line" not in page
     with pytest.raises(ValueError, match="no group"):
-        calibration(dossier.calibration)
+        calibration(dossier.calibration, RISKS)
 
 
 def test_a_run_of_another_task_has_no_such_section() -> None:
@@ -66,7 +67,7 @@ def test_a_run_of_another_task_has_no_such_section() -> None:
 
 def test_the_drawing_is_the_same_bytes_every_time_and_says_its_figures() -> None:
     points = run().calibration
-    drawn = to_svg(calibration(points))
-    assert drawn == to_svg(calibration(points))
-    assert "ill 0.200" in describe_calibration(points)
-    calibration(points).to_dict()  # valid Vega-Lite
+    drawn = to_svg(calibration(points, RISKS))
+    assert drawn == to_svg(calibration(points, RISKS))
+    assert "share of the ill 0.200" in describe_calibration(points, RISKS)
+    calibration(points, RISKS).to_dict()  # valid Vega-Lite

@@ -27,13 +27,14 @@ LABELS = {
 }
 
 
-def study_of(kind: str) -> Study:
+def study_of(kind: str, bins: int = 8) -> Study:
     text = TABLE_STUDY.replace("{column: ill, positive: [1], negative: [0]}", LABELS[kind])
     text = text.replace(
         "- {name: ill, kind: other}",
         "- {name: ill, kind: other}\n    - {name: ward2, kind: other}\n"
         "    - {name: ward3, kind: other}",
     )
+    text = text.replace("bins: 8", f"bins: {bins}")
     return read_study(text.replace("task:\n", f"task:\n  kind: {kind}\n"))
 
 
@@ -55,11 +56,16 @@ def reference(outputs: int) -> Floats:
 
 
 def released(
-    kind: str, scores: Floats, labels: Floats, noise: float, random: np.random.Generator
+    kind: str,
+    scores: Floats,
+    labels: Floats,
+    noise: float,
+    random: np.random.Generator,
+    bins: int = 8,
 ) -> Released:
     """What an evaluation of one hospital releases, with this noise in each number."""
-    study, task = study_of(kind), DEFINITIONS[kind]
-    given = scores, labels, reference(task.outputs), 8
+    study, task = study_of(kind, bins), DEFINITIONS[kind]
+    given = scores, labels, reference(task.outputs), bins
     counts, own = task.counts(*given), task.own(*given)
     shape = study.evaluation_vector.shape
     noised = NoisedCounts(

@@ -67,6 +67,17 @@ def test_a_grouping_that_says_nothing_is_refused_where_it_stands(
     assert ":26:" in str(refusal.value) or "evaluation" in str(refusal.value)
 
 
+def test_without_noise_no_two_groupings_are_of_one_column() -> None:
+    """Of ages from 50 to below 52 the groups beside them would tell, however few they are."""
+    twice = "{bins: 8, groups: {age: {column: age, edges: [50]}, more: {column: age, edges: [52]}}}"
+    assert len(study_with(twice).evaluation.groups) == 2
+    text = changed("{bins: 8}", twice)
+    begin, end = text.index("privacy:"), text.index("aggregation:")
+    bare = text[:begin] + "privacy: {mode: none, sampling_rate: 1.0}\n" + text[end:]
+    with pytest.raises(StudyRefused, match="would follow from more and age, which are of one"):
+        read_study(bare)
+
+
 def test_what_has_no_scores_or_no_model_has_no_bins_or_groups() -> None:
     regression = TABLE_STUDY.replace(
         "{column: ill, positive: [1], negative: [0]}",
