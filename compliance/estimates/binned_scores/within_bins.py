@@ -110,14 +110,16 @@ class BinnedScores:
     def grid_error(self, figure: Callable[["BinnedScores"], float]) -> float:
         """Returns how far off the bins may leave a figure: as far as half as many bins move it.
 
-        A third of how far a quarter as many move it, where that is more: what bins hide grows
-        with their width, and two bins say nothing of it. Zero where the counts cannot be halved.
+        A third of how far a quarter as many move it, where that is more, and of two bins, which
+        say little, a sixth: what bins hide grows with their width. Zero where the counts cannot be
+        halved.
         """
         value, error, fewer = figure(self), 0.0, self
         for part in (1, 3):
             halved = fewer.halved
-            if halved is None or not halved.has_both or (part > 1 and halved.bins < _FEWEST):
+            if halved is None or not halved.has_both:
                 break
+            part *= 2 if part > 1 and halved.bins < _FEWEST else 1
             fewer, error = halved, max(error, abs(figure(halved) - value) / part)
         return error
 
