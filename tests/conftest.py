@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # A test says what must hold, never how fast: speed is `make bench`'s matter.
 # `make long` tries more examples.
-settings.register_profile("collegium", deadline=None, max_examples=50)
+settings.register_profile("collegium", deadline=None, max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("collegium")
 

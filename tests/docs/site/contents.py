@@ -14,6 +14,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "fairness",
         "monitoring",
         "baselines",
+        "results",
         "redteam",
         "examples/heart-disease/index",
         "collegium/studies/heart_disease/license",

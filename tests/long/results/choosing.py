@@ -13,6 +13,7 @@ import numpy as np
 from collegium.simulation.baselines.scoring import Hospitals, TestPatients, scored_model
 from collegium.simulation.comparison.plan import POOLED_RECORDS, Variant, variants
 from pipelines.tasks.registry import task_of
+from protocol.errors import StudyRefused
 from protocol.study.study import Study
 from silos.training.randomness import FixedEntropy
 from tests.long.results.cohorts import Cohort
@@ -72,7 +73,10 @@ def chosen(cohort: Cohort, strategy: str) -> tuple[str, float]:
     tested = [TestPatients(study, fold) for fold in folds]
     best, found = "", -np.inf
     for setting in settings_of(strategy):
-        (variant, *_) = variants(study, [setting], 1)
+        try:
+            (variant, *_) = variants(study, [setting], 1)
+        except StudyRefused:  # such as steps beyond the global model
+            continue
         each = [
             figures(study, fold, patients, variant)[0]
             for fold, patients in zip(folds, tested, strict=True)
