@@ -72,13 +72,30 @@ def restore(file: Path, home: Path, identity: Path) -> tuple[str, ...]:
                     f"{home} already holds {there[0]}: nothing was restored. Move it away first, "
                     "and keep it: a ledger that is older than its releases is refused"
                 )
-            home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            archive.extractall(home, filter="data")
+            _unpack(archive, home)
     except (OSError, tarfile.TarError, UnicodeDecodeError) as error:
         raise WorkspaceRefused(f"{file.name} cannot be restored: {error}") from error
     for path in home.rglob("*"):
         path.chmod(0o700 if path.is_dir() else 0o600)
     return tuple(names)
+
+
+def _unpack(archive: tarfile.TarFile, home: Path) -> None:
+    """Writes an archive's files below a home; nothing where it holds anything else."""
+    members = archive.getmembers()
+    for member in members:
+        inside = (home / member.name).resolve().is_relative_to(home.resolve())
+        if not inside or not (member.isfile() or member.isdir()):
+            raise tarfile.TarError(f"it holds {member.name!r}, which no backup does")
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for member in members:
+        path, source = home / member.name, archive.extractfile(member)
+        if source is None:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            continue
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_bytes(source.read())
 
 
 def _packed(home: Path, site: SiteFile, what: What, folder: Path) -> bytes:

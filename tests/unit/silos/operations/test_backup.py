@@ -80,6 +80,21 @@ def test_both_together_bring_the_hospital_back(home: Path, tmp_path: Path) -> No
     after.close()
 
 
+@pytest.mark.parametrize(("name", "kind"), [("../beside", tarfile.REGTYPE), ("a", tarfile.SYMTYPE)])
+def test_a_restore_writes_files_below_the_home_and_nothing_else(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: bytes
+) -> None:
+    made, member = io.BytesIO(), tarfile.TarInfo(name)
+    member.type, member.linkname = kind, "/etc/hostname"
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        archive.addfile(member, io.BytesIO())
+    monkeypatch.setattr("silos.operations.backup._packed", lambda *_: made.getvalue())
+    file = back_up(home, tmp_path / "backup", "ledger")
+    with pytest.raises(WorkspaceRefused, match="which no backup does"):
+        restore(file, tmp_path / "new", identity_file(tmp_path, LEDGER))
+    assert not (tmp_path / "new").exists() and not (tmp_path / "beside").exists()
+
+
 def test_a_restore_never_overwrites(home: Path, tmp_path: Path) -> None:
     file = back_up(home, tmp_path / "backup", "ledger")
     kept = (home / "hospital.db").read_bytes()
