@@ -53,7 +53,7 @@ def summarise(run: dict[str, Any], workspace: Workspace, console: Console) -> No
 
 def _summarise_model(run: dict[str, Any], console: Console) -> None:
     """Prints the figures of a run's model, of all patients and of each hospital."""
-    kinds = TASK_FIGURES[run["task"]].pooled
+    kinds = TASK_FIGURES[run["task"]].with_asked(run).pooled
     width = max(len(kind.title) for kind in kinds)
     for kind in kinds:
         exact = f"{_exact(run[kind.name])} exact (simulation only), " if run["simulation"] else ""

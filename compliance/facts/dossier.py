@@ -20,7 +20,7 @@ from compliance.estimates.interval import Interval
 from compliance.estimates.largest_gap import LargestGap, largest_gap
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
 from compliance.facts.drift_calendar import DriftCalendar
-from compliance.facts.figures import COUNTING, FigureKind, TaskFigures, figures_of
+from compliance.facts.figures import COUNTING, TASK_FIGURES, FigureKind, TaskFigures
 from compliance.facts.groups import GroupFacts, group_gaps
 from compliance.facts.model_warnings import model_warnings
 from compliance.facts.named_figures import NamedFigure, named_figures
@@ -177,8 +177,7 @@ class Dossier:
     @property
     def figures(self) -> TaskFigures:
         """The figures of the study's task."""
-        counted = bool(self.study.get("task", {}).get("confidence", False))
-        return figures_of(self.task, confidence=counted)
+        return TASK_FIGURES[self.task].with_asked(self.released)
 
     @property
     def site_kinds(self) -> tuple[FigureKind, ...]:

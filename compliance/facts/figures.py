@@ -5,7 +5,7 @@ the released one. The first figure of a task is its headline: it stands in lists
 utility is drawn by it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from compliance.facts.formatting import Format
@@ -120,6 +120,7 @@ class TaskFigures:
         group_drawn: how many of these are drawn, group by group.
         outcome: released of each class, finding or time; the first is drawn.
         outcomes: what these are, in words.
+        asked: of all test patients, where a study asks for them.
         calibrated: what a calibration curve compares, in words.
     """
 
@@ -129,12 +130,19 @@ class TaskFigures:
     group_drawn: int = 1
     outcome: tuple[FigureKind, ...] = ()
     outcomes: str = ""
+    asked: tuple[FigureKind, ...] = ()
     calibrated: CalibrationWords = RISKS
 
     @property
     def headline(self) -> FigureKind:
         """The figure that says most."""
         return self.pooled[0]
+
+    def with_asked(self, names: Collection[str]) -> "TaskFigures":
+        """Returns the same, with what a study asked for among the figures of all patients."""
+        return replace(
+            self, pooled=(*self.pooled, *(kind for kind in self.asked if kind.name in names))
+        )
 
     @property
     def judged(self) -> FigureKind:
@@ -269,6 +277,7 @@ TASK_FIGURES: Mapping[str, TaskFigures] = {
         pooled=(BALANCED_ACCURACY, ACCURACY, MACRO_F1),
         site=(ACCURACY,),
         group=(ACCURACY,),
+        asked=(ECE,),
         calibrated=CONFIDENCES,
         outcome=(F1, SENSITIVITY, SPECIFICITY, PPV, PATIENTS),
         outcomes="class",
@@ -299,25 +308,13 @@ TASK_FIGURES: Mapping[str, TaskFigures] = {
     ),
 }
 
-
-def figures_of(kind: str, *, confidence: bool) -> TaskFigures:
-    """Returns the figures of a kind of task.
-
-    Args:
-        kind: as it stands in a study.
-        confidence: whether the study counts how sure the model is (``task.confidence``).
-    """
-    figures = TASK_FIGURES[kind]
-    return replace(figures, pooled=(*figures.pooled, ECE)) if confidence else figures
-
-
 #: The tasks that count columns, and train nothing.
 COUNTING = frozenset({"statistics", "monitoring"})
 
 _BY_NAME: Mapping[str, FigureKind] = {
     kind.name: kind
     for task in TASK_FIGURES.values()
-    for kind in (*task.pooled, *task.site, *task.group, *task.outcome, ILL)
+    for kind in (*task.pooled, *task.asked, *task.site, *task.group, *task.outcome, ILL)
 }
 
 

@@ -178,6 +178,7 @@ def test_with_privacy_a_run_is_reported_and_verified(kind: str, tmp_path: Path) 
     for figure in dossier.figures.pooled:
         assert set(said[f"{figure.name}_released"]) == {"value", "low", "high", "note"}
     assert dossier.protected and json.dumps(said)
+    assert ("ece_released" in said) == ("confidence" in MORE.get(kind, ""))
     report, page = (render_html(one) for one in (privacy_report(dossier), run_page(dossier, ())))
     figures = dossier.figures
     assert all(f"{figure.label}, released" in report for figure in figures.pooled)
