@@ -172,7 +172,7 @@ def _groups(
 
 def _exact(study: Study, found: Mapping[str, Any]) -> dict[str, float | None]:
     """Returns the exact figures of the study's task, where a simulation has them."""
-    kinds = TASK_FIGURES[study.task.kind].pooled
+    kinds = TASK_FIGURES[study.task.kind].with_asked(found).pooled
     return {kind.name: found[kind.name] for kind in kinds if kind.name in found}
 
 

@@ -8,6 +8,7 @@ from scipy.special import softmax
 from compliance.estimates.withholding import TOO_FEW
 from coordinator.evaluation.registry import released_of
 from coordinator.evaluation.released import NoisedCounts, Released, released_from, released_json
+from coordinator.views import dossiers
 from pipelines.tasks.multiclass_classification import multiclass_classification
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
@@ -100,3 +101,9 @@ def test_what_noise_drowns_is_withheld_and_other_studies_have_no_such_figure() -
 
 def test_bins_are_chosen_for_the_noise_of_both_counts() -> None:
     assert study("auto").evaluation_vector.size - CLASSES**2 in (8, 16, 32, 64, 128)
+
+
+def test_the_exact_error_of_a_simulation_stands_beside_the_released_one() -> None:
+    found = dict(TASK.exact(*drawn(np.random.default_rng(5), 200)))
+    assert dossiers._exact(study(), found) == found and "ece" in found
+    assert "ece" not in dossiers._exact(study_of(KIND), dict.fromkeys(("accuracy",), 0.9))
