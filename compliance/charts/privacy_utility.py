@@ -154,6 +154,6 @@ def _reference(levels: Sequence[UtilityLevel], y: alt.Y) -> list[alt.Chart]:
     text = (
         data(rows)
         .mark_text(align="left", baseline="bottom", dx=4, dy=-4, color=INK, fontSize=12)
-        .encode(x=alt.value(0), y=y, text="text:N")
+        .encode(x=alt.XValue(0), y=y, text="text:N")
     )
     return [line, text] if rows else []

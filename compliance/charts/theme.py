@@ -33,6 +33,19 @@ WIDTH = 600
 #: Room on the right for figures, also where a browser has only a wider font.
 _PADDING = {"left": 8, "top": 8, "bottom": 8, "right": 24}
 _VEGA_LITE = "6.4"
+_LOOK = {
+    "font": FONT, "background": "#ffffff", "aria": False, "view": {"stroke": None},
+    "axis": {
+        "labelColor": MUTED, "labelFontSize": 12, "labelPadding": 6, "tickColor": GREY,
+        "titleColor": INK, "titleFontSize": 12, "titleFontWeight": "normal", "titlePadding": 10,
+        "gridColor": GRID, "domainColor": GREY, "tickCount": 6,
+    },
+    "legend": {
+        "orient": "top", "direction": "horizontal", "labelColor": INK, "labelFontSize": 12,
+        "titleColor": INK, "titleFontSize": 12, "symbolOpacity": 1, "offset": 14,
+        "labelLimit": 280, "columnPadding": 32,
+    },
+}  # fmt: skip
 #: A name inside a drawing, where it is given and where it is used.
 _NAME = re.compile(r'(\bid="|url\(#|href="#)([\w-]+)')
 
@@ -68,30 +81,17 @@ def _renamed(svg: str) -> str:
 
 def data(rows: Rows) -> alt.Chart:
     """Returns rows that travel inside the drawing, to be given marks."""
-    return alt.Chart(alt.InlineData(values=rows))
+    return alt.Chart(alt.InlineData(values=tuple(rows)))  # Altair copies a list with each mark
 
 
 def finished(
     layers: Sequence[alt.Chart], description: str, height: int, width: int = WIDTH
 ) -> Chart:
     """Returns layers as one chart in the house's look, with its words inside."""
-    text = {"labelColor": MUTED, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12}
-    styled = alt.LayerChart(layer=list(layers)).properties(
-        width=width, height=height, description=description, padding=_PADDING
-    )
-    finished: Chart = (
-        styled.configure(font=FONT, background="#ffffff", aria=False)
-        .configure_view(stroke=None)
-        .configure_axis(
-            **text, titleFontWeight="normal", titlePadding=10, gridColor=GRID, domainColor=GREY,
-            tickColor=GREY, labelPadding=6, tickCount=6,
-        )
-        .configure_legend(
-            orient="top", direction="horizontal", labelColor=INK, labelFontSize=12,
-            symbolOpacity=1, offset=14, labelLimit=280, columnPadding=32,
-        )
+    return alt.LayerChart(
+        layer=list(layers), width=width, height=height, description=description, padding=_PADDING,
+        config=_LOOK,
     )  # fmt: skip
-    return finished
 
 
 def kind_colour(kinds: Sequence[str]) -> alt.Color:
@@ -111,7 +111,7 @@ def kind_shape(kinds: Sequence[str]) -> alt.Shape:
 def margin_text(rows: Rows, y: alt.Y, **style: Any) -> alt.Chart:
     """Returns texts to the right of the frame, each at its height."""
     marks = data(rows).mark_text(align="left", dx=10, fontSize=12, **({"color": MUTED} | style))
-    placed: alt.Chart = marks.encode(x=alt.value("width"), y=y, text="text:N")
+    placed: alt.Chart = marks.encode(x=alt.XValue("width"), y=y, text="text:N")
     return placed
 
 

@@ -10,6 +10,7 @@ Rules:
 
 import base64
 import csv
+import functools
 import io
 import json
 import math
@@ -75,6 +76,13 @@ def render_fragment(
 
 
 def _rendered(name: str, **parts: Any) -> str:
+    style = (_TEMPLATES / f"{name}.css").read_text(encoding="utf-8")
+    page = _templates().get_template(f"{name}.html")
+    return page.render(style=Markup(style), **parts)  # noqa: S704 -- our own file
+
+
+@functools.cache
+def _templates() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -89,9 +97,7 @@ def _rendered(name: str, **parts: Any) -> str:
         "base64": lambda data: base64.b64encode(data).decode(),
         "drawing": lambda figure: Markup(figure.svg),  # noqa: S704 -- drawn by charts.to_svg
     }
-    style = (_TEMPLATES / f"{name}.css").read_text(encoding="utf-8")
-    page = environment.get_template(f"{name}.html")
-    return page.render(style=Markup(style), **parts)  # noqa: S704 -- our own file
+    return environment
 
 
 def render_json(document: Document) -> str:

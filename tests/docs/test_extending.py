@@ -97,6 +97,7 @@ def test_an_extension_changes_two_files_at_most(heading: str) -> None:
     assert 1 <= len(changes(section(heading))) <= 2
 
 
+@pytest.mark.long
 def test_what_the_page_says_works(tmp_path: Path) -> None:
     for room in (*ROOMS, "tests"):
         ignored = shutil.ignore_patterns("vectors") if room == "tests" else None

@@ -22,6 +22,7 @@ from tests.long.gpu_check import (
 CPU = torch.device("cpu")
 
 
+@pytest.mark.long
 def test_without_cuda_it_says_so_and_ends_well() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")

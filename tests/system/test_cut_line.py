@@ -79,6 +79,7 @@ def check(folder: Path, size: int) -> None:
                 assert value <= most, f"{end} {name}: {value:,} bytes for {size:,}"
 
 
+@pytest.mark.long
 def test_update_over_a_line_cut_five_times_resumes_in_bounded_memory(tmp_path: Path) -> None:
     check(tmp_path, 24_000_000)
 

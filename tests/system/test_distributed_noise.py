@@ -172,7 +172,7 @@ def noises(study: Study, folder: Path) -> np.ndarray:
 
 
 def test_noise_in_the_sum_is_what_theory_says(tmp_path: Path) -> None:
-    rounds = ONE_STEP.replace("rounds: 3", "rounds: 30")
+    rounds = ONE_STEP.replace("rounds: 3", "rounds: 12")
     study = distributed(DISTRIBUTED.replace("epsilon: 4", "epsilon: 11"), rounds)
     found = noises(study, tmp_path)
     expected = 2.5 / math.sqrt(2) * math.sqrt(4)  # four shares

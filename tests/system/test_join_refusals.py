@@ -22,6 +22,7 @@ from protocol.transport.steps import JOIN_REFUSED
 from silos.config.study_authorization import StudyTerms
 from silos.database.database import SiteDatabase
 from silos.database.joined_runs import JoinedRuns, RunState
+from tests.support.machine.short_form import short_form
 from tests.support.networked.network import Network, Site, rosters_now
 from tests.support.simulated.studies import small_study
 from tests.unit.silos.network.test_supervisor import asked
@@ -103,7 +104,7 @@ def test_a_refusal_to_join_crosses_as_one_word(
 
 
 @pytest.mark.parametrize("kind", [*KINDS, *UNFORESEEN], ids=lambda kind: kind.__name__)
-@pytest.mark.parametrize("step", ["advertise", "masked", "initial-model"])
+@pytest.mark.parametrize("step", short_form(["advertise", "masked", "initial-model"], 3))
 def test_so_does_one_to_join_again_after_a_restart(
     network: Network, refusing: Refusing, east: Site, kind: type[Exception], step: str
 ) -> None:

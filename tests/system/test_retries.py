@@ -23,6 +23,7 @@ from protocol.study.study_file import read_study
 from protocol.transport.steps import Request
 from protocol.vectors.keystream import RingVector
 from silos.rounds.silo import Silo
+from tests.support.machine.short_form import short_form
 from tests.support.simulated.federation import Federation, LinearTrainer
 from tests.support.simulated.studies import TABLE_STUDY, changed
 from tests.unit.silos.rounds.test_participation import Attack
@@ -110,7 +111,7 @@ def dishonest(
 # --- the same draw ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", ["share", "masked", "consistency", "unmask"])
+@pytest.mark.parametrize("step", short_form(["share", "masked", "consistency", "unmask"], 2))
 def test_a_failed_training_round_is_tried_again_and_paid_once(tmp_path: Path, step: str) -> None:
     federation = Federation(tmp_path, read_study(ONE_ROUND))
     silent(federation, step, {"east", "west"})
@@ -132,7 +133,9 @@ def test_the_same_noised_update_travels_under_another_mask(tmp_path: Path) -> No
     assert first.rho and not second.rho
 
 
-@pytest.mark.parametrize("text", [ONE_ROUND, SHARED_NOISE], ids=["own noise", "shared noise"])
+@pytest.mark.parametrize(
+    "text", short_form([ONE_ROUND, SHARED_NOISE], 2), ids=["own noise", "shared noise"]
+)
 def test_an_evaluation_too_is_tried_again_at_no_charge_among_the_same_sites(
     tmp_path: Path, text: str
 ) -> None:
@@ -377,7 +380,9 @@ class FalseDealer(SecAggClient):
 
 
 @pytest.mark.parametrize(
-    "text", [changed("rounds: 2", "rounds: 6"), SHARED_NOISE], ids=["own noise", "shared noise"]
+    "text",
+    short_form([changed("rounds: 2", "rounds: 6"), SHARED_NOISE], 2),
+    ids=["own noise", "shared noise"],
 )
 def test_who_answered_wrongly_is_out_for_the_rest_of_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str

@@ -31,6 +31,7 @@ from protocol.vectors.tensors import (
     unflatten,
 )
 from silos.training.randomness import Entropy, RoundInput
+from tests.support.machine.short_form import short_form
 from tests.support.simulated.federation import Federation, LinearTrainer
 from tests.support.simulated.studies import changed
 
@@ -109,7 +110,7 @@ def in_the_clear(federation: Federation) -> Iterator[Tensors]:
         yield model_of(training, layout, state)
 
 
-@pytest.mark.parametrize("strategy", KEYS)
+@pytest.mark.parametrize("strategy", short_form(KEYS, 4))
 def test_a_run_is_bit_for_bit_the_same_training_in_the_clear(strategy: str, tmp_path: Path) -> None:
     federation = Federation(tmp_path, study_with(strategy), trainer=Descending)
     outcome = federation.run()
@@ -187,7 +188,7 @@ def test_own_states_survive_a_restart_and_go_with_the_run(tmp_path: Path) -> Non
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("strategy", ["mrmtl", "fedper", "finetuning"])
+@pytest.mark.parametrize("strategy", short_form(["mrmtl", "fedper", "finetuning"], 2))
 def test_a_hospital_counts_its_test_patients_by_its_own_model(
     strategy: str, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.vectors.tensors import decode_tensors
 from silos.training.trainer import Trainer
+from tests.support.machine.short_form import short_form
 from tests.support.simulated.federation import Federation
 
 STUDY = """\
@@ -152,7 +153,7 @@ def exact(federation: Federation) -> dict[str, float | None]:
     return dict(task_of(study.task, study.cohort).exact(scores, labels))
 
 
-@pytest.mark.parametrize("kind", TASKS)
+@pytest.mark.parametrize("kind", short_form(TASKS, 2))
 def test_without_privacy_a_task_is_learned_and_its_figures_are_exact(
     kind: str, tmp_path: Path
 ) -> None:
@@ -171,7 +172,9 @@ def test_without_privacy_a_task_is_learned_and_its_figures_are_exact(
     federation.close()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in TASKS if not kind.endswith("-cox")])
+@pytest.mark.parametrize(
+    "kind", short_form([kind for kind in TASKS if not kind.endswith("-cox")], 2)
+)
 def test_with_privacy_a_run_is_reported_and_verified(kind: str, tmp_path: Path) -> None:
     federation, dossier = ran(tmp_path, kind, PRIVATE)
     said = run_json(dossier)

@@ -8,7 +8,7 @@ from protocol.study.study_file import read_study
 from tests.support.simulated.federation import Federation, Watch
 from tests.support.simulated.studies import TABLE_STUDY
 
-ROUNDS = 16
+ROUNDS = 8
 
 
 class Scales(Watch):

@@ -1,5 +1,7 @@
 """BaselineFindings of a comparison with baselines, of scores that are drawn."""
 
+import functools
+
 import numpy as np
 
 from collegium.simulation.baselines.judging import findings_of
@@ -38,6 +40,7 @@ def findings_for(study: Study) -> BaselineFindings:
     )  # fmt: skip
 
 
+@functools.cache
 def few_findings() -> BaselineFindings:
     """Returns the findings of the small study."""
     return findings_for(small_study())

@@ -18,6 +18,7 @@ from protocol.study.study_file import read_study
 from protocol.transport.steps import Request
 from silos.database.database import SiteDatabase
 from tests.support.machine.postgres import Server
+from tests.support.machine.short_form import short_form
 from tests.support.networked.lossy_wire import Loss, LossyWire
 from tests.support.simulated.bookings import north, require_spent, reserve, send
 from tests.support.simulated.federation import Federation
@@ -213,7 +214,7 @@ def require_every_blob_that_left_was_booked(federation: Federation) -> None:
         assert left <= sent, site
 
 
-@pytest.mark.parametrize("step", ["masked", "unmask"])
+@pytest.mark.parametrize("step", short_form(["masked", "unmask"], 2))
 def test_run_goes_on_when_the_database_is_started_again(
     tmp_path: Path, postgres: Server, addresses: Callable[[str], str], step: str,
     monkeypatch: pytest.MonkeyPatch,

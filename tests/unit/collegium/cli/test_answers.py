@@ -29,6 +29,7 @@ from silos.database.joined_runs import JoinedRuns, RunState
 from silos.database.trusted_rosters import TrustedRosters
 from tests.support.hospital.consortium_home import ConsortiumHome
 from tests.support.hospital.hospital_home import OFFICER, enrol, make_east
+from tests.support.machine.short_form import short_form
 from tests.support.simulated.output_folder import RUNS, make_folder
 from tests.support.simulated.studies import changed, small_study
 
@@ -200,7 +201,7 @@ def test_an_act_leaves_stdout_empty(places: dict[str, str], command: str) -> Non
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("command", QUESTIONS)
+@pytest.mark.parametrize("command", short_form(QUESTIONS, 2))
 def test_eighty_columns_cut_nothing_off(
     places: dict[str, str], monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:

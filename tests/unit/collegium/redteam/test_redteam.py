@@ -39,6 +39,7 @@ from protocol.vectors.keystream import Keystream
 from protocol.vectors.tensors import Layout, flatten, layout_of, unflatten
 from silos.training.randomness import DrawContext, Entropy, FixedEntropy, RoundInput
 from silos.training.trainer import Trainer
+from tests.support.machine.short_form import short_form
 from tests.support.simulated.faults import (
     BatchClip,
     CoarseNoise,
@@ -227,7 +228,7 @@ def test_a_hospital_with_a_smaller_epsilon_is_held_to_its_own_noise() -> None:
 
 @pytest.mark.parametrize(
     ("noise", "seen"),
-    [(FloatNoise, "whole numbers only"), (CoarseNoise, "last bits of the noise")],
+    short_form([(FloatNoise, "whole numbers only"), (CoarseNoise, "last bits of the noise")], 2),
 )
 def test_noise_from_floats_is_caught(
     monkeypatch: pytest.MonkeyPatch, noise: type[FloatNoise], seen: str
@@ -236,6 +237,7 @@ def test_noise_from_floats_is_caught(
     assert seen in failed_once(WIDE)
 
 
+@pytest.mark.long
 def test_an_update_rounded_to_float32_is_caught() -> None:
     class Rounded(Trainer):
         def update(self, given: RoundInput, entropy: Entropy) -> LocalEnd:
@@ -253,6 +255,7 @@ def test_a_sampling_rate_above_the_plan_is_caught(monkeypatch: pytest.MonkeyPatc
     assert "sampling of patients" in failed_once(WIDE)
 
 
+@pytest.mark.long
 def test_batches_of_a_fixed_size_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def fixed(stream: Keystream, rate: float, count: int) -> NDArray[np.bool_]:
         return np.argsort(np.argsort(stream.words(count, np.uint64))) < round(rate * count)
@@ -299,6 +302,7 @@ def test_a_sample_that_repeats_in_the_steps_of_a_round_is_caught() -> None:
     assert "samples of two steps" in failed_of_patients(WIDE, entropy=SameSample(step=0))
 
 
+@pytest.mark.long
 @both_modes
 def test_weak_noise_in_the_evaluation_is_caught(
     study: Study, monkeypatch: pytest.MonkeyPatch
@@ -308,6 +312,7 @@ def test_weak_noise_in_the_evaluation_is_caught(
     assert found >= {"noise of the evaluation's counts", "noise of the hospitals' own tables"}
 
 
+@pytest.mark.long
 @both_modes
 def test_evaluation_noise_that_repeats_is_caught(study: Study) -> None:
     class Same(FixedEntropy):
@@ -490,7 +495,9 @@ def hospitals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Recor
     return read_hospitals(small_study(), None, folder)
 
 
-@pytest.mark.parametrize("changes", [{}, SHARED_CHANGES], ids=["per_site", "distributed"])
+@pytest.mark.parametrize(
+    "changes", short_form([{}, SHARED_CHANGES], 2), ids=["per_site", "distributed"]
+)
 def test_a_bare_update_shows_the_record_and_a_noised_one_does_not(
     hospitals: dict[str, tuple[Records, Records]], changes: dict[str, str]
 ) -> None:

@@ -172,6 +172,7 @@ def contradicted(tmp_path_factory: pytest.TempPathFactory) -> Hospitals:
     return federation
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CHANGES)
 def test_findings_that_were_changed_are_found(contradicted: Hospitals, name: str) -> None:
     change, message = CHANGES[name]

@@ -334,6 +334,7 @@ def test_after_a_killed_run_the_same_patients_pay_for_both(home: Path) -> None:
     assert verified.returncode == 0, verified.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
 )
@@ -378,6 +379,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", short_form(FAULTS, 4))
 def test_records_that_do_not_fit_are_refused(
     hospitals: Consortium, home: Path, tmp_path: Path, name: str
@@ -401,18 +403,21 @@ def test_records_that_do_not_fit_are_refused(
     assert str(tmp_path) not in str(refusal.value)
 
 
+@pytest.mark.long
 def test_a_run_that_cannot_be_written_down_says_why(hospitals: Consortium) -> None:
     """The error is the beginning's own, not that the row to close is missing."""
     with pytest.raises(ValueError, match="run: expected text of the form"):
         run_study(hospitals, small_study(), None, "a name with spaces", None, Silent())
 
 
+@pytest.mark.long
 def test_a_study_that_costs_too_much_is_refused(hospitals: Consortium) -> None:
     costly = read_study(changed("epsilon: 4", "epsilon: 40"))
     with pytest.raises(BudgetSpent, match="site east: .*does not suffice"):
         run_study(hospitals, costly, None, new_run_id() + "x", None, Silent())
 
 
+@pytest.mark.long
 def test_a_hospital_larger_than_declared_is_refused(hospitals: Consortium) -> None:
     study = read_study(changed("east.csv, patients: 40", "east.csv, patients: 20"))
     with pytest.raises(FederationError, match="site east: .* the study declares 20 for it"):

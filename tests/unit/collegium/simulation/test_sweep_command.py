@@ -38,6 +38,7 @@ def swept(home: Path) -> tuple[Path, dict[str, Any], str]:
     return home / "swept", json.loads(done.stdout), done.stderr
 
 
+@pytest.mark.long
 def test_one_command_compares_modes_with_a_pooled_reference(
     swept: tuple[Path, dict[str, Any], str],
 ) -> None:
@@ -53,6 +54,7 @@ def test_one_command_compares_modes_with_a_pooled_reference(
     assert "6 of 6 done" in told
 
 
+@pytest.mark.long
 def test_each_repetition_has_a_split_that_its_own_study_records(
     swept: tuple[Path, dict[str, Any], str],
 ) -> None:
@@ -70,6 +72,7 @@ def test_each_repetition_has_a_split_that_its_own_study_records(
     assert references == {seed: sum(patients) for seed, patients in tested.items()}
 
 
+@pytest.mark.long
 def test_references_are_marked_and_charge_no_hospital(
     swept: tuple[Path, dict[str, Any], str],
 ) -> None:
@@ -85,6 +88,7 @@ def test_references_are_marked_and_charge_no_hospital(
     assert sorted(line["mode"] for line in listed) == sorted(r["mode"] for r in found["runs"])
 
 
+@pytest.mark.long
 def test_what_a_sweep_leaves_behind_verifies_and_can_be_drawn(
     swept: tuple[Path, dict[str, Any], str], tmp_path: Path
 ) -> None:
@@ -98,6 +102,7 @@ def test_what_a_sweep_leaves_behind_verifies_and_can_be_drawn(
         assert "shared noise" in text
 
 
+@pytest.mark.long
 def test_the_coordinators_of_a_sweep_with_references_hold_no_torch(
     swept: tuple[Path, dict[str, Any], str],
 ) -> None:

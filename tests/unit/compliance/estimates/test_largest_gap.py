@@ -11,6 +11,7 @@ from compliance.estimates.proportion import proportion
 from compliance.facts.dossier import run_json
 from compliance.reports.privacy_report import privacy_report, run_page
 from compliance.reports.renderers import render_html
+from tests.support.machine.short_form import short_form
 from tests.support.simulated import dossiers
 
 DRAWS = 500
@@ -39,7 +40,7 @@ def gaps(
     ("sizes", "share"),
     [((12, 900), 0.8), ((12, 900), 0.95), ((40, 40, 40, 40, 40, 40), 0.8), ((400,) * 8, 0.7)],
 )
-@pytest.mark.parametrize("noise", [0.0, 2.0])
+@pytest.mark.parametrize("noise", short_form([0.0, 2.0], 2))
 def test_hospitals_of_equal_quality_are_called_unequal_at_most_once_in_twenty(
     sizes: tuple[int, ...], share: float, noise: float
 ) -> None:

@@ -39,7 +39,7 @@ def shared() -> Dossier:
 
 
 @pytest.mark.parametrize("render", short_form(RENDERERS, len(RENDERERS)))
-@pytest.mark.parametrize("words", ONLY_OF_OWN_NOISE)
+@pytest.mark.parametrize("words", short_form(ONLY_OF_OWN_NOISE, 2))
 def test_a_report_of_shared_noise_says_nothing_that_only_own_noise_supports(
     render: Callable[[Document], str], words: str
 ) -> None:

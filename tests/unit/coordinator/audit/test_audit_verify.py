@@ -256,10 +256,10 @@ def endless(place: Path) -> None:
 @pytest.mark.parametrize("make", [pipe, endless, Path.mkdir])
 @pytest.mark.parametrize(
     "place",
-    [
+    short_form([
         "coordinator.pub", "coordinator.key", "rounds/*/transcript.json", "rounds/*/*.vector",
         "snapshots/*.safetensors", "silos/east/hospital-heads/east.ledger",
-    ],
+    ], 2),
 )  # fmt: skip
 def test_what_is_no_file_is_a_fault_and_is_not_waited_for(
     folder: Path, place: str, make: Callable[[Path], None]

@@ -23,6 +23,7 @@ from protocol.secagg.server import Step
 from protocol.secagg.transcript import Transcript, parse_transcript, replay
 from protocol.study.strategies.strategy import Mean
 from protocol.study.study_file import read_study
+from tests.support.machine.short_form import short_form
 from tests.support.simulated.federation import Federation
 from tests.support.simulated.studies import changed, small_study
 from tests.support.simulated.sum_federation import Federation as SumFederation
@@ -119,7 +120,7 @@ SWAPS = {
 }
 
 
-@pytest.mark.parametrize("name", SWAPS)
+@pytest.mark.parametrize("name", short_form(SWAPS, 2))
 def test_changed_evidence_is_found(tmp_path: Path, name: str) -> None:
     federation = Federation(tmp_path, read_study(changed("rounds: 2", "rounds: 1")))
     federation.run()

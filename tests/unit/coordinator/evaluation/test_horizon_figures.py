@@ -14,6 +14,7 @@ from protocol.vectors.score_grid import ScoreGrid
 from tests.long.evaluation.censoring import EIGHT, LEAVE, TIMES, shares_of
 from tests.long.evaluation.censoring import held as held_without_noise
 from tests.reference.kaplan_meier import event_free_at
+from tests.support.machine.short_form import short_form
 from tests.support.simulated.tasks import SURVIVAL
 from tests.unit.coordinator.evaluation.test_survival_figures import (
     BINS,
@@ -151,7 +152,7 @@ def held(draw: Draw, patients: int, noise: float, draws: int) -> dict[str, tuple
     return counted
 
 
-@pytest.mark.parametrize("draw", [drawn, censored_early])
+@pytest.mark.parametrize("draw", short_form([drawn, censored_early], 2))
 @pytest.mark.parametrize("noise", [0.0, 2.0])
 def test_intervals_hold_the_populations_shares(draw: Draw, noise: float) -> None:
     found = held(draw, 400, noise, 100)

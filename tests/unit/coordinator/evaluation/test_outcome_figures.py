@@ -11,6 +11,7 @@ from compliance.estimates.outcomes.class_figures import figures_of_classes, macr
 from compliance.estimates.proportion import proportion
 from compliance.estimates.withholding import TOO_FEW
 from coordinator.evaluation.released import released_from, released_json
+from tests.support.machine.short_form import short_form
 from tests.unit.coordinator.evaluation.test_task_figures import drawn, released
 
 Floats = NDArray[np.float64]
@@ -124,7 +125,7 @@ def held(population: str, patients: int, noise: float, draws: int) -> dict[str, 
     return counted
 
 
-@pytest.mark.parametrize("population", POPULATIONS)
+@pytest.mark.parametrize("population", short_form(POPULATIONS, 2))
 @pytest.mark.parametrize("noise", [0.0, 4.0])
 def test_intervals_hold_the_populations_figures(population: str, noise: float) -> None:
     found = held(population, 400, noise, 100)

@@ -191,6 +191,7 @@ def test_noise_that_would_do_for_records_is_refused(study, hospitals):
         PrivacyPlan.of(study, declared)
 
 
+@pytest.mark.long
 def test_record_level_accounting_would_claim_less_than_any_patient_has(
     study, hospitals, per_record
 ):

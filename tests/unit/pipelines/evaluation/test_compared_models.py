@@ -142,6 +142,7 @@ def test_where_models_do_not_differ_intervals_of_aurocs_leave_out_0_about_as_oft
     assert left_out(800, lead) < 0.085
 
 
+@pytest.mark.long
 def test_where_noise_alone_differs_intervals_leave_out_0_about_as_often_as_they_say():
     """Each training has an error of its own that all patients share, as a noised model has."""
     random, of_patients = np.random.default_rng(1), []

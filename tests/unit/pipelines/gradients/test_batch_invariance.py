@@ -21,6 +21,7 @@ from protocol.study.study_file import read_study
 from tests import ROOT
 from tests.bench import studies
 from tests.support.machine.one_thread import one_thread  # noqa: F401
+from tests.support.machine.short_form import short_form
 from tests.support.simulated.tasks import BINARY_CLASSIFICATION
 
 DEMO = (ROOT / "collegium" / "studies" / "breast-cancer.yaml").read_text()
@@ -82,7 +83,7 @@ def form_of(study: Study) -> tuple[int, ...]:
     return study.cohort.record_form
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", short_form(SHIPPED, 3))
 def test_every_network_that_ships_gets_the_fast_engine_that_it_names(name: str) -> None:
     """If not, it would still be right, but many times slower."""
     study, forms = SHIPPED[name]
@@ -109,7 +110,7 @@ def crafted(module: nn.Module, seed: int) -> None:
 LIGHT = [name for name in SHIPPED if name != "densenet"]
 
 
-@pytest.mark.parametrize("name", LIGHT)
+@pytest.mark.parametrize("name", short_form(LIGHT, 2))
 @pytest.mark.parametrize("extreme", [False, True])
 def test_removing_a_patient_leaves_every_other_gradient_as_it_was(name: str, extreme: bool) -> None:
     study, forms = SHIPPED[name]

@@ -26,6 +26,7 @@ from tests.reference.per_patient_gradients import (
     exact_norm_squared,
     one_at_a_time,
 )
+from tests.support.machine.short_form import short_form
 from tests.support.simulated.tasks import BINARY_CLASSIFICATION
 
 TABLE = TableCohort(
@@ -100,7 +101,9 @@ def engine_that_can(name, module):
 
 @pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("counts", [range(1, 21), [1] * 6, [20], [3, 1, 2], [4, 4, 4]])
+@pytest.mark.parametrize(
+    "counts", short_form([range(1, 21), [1] * 6, [20], [3, 1, 2], [4, 4, 4]], 2)
+)
 def test_engine_equals_one_backward_per_record(name, case, counts):
     task, cohort, shape = case
     module = build(task, cohort, seed=3)
@@ -305,6 +308,7 @@ def rearrange(tensor: torch.Tensor, pattern: str) -> torch.Tensor:
     return tensor.permute([before.index(axis) for axis in after])
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_swin_unetr_which_the_layer_engine_cannot_do_gets_a_right_engine(caplog, monkeypatch):
     from monai.networks.nets.swin_unetr import SwinUNETR

@@ -24,6 +24,7 @@ from silos.training.trainer import Trainer
 from tests.bench import studies
 from tests.support.machine.commands import ask
 from tests.support.machine.one_thread import one_thread  # noqa: F401
+from tests.support.machine.short_form import short_form
 from tests.support.simulated.networks import NETWORKS, learned_by
 from tests.support.simulated.studies import TABLE_STUDY, changed, small_study
 
@@ -108,7 +109,7 @@ def test_a_file_of_another_kind_or_place_is_refused_with_its_line(file: str) -> 
         read_study(text)
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", short_form(HEADS, 3))
 def test_frozen_layers_are_no_parameters_and_gradients_are_those_of_the_rest(name: str) -> None:
     task, cohort, form = learned_by(name)
     whole = build(task, cohort, 1)

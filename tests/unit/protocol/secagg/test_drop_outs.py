@@ -156,7 +156,7 @@ def patterns(draw: st.DrawFn) -> tuple[int, dict[str, Step]]:
 
 
 @given(patterns(), st.sampled_from([32, 64]))
-@settings(max_examples=30)
+@settings(max_examples=12)
 def test_sum_is_exact_or_refused_for_random_drop_outs(
     pattern: tuple[int, dict[str, Step]], bits: int
 ) -> None:

@@ -135,6 +135,7 @@ def test_training_that_reports_no_confinement_is_refused_where_it_must_be(
     open_one.close()
 
 
+@pytest.mark.long
 def test_trainer_in_its_process_gives_the_same_bits_and_ends_with_its_files(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ from protocol.transport.privacy_summary import (
     sign_summary,
 )
 from silos.rounds.silo import Silo
+from tests.support.machine.short_form import short_form
 from tests.support.networked.network import QUICK, Network
 from tests.support.simulated.federation import Federation
 from tests.support.simulated.studies import changed, small_study
@@ -40,7 +41,7 @@ STUDIES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", short_form(STUDIES, 3))
 @pytest.mark.parametrize("test_noise", [pytest.param(False, marks=pytest.mark.long), True])
 def test_an_honest_word_is_taken_whatever_the_study(
     tmp_path: Path, name: str, test_noise: bool

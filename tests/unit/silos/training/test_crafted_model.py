@@ -23,6 +23,7 @@ from protocol.vectors.tensors import flatten
 from silos.training.step_form import PatientRecords, StepForm
 from silos.training.worker import Worker
 from tests.reference.per_patient_gradients import exact_norm_squared
+from tests.support.machine.short_form import short_form
 from tests.support.simulated.networks import NETWORKS, learned_by
 from tests.unit.pipelines.gradients.test_batch_invariance import LIGHT, SHIPPED, form_of
 
@@ -74,7 +75,7 @@ def large_models(study: Study, count: int) -> Iterator[Tensors]:
         }
 
 
-@pytest.mark.parametrize("name", LIGHT)
+@pytest.mark.parametrize("name", short_form(LIGHT, 3))
 def test_no_large_model_lets_one_patient_move_the_sum_by_more_than_the_bound(name: str) -> None:
     study, _ = SHIPPED[name]
     for seed in range(3):
@@ -133,7 +134,7 @@ def on_the_edge(study: Study, features: NDArray[np.float32], seed: int) -> Itera
                 yield model
 
 
-@pytest.mark.parametrize("name", ["relu of 8", "relu", "tanh", "gelu", "prelu"])
+@pytest.mark.parametrize("name", short_form(["relu of 8", "relu", "tanh", "gelu", "prelu"], 2))
 def test_no_model_on_the_edge_of_a_rounding_lets_one_patient_move_more_than_the_bound(
     name: str,
 ) -> None:

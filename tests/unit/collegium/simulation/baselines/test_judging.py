@@ -24,6 +24,7 @@ from pipelines.evaluation.exact_intervals import auroc_interval
 from pipelines.evaluation.metrics import auroc
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
+from tests.support.machine.short_form import short_form
 from tests.support.simulated.studies import SURVIVAL_STUDY, TABLE_STUDY, small_study
 from tests.support.simulated.tasks import DEFINITIONS
 
@@ -96,7 +97,9 @@ def found_of(kind: str, **options: float) -> BaselineFindings:
     return findings_of(study, train, labels, models(study, scores, **options))
 
 
-@pytest.mark.parametrize("kind", [*LABELS, "binary_classification", "segmentation", "survival"])
+@pytest.mark.parametrize(
+    "kind", short_form([*LABELS, "binary_classification", "segmentation", "survival"], 3)
+)
 def test_every_task_that_trains_is_compared_by_its_headline_figure(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

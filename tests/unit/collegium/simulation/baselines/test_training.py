@@ -22,6 +22,7 @@ from protocol.study.variants import as_distributed
 from protocol.vectors.tensors import flatten, layout_of, model_digest, unflatten
 from silos.training.randomness import FixedEntropy, RoundInput
 from silos.training.trainer import Trainer
+from tests.support.machine.short_form import short_form
 from tests.support.simulated.federation import Federation, write_hospitals
 from tests.support.simulated.studies import STATISTICS_STUDY, changed, small_study
 
@@ -45,7 +46,9 @@ def distributed() -> Study:
     return as_distributed(small_study()).with_noise(4.0, 8.0)
 
 
-@pytest.mark.parametrize("study", [small_study(), distributed()], ids=["per_site", "distributed"])
+@pytest.mark.parametrize(
+    "study", short_form([small_study(), distributed()], 2), ids=["per_site", "distributed"]
+)
 def test_the_federated_baseline_is_bit_for_bit_the_model_of_a_run(
     tmp_path: Path, study: Study
 ) -> None:
@@ -100,7 +103,7 @@ def test_a_hospital_alone_has_the_noise_of_its_own_promise() -> None:
 
 
 @pytest.mark.parametrize("study", [small_study(), distributed()], ids=["per_site", "distributed"])
-@pytest.mark.parametrize("noised", [False, True])
+@pytest.mark.parametrize("noised", short_form([False, True], 2))
 def test_all_but_one_hospital_never_sees_that_ones_records(
     hospitals: Hospitals, study: Study, noised: bool
 ) -> None:

@@ -12,6 +12,9 @@ from tests import ROOT
 from tests.support.machine.patience import PATIENCE
 
 
+pytestmark = pytest.mark.long  # each pool is a Ray of its own
+
+
 @pytest.fixture(scope="module")
 def pools() -> Any:
     """What tests/support/simulated/worker_pools.py found; Ray lives and ends in its process."""
@@ -64,7 +67,6 @@ def test_patients_within_an_adaptive_clip_are_counted_once_by_several_workers(po
     assert pools["each counted once"] is True and pools["a count that can be"] is True
 
 
-@pytest.mark.long
 def test_workers_in_a_clusters_places_give_the_same_bits_and_are_placed_again(
     pools: Any, cluster: Any
 ) -> None:
@@ -77,7 +79,6 @@ def test_workers_in_a_clusters_places_give_the_same_bits_and_are_placed_again(
     assert cluster["label"] == f"{pools['label']} by 2 workers on 1 node"
 
 
-@pytest.mark.long
 def test_room_that_is_not_there_or_that_others_use_is_refused(cluster: Any) -> None:
     assert re.match(
         r"DeviceRefused: the Ray cluster has room for \d+ workers of 1 CPU each, \d+ are asked for",
