@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collegium.api.folder import Folder, open
     from collegium.api.run import Run
     from collegium.api.simulations import Sweep, simulate, sweep
+    from collegium.api.strategies import Comparison, compare
     from collegium.api.study import Check, Plan, Study
     from collegium.api.verification import Verification, verify
     from protocol import errors
@@ -34,6 +35,7 @@ __all__ = [
     "Baselines",
     "Chart",
     "Check",
+    "Comparison",
     "Folder",
     "Plan",
     "Run",
@@ -41,6 +43,7 @@ __all__ = [
     "Sweep",
     "Verification",
     "baselines",
+    "compare",
     "errors",
     "open",
     "simulate",
@@ -50,11 +53,13 @@ __all__ = [
 
 #: The only modules of them that need more than what reads and checks.
 _TRAINS, _COMPARES = "collegium.api.simulations", "collegium.api.baselines"
+_STRATEGIES = "collegium.api.strategies"
 #: Where each public name is.
 _PLACES = {
     "Baselines": _COMPARES,
     "Chart": "collegium.api.chart",
     "Check": "collegium.api.study",
+    "Comparison": _STRATEGIES,
     "Folder": "collegium.api.folder",
     "Plan": "collegium.api.study",
     "Run": "collegium.api.run",
@@ -62,6 +67,7 @@ _PLACES = {
     "Sweep": _TRAINS,
     "Verification": "collegium.api.verification",
     "baselines": _COMPARES,
+    "compare": _STRATEGIES,
     "open": "collegium.api.folder",
     "simulate": _TRAINS,
     "sweep": _TRAINS,
@@ -90,7 +96,7 @@ def _loaded(name: str) -> ModuleType:
     from collegium.extras import require_extra
     from protocol.errors import WorkspaceRefused
 
-    if _PLACES[name] in (_TRAINS, _COMPARES):
+    if _PLACES[name] in (_TRAINS, _COMPARES, _STRATEGIES):
         require_extra("silo")
     try:
         return import_module(_PLACES[name])

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import pandas as pd
 import streamlit as st
@@ -40,6 +40,7 @@ from compliance.facts.comparison.baselines import (
     noise_text,
 )
 from compliance.facts.comparison.modes import gaps
+from compliance.facts.comparison.strategies import STRATEGIES_FILE, ComparisonFindings
 from compliance.facts.dossier import Dossier, LogVerification
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.formatting import Format, show
@@ -60,9 +61,14 @@ from compliance.reports.sections import (
 )
 from compliance.reports.sections.fairness import groups
 from compliance.reports.sections.fairness.gaps import gap_sentences, group_gap_sentences
-from compliance.reports.several_runs import baseline_parts, baselines_page, drift_page
+from compliance.reports.several_runs import (
+    baseline_parts,
+    baselines_page,
+    drift_page,
+    strategies_page,
+)
 from coordinator.views.alerts import Alert
-from coordinator.views.baselines import baselines_in
+from coordinator.views.comparisons import baselines_in, strategies_in
 from coordinator.views.views import open_views
 from dashboard import presentation
 from dashboard.presentation import DashboardViews
@@ -81,6 +87,7 @@ _ROW_HEIGHT = 30
 #: Where a browser's session keeps what was verified last, with what came of it.
 _VERIFIED = "verified"
 _RUNS = "Runs"
+Found = TypeVar("Found")
 
 
 def main(views: DashboardViews) -> None:
@@ -90,18 +97,22 @@ def main(views: DashboardViews) -> None:
     parts: dict[str, Callable[[], object]] = {_RUNS: partial(_run, views)}
     if calendars := views.calendars():
         parts["Drift"] = partial(_drift, views, calendars)
-    if compared := _beside(views.baselines):
+    if compared := _beside(views.baselines, _baselines):
         parts["Baselines"] = compared
+    if compared := _beside(views.strategies, _strategies):
+        parts["Strategies"] = compared
     parts[_chosen(list(parts))]()
 
 
-def _beside(read: Callable[[], BaselineFindings | None]) -> Callable[[], object] | None:
-    """Returns what draws a comparison with baselines, or why it cannot be read; None of none."""
+def _beside(
+    read: Callable[[], Found | None], drawn: Callable[[Found], object]
+) -> Callable[[], object] | None:
+    """Returns what draws a comparison, or why it cannot be read; None where there is none."""
     try:
         found = read()
     except FederationError as error:
         return partial(st.error, presentation.plain(str(error)), icon=":material/error:")
-    return None if found is None else partial(_baselines, found)
+    return None if found is None else partial(drawn, found)
 
 
 def _chosen(parts: Sequence[str]) -> str:
@@ -162,9 +173,14 @@ def run(arguments: Sequence[str]) -> None:
     try:
         views = open_views(options.out)
     except FederationError as error:
-        if compared := _beside(partial(baselines_in, options.out)):
-            compared()
-        else:
+        beside = (
+            _beside(partial(baselines_in, options.out), _baselines),
+            _beside(partial(strategies_in, options.out), _strategies),
+        )
+        for compared in beside:
+            if compared is not None:
+                compared()
+        if beside == (None, None):
             st.error(presentation.plain(str(error)), icon=":material/error:")
         return
     try:
@@ -458,6 +474,23 @@ def _baselines(findings: BaselineFindings) -> None:
     _table(baseline_parts.differences_table(findings))
     document = partial(baselines_page.baselines_page, findings)
     _downloads("The comparison", "baselines", document)
+
+
+def _strategies(findings: ComparisonFindings) -> None:
+    document = strategies_page.strategies_page(findings)
+    st.title(document.title)
+    st.caption(
+        presentation.plain(f"{document.subtitle}. Read from {STRATEGIES_FILE}, which no log holds.")
+    )
+    for statement in document.banner:
+        _box(statement)
+    st.subheader("On all hospitals' test patients")
+    table = strategies_page.strategies_table(findings)
+    _chart(strategies_page.strategies_chart(findings), table, _LOW_CHART)
+    st.caption(presentation.plain(strategies_page.seeds_sentence(findings)))
+    _table(strategies_page.hospitals_table(findings))
+    st.caption(presentation.plain(strategies_page.own_models_sentence(findings)))
+    _downloads("The comparison", "comparison", lambda: document)
 
 
 def _drawing(drawn: baseline_parts.Drawing, width: Literal["stretch", "content"]) -> None:

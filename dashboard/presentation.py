@@ -9,6 +9,7 @@ from typing import Protocol
 
 from compliance.estimates.interval import Interval
 from compliance.facts.comparison.baselines import BaselineFindings
+from compliance.facts.comparison.strategies import ComparisonFindings
 from compliance.facts.dossier import Dossier, EntryFacts, LogVerification
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.formatting import Cell, Format, show
@@ -81,6 +82,9 @@ class DashboardViews(Protocol):
 
     def baselines(self) -> BaselineFindings | None:
         """Returns the comparison with baselines that lies beside the runs, if there is one."""
+
+    def strategies(self) -> ComparisonFindings | None:
+        """Returns the comparison of strategies that lies beside the runs, if there is one."""
 
     def alerts(self, run_id: str | None = None, *, closed: bool = False) -> Sequence[Alert]:
         """Returns the open alerts, of one run only where it is named; with ``closed`` all."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from compliance.facts.comparison.baselines import BASELINES_FILE
+from compliance.facts.comparison.strategies import STRATEGIES_FILE
 from coordinator.database.workspace import Workspace
 from protocol.errors import WorkspaceRefused
 
@@ -18,7 +19,7 @@ def open_dashboard(out: Path, port: int, console: Console) -> None:
     Raises:
         WorkspaceRefused: there is nothing to show in the folder, or the port is taken.
     """
-    if not (out / BASELINES_FILE).is_file():
+    if not any((out / name).is_file() for name in (BASELINES_FILE, STRATEGIES_FILE)):
         Workspace.open(out)
     import dashboard.app as page
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from compliance.facts.comparison.baselines import BaselineFindings
+from compliance.facts.comparison.strategies import ComparisonFindings
 from compliance.facts.dossier import Dossier, LogVerification
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
@@ -13,8 +14,8 @@ from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.runs.monitoring.progress import RunProgress, read_progress
 from coordinator.views.alerts import Alert, alerts_in
-from coordinator.views.baselines import baselines_in
 from coordinator.views.calendars import calendar_of, calendars_in, releases_made
+from coordinator.views.comparisons import baselines_in, strategies_in
 from coordinator.views.dossiers import dossier_of
 from coordinator.views.privacy_utility import utility_points, withheld_figures
 from coordinator.views.rows import all_runs, find_run, study_digest, study_of
@@ -34,7 +35,7 @@ class Views:
         at_work: whether some process is running studies in it now; a run that
             says "running" while nobody works was interrupted.
         progress: how far a run at work on a network is, by its id.
-        baselines: reads the comparison with baselines that lies beside the runs.
+        folder: where comparisons lie beside the runs, if there are any.
     """
 
     def __init__(
@@ -44,9 +45,9 @@ class Views:
         public_key: Callable[[], bytes],
         at_work: bool,
         progress: Callable[[str], RunProgress | None] = lambda run_id: None,
-        baselines: Callable[[], BaselineFindings | None] = lambda: None,
+        folder: Path | None = None,
     ) -> None:
-        self._store, self._progress, self._baselines = store, progress, baselines
+        self._store, self._progress, self._folder = store, progress, folder
         self._public_key = public_key
         self._at_work = at_work
 
@@ -106,7 +107,15 @@ class Views:
         Raises:
             StoreBroken: its file is damaged, or no comparison at all.
         """
-        return self._baselines()
+        return None if self._folder is None else baselines_in(self._folder)
+
+    def strategies(self) -> ComparisonFindings | None:
+        """Returns the comparison of strategies that lies beside the runs, if there is one.
+
+        Raises:
+            StoreBroken: its file is damaged, or no comparison at all.
+        """
+        return None if self._folder is None else strategies_in(self._folder)
 
     def releases_made(self, study: Study) -> int:
         """Returns how many finished runs a study has here."""
@@ -213,5 +222,5 @@ def open_views(out: Path) -> Views:
         public_key=workspace.public_key,
         at_work=workspace.is_at_work,
         progress=lambda run_id: read_progress(workspace.states, run_id),
-        baselines=lambda: baselines_in(workspace.root),
+        folder=workspace.root,
     )

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from collegium.simulation.baselines.places import judged_places
 from collegium.simulation.baselines.scoring import Floats
-from collegium.simulation.comparison.findings import ComparisonFindings, StrategyFigures
 from collegium.simulation.comparison.plan import POOLED_RECORDS
 from compliance.estimates.interval import Interval
+from compliance.facts.comparison.baselines import ComparedStudy
+from compliance.facts.comparison.strategies import ComparisonFindings, StrategyFigures
 from compliance.facts.figures import TASK_FIGURES
 from protocol.study.strategies.registry import strategy_of
 from protocol.study.study import Study
@@ -61,9 +62,9 @@ def findings_of(
     figures, everybody = judged.figures, judged.figures[None]
     lost = Interval.withheld(_DIVERGED)
     return ComparisonFindings(
-        study=study,
+        study=ComparedStudy.of(study),
         seeds=tuple(one.study.seeds.model for one in trainings[names[0]]),
-        headline=TASK_FIGURES[study.task.kind].headline,
+        figure=TASK_FIGURES[study.task.kind].headline.name,
         strategies=tuple(
             StrategyFigures(
                 name=name,

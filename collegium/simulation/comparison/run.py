@@ -7,10 +7,10 @@ from typing import Any
 
 from collegium.output.progress import Watch
 from collegium.simulation.baselines.side_by_side import RecordsHolder, figures_of
-from collegium.simulation.comparison.findings import ComparisonFindings
 from collegium.simulation.comparison.plan import POOLED_RECORDS, Variant, variants
 from collegium.simulation.consortium import simulation_ray
 from collegium.simulation.settings import SimulationSettings, require_network
+from compliance.facts.comparison.strategies import ComparisonFindings
 from protocol.errors import FederationError
 from protocol.study.study import Study
 from protocol.study.study_file import index_beside

@@ -4,13 +4,13 @@ Figures are exact: nothing of them is differentially private. What is written as
 strictly, so that a page made of the file says what the first one said.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import model_validator
 
 from compliance.estimates.interval import Interval
+from compliance.facts.comparison.kept_intervals import interval_from, interval_json
 from compliance.facts.figures import FigureKind, figure_kind
 from protocol.study.frozen_model import FrozenModel
 from protocol.study.study import Study
@@ -221,7 +221,7 @@ class BaselineFindings(FrozenModel, strict=True):
                     "tested": lead.tested,
                     "first": lead.first,
                     "second": lead.second,
-                    **_interval_json(lead.value),
+                    **interval_json(lead.value),
                     "verdict": lead.verdict,
                 }
                 for lead in self.leads
@@ -248,7 +248,7 @@ class BaselineFindings(FrozenModel, strict=True):
                 leads=tuple(
                     Lead(
                         tested=lead["tested"], first=lead["first"], second=lead["second"],
-                        value=_interval_from(lead),
+                        value=interval_from(lead),
                     )
                     for lead in kept["leads"]
                 ),
@@ -271,8 +271,8 @@ def _model_json(model: ModelFigures) -> dict[str, Any]:
         "epsilon": model.epsilon,
         "noise_multipliers": dict(model.noise_multipliers),
         "on": [
-            *({"tested": site, **_interval_json(own)} for site, own in model.by_site.items()),
-            {"tested": None, **_interval_json(model.everybody)},
+            *({"tested": site, **interval_json(own)} for site, own in model.by_site.items()),
+            {"tested": None, **interval_json(model.everybody)},
         ],
     }
 
@@ -287,26 +287,6 @@ def _model_from(kept: Mapping[str, Any]) -> ModelFigures:
         train_patients=kept["train_patients"],
         epsilon=kept["epsilon"],
         noise_multipliers=kept["noise_multipliers"],
-        by_site={one["tested"]: _interval_from(one) for one in on[:-1]},
-        everybody=_interval_from(on[-1]),
+        by_site={one["tested"]: interval_from(one) for one in on[:-1]},
+        everybody=interval_from(on[-1]),
     )
-
-
-def _interval_json(interval: Interval) -> dict[str, Any]:
-    return {
-        "value": interval.value,
-        "low": interval.low,
-        "high": interval.high,
-        "note": interval.note,
-    }
-
-
-def _interval_from(kept: Mapping[str, Any]) -> Interval:
-    numbers = (kept["value"], kept["low"], kept["high"])
-    known = [one for one in numbers if one is not None]
-    if any(type(one) not in (int, float) or not math.isfinite(one) for one in known):
-        raise TypeError("a figure is a number")
-    if not isinstance(kept["note"], str):
-        raise TypeError("a note is a text")
-    value, low, high = numbers
-    return Interval(value=value, low=low, high=high, note=kept["note"])

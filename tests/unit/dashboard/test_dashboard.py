@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 import dashboard
 from collegium.simulation.baselines.report import write_report
+from collegium.simulation.comparison.report import write_report as write_strategies
 from compliance.estimates.binned_scores.calibration import calibration_curve
 from compliance.estimates.binned_scores.operating_points import operating_points
 from compliance.estimates.binned_scores.release_rule import usual_scores
@@ -19,6 +20,7 @@ from compliance.estimates.binned_scores.within_bins import BinnedScores
 from compliance.estimates.interval import Interval
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
 from compliance.facts.comparison.baselines import BaselineFindings
+from compliance.facts.comparison.strategies import ComparisonFindings
 from compliance.facts.dossier import Dossier, LogVerification
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
@@ -30,6 +32,7 @@ from tests.support.machine.patience import PATIENCE
 from tests.support.simulated import dossiers
 from tests.support.simulated.baselines import few_findings
 from tests.support.simulated.drifts import LAB_IN_ANOTHER_UNIT, calendar_with, release
+from tests.support.simulated.strategies import compared_strategies
 
 
 @pytest.fixture(autouse=True)
@@ -65,9 +68,10 @@ class FakeViews:
         raised: Sequence[Alert] = (),
         calendars: Sequence[DriftCalendar] = (),
         compared: BaselineFindings | None = None,
+        strategies: ComparisonFindings | None = None,
     ) -> None:
         self._known, self._raised = {dossier.run_id: dossier for dossier in known}, raised
-        self._calendars, self._compared = calendars, compared
+        self._calendars, self._compared, self._strategies = calendars, compared, strategies
         self._points = tuple(points)
 
     def runs(self) -> tuple[Line, ...]:
@@ -99,6 +103,9 @@ class FakeViews:
 
     def baselines(self) -> BaselineFindings | None:
         return self._compared
+
+    def strategies(self) -> ComparisonFindings | None:
+        return self._strategies
 
     def verification(self) -> LogVerification:
         self.verified += 1
@@ -262,6 +269,22 @@ def test_a_folder_that_holds_baselines_alone_shows_them(tmp_path: Path) -> None:
     page = _folder(tmp_path)
     assert "A federation beside its baselines" in page.title[0].value
     assert not page.error
+
+
+def test_strategies_are_a_part_of_their_own_and_stand_alone_where_no_run_is(
+    tmp_path: Path,
+) -> None:
+    findings = compared_strategies((0.01, 0.05), (None, None))
+    beside = _page(FakeViews(dossiers.finished(), strategies=findings))
+    beside.button_group[0].set_value("Strategies").run()
+    write_strategies(findings, tmp_path)
+    for page in (beside, _folder(tmp_path)):
+        assert not page.exception and not page.error
+        words = _words(page)
+        assert "nothing of this page is differentially private" in words
+        assert "Better than first: s0." in words
+        assert list(page.dataframe[0].value["Strategy"]) == ["first", "s0", "s1"]
+        assert len(page.get("vega_lite_chart")) == 1
 
 
 def test_a_damaged_comparison_is_a_sentence_beside_the_runs(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import collegium as cg
 from tests import ROOT
 from tests.support.simulated.baselines import few_findings
+from tests.support.simulated.strategies import compared_strategies
 
 
 def examples() -> Iterator[tuple[str, str]]:
@@ -44,6 +45,7 @@ def at_work(genuine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> d
     return {
         "cg": cg, "folder": folder, "run": folder.run(), "study": cg.Study.bundled("breast-cancer"),
         "swept": cg.Sweep(out=folder.out, run_ids=runs), "compared": cg.Baselines(few_findings()),
+        "strategies": cg.Comparison(compared_strategies((0.01, 0.05))),
     }  # fmt: skip
 
 
@@ -59,7 +61,7 @@ def test_an_example_runs_as_it_stands(where: str, block: str, at_work: dict[str,
     trains = False
     for call in (node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Call)):
         name = getattr(call.func, "attr", getattr(call.func, "id", ""))
-        if name in ("baselines", "simulate", "sweep"):
+        if name in ("baselines", "compare", "simulate", "sweep"):
             trains = True
             function = inspect.signature(getattr(cg, name))
             function.bind(*call.args, **{word.arg: word.value for word in call.keywords})

@@ -103,7 +103,7 @@ def test_a_public_function_says_what_it_takes_and_shows_an_example(
 
 def test_every_public_class_says_what_its_fields_are_and_shows_an_example() -> None:
     classes = [value for name in cg.__all__ if inspect.isclass(value := getattr(cg, name))]
-    assert len(classes) == 9
+    assert len(classes) == 10
     for value in classes:
         text = inspect.getdoc(value) or ""
         assert "Attributes:" in text and "Example::" in text, value

@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 
 from collegium.simulation.comparison import run
-from collegium.simulation.comparison.findings import ComparisonFindings, StrategyFigures
-from collegium.simulation.comparison.page import conclusion, page
 from collegium.simulation.comparison.plan import POOLED_RECORDS, variants, with_strategy
 from collegium.simulation.comparison.report import write_report
 from collegium.simulation.settings import require_network
-from compliance.estimates.interval import Interval
+from compliance.facts.comparison.strategies import STRATEGIES_FILE, ComparisonFindings
 from compliance.facts.figures import AUROC
-from protocol.errors import StudyRefused
+from compliance.reports.several_runs.strategies_page import conclusion, strategies_page
+from coordinator.views.comparisons import strategies_in
+from protocol.errors import StoreBroken, StudyRefused
 from protocol.study.study_file import read_study
 from tests.support.simulated.federation import write_hospitals
+from tests.support.simulated.strategies import compared_strategies, damaged
 from tests.support.simulated.studies import STATISTICS_STUDY, changed, small_study
 
 PRIVATE = "{mode: per_site, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}"
@@ -135,15 +136,6 @@ def test_page_json_and_csv_have_the_same_figures(found: ComparisonFindings, tmp_
     assert "Exact figures" in html and "own model" in html
 
 
-def figures(name: str, lead: Interval | None) -> StrategyFigures:
-    value = Interval(value=0.8, low=0.7, high=0.9)
-    return StrategyFigures(
-        name=name, own_models=False, everybody=value,
-        by_site=dict.fromkeys(small_study().site_names, value), lead=lead, epsilon=None,
-        bytes_up=1, bytes_down=1, seconds=1.0,
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("leads", "said"),
     [
@@ -156,18 +148,20 @@ def figures(name: str, lead: Interval | None) -> StrategyFigures:
 def test_a_strategy_is_called_better_where_its_interval_leaves_out_0(
     leads: list[tuple[float | None, float | None]], said: str
 ) -> None:
-    known = [Interval(value=0.0, low=low, high=high) for low, high in leads]
-    findings = ComparisonFindings(
-        study=small_study(),
-        seeds=(1,),
-        headline=AUROC,
-        strategies=(
-            figures("first", None),
-            *(figures(f"s{at}", lead) for at, lead in enumerate(known)),
-        ),
-    )
+    findings = compared_strategies(*leads)
     assert conclusion(findings) == said
-    assert any(said == statement.text for statement in page(findings).banner)
+    assert any(said == statement.text for statement in strategies_page(findings).banner)
+
+
+def test_what_was_written_is_read_back_and_what_differs_is_refused(
+    found: ComparisonFindings, tmp_path: Path
+) -> None:
+    write_report(found, tmp_path)
+    assert strategies_in(tmp_path) == found and strategies_in(tmp_path / "nowhere") is None
+    for kept in damaged(found.to_json()):
+        (tmp_path / STRATEGIES_FILE).write_text(json.dumps(kept))
+        with pytest.raises(StoreBroken, match="is damaged, or no comparison at all"):
+            strategies_in(tmp_path)
 
 
 def test_with_fewer_than_three_seeds_no_lead_has_an_interval(found: ComparisonFindings) -> None:

@@ -11,7 +11,6 @@ import pytest
 from tests import ROOT
 from tests.support.machine.patience import PATIENCE
 
-
 pytestmark = pytest.mark.long  # each pool is a Ray of its own
 
 

@@ -1,8 +1,9 @@
 """The page of a comparison of strategies: a chart, a table, and what may be concluded."""
 
-from collegium.simulation.comparison.findings import ComparisonFindings, StrategyFigures
 from compliance.charts.intervals import describe_intervals, interval_rows
-from compliance.charts.theme import to_svg
+from compliance.charts.theme import Chart, to_svg
+from compliance.estimates.interval import Interval
+from compliance.facts.comparison.strategies import ComparisonFindings, StrategyFigures
 from compliance.facts.formatting import Cell, Format, show
 from compliance.reports.document import (
     Column,
@@ -27,10 +28,9 @@ READING = (
 )
 
 
-def page(findings: ComparisonFindings) -> Document:
+def strategies_page(findings: ComparisonFindings) -> Document:
     """Returns the page of a comparison."""
     study, kind = findings.study, findings.headline
-    rows = [(one.name, one.everybody) for one in findings.strategies]
     return Document(
         kind="comparison",
         title="Strategies compared",
@@ -46,8 +46,8 @@ def page(findings: ComparisonFindings) -> Document:
                 blocks=(
                     Figure(
                         title=f"{kind.label} by strategy",
-                        svg=to_svg(interval_rows(rows, kind)),
-                        alt=describe_intervals(rows, kind),
+                        svg=to_svg(strategies_chart(findings)),
+                        alt=describe_intervals(_rows(findings), kind),
                         caption=seeds_sentence(findings),
                         table=strategies_table(findings),
                     ),
@@ -61,6 +61,15 @@ def page(findings: ComparisonFindings) -> Document:
         ),
         footer=("Written by collegium compare.",),
     )
+
+
+def strategies_chart(findings: ComparisonFindings) -> Chart:
+    """Returns each strategy's figure on all test patients with its interval."""
+    return interval_rows(_rows(findings), findings.headline)
+
+
+def _rows(findings: ComparisonFindings) -> list[tuple[str, Interval]]:
+    return [(one.name, one.everybody) for one in findings.strategies]
 
 
 def conclusion(findings: ComparisonFindings) -> str:
@@ -142,7 +151,7 @@ def _told(findings: ComparisonFindings, one: StrategyFigures, *, best: bool) -> 
 
 def hospitals_table(findings: ComparisonFindings) -> Table:
     """Returns each strategy's figure on each hospital's test patients."""
-    kind, sites = findings.headline, findings.study.site_names
+    kind, sites = findings.headline, findings.sites
     return Table(
         title=f"{kind.label} by hospital",
         columns=(Column(title="Strategy"), *(Column(title=site, form=kind.form) for site in sites)),
