@@ -105,6 +105,39 @@ def study_copy(
     )
 
 
+@app.command("synthetic")
+def study_synthetic(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND",
+            help="alike, label-skew, feature-shift, quantity-skew or concept-shift.",
+        ),
+    ],
+    to: Annotated[Path, typer.Option("--to", help="The new folder to write.")],
+    hospitals: Annotated[int, typer.Option("--hospitals", min=3, max=200, help="How many.")] = 6,
+    patients: Annotated[
+        int, typer.Option("--patients", max=100_000, help="Of a hospital, in the mean.")
+    ] = 200,
+    strength: Annotated[
+        float, typer.Option("--strength", help="How far hospitals differ; 0: not at all.")
+    ] = 1.0,
+    epsilon: Annotated[
+        float | None, typer.Option("--epsilon", help="What each pays. Default: no privacy.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of all that is drawn.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Writes a study with synthetic records, whose hospitals differ in one known way."""
+    from collegium.studies.authoring.synthetic import SyntheticOptions, write_synthetic
+
+    options = SyntheticOptions(
+        kind=kind, hospitals=hospitals, patients=patients, strength=strength, epsilon=epsilon,
+        seed=seed,
+    )  # fmt: skip
+    emit(write_synthetic(options, to, answers(as_json)), as_json)
+
+
 @app.command("statistics")
 def study_statistics(
     study: StudyFile,
@@ -198,6 +231,9 @@ def study_plan(
     budget: Annotated[
         float, typer.Option("--budget", help="A hospital's life-long epsilon, to show its share.")
     ] = 10.0,
+    runs: Annotated[
+        int, typer.Option("--runs", min=1, help="How many are compared, for one price. Default: 1.")
+    ] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Advises mode, steps, learning rate, clip and start.
@@ -210,6 +246,7 @@ def study_plan(
     options = PlanOptions(
         patients=patients, epsilon=epsilon, delta=delta, steps=steps, inputs=inputs,
         prevalence=prevalence, auroc=auroc, colluders=colluders, budget=budget,
+        runs=runs,
     )  # fmt: skip
     read = None if study is None else read_study(study)
     emit(plan_study(read, options, answers(as_json)), as_json)

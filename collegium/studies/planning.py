@@ -29,6 +29,7 @@ from compliance.planning.advice import (
 )
 from compliance.planning.evaluation_forecast import EvaluationForecast, forecast_evaluation
 from compliance.planning.expected_auroc import Descent
+from compliance.planning.tuning import ComparedRuns, compared_runs
 from compliance.privacy.accounting import calibrate
 from compliance.privacy.budget_filter import Filter
 from compliance.privacy.events import SampledGaussian
@@ -77,6 +78,8 @@ def plan_study(study: Study | None, options: PlanOptions, console: Console) -> d
         advised = advice(asked, steps)
         own = _own(asked, study, options)
         evaluation = _evaluation(asked, study, advised)
+        chosen = advised.chosen
+        compared = None if options.runs == 1 else compared_runs(asked, chosen, options.runs)
     except ValueError as error:
         raise StudyRefused(f"study plan: {error}") from error
     names = _names(asked, study)
@@ -85,6 +88,8 @@ def plan_study(study: Study | None, options: PlanOptions, console: Console) -> d
         lines += (f"evaluation: {{bins: {evaluation.bins}}}",)
     unsaid = [_WHAT_MODELS_REACH] if options.auroc is None else []
     result = _as_json(asked, advised, evaluation, own, names, lines, unsaid)
+    result["compared_runs"] = compared and asdict(compared)
+    result["notes"] += [] if compared is None else [_compared_text(asked, chosen, compared)]
     result["notes"] += [] if study is None else bins_text(study)
     result["notes"] += _price_notes(asked, advised.chosen, study, options.budget)
     _show(asked, advised, own, console)
@@ -151,6 +156,20 @@ def _evaluation(asked: PlanningInput, study: Study | None, advised: Advice) -> E
     if study is None:
         return forecast_evaluation(asked, auroc=auroc)
     return forecast_for(asked, study, auroc=auroc)
+
+
+def _compared_text(asked: PlanningInput, one: SuitableSettings, each: ComparedRuns) -> str:
+    told = (
+        f"{each.runs} runs that are compared: with epsilon {show(each.epsilon, Format.EPSILON)} "
+        f"each (noise {each.noise_multiplier:.3g} in place of {one.event.noise_multiplier:.3g}) "
+        f"their training costs each patient epsilon {asked.epsilon:g} together"
+    )
+    if each.expected_auroc is None or one.expected is None:
+        return told
+    return (
+        f"{told}; the better one is expected to reach AUROC {each.expected_auroc:.3f} or a little "
+        f"more, one run alone {one.expected.auroc:.3f} (docs/tuning.md)"
+    )
 
 
 def _own(

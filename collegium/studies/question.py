@@ -26,6 +26,7 @@ class PlanOptions:
     auroc: float | None = None
     colluders: int | None = None
     budget: float = 10.0
+    runs: int = 1
 
 
 #: Where nobody says anything.

@@ -11,7 +11,7 @@ one with the fewest rounds is chosen, of those the one with the highest accuracy
 
 The choice itself looks at training patients and is not charged to any budget:
 the four files have been public since 1989. On private records choose the
-settings on public ones, or pay for the choice (docs/planning.md, Choosing settings).
+settings on public ones, or pay for the choice (docs/tuning.md).
 """
 
 import itertools

@@ -10,6 +10,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "strategies",
         "python",
         "planning",
+        "tuning",
         "evaluation",
         "fairness",
         "monitoring",

@@ -79,7 +79,7 @@ ACTS = {
     "demo", "simulate", "network-demo", "sweep", "baselines", "compare", "redteam", "dashboard",
     "monitor plan", "monitor run",
     "report export", "report performance", "report chart",
-    "study new", "study copy", "study register",
+    "study new", "study copy", "study synthetic", "study register",
     "study statistics", "study normalise", "silo freeze", "silo patients opt-out",
     "silo patients retention",
     "silo init", "silo grant", "silo attest", "silo approve", "silo withdraw", "silo backup",
