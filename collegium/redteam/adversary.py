@@ -73,7 +73,7 @@ class Claim:
         event = SampledGaussian(
             noise_multiplier=summary.noise_multiplier,
             sampling_rate=summary.sampling_rate,
-            steps=study.priced_steps,
+            steps=study.priced_steps_of(summary.site),
         )
         return cls(
             site=summary.site,

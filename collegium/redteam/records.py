@@ -18,7 +18,7 @@ from collegium.redteam.harness import (
     varied,
 )
 from collegium.simulation.records import joined
-from coordinator.rounds.training import mean_of
+from coordinator.rounds.means import round_mean, summed
 from pipelines.attacks.inversion import best_match, first_layer, recover
 from pipelines.attacks.membership import (
     Members,
@@ -177,10 +177,9 @@ def trained_model(
         given = RoundInput(
             model=model_of(training, layout, state), number=number, noise_multiplier=multiplier
         )
-        ring_elements = [h.ring_elements(given) for h in hospitals.values()]
-        total = np.asarray(np.sum(ring_elements, axis=0, dtype=np.uint64))
-        mean = mean_of(study, given.model, tuple(hospitals), total)
-        state = next_state(training, state, mean)
+        released = {site: h.ring_elements(given) for site, h in hospitals.items()}
+        sums = summed(study, number, hospitals, released.__getitem__)
+        state = next_state(training, state, round_mean(study, given.model, sums).mean)
     return model_of(training, layout, state)
 
 

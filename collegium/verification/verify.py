@@ -6,7 +6,7 @@ medium that cannot be written.
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from compliance.storage.schema_check import schema_faults
 from compliance.storage.unnamed_files import named_text
 from coordinator.audit.faults import AuditFault, Faults
 from coordinator.audit.folder_checks import FilesFound, check_files
-from coordinator.audit.recompute import recompute
+from coordinator.audit.recompute import Recomputed, recompute
 from coordinator.audit.verification import Verified, check_records
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import MIGRATIONS, RunRow, Store
@@ -299,16 +299,17 @@ def recompute_round(
             round_kind=round_kind,
             number=number,
         )
-    console.print(
-        f"{round_kind} round {found.round} of run {found.run_id}: masked vectors of {found.dim} "
-        f"numbers from {', '.join(found.survivors)}",
-        markup=False,
-    )
-    console.print(f"sum      {found.sum[:16]}, recomputed bit by bit: it is the one in the log")
+    for one in found.sums:
+        console.print(
+            f"{round_kind} round {found.round} of run {found.run_id}: masked vectors of {one.dim} "
+            f"numbers from {', '.join(one.survivors)}",
+            markup=False,
+        )
+        console.print(f"sum      {one.sum[:16]}, recomputed bit by bit: it is the one in the log")
     if found.model is not None:
         console.print(
-            f"model    {found.model[:16]} follows from it, and from the models of earlier rounds "
-            "where the study averages them: it is the one in the log"
+            f"model    {found.model[:16]} follows from {_sums(found)}, and from the models of "
+            "earlier rounds where the study averages them: it is the one in the log"
         )
     elif round_kind == "training":
         console.print(
@@ -317,7 +318,11 @@ def recompute_round(
         )
     if found.figures:
         console.print("figures  the released figures follow from it and from the signed tables")
-    return asdict(found)
+    return found.to_json()
+
+
+def _sums(found: Recomputed) -> str:
+    return "it" if len(found.sums) == 1 else "these sums by the study's robust rule"
 
 
 def _which(wanted: str, session: Session, run: RunRow) -> tuple[str, int]:

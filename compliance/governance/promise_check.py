@@ -31,7 +31,7 @@ def require_promised(study: Study, summary: Summary, *, test_noise: bool, priced
     if summary.site not in study.site_names:
         raise MessageRefused(f"the study has no hospital {summary.site}")
     privacy = study.privacy_of(summary.site)
-    for name, fixed in _fixed(study, privacy, test_noise=test_noise).items():
+    for name, fixed in _fixed(study, privacy, summary.site, test_noise=test_noise).items():
         said = getattr(summary, name)
         if said != fixed:
             raise MessageRefused(_differs(summary.site, name, said, fixed))
@@ -39,14 +39,14 @@ def require_promised(study: Study, summary: Summary, *, test_noise: bool, priced
         _require_noise(study, privacy, summary, priced=priced)
 
 
-def _fixed(study: Study, privacy: Privacy, *, test_noise: bool) -> dict[str, Json]:
-    """Returns the fields that a study leaves no choice in."""
+def _fixed(study: Study, privacy: Privacy, site: str, *, test_noise: bool) -> dict[str, Json]:
+    """Returns the fields that a study leaves a hospital no choice in."""
     fixed: dict[str, Json] = {
         "study_digest": study.digest,
         "mode": privacy.mode,
         "sampling_rate": privacy.sampling_rate,
-        "steps": study.training.steps,
-        "priced_steps": study.priced_steps,
+        "steps": study.steps_of(site),
+        "priced_steps": study.priced_steps_of(site),
         "priced_evaluations": study.priced_evaluations,
     }
     if not isinstance(privacy, PatientPrivacy):
@@ -76,7 +76,7 @@ def _require_noise(
             _require_most(summary, "epsilon", privacy.epsilon)
         if privacy.sampling_rate < 1 and not priced:
             return
-        training = training_event(study, privacy)
+        training = training_event(study, privacy, summary.site)
         _require_near(summary, "noise_multiplier", training.noise_multiplier)
         if summary.noise == "exact":
             _require_near(summary, "epsilon", epsilon(training, privacy.delta))

@@ -60,18 +60,22 @@ class PrivacyPlan:
         privacy = study.privacy_of(site)
         if not isinstance(privacy, PatientPrivacy):
             return None
-        return cls.of(study, privacy, study.evaluation_epsilon_of(site))
+        return cls.of(study, privacy, study.evaluation_epsilon_of(site), site)
 
     @classmethod
     def of(
-        cls, study: Study, privacy: PatientPrivacy, evaluation_epsilon: float | None = None
+        cls,
+        study: Study,
+        privacy: PatientPrivacy,
+        evaluation_epsilon: float | None = None,
+        site: str | None = None,
     ) -> "PrivacyPlan":
-        """Prices a study under the privacy that a hospital promises.
+        """Prices a study under the privacy that a hospital promises: its own rounds, or all.
 
         Raises:
             StudyRefused: the declared noise multiplier does not keep the promised epsilon.
         """
-        event = training_event(study, privacy)
+        event = training_event(study, privacy, site)
         if event.noise_multiplier > _MAX_NOISE:
             raise StudyRefused(
                 f"privacy.epsilon {privacy.epsilon:g} needs a noise multiplier of "

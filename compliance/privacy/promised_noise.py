@@ -10,20 +10,25 @@ from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 
 
-def training_event(study: Study, privacy: PatientPrivacy) -> SampledGaussian:
+def training_event(
+    study: Study, privacy: PatientPrivacy, site: str | None = None
+) -> SampledGaussian:
     """Returns a training under the privacy that a hospital promises, spare draws included.
+
+    It is of the rounds that ``site`` takes part in; of all rounds where none is named.
 
     Raises:
         ValueError: no noise keeps what is promised.
     """
+    steps = study.priced_steps if site is None else study.priced_steps_of(site)
     multiplier = privacy.noise_multiplier or calibrate(
         epsilon=privacy.epsilon,
         delta=privacy.delta,
         sampling_rate=privacy.sampling_rate,
-        steps=study.priced_steps,
+        steps=steps,
     )
     return SampledGaussian(
-        noise_multiplier=multiplier, sampling_rate=privacy.sampling_rate, steps=study.priced_steps
+        noise_multiplier=multiplier, sampling_rate=privacy.sampling_rate, steps=steps
     )
 
 

@@ -36,7 +36,7 @@ from coordinator.membership.authority import Authority
 from coordinator.membership.directory import is_coordinator
 from coordinator.membership.tables import CertificateRow, MemberRow
 from coordinator.membership.transactions import newest_roster
-from coordinator.rounds.conduct import conduct_from
+from coordinator.rounds.attempts.conduct import conduct_from
 from coordinator.views.rows import released_figures
 from protocol.errors import FederationError
 from protocol.identity.timestamps import read_time

@@ -1,13 +1,12 @@
 """Judges the accusations in the consortium's records again, as anybody can who has the roster."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from coordinator.database.store import AccusationRow, RoundRow, RunRow
-from coordinator.rounds.conduct import Conduct, conduct_from
+from coordinator.rounds.attempts.conduct import Conduct, conduct_from
 from protocol.encoding import digest
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity.roster import Roster
@@ -43,9 +42,7 @@ def require_accusations(
     except MessageRefused as error:
         raise StoreBroken(f"run {run.id}: an accusation is not borne out: {error}") from error
     for round_ in session.scalars(select(RoundRow).filter_by(run_id=run.id)):
-        said = replace(
-            conduct_from(round_.conduct_json), suspects=(), left_out={}, revealing=(), clip=None
-        )
+        said = conduct_from(round_.conduct_json).shown
         if said != Conduct.shown_by(found.pop(round_.context, [])):
             raise StoreBroken(
                 f"run {run.id}: who answered wrongly in a round is not what its evidence shows"

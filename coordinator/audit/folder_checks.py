@@ -6,6 +6,7 @@ verification lists it as not checked.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from coordinator.database.store import (
     logged_entries,
 )
 from coordinator.database.workspace import Workspace, manifest_text
-from coordinator.rounds.conduct import conduct_from
+from coordinator.rounds.attempts.conduct import conduct_from
 from protocol.encoding import digest, parse_canonical
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity.roster import parse_roster
@@ -155,8 +156,11 @@ def _to_be_kept(session: Session, rows: Sequence[RoundRow], faults: Faults) -> s
         with faults.checking("which rounds are kept of it", run=str(run)):
             study = session.get_one(StudyRow, session.get_one(RunRow, run).study_digest)
             keep = Study.model_validate_json(study.document).aggregation.keep_rounds
-            own = [row.context for row in rows if row.run_id == run]
-            wanted |= set(own[-keep:] if keep else ())
+            rounds: dict[tuple[str, int], set[str]] = defaultdict(set)
+            for row in rows:
+                if row.run_id == run:
+                    rounds[row.round_kind, row.number].add(row.context)
+            wanted.update(*([*rounds.values()][-keep:] if keep else ()))
     return wanted
 
 

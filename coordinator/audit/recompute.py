@@ -6,8 +6,8 @@ the sum and the model of the round must all have the digests that were logged.
 
 import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,9 @@ from coordinator.database.store import (
     signed_heads,
 )
 from coordinator.evaluation.released import released_json
+from coordinator.rounds.attempts.conduct import conduct_from
+from coordinator.rounds.means import RoundMean, SummedSites, round_mean
 from coordinator.rounds.site_tables import figures_of
-from coordinator.rounds.training import mean_of
 from protocol.encoding import blob_digest, digest
 from protocol.errors import (
     MessageRefused,
@@ -39,7 +40,7 @@ from protocol.errors import (
 from protocol.identity.roster import Roster, parse_roster
 from protocol.log.entry import LogEntry
 from protocol.secagg.server import SecAggServer
-from protocol.secagg.transcript import replay
+from protocol.secagg.transcript import Transcript, replay
 from protocol.study.strategies.averaging import SUM
 from protocol.study.strategies.registry import (
     begun,
@@ -59,22 +60,34 @@ _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recomputed:
-    """A round whose sum is the logged one, and what was compared with what follows from it.
+class RecomputedSum:
+    """One sum of a round that is the logged one: of all hospitals, or of a group of them."""
 
-    ``model`` where the sum decides it, ``figures`` after an evaluation.
-    """
-
-    run_id: str
-    round_kind: str
-    round: int
     context: str
     survivors: tuple[str, ...]
     dim: int
     vector_bytes: int
     sum: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recomputed:
+    """A round whose sums are the logged ones, and what was compared with what follows from them.
+
+    ``model`` where the sums decide it, ``figures`` after an evaluation.
+    """
+
+    run_id: str
+    round_kind: str
+    round: int
+    sums: tuple[RecomputedSum, ...]
     model: str | None
     figures: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the round as ``--json`` shows it; a single sum in one record with it."""
+        (first, *others), said = self.sums, asdict(self)
+        return said if others else asdict(first) | {k: said[k] for k in said if k != "sums"}
 
 
 def recompute(
@@ -86,7 +99,7 @@ def recompute(
     round_kind: str,
     number: int,
 ) -> Recomputed:
-    """Returns a finished round after computing its sum again from what the hospitals sent.
+    """Returns a finished round after computing its sums again from what the hospitals sent.
 
     Args:
         session: the consortium's database.
@@ -100,53 +113,94 @@ def recompute(
         WorkspaceRefused: there is no such finished round, or it is no longer kept.
         StoreBroken: the evidence, or what followed from it, is not what was logged.
     """
-    row = session.scalars(
-        select(RoundRow).filter_by(
-            run_id=run_id, round_kind=round_kind, number=number, state="finished"
-        )
-    ).one_or_none()
-    if row is None:
+    where = {"run_id": run_id, "round_kind": round_kind, "number": number, "state": "finished"}
+    rows = session.scalars(select(RoundRow).filter_by(**where).order_by(RoundRow.id)).all()
+    if not rows:
         raise WorkspaceRefused(f"run {run_id} has no finished {round_kind} round {number + 1}")
     log = _verified_log(session, public)
-    logged = _logged(log, row)
-    transcript = archive.transcript(row.context)
-    if transcript is None:
-        raise WorkspaceRefused(
-            f"{round_kind} round {number + 1} is no longer kept: the study keeps the last rounds "
-            f"only (aggregation.keep_rounds); there are: {_kept(session, archive, run_id)}"
-        )
-    if transcript.digest != logged.get("transcript"):
-        raise StoreBroken("the transcript is not the one in the log")
     run = session.get_one(RunRow, run_id)
-    try:
-        roster = parse_roster(run.roster_json.encode())
-        machine = replay(
-            transcript,
-            roster,
-            lambda name: archive.vector(row.context, name),
-            own_cells=_study(session, run).evaluation_vector.own_cells,
-        )
-    except (MessageRefused, QuorumLost, SumRefused) as error:
-        raise StoreBroken(f"what the hospitals sent does not give a sum: {error}") from error
-    total = machine.total()
-    found = blob_digest(total.view("u1").data)
-    if found != logged.get("sum"):
-        raise StoreBroken(
-            f"the sum of what the hospitals sent is {found[:16]}, the log says "
-            f"{logged.get('sum', '')[:16]}: another aggregate was used"
-        )
+    study, roster = _study(session, run), parse_roster(run.roster_json.encode())
+    machines = []
+    for row in rows:
+        logged = _logged(log, row)
+        transcript = _transcript(session, archive, row)
+        if transcript.digest != logged.get("transcript"):
+            raise StoreBroken("the transcript is not the one in the log")
+        machines.append(_replayed(archive, transcript, roster, study, logged))
+    training = round_kind == "training"
+    if training:
+        _require_sums_of(study, number, machines)
     return Recomputed(
         run_id=run_id,
         round_kind=round_kind,
         round=number + 1,
-        context=row.context,
-        survivors=machine.survivors,
-        dim=machine.context.dim,
-        vector_bytes=machine.context.blob_bytes,
-        sum=found,
-        model=_followed(session, run, archive, machine, log) if round_kind == "training" else None,
-        figures=round_kind == "evaluation" and _require_figures(session, run, roster, machine),
+        sums=tuple(
+            RecomputedSum(
+                context=machine.context.digest,
+                survivors=machine.survivors,
+                dim=machine.context.dim,
+                vector_bytes=machine.context.blob_bytes,
+                sum=_sum_digest(machine),
+            )
+            for machine in machines
+        ),
+        model=_followed(session, run, archive, machines, log) if training else None,
+        figures=not training and _require_figures(session, run, roster, machines[-1]),
     )
+
+
+def _replayed(
+    archive: RoundArchive,
+    transcript: Transcript,
+    roster: Roster,
+    study: Study,
+    logged: Mapping[str, str],
+) -> SecAggServer:
+    """Returns a sum that is computed again, after comparing it with the log."""
+    context = transcript.context.digest
+    try:
+        machine = replay(
+            transcript,
+            roster,
+            lambda name: archive.vector(context, name),
+            own_cells=study.evaluation_vector.own_cells,
+        )
+    except (MessageRefused, QuorumLost, SumRefused) as error:
+        raise StoreBroken(f"what the hospitals sent does not give a sum: {error}") from error
+    found, said = _sum_digest(machine), logged.get("sum", "")
+    if found != said:
+        raise StoreBroken(
+            f"the sum of what the hospitals sent is {found[:16]}, the log says "
+            f"{said[:16]}: another aggregate was used"
+        )
+    return machine
+
+
+def _sum_digest(machine: SecAggServer) -> str:
+    return blob_digest(machine.total().view("u1").data)
+
+
+def _require_sums_of(study: Study, number: int, machines: Sequence[SecAggServer]) -> None:
+    """Requires sums of just those sites that the study sums in this round, each once."""
+    declared = [one.sites for one in study.sums("training", number)]
+    found = [machine.context.participants for machine in machines]
+    if (
+        len(set(found)) < len(found)
+        or not set(found) <= set(declared)
+        or len(found) < study.least_sums("training")
+    ):
+        raise StoreBroken("the hospitals were not summed with each other as the study says")
+
+
+def _transcript(session: Session, archive: RoundArchive, row: RoundRow) -> Transcript:
+    transcript = archive.transcript(row.context)
+    if transcript is None:
+        raise WorkspaceRefused(
+            f"{row.round_kind} round {row.number + 1} is no longer kept: the study keeps the last "
+            "rounds only (aggregation.keep_rounds); there are: "
+            f"{_kept(session, archive, row.run_id)}"
+        )
+    return transcript
 
 
 def _kept(session: Session, archive: RoundArchive, run_id: str) -> str:
@@ -155,7 +209,7 @@ def _kept(session: Session, archive: RoundArchive, run_id: str) -> str:
     names = [
         "evaluation" if row.round_kind == "evaluation" else str(row.number + 1) for row in kept
     ]
-    return ", ".join(names) or "none"
+    return ", ".join(dict.fromkeys(names)) or "none"
 
 
 def _verified_log(session: Session, public: bytes) -> tuple[LogEntry, ...]:
@@ -179,17 +233,17 @@ def _followed(
     session: Session,
     run: RunRow,
     archive: RoundArchive,
-    machine: SecAggServer,
+    machines: Sequence[SecAggServer],
     log: tuple[LogEntry, ...],
 ) -> str | None:
-    """Returns the digest of the model that the sum gives, after checking it against the log.
+    """Returns the digest of the model that the sums give, after checking it against the log.
 
     None where the result follows from more than the model of the round before.
     """
-    context = machine.context
+    context = machines[-1].context
     study = _study(session, run)
     before, rows = _model_before(archive, context.digest), _training_rounds(session, run)
-    if model_digest(before) != context.model_hash:
+    if any(machine.context.model_hash != model_digest(before) for machine in machines):
         raise StoreBroken("the model of the round is not the one that its context names")
     training, last = study.training, context.round == study.training.rounds - 1
     slots: dict[str, NDArray[np.float64]] = {}
@@ -200,13 +254,30 @@ def _followed(
             return None
         slots = {SUM: earlier}
     layout = layout_of(without_slots(before))
-    mean = mean_of(study, before, machine.survivors, machine.total())
+    sums = [SummedSites(survivors=each.survivors, total=each.total()) for each in machines]
+    found = round_mean(study, before, sums)
+    if study.robust is not None:
+        _require_described(session, machines, found)
     start = begun(training, before, context.round)
-    state = next_state(training, replace(start, slots={**start.slots, **slots}), mean)
+    state = next_state(training, replace(start, slots={**start.slots, **slots}), found.mean)
     name = model_digest(model_of(training, layout, state))
     if name != _logged(log, rows[context.round]).get("result"):
         raise StoreBroken(f"the sum gives model {name[:16]}, the log says another: it was swapped")
     return name
+
+
+def _require_described(
+    session: Session, machines: Sequence[SecAggServer], found: RoundMean
+) -> None:
+    """Requires the record of what a robust rule gave, and of how its sums lay to it, to be right.
+
+    Not the direction: what the round before gave is not kept with this one.
+    """
+    for machine, distance in zip(machines, found.distances, strict=True):
+        row = session.scalars(select(RoundRow).filter_by(context=machine.context.digest)).one()
+        said = conduct_from(row.conduct_json)
+        if not _are_alike([said.norm, said.distance], [found.norm, distance]):
+            raise StoreBroken("how a group's mean lay to the round's is not what was written down")
 
 
 def _model_before(archive: RoundArchive, context_digest: str) -> dict[str, NDArray[np.float32]]:
@@ -218,9 +289,10 @@ def _model_before(archive: RoundArchive, context_digest: str) -> dict[str, NDArr
 
 
 def _training_rounds(session: Session, run: RunRow) -> dict[int, RoundRow]:
-    """Returns a run's finished training rounds by number."""
+    """Returns a run's finished training rounds by number; of each the row with its result."""
     finished = {"run_id": run.id, "round_kind": "training", "state": "finished"}
-    return {row.number: row for row in session.scalars(select(RoundRow).filter_by(**finished))}
+    rows = session.scalars(select(RoundRow).filter_by(**finished))
+    return {row.number: row for row in rows if row.model_digest is not None}
 
 
 def _averaged_before(

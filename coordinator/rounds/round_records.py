@@ -18,10 +18,10 @@ from coordinator.database.store import (
     evaluation_of,
 )
 from coordinator.evaluation.released import Released, released_from
-from coordinator.rounds.aggregation import Sum
-from coordinator.rounds.conduct import Conduct, conduct_from
-from coordinator.rounds.retries import Begun
-from coordinator.rounds.standing import SUSPECTED, Standing
+from coordinator.rounds.attempts.aggregation import Sum
+from coordinator.rounds.attempts.conduct import Conduct, conduct_from
+from coordinator.rounds.attempts.retries import Begun
+from coordinator.rounds.attempts.standing import SUSPECTED, Standing
 from protocol.encoding import canonical, digest, digest_json, parse_canonical
 from protocol.errors import FederationError
 from protocol.identity.roster import SigningKey
@@ -37,10 +37,17 @@ class RoundRecords:
     def __init__(self, store: Store, key: SigningKey, run_id: str) -> None:
         self._store, self._key, self._run_id = store, key, run_id
 
-    def begun(self, round_kind: str, number: int) -> Begun:
-        """Returns how far a round came already, before this process even."""
+    def begun(self, round_kind: str, number: int, place: int = 0, sums: int = 1) -> Begun:
+        """Returns how far a sum of a round came already, before this process even.
+
+        Args:
+            round_kind, number: which round.
+            place: which of its sums, from 0: of so many, each has every so many-th attempt.
+            sums: how many sums the round has.
+        """
         where = {"run_id": self._run_id, "round_kind": round_kind, "number": number}
         query = select(RoundRow.context_json, RoundRow.conduct_json).filter_by(**where)
+        query = query.where(RoundRow.attempt % sums == place)
         with self._store.read() as session:
             rows = session.execute(query.order_by(RoundRow.attempt)).all()
         draws = [_draw(context) for context, _ in rows]

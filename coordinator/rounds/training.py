@@ -1,5 +1,7 @@
 """Runs a study: rounds of training, then one evaluation, each committed as a whole.
 
+A round is one secure sum of all hospitals, or the sums of several groups of them, which go through
+their attempts side by side (``sums``); the server's step is given their mean (``means``).
 No decision about privacy is made here. Rounds are opened, sums go to the
 strategy, and what happened is written down: model, round and audit entries of a
 round are one transaction, so a crash leaves the last finished round. A round
@@ -9,10 +11,10 @@ Who is left out of a run's rounds is in ``standing``.
 
 import json
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,36 +28,28 @@ from coordinator.database.store import SnapshotRow, Store
 from coordinator.delivery.link import SiloLink
 from coordinator.evaluation.released import Released, released_json
 from coordinator.membership.log_proofs import LogProofs
-from coordinator.rounds.aggregation import Sum, aggregate
-from coordinator.rounds.conduct import Conduct
-from coordinator.rounds.retries import Attempt, Attempts, Failed
+from coordinator.rounds.attempts.aggregation import Sum, SumFailure, aggregate
+from coordinator.rounds.attempts.retries import Attempt, Attempts
+from coordinator.rounds.attempts.round_sums import (
+    DoneSum,
+    SumPlace,
+    SumTries,
+    survivors_of,
+    why_too_few,
+)
+from coordinator.rounds.attempts.standing import Standing
+from coordinator.rounds.means import RoundMean, round_mean
 from coordinator.rounds.round_records import RoundRecords
 from coordinator.rounds.site_tables import TABLES, figures_of, signed_tables
-from protocol.errors import FederationError, QuorumLost, SumRefused
 from protocol.identity.roster import Roster, SigningKey
 from protocol.secagg.context import RoundContext, round_context
 from protocol.secagg.server import SecAggServer
-from protocol.study.noise_shares import NoiseShares, count_units_of
-from protocol.study.privacy import DistributedPrivacy, NoPrivacy
-from protocol.study.strategies.registry import (
-    CLIP_MOVES,
-    begun,
-    model_of,
-    next_state,
-    vector_of,
-)
+from protocol.study.privacy import NoPrivacy
+from protocol.study.strategies.registry import begun, model_of, next_state
 from protocol.study.strategies.sent_slots import without_slots
-from protocol.study.strategies.strategy import Mean, ServerState
-from protocol.study.study import Study
+from protocol.study.strategies.strategy import ServerState
+from protocol.study.study import Study, SumOfSites
 from protocol.transport.privacy_summary import Summary
-from protocol.vectors.adaptive_clip import (
-    clip_of,
-    counted_mean,
-    log_clip_of,
-    max_move,
-    moves_within,
-)
-from protocol.vectors.fixed_point import decode
 from protocol.vectors.tensors import (
     Layout,
     Tensors,
@@ -146,15 +140,17 @@ class Runner:
         self._watcher = watcher
         self._timeout = step_timeout
         self._threads = threads
-        self._least = max(study.threshold, study.aggregation.min_sites)
-        self._standing = self._records.standing(study.site_names, self._least)
+        least = study.least_in(study.whole_sum)
+        self._standing = self._records.standing(study.site_names, least)
+        self._parts: dict[tuple[str, ...], Standing] = {}
         free = isinstance(study.privacy, NoPrivacy)
         #: How many further draws are paid for, by kind of round; None where they cost nothing.
         self._spare: dict[str, int | None] = {
             round_kind: None if free else max(0, most - self._records.spare_used(round_kind))
             for round_kind, most in study.spare_draws.items()
         }
-        self._kept: deque[str] = deque()
+        #: The contexts of each finished round whose vectors are kept, oldest first.
+        self._kept: deque[list[str]] = deque()
 
     def run(self, initial: Tensors) -> Outcome:
         """Returns the trained model and its released figures.
@@ -170,61 +166,125 @@ class Runner:
         layout = layout_of(without_slots(initial))
         training = self._study.training
         state = self._records.resume(self._stores.states) or begun(training, initial)
+        before: NDArray[np.float64] | None = None
         for number in range(state.rounds, training.rounds):
             model = model_of(training, layout, state)
-            total, conduct = self._round("training", number, model)
-            mean = mean_of(self._study, model, total.survivors, total.total)
-            state = next_state(training, state, mean)
-            self._commit_training(total, conduct, layout, state)
+            done = self._round("training", number, model)
+            found = round_mean(self._study, model, [one.summed for one in done])
+            state = next_state(training, state, found.mean)
+            self._commit_training(_described(self._study, done, found, before), layout, state)
+            before = found.mean.update
         model = model_of(training, layout, state)
         released = self._records.released() or self._evaluate(model, self._summaries)
         name = self._keep(model)
         return Outcome(model=model, model_digest=name, released=released)
 
-    def _round(self, round_kind: str, number: int, model: Tensors) -> tuple[Sum, Conduct]:
-        begun, spare = self._records.begun(round_kind, number), self._spare[round_kind]
-        clip = self._study.clip_of(model) if round_kind == "training" else None
-        attempts = Attempts(
-            self._standing,
-            number=number,
-            most=self._study.aggregation.attempts,
-            spare=spare,
-            begun=begun,
-        )
+    def _round(self, round_kind: str, number: int, model: Tensors) -> list[DoneSum]:
+        """Returns the sums of a round, in their order, after as many attempts as they need.
+
+        Raises:
+            QuorumLost, SumRefused, RunLost: too few of them could be made.
+        """
+        spare, clip = self._spare[round_kind], None
+        if round_kind == "training":
+            clip = self._study.clip_of(model)
+        tries = self._tries(round_kind, number, spare)
+        least = self._study.least_sums(round_kind)
         try:
-            while True:
+            if len([one for one in tries if one.error is None]) < least:
+                self._give_up(tries, clip, least)
+            while pending := [one for one in tries if one.is_pending]:
                 self._before_attempt(round_kind, number)
-                attempt = attempts.now
-                left_out = {**self._absent(), **attempt.without}
-                sum_round = self._opened(round_kind, number, attempt, left_out, model)
-                conduct = partial(Conduct.of, sum_round, left_out=left_out, clip=clip)
-                try:
-                    total = self._attempt(sum_round, encode_tensors(model))
-                except (QuorumLost, SumRefused) as error:
-                    self._stores.rounds.drop(sum_round.context.digest)
-                    try:
-                        again = attempts.fail(_failed(sum_round, error))
-                    finally:
-                        shown = conduct(suspects=attempts.suspects, failed=True)
-                        self._records.fail(sum_round, error, shown)
-                    if not again:
-                        raise type(error)(f"{round_kind} round {number + 1}: {error}") from error
-                    continue
-                attempts.succeed()
-                return total, conduct(suspects=attempts.suspects, failed=False)
+                made = len([one for one in tries if one.done is not None])
+                self._attempt(pending, model, clip, least=least - made)
+                if len([one for one in tries if one.error is None]) < least:
+                    self._give_up(tries, clip, least)
         finally:
             if spare is not None:
-                self._spare[round_kind] = spare - (attempts.now.draw - begun.draw)
+                self._spare[round_kind] = spare - max(one.redrawn for one in tries)
+        return [one.done for one in tries if one.done is not None]
 
-    def _opened(
-        self,
-        round_kind: str,
-        number: int,
-        attempt: Attempt,
-        left_out: Collection[str],
-        model: Tensors,
-    ) -> SecAggServer:
-        context = self._context(round_kind, number, attempt, model)
+    def _tries(self, round_kind: str, number: int, spare: int | None) -> list[SumTries]:
+        """Returns the sums of a round before this process's first attempt at them."""
+        sums = self._study.sums(round_kind, number)
+        found = []
+        for place, one in enumerate(sums):
+            begun = self._records.begun(round_kind, number, place, len(sums))
+            attempts = Attempts(
+                self._standing_of(round_kind, one),
+                number=number,
+                most=self._study.aggregation.attempts,
+                spare=spare,
+                begun=begun,
+            )
+            at = SumPlace(
+                round_kind=round_kind, number=number, sites=one, place=place, sums=len(sums)
+            )
+            found.append(SumTries.begun(at, attempts, begun.draw))
+        return found
+
+    def _standing_of(self, round_kind: str, one: SumOfSites) -> Standing:
+        if round_kind != "training" and self._study.partial_sums:
+            # What the sums of some sites have shown of them is in the records.
+            return self._records.standing(one.sites, self._study.least_in(one))
+        if one == self._study.whole_sum:
+            return self._standing
+        return self._parts.setdefault(
+            one.sites, self._standing.of_part(one.sites, self._study.least_in(one))
+        )
+
+    def _attempt(
+        self, tries: Sequence[SumTries], model: Tensors, clip: float | None, least: int
+    ) -> None:
+        """Makes one attempt at every sum that is pending; each takes note of what came of it."""
+        head, absent = self._log.head(), self._absent()
+        tries = [one for one in tries if one.can_be_asked(absent)]
+        if len(tries) < least:
+            return
+        machines = [self._opened(one, model, head) for one in tries]
+        for machine in machines:
+            self._records.open(machine.context)
+        keeps, encoded = self._study.aggregation.keep_rounds > 0, encode_tensors(model)
+        results = aggregate(
+            machines,
+            self._link,
+            least=least,
+            run_id=self._run_id,
+            model=encoded,
+            timeout=self._timeout,
+            log=self._log,
+            archive=self._stores.rounds if keeps else None,
+        )
+        for one, machine, result in zip(tries, machines, results, strict=True):
+            if isinstance(result, Sum):
+                if keeps:
+                    self._stores.rounds.keep_round(result.transcript, encoded)
+                one.succeed(machine, result, clip)
+            else:
+                self._fail(one, machine, result, clip)
+
+    def _fail(
+        self, one: SumTries, machine: SecAggServer, error: SumFailure, clip: float | None
+    ) -> None:
+        """Writes down that an attempt at a sum failed."""
+        self._stores.rounds.drop(machine.context.digest)
+        try:
+            one.fail(machine, error)
+        finally:
+            self._records.fail(machine, error, one.conduct(machine, clip, failed=True))
+
+    def _give_up(self, tries: Sequence[SumTries], clip: float | None, least: int) -> NoReturn:
+        """Ends a round that too few sums are left of; those that were made are failed too."""
+        where, error = why_too_few(tries, least)
+        for one in tries:
+            if one.done is not None and one.machine is not None:
+                self._stores.rounds.drop(one.machine.context.digest)
+                self._records.fail(one.machine, error, one.conduct(one.machine, clip, failed=True))
+        raise type(error)(f"{where}: {error}") from error
+
+    def _opened(self, one: SumTries, model: Tensors, head: tuple[int, str]) -> SecAggServer:
+        attempt = one.attempts.now
+        context = self._context(one.at, attempt, model, head)
         with self._store.read() as session:
             own = newest_masked(session)
         return SecAggServer(
@@ -233,69 +293,58 @@ class Runner:
             key=self._key,
             min_sites=attempt.least,
             own_cells=self._study.evaluation_vector.own_cells,
-            without=left_out,
+            without=one.left_out,
             threads=self._threads,
             log_proof=partial(self._log.proof, context=context),
             own_masked=own,
         )
 
-    def _attempt(self, sum_round: SecAggServer, model: bytes) -> Sum:
-        self._records.open(sum_round.context)
-        keeps = self._study.aggregation.keep_rounds > 0
-        total = aggregate(
-            sum_round,
-            self._link,
-            run_id=self._run_id,
-            model=model,
-            timeout=self._timeout,
-            log=self._log,
-            archive=self._stores.rounds if keeps else None,
-        )
-        if keeps:
-            self._stores.rounds.keep_round(total.transcript, model)
-            self._kept.append(sum_round.context.digest)
-        return total
-
     def _context(
-        self, round_kind: str, number: int, attempt: Attempt, model: Tensors
+        self, at: SumPlace, attempt: Attempt, model: Tensors, head: tuple[int, str]
     ) -> RoundContext:
-        log_size, log_root = self._log.head()
+        log_size, log_root = head
         return round_context(
             self._study,
             run_id=self._run_id,
             roster_digest=self._roster.digest,
-            round_kind=round_kind,
-            number=number,
-            attempt=attempt.number,
+            round_kind=at.round_kind,
+            number=at.number,
+            attempt=at.attempt(attempt.number),
             draw=attempt.draw,
             log_size=log_size,
             log_root=log_root,
             model=model,
+            among=at.sites,
         )
 
-    def _commit_training(
-        self, total: Sum, conduct: Conduct, layout: Layout, state: ServerState
-    ) -> None:
+    def _commit_training(self, done: Sequence[DoneSum], layout: Layout, state: ServerState) -> None:
+        """Finishes a round: its sums, and its result, which stands with the last of them."""
         name = model_digest(model_of(self._study.training, layout, state))
-        context = total.transcript.context
         if self._stores.states is not None:
             self._stores.states.keep(self._run_id, state)
         with self._store.transaction() as transaction:
-            entries = self._records.close(transaction, total, conduct, name)
+            entries = []
+            for one in done:
+                own = name if one is done[-1] else None
+                entries += self._records.close(transaction, one.total, one.conduct, own)
+            context = done[-1].total.transcript.context
             transaction.log([*entries, self._records.entry(context, "result", name)], self._key)
-        self._forget()
+        self._forget(done)
         if self._stores.states is not None:
             self._stores.states.forget(self._run_id, before=state.rounds)
-        self._watcher.round_finished("training", context.round, total.survivors)
+        self._watcher.round_finished("training", context.round, survivors_of(done))
 
-    def _forget(self) -> None:
+    def _forget(self, done: Sequence[DoneSum]) -> None:
         """Drops the archived vectors of rounds that are older than the study wants."""
+        self._kept.append([one.total.transcript.context.digest for one in done])
         while len(self._kept) > self._study.aggregation.keep_rounds:
-            self._stores.rounds.drop(self._kept.popleft())
+            for context in self._kept.popleft():
+                self._stores.rounds.drop(context)
 
     def _evaluate(self, model: Tensors, summaries: Mapping[str, Summary]) -> Released:
         number = self._study.training.rounds
-        total, conduct = self._round("evaluation", number, model)
+        done = self._round("evaluation", number, model)
+        ((total, conduct),) = [(one.total, one.conduct) for one in done]
         tables = {site: total.tables[site] for site in total.survivors}
         released = figures_of(self._study, summaries, total.total, tables)
         payload = released_json(released)
@@ -310,7 +359,7 @@ class Runner:
                 )
             ]
             transaction.log(entries, self._key)
-        self._forget()
+        self._forget(done)
         self._watcher.round_finished("evaluation", number, total.survivors)
         return released
 
@@ -345,77 +394,17 @@ class Runner:
         return name
 
 
-def _failed(sum_round: SecAggServer, error: FederationError) -> Failed:
-    return Failed(
-        error=error,
-        survivors=frozenset(sum_round.survivors),
-        revealing=sum_round.asks_to_reveal,
-        culprits=sum_round.culprits,
-        complaints=sum_round.complaints,
-        refusals=sum_round.refusals,
-    )
-
-
-def mean_of(
-    study: Study, model: Tensors, survivors: Collection[str], total: NDArray[np.unsignedinteger]
-) -> Mean:
-    """Returns the weighted means over the sites that are in a sum, which began with this model.
-
-    Under distributed noise the mean is over the patients that were expected to
-    be drawn, by the declared counts. No hospital can move an adaptive clip further than
-    its steps can.
-    """
-    weights, aggregation, privacy = study.weights, study.aggregation, study.privacy
-    if isinstance(privacy, DistributedPrivacy):
-        expected = sum(study.expected_batch(site) for site in survivors)
-        return shared_mean(study, privacy, model, decode(total, frac_bits=0), expected)
-    share = sum(weights[site] for site in survivors) / max(weights.values())
-    vector = vector_of(study.training, model)
-    update, scalars = vector.read(total, bound=aggregation.bound, frac_bits=aggregation.frac_bits)
-    mean, weight = update / share, sum(weights[site] for site in survivors)
-    if privacy.adaptive_clip is not None:
-        most = max_move(privacy.adaptive_clip.rate, study.training.gradients_per_round)
-        mean[-1] = moves_within(float(mean[-1]), log_clip_of(model), most=most)
-    return Mean(
-        update=mean,
-        scalars={name: value / share for name, value in scalars.items()},
-        bound=aggregation.bound,
-        local_steps=sum(weights[site] * study.local_steps_of(site) for site in survivors) / weight,
-        attendance=weight / sum(weights.values()),
-    )
-
-
-def shared_mean(
+def _described(
     study: Study,
-    privacy: DistributedPrivacy,
-    model: Tensors,
-    noised: NDArray[np.float64],
-    expected: float,
-) -> Mean:
-    """Returns the mean gradient of a (size,) sum with shared noise, in units of the clip.
-
-    Args:
-        study, privacy: the study, and its privacy.
-        model: what the round began with, an adaptive clip included.
-        noised: the sum.
-        expected: the batch that it is over, as declared.
-    """
-    size = layout_of(model).size
-    shares = NoiseShares.of(study, privacy, size)
-    if privacy.adaptive_clip is None:
-        gradient = noised * (privacy.clip / shares.units / expected)
-        return Mean(update=gradient, scalars={}, bound=shares.bound, is_gradient=True)
-    found = counted_mean(
-        noised,
-        units=shares.units,
-        count=count_units_of(study, privacy, size, privacy.noise_multiplier),
-        clip=clip_of(model, privacy.clip),
-        expected=expected,
-        rate=privacy.adaptive_clip.rate,
-    )
-    return Mean(
-        update=np.append(found.gradient, 0.0),
-        scalars={CLIP_MOVES: found.log_step},
-        bound=shares.bound,
-        is_gradient=True,
-    )
+    done: Sequence[DoneSum],
+    found: RoundMean,
+    before: NDArray[np.float64] | None,
+) -> list[DoneSum]:
+    """Returns the sums of a round, each with how it lies to what a robust rule made of them."""
+    if study.robust is None:
+        return list(done)
+    norm, direction = found.norm, found.direction(before)
+    return [
+        one.described(norm=norm, direction=direction, distance=distance)
+        for one, distance in zip(done, found.distances, strict=True)
+    ]

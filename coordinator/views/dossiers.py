@@ -28,7 +28,7 @@ from coordinator.evaluation.released import (
     recalibration_from,
     risks_from,
 )
-from coordinator.rounds.conduct import conduct_from
+from coordinator.rounds.attempts.conduct import conduct_from
 from coordinator.views.calendars import calendar_until
 from coordinator.views.rows import released_figures, rounds_of, study_of, summaries_of
 from coordinator.views.simulated import exact_figures, sweep_share, unprotected_runs

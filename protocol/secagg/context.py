@@ -40,7 +40,7 @@ from protocol.encoding import Json, digest_json
 from protocol.study.noise_shares import NoiseShares
 from protocol.study.privacy import DistributedPrivacy
 from protocol.study.strategies.registry import vector_of
-from protocol.study.study import Study
+from protocol.study.study import Study, SumOfSites
 from protocol.vectors.ring_bounds import (
     RingVector,
     fits,
@@ -205,12 +205,14 @@ def round_context(
     log_size: int,
     log_root: str,
     model: Tensors,
+    among: SumOfSites | None = None,
 ) -> RoundContext:
-    """Returns the one context in which this round may take place."""
+    """Returns the one context in which this round, or its sum ``among`` some hospitals, may be."""
+    among = among or study.whole_sum
     vector = vector_of(study.training, model)
     evaluation = study.evaluation_vector
     training, aggregation = round_kind == "training", study.aggregation
-    sites, bound, frac_bits = len(study.site_names), aggregation.bound, aggregation.frac_bits
+    sites, bound, frac_bits = len(among.sites), aggregation.bound, aggregation.frac_bits
     if training and isinstance(study.privacy, DistributedPrivacy):
         bound, frac_bits = NoiseShares.of(study, study.privacy, vector.size).bound, 0
     most = (
@@ -228,8 +230,8 @@ def round_context(
         log_size=log_size,
         log_root=log_root,
         roster_digest=roster_digest,
-        participants=study.site_names,
-        threshold=study.threshold,
+        participants=among.sites,
+        threshold=among.threshold,
         colluders=aggregation.colluders,
         model_hash=model_digest(model),
         layout_hash=vector.digest if training else evaluation.digest,

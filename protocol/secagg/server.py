@@ -138,6 +138,8 @@ class SecAggServer:
         self._complaints: dict[str, str] = {}
         self._refusals: dict[str, str] = {}
         self._asks_to_reveal = False
+        #: Whether it was ended because of the round's other sums.
+        self.was_ended = False
         self._adverts: dict[str, Advertise] = {}
         self._adverts_digest = ""
         self._taken: set[bytes] = set()  # every public key advertised so far
@@ -323,6 +325,12 @@ class SecAggServer:
         self._common = self._next_request(step, inside)
         self._asked, self._answers = inside, {}
         self._step = _STEPS[_STEPS.index(step) + 1]
+
+    def end(self) -> None:
+        """Ends the sum before its next requests are sent: what nobody was asked stays masked."""
+        if self._step is Step.UNMASK:
+            self._asks_to_reveal = False
+        self._step, self.was_ended = None, True
 
     def total(self) -> RingVector:
         """Returns the (dim,) sum of the survivors' vectors, modulo the ring.

@@ -221,7 +221,7 @@ def clinical_refusals(
 
 
 def _cohort(policy: Policy, study: Study, site: str) -> Iterator[Refusal]:
-    least = max(study.threshold, study.aggregation.min_sites)
+    least = study.fewest_with(site)
     if least < policy.sites:
         yield Refusal(
             what=f"a sum may hold only {least} hospitals' updates, fewer than {policy.sites}",

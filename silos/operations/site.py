@@ -125,8 +125,8 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
             *_cost(study, site.name, hospital, site.stated),
             (
                 "secrecy",
-                f"an update is seen only in a sum of at least "
-                f"{max(study.threshold, study.aggregation.min_sites)} hospitals, "
+                f"an update is seen only in a sum of at least {study.fewest_with(site.name)} "
+                "hospitals, "
                 f"{while_few_collude(study.aggregation.colluders)}",
             ),
         )

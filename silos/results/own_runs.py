@@ -140,7 +140,7 @@ def _study(
         title=study.title,
         purpose=study.purpose,
         sites=tuple(study.site_names),
-        threshold=max(study.threshold, study.aggregation.min_sites),
+        threshold=study.fewest_with(site),
         colluders=study.aggregation.colluders,
         plan=_plan(study, site, plan, together=together) if plan else None,
     )

@@ -252,6 +252,12 @@ class Participation:
         ):
             raise PolicyRefused("the model sent has another layout than the study's network")
         self._check_clip(context, model)
+        own = self.study.sum_with(self.site, context.round_kind, context.round)
+        if own is None:
+            raise OutOfOrder(
+                f"training round {context.round} is of other hospitals: {self.site} has no part in "
+                "it (participation.batches)"
+            )
         expected = round_context(  # which round, attempt, draw and head it is, the opening says
             self.study,
             run_id=self.run_id,
@@ -263,6 +269,7 @@ class Participation:
             log_size=context.log_size,
             log_root=context.log_root,
             model=model,
+            among=own,
         )
         if context != expected:
             wrong = [

@@ -11,7 +11,7 @@ from scipy.stats import chi2
 from compliance.ledger.entries import State
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.accounting import epsilon
-from coordinator.rounds.training import mean_of
+from coordinator.rounds.means import mean_of
 from protocol.errors import CohortRefused, QuorumLost, StudyRefused
 from protocol.secagg.context import round_context
 from protocol.study.noise_shares import NoiseShares, share_multiplier

@@ -10,8 +10,8 @@ import pytest
 
 from compliance.ledger.entries import Entry, State
 from coordinator.database.store import RoundRow
-from coordinator.rounds.conduct import Conduct, conduct_from
-from coordinator.rounds.standing import NAMED, SUSPECTED
+from coordinator.rounds.attempts.conduct import Conduct, conduct_from
+from coordinator.rounds.attempts.standing import NAMED, SUSPECTED
 from protocol.encoding import parse_canonical
 from protocol.errors import FederationError, QuorumLost, RunLost, SumRefused
 from protocol.secagg.client import SecAggClient

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import coordinator.rounds.training as training_rounds
+import coordinator.rounds.means as round_means
 from coordinator.audit.recompute import recompute
 from coordinator.database.round_archive import RoundArchive
 from protocol.study.strategies.local_steps import LocalEnd, LocalStart, ended
@@ -105,7 +105,7 @@ def in_the_clear(federation: Federation) -> Iterator[Tensors]:
                 )
             )
         total = np.sum(encoded, axis=0, dtype=np.uint64)
-        mean = training_rounds.mean_of(study, model, tuple(trainers), total)
+        mean = round_means.mean_of(study, model, tuple(trainers), total)
         state = next_state(training, state, mean)
         yield model_of(training, layout, state)
 

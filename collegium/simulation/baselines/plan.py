@@ -114,4 +114,12 @@ def all_but(study: Study, site: str) -> Study:
     if aggregation.threshold is not None:
         most = min(aggregation.threshold, len(sites))
         aggregation = aggregation.model_copy(update={"threshold": most})
-    return study.model_copy(update={"sites": sites, "aggregation": aggregation})
+    without = {"sites": sites, "aggregation": aggregation}
+    for section, parts in (("robust", "groups"), ("participation", "batches")):
+        named = getattr(study, section)
+        if named is not None:
+            left = tuple(
+                tuple(other for other in part if other != site) for part in getattr(named, parts)
+            )
+            without[section] = named.model_copy(update={parts: left})
+    return study.model_copy(update=without)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.ledger.privacy_plan import PrivacyPlan
-from coordinator.rounds.training import mean_of, shared_mean
+from coordinator.rounds.means import round_mean, shared_mean, summed
 from protocol.study.noise_shares import share_multiplier
 from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
 from protocol.study.strategies.local_steps import OwnState
@@ -114,8 +114,8 @@ def trained_together(study: Study, trainers: Mapping[str, Trainer], entropy: Ent
         )
 
     def mean(model: Tensors, number: int) -> Mean:
-        vectors = [contribution(site, model, number) for site in trainers]
-        return mean_of(study, model, tuple(trainers), np.sum(vectors, axis=0, dtype=np.uint64))
+        sums = summed(study, number, trainers, lambda site: contribution(site, model, number))
+        return round_mean(study, model, sums).mean
 
     model = _trained(study, initial, mean)
     own = {site: personal_model(study.training, model, state) for site, state in kept.items()}

@@ -63,8 +63,10 @@ class RunMonitor:
 
     @property
     def has_enough(self) -> bool:
-        """Whether as many hospitals are there as a round needs."""
-        return len(self._participants.joined) - len(self.silent) >= self.least
+        """Whether as many hospitals are there as the round that is due needs."""
+        number, there = self._round - 1, self._participants.joined - self.silent.keys()
+        kind = "training" if number < self._study.training.rounds else "evaluation"
+        return self._study.enough(kind, number, there)
 
     @property
     def idle_seconds(self) -> float:

@@ -13,6 +13,8 @@ Rules that every record keeps:
 
 from protocol.study.study.aggregation import Aggregation, Seeds
 from protocol.study.study.names import BUNDLED, NAME, Digest, Name, RelativePath, Seed, nearest
+from protocol.study.study.participation import SiteBatches, SumOfSites
+from protocol.study.study.robust import RobustRule
 from protocol.study.study.sites import PartitionByColumn, PartitionBySkew, Partitioning, Site
 from protocol.study.study.splits import ColumnSplit, FileSplit, KeyedHashSplit, Split
 from protocol.study.study.study import Study
@@ -30,10 +32,13 @@ __all__ = [
     "PartitionBySkew",
     "Partitioning",
     "RelativePath",
+    "RobustRule",
     "Seed",
     "Seeds",
     "Site",
+    "SiteBatches",
     "Split",
     "Study",
+    "SumOfSites",
     "nearest",
 ]

@@ -4,6 +4,7 @@ Everything here follows from the study alone, so that both institutions compute 
 """
 
 import math
+from collections.abc import Collection
 from typing import Literal
 
 from pydantic import Field
@@ -15,6 +16,8 @@ from protocol.study.strategies.registry import STRATEGIES, TrainingSection
 from protocol.study.strategies.training import Training
 from protocol.study.study.aggregation import Aggregation, Seeds
 from protocol.study.study.names import Name
+from protocol.study.study.participation import SiteBatches, SumOfSites
+from protocol.study.study.robust import RobustRule
 from protocol.study.study.sites import Partitioning, Site
 from protocol.study.study.splits import KeyedHashSplit, Split
 from protocol.study.task.evaluation import Evaluation, Grouping
@@ -71,6 +74,8 @@ class StudyRecord(FrozenModel):
     recipes: tuple[RecipePackage, ...] = Field(
         default=(), max_length=8, exclude_if=lambda named: not named
     )
+    participation: SiteBatches | None = Field(default=None, exclude_if=lambda named: named is None)
+    robust: RobustRule | None = Field(default=None, exclude_if=lambda named: named is None)
 
     @property
     def site_names(self) -> tuple[str, ...]:
@@ -81,6 +86,61 @@ class StudyRecord(FrozenModel):
     def threshold(self) -> int:
         """t: how many sites must answer; floor(2n/3) + 1 unless declared."""
         return self.aggregation.threshold or 2 * len(self.sites) // 3 + 1
+
+    def sums(self, round_kind: str, number: int) -> tuple[SumOfSites, ...]:
+        """Returns the secure sums of a round, which counts from 0: one, unless groups are named.
+
+        Batches and groups are of training; the evaluation is one sum of all hospitals.
+        """
+        if round_kind == "training" and self.robust is not None:
+            return tuple(SumOfSites.over(group) for group in self.robust.groups)
+        if round_kind == "training" and self.participation is not None:
+            return (SumOfSites.over(self.participation.of_round(number)),)
+        return (self.whole_sum,)
+
+    def sum_with(self, site: str, round_kind: str, number: int) -> SumOfSites | None:
+        """Returns the sum of a round that a hospital is in; None where it has no part in it."""
+        return next((one for one in self.sums(round_kind, number) if site in one.sites), None)
+
+    @property
+    def whole_sum(self) -> SumOfSites:
+        """The secure sum of all hospitals."""
+        return SumOfSites(sites=self.site_names, threshold=self.threshold)
+
+    @property
+    def partial_sums(self) -> tuple[SumOfSites, ...]:
+        """The sums of training that are not of all hospitals: one for each batch or group."""
+        parts = self.robust.groups if self.robust is not None else ()
+        parts += self.participation.batches if self.participation is not None else ()
+        return tuple(SumOfSites.over(part) for part in parts)
+
+    def least_in(self, one: SumOfSites) -> int:
+        """Returns how many hospitals a sum has at least."""
+        return max(one.threshold, self.aggregation.min_sites)
+
+    def least_sums(self, round_kind: str) -> int:
+        """Returns how many sums a round of a kind has at least: of groups, as the rule needs."""
+        grouped = round_kind == "training" and self.robust is not None
+        return self.robust.least_groups if grouped and self.robust is not None else 1
+
+    def enough(self, round_kind: str, number: int, there: Collection[str]) -> bool:
+        """Whether a round, which counts from 0, can be made among the hospitals that are there."""
+        able = [
+            one
+            for one in self.sums(round_kind, number)
+            if len(set(one.sites) & set(there)) >= self.least_in(one)
+        ]
+        return len(able) >= self.least_sums(round_kind)
+
+    def fewest_with(self, site: str) -> int:
+        """Returns the fewest hospitals in any sum that a hospital may be in."""
+        own = [one for one in self.partial_sums if site in one.sites]
+        return min(map(self.least_in, [self.whole_sum, *own]))
+
+    def rounds_of(self, site: str) -> int:
+        """Returns the number of training rounds that a hospital takes part in."""
+        rounds = self.training.rounds
+        return rounds if self.participation is None else self.participation.rounds_of(site, rounds)
 
     @property
     def evaluation_vector(self) -> EvaluationVector:
@@ -211,15 +271,29 @@ class StudyRecord(FrozenModel):
 
     @property
     def priced_steps(self) -> int:
-        """The number of noised gradients that a hospital plans to send, spare ones included.
+        """The number of noised gradients that a hospital plans to send in every round.
 
-        A spare draw repeats a round: as many steps as a round has. Of a study that trains nothing
-        it is the number of its releases, which every patient pays.
+        See ``priced_steps_of``.
         """
+        return self._priced(self.training.rounds)
+
+    def priced_steps_of(self, site: str) -> int:
+        """Returns how many noised gradients a hospital plans to send, spare ones included.
+
+        They are those of the rounds that it takes part in. A spare draw repeats a round: as many
+        steps as a round has. Of a study that trains nothing it is the number of its releases, which
+        every patient pays.
+        """
+        return self._priced(self.rounds_of(site))
+
+    def steps_of(self, site: str) -> int:
+        """Returns how many gradients a hospital takes in the rounds that it takes part in."""
+        return self.rounds_of(site) * self.training.gradients_per_round
+
+    def _priced(self, rounds: int) -> int:
         if not self.trains:
             return self.priced_evaluations
-        rounds = self.training.rounds + self.aggregation.spare_draws
-        return rounds * self.training.gradients_per_round
+        return (rounds + self.aggregation.spare_draws) * self.training.gradients_per_round
 
     @property
     def priced_evaluations(self) -> int:

@@ -13,7 +13,7 @@ from coordinator.alerts.gathering import Heard, gathered
 from coordinator.alerts.judging import judged
 from coordinator.database.store import RoundRow, RunRow, Store
 from coordinator.database.workspace import Workspace
-from coordinator.rounds.conduct import Conduct
+from coordinator.rounds.attempts.conduct import Conduct
 from coordinator.views.views import open_views
 from tests.support.hospital.consortium_home import ConsortiumHome
 from tests.support.simulated.alert_facts import NOW, RULES, only

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import check_records
 from coordinator.database.store import AccusationRow, RoundRow
-from coordinator.rounds.conduct import conduct_from
+from coordinator.rounds.attempts.conduct import conduct_from
 from coordinator.rounds.round_records import RoundRecords
 from protocol.codec import to_json
 from protocol.encoding import canonical

@@ -17,11 +17,11 @@ from coordinator.audit.folder_checks import check_files
 from coordinator.audit.recompute import Recomputed, recompute
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import LogEntryRow, RoundRow
+from coordinator.rounds.means import RoundMean
 from protocol.encoding import blob_digest
 from protocol.errors import FederationError, MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.secagg.server import Step
 from protocol.secagg.transcript import Transcript, parse_transcript, replay
-from protocol.study.strategies.strategy import Mean
 from protocol.study.study_file import read_study
 from tests.support.machine.short_form import short_form
 from tests.support.simulated.federation import Federation
@@ -58,7 +58,7 @@ def context_of_round(federation: Federation, number: int, round_kind: str = "tra
 
 def test_the_sum_and_the_model_of_a_kept_round_are_the_logged_ones(done: Federation) -> None:
     found = again(done, 1)
-    assert found.survivors == ("east", "north", "south", "west")
+    assert found.sums[0].survivors == ("east", "north", "south", "west")
     with done.store.read() as session:
         row = session.query(RoundRow).filter_by(number=1, round_kind="training").one()
     assert found.model == row.model_digest
@@ -138,12 +138,12 @@ def test_another_aggregate_than_the_sum_is_found(
 ) -> None:
     """A coordinator that adds something of its own to the sum before it goes on."""
     from coordinator.rounds import training as runner
-    from coordinator.rounds.aggregation import Sum, aggregate
+    from coordinator.rounds.attempts.aggregation import Sum, aggregate
 
-    def dishonest(*arguments: object, **named: object) -> Sum:
-        total: Sum = aggregate(*arguments, **named)  # type: ignore[arg-type]
-        total.total[0] += np.uint32(1)
-        return total
+    def dishonest(*arguments: object, **named: object) -> list[Sum]:
+        found: list[Sum] = aggregate(*arguments, **named)  # type: ignore[arg-type, assignment]
+        found[0].total[0] += np.uint32(1)
+        return found
 
     monkeypatch.setattr(runner, "aggregate", dishonest)
     federation = Federation(tmp_path, read_study(changed("rounds: 2", "rounds: 1")))
@@ -157,13 +157,13 @@ def test_another_model_than_the_sum_gives_is_found(
 ) -> None:
     from coordinator.rounds import training as runner
 
-    honest = runner.mean_of
+    honest = runner.round_mean
 
-    def dishonest(*given: Any) -> Mean:
-        mean = honest(*given)
-        return replace(mean, update=mean.update + 0.5)
+    def dishonest(*given: Any) -> RoundMean:
+        found = honest(*given)
+        return replace(found, mean=replace(found.mean, update=found.mean.update + 0.5))
 
-    monkeypatch.setattr(runner, "mean_of", dishonest)
+    monkeypatch.setattr(runner, "round_mean", dishonest)
     federation = Federation(tmp_path, read_study(changed("rounds: 2", "rounds: 1")))
     federation.run()
     monkeypatch.undo()

@@ -19,7 +19,7 @@ from compliance.reports.run_tables import mechanism_table
 from compliance.reports.sections.run import rounds_section
 from coordinator.audit.recompute import recompute
 from coordinator.database.round_archive import RoundArchive
-from coordinator.rounds.training import mean_of
+from coordinator.rounds.means import mean_of
 from coordinator.views.views import open_views
 from pipelines.records import Records
 from protocol.errors import QuorumLost, StoreBroken, StudyRefused

@@ -41,6 +41,27 @@ class Standing:
     suspects: frozenset[str] = frozenset()
     spared: frozenset[str] = frozenset()
 
+    def of_part(self, sites: Iterable[str], least: int) -> "Standing":
+        """Returns the standing of some of the sites, which are summed by themselves.
+
+        What either of the two learns of who answered wrongly, and of who accuses whom, both know.
+        """
+        part = frozenset(sites)
+        return Standing(
+            run_id=self.run_id,
+            sites=part,
+            least=least,
+            named=self.named,
+            disputes=self.disputes,
+            suspects=self.suspects & part,
+            spared=self.spared & part,
+        )
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether too few sites are left that have answered rightly."""
+        return not self.leaves_enough(self.named)
+
     def note(self, culprits: Mapping[str, str], complaints: Mapping[str, str]) -> None:
         """Takes note of who answered wrongly, and of who accuses whom.
 
@@ -49,8 +70,9 @@ class Standing:
         """
         self.named |= culprits
         self.disputes |= complaints
-        if not self.leaves_enough(self.named):
-            named = "; ".join(f"{site}: {why}" for site, why in sorted(self.named.items()))
+        if self.is_lost:
+            own = sorted((site, why) for site, why in self.named.items() if site in self.sites)
+            named = "; ".join(f"{site}: {why}" for site, why in own)
             raise RunLost(
                 f"fewer than {self.least} sites have answered rightly, as many as a round needs "
                 f"({named}): this run cannot be finished"
@@ -66,11 +88,11 @@ class Standing:
         Args:
             groups: suspects that may be left out together; the first group that can be spared is.
         """
-        out = dict.fromkeys(self.named, NAMED)
+        out = dict.fromkeys(self.named.keys() & self.sites, NAMED)
         for why, choices in ((DISPUTED, self._of_disputes()), (SUSPECTED, groups)):
             for group in choices:
                 if self.leaves_enough(out, group):
-                    out |= dict.fromkeys(group - out.keys(), why)
+                    out |= dict.fromkeys((group & self.sites) - out.keys(), why)
                     break
         return out
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from coordinator.rounds.retries import Attempts, Begun, Failed
-from coordinator.rounds.standing import DISPUTED, NAMED, SUSPECTED, Standing
+from coordinator.rounds.attempts.retries import Attempts, Begun, Failed
+from coordinator.rounds.attempts.standing import DISPUTED, NAMED, SUSPECTED, Standing
 from protocol.errors import QuorumLost, RunLost, SumRefused
 
 SITES = frozenset("abcde")

@@ -18,6 +18,9 @@ class Conduct:
     is accused. ``left_out`` says who had no part, and why. ``revealing`` are
     the sites of a sum that failed after they were asked to reveal it. ``clip`` is the adaptive
     clip that the model brought to them; None where the clip is fixed.
+    Of a round of groups under a robust rule ``norm`` is the L2 norm of what the rule gave,
+    ``direction`` its cosine with that of the round before, and ``distance`` how far from it the
+    mean of this sum lay.
     """
 
     culprits: Mapping[str, str] = field(default_factory=dict)
@@ -27,6 +30,9 @@ class Conduct:
     left_out: Mapping[str, str] = field(default_factory=dict)
     revealing: tuple[str, ...] = ()
     clip: float | None = None
+    norm: float | None = None
+    direction: float | None = None
+    distance: float | None = None
 
     @classmethod
     def shown_by(cls, accusations: Sequence[Accusation]) -> "Conduct":
@@ -58,6 +64,11 @@ class Conduct:
         )
 
     @property
+    def shown(self) -> "Conduct":
+        """The part of the record that evidence shows; the inverse is ``shown_by``."""
+        return Conduct(culprits=self.culprits, proven=self.proven, complaints=self.complaints)
+
+    @property
     def sentences(self) -> tuple[str, ...]:
         """The conduct in words, for people; a suspect is not accused."""
         said = [
@@ -82,7 +93,7 @@ class Conduct:
     @property
     def text(self) -> str:
         """The record as it is stored and logged by digest: only what is not empty."""
-        said = {name: value for name, value in asdict(self).items() if value}
+        said = {n: value for n, value in asdict(self).items() if value or value == 0.0}
         return json.dumps(said, sort_keys=True)
 
 

@@ -17,7 +17,7 @@ noise, once more for each site.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from coordinator.rounds.standing import Standing
+from coordinator.rounds.attempts.standing import Standing
 from protocol.errors import DrawSpent, FederationError, RunLost, SumRefused
 
 #: How a site refuses that cannot give a draw.
@@ -100,6 +100,11 @@ class Attempts:
         return Attempt(number=self._number, draw=self._draw, without=without, least=least)
 
     @property
+    def is_lost(self) -> bool:
+        """Whether too few sites are left for any attempt, now or later."""
+        return self._standing.is_lost
+
+    @property
     def suspects(self) -> frozenset[str]:
         """The sites that the sums of noise cannot tell apart; empty when this round had none."""
         return frozenset() if self._trying is None else self._standing.suspects
@@ -121,6 +126,10 @@ class Attempts:
         if failed.revealing:
             self._among = failed.survivors
         return True
+
+    def end_with_others(self) -> None:
+        """Takes note of an attempt that ended for want of the round's other sums: it is no try."""
+        self._number, self._most = self._number + 1, self._most + 1
 
     def succeed(self) -> None:
         """Takes note that the sum was honest, and without whom, if others had been noise."""
