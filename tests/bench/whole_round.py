@@ -19,6 +19,7 @@ import numpy as np
 from compliance.ledger.ledger import Ledger
 from compliance.privacy.noise import DiscreteGaussian
 from coordinator.database.store import Store
+from protocol.study.strategies.registry import changed
 from protocol.study.study import Study
 from silos.database.database import SiteDatabase, SqlEquivocationGuard
 from silos.rounds.silo import Silo
@@ -143,9 +144,24 @@ def rows(jobs: int, rounds: int) -> Iterator[Row]:
         AREA, "one training round", case, {OURS: ours_rounds, FLOOR: bare_rounds},
         target=Target(most=60.0), parts=_breakdown(study), clock="wall",
     )  # fmt: skip
+    yield _scaffold(study, jobs, case)
     yield row_of(
         AREA, "join, train, evaluate; one process, no Ray", case,
         {OURS: ours_jobs, FLOOR: bare_jobs}, clock="wall",
+    )  # fmt: skip
+
+
+def _scaffold(study: Study, jobs: int, case: str) -> Row:
+    """Returns a round of SCAFFOLD beside one of FedAvg, with the same study otherwise."""
+    training = changed(study.training, strategy="scaffold")
+    studied = {OURS: study.replaced(training=training), "fedavg": study}
+    found: dict[str, list[float]] = {name: [] for name in studied}
+    for _ in range(jobs):
+        for name, one in studied.items():
+            found[name].append(statistics.median(_federate(one)[1].rounds))
+    return row_of(
+        AREA, "one training round, SCAFFOLD", case, found,
+        target=Target(most=2.0, against="fedavg"), clock="wall",
     )  # fmt: skip
 
 
