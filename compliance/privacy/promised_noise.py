@@ -13,17 +13,19 @@ from protocol.study.study import Study
 def training_event(study: Study, privacy: PatientPrivacy) -> SampledGaussian:
     """Returns a training under the privacy that a hospital promises, spare draws included.
 
+    A cycle of correlated noise costs what one release of its sample costs.
+
     Raises:
         ValueError: no noise keeps what is promised.
     """
     multiplier = privacy.noise_multiplier or calibrate(
         epsilon=privacy.epsilon,
         delta=privacy.delta,
-        sampling_rate=privacy.sampling_rate,
+        sampling_rate=privacy.priced_rate,
         steps=study.priced_steps,
     )
     return SampledGaussian(
-        noise_multiplier=multiplier, sampling_rate=privacy.sampling_rate, steps=study.priced_steps
+        noise_multiplier=multiplier, sampling_rate=privacy.priced_rate, steps=study.priced_steps
     )
 
 

@@ -214,12 +214,21 @@ class StudyRecord(FrozenModel):
         """The number of noised gradients that a hospital plans to send, spare ones included.
 
         A spare draw repeats a round: as many steps as a round has. Of a study that trains nothing
-        it is the number of its releases, which every patient pays.
+        it is the number of its releases, which every patient pays. A cycle of correlated noise
+        counts as one: no patient is in more than one of its steps.
         """
         if not self.trains:
             return self.priced_evaluations
         rounds = self.training.rounds + self.aggregation.spare_draws
-        return rounds * self.training.gradients_per_round
+        return rounds * self.priced_steps_of_round
+
+    @property
+    def priced_steps_of_round(self) -> int:
+        """The number of releases that a patient pays for in a round, or in a repeated draw of it.
+
+        Whole: a round has whole cycles of correlated noise.
+        """
+        return -(-self.training.gradients_per_round // self.privacy.bands)
 
     @property
     def priced_evaluations(self) -> int:
