@@ -69,6 +69,21 @@ def varied(study: Study, **training: object) -> Study:
     return study.model_copy(update={"training": study.training.model_copy(update=training)})
 
 
+def whole_cycles(study: Study, most: int) -> int:
+    """Returns the steps of a round, or fewer: whole cycles of correlated noise, one at least."""
+    bands = study.privacy.bands
+    return max(bands, min(study.training.local_steps, most) // bands * bands)
+
+
+def with_independent_noise(study: Study) -> Study:
+    """Returns the study without correlated noise: the same clip, rate and multiplier.
+
+    One step then has less noise than the same step of a cycle, so an attack on it is no weaker.
+    """
+    privacy = study.privacy.model_copy(update={"correlated_noise": None})
+    return study.model_copy(update={"privacy": privacy})
+
+
 def sampled_at(study: Study, rate: float) -> Study:
     """Returns the study with one sampling rate for every hospital."""
     privacy = study.privacy.model_copy(update={"sampling_rate": rate})

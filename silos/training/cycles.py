@@ -55,7 +55,8 @@ class Cycles:
             self._parts = (words >> np.uint64(32)) * np.uint64(self._bands) >> np.uint64(32)
             self._sums = CorrelatedSums(self._matrix, self._noise)
         in_part = self._parts == np.uint64(place)
-        return np.logical_and(poisson_sample(sampling, self._rate, count), in_part)
+        drawn: NDArray[np.bool_] = poisson_sample(sampling, self._rate, count) & in_part
+        return drawn
 
     def noised(self, summed: NDArray[np.int64], stream: Keystream) -> NDArray[np.float64]:
         """Returns a step's sum with its noise; see ``CorrelatedSums``."""
