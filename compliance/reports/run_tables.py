@@ -81,6 +81,7 @@ def _epsilon(dossier: Dossier, claimed: float | None) -> float | str | None:
 
 def mechanism_table(dossier: Dossier) -> Table:
     """Returns how each hospital's patients are protected in this run."""
+    cycles = dossier.bands > 1
     columns: Columns[SiteFacts] = (
         ("Hospital", Format.TEXT, lambda s: s.site),
         ("Noise multiplier", Format.NUMBER, lambda s: s.privacy.noise_multiplier),
@@ -89,9 +90,17 @@ def mechanism_table(dossier: Dossier) -> Table:
             Format.NUMBER,
             lambda s: s.privacy.evaluation_noise_multiplier,
         ),
-        ("Sampling rate q", Format.NUMBER, lambda s: s.privacy.sampling_rate),
+        (
+            f"Sampling rate of a cycle of {dossier.bands} steps" if cycles else "Sampling rate q",
+            Format.NUMBER,
+            lambda s: s.privacy.sampling_rate,
+        ),
         ("Steps", Format.COUNT, lambda s: s.privacy.steps),
-        ("Steps priced", Format.COUNT, lambda s: s.privacy.priced_steps),
+        (
+            "Cycles priced" if cycles else "Steps priced",
+            Format.COUNT,
+            lambda s: s.privacy.priced_steps,
+        ),
         ("Clip", Format.NUMBER, lambda s: s.privacy.clip),
         ("Noise", Format.TEXT, lambda s: s.privacy.noise),
     )

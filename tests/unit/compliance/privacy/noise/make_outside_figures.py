@@ -59,7 +59,7 @@ def sensitivities() -> list[dict[str, Any]]:
 
 
 def errors() -> list[dict[str, Any]]:
-    """Returns the mean squared error of one cycle's optimal matrix, and of a banded Toeplitz one."""
+    """Returns the mean squared error of the best matrix of a cycle, and of a banded Toeplitz."""
     import jax
     from jax_privacy.matrix_factorization import dense, toeplitz
 
