@@ -15,7 +15,7 @@ from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors
 from silos.training.randomness import Entropy, SecretEntropy
-from silos.training.step_form import StepForm
+from silos.training.steps.step_form import StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import GradientBackend, Worker
 

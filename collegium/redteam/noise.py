@@ -55,9 +55,9 @@ from protocol.study.noise_shares import units_for
 from protocol.study.strategies.registry import changed
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors, layout_of
-from silos.training.cycles import cycle_matrix
 from silos.training.randomness import DrawContext, RoundInput
-from silos.training.step_form import Drawn
+from silos.training.steps.cycles import cycle_matrix
+from silos.training.steps.step_form import Drawn
 from silos.training.trainer import Trainer
 from silos.training.worker import GradientBackend
 

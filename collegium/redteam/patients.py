@@ -31,7 +31,7 @@ from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.tensors import layout_of
 from silos.training.randomness import RoundInput
-from silos.training.step_form import Drawn
+from silos.training.steps.step_form import Drawn
 from silos.training.worker import GradientBackend
 
 _MIN_PATIENTS, _MAX_PATIENTS = 64, 20_000

@@ -172,7 +172,7 @@ def correlated_text(forecast: CorrelatedForecast, study: Study | None = None) ->
         then = "" if forecast.is_worth_it else ": leave privacy.correlated_noise out"
         return f"the study's {name} leaves {worth} of the same epsilon{then}"
     if not forecast.is_worth_it:
-        return f"independent noise suits the study: {name} would leave {worth}"
+        return f"{name} would leave {worth}: not enough to be offered (docs/correlated-noise.md)"
     return (
         f"{name} would leave {worth} of the same epsilon: in the study, "
         f"privacy: {{correlated_noise: {{bands: {forecast.bands}}}}}"

@@ -119,10 +119,10 @@ def describe_study(
                 f"  the clip is adaptive, from {privacy.clip:g}: its count of patients is in that "
                 f"price, and training feels a noise multiplier of {felt:g}"
             )
-        correlated = _describe_correlation(study, console)
+        correlated: dict[str, Any] | None = _describe_correlation(study, console)
         price = _describe_price(plan, budget, console)
     else:
-        price = correlated = None
+        price, correlated = None, None
         console.print("  no differential privacy: a simulation only", style="yellow")
     expected = _describe_expected(study, console)
     return {

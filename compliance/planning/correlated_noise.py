@@ -1,4 +1,4 @@
-"""What correlated noise would leave in a model, beside independent noise of the same epsilon.
+"""Forecast of the noise that is left in a model: correlated, over independent of the same epsilon.
 
 Of noise alone: in the root mean square over all steps of a training, gradients taken as given.
 """

@@ -81,7 +81,6 @@ def _epsilon(dossier: Dossier, claimed: float | None) -> float | str | None:
 
 def mechanism_table(dossier: Dossier) -> Table:
     """Returns how each hospital's patients are protected in this run."""
-    cycles = dossier.bands > 1
     columns: Columns[SiteFacts] = (
         ("Hospital", Format.TEXT, lambda s: s.site),
         ("Noise multiplier", Format.NUMBER, lambda s: s.privacy.noise_multiplier),
@@ -90,20 +89,18 @@ def mechanism_table(dossier: Dossier) -> Table:
             Format.NUMBER,
             lambda s: s.privacy.evaluation_noise_multiplier,
         ),
-        (
-            f"Sampling rate of a cycle of {dossier.bands} steps" if cycles else "Sampling rate q",
-            Format.NUMBER,
-            lambda s: s.privacy.sampling_rate,
-        ),
+        ("Sampling rate q", Format.NUMBER, lambda s: s.privacy.sampling_rate),
         ("Steps", Format.COUNT, lambda s: s.privacy.steps),
-        (
-            "Cycles priced" if cycles else "Steps priced",
-            Format.COUNT,
-            lambda s: s.privacy.priced_steps,
-        ),
+        ("Steps priced", Format.COUNT, lambda s: s.privacy.priced_steps),
         ("Clip", Format.NUMBER, lambda s: s.privacy.clip),
         ("Noise", Format.TEXT, lambda s: s.privacy.noise),
     )
+    if dossier.bands > 1:  # a cycle of correlated noise is what is priced
+        of_cycles = {
+            "Sampling rate q": f"Sampling rate of a cycle of {dossier.bands} steps",
+            "Steps priced": "Cycles priced",
+        }
+        columns = tuple((of_cycles.get(title, title), form, read) for title, form, read in columns)
     if not dossier.trains:
         counting: Columns[SiteFacts] = (
             ("Hospital", Format.TEXT, lambda s: s.site),

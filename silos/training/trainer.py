@@ -51,10 +51,10 @@ from protocol.study.study import Study
 from protocol.vectors.adaptive_clip import clip_at, counted_mean, moves_within, with_clip
 from protocol.vectors.tensors import Tensors, flatten, layout_of, model_digest
 from silos.training.counting.patient_scores import PatientScores
-from silos.training.cycles import Cycles
 from silos.training.randomness import DrawContext, Entropy, RoundInput
 from silos.training.second_opinion import EPSILON_ERROR
-from silos.training.step_form import Drawn, PatientRecords, StepForm
+from silos.training.steps.cycles import Cycles
+from silos.training.steps.step_form import Drawn, PatientRecords, StepForm
 from silos.training.worker import GradientBackend, Worker
 
 Ints = NDArray[np.int64]

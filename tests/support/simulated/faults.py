@@ -13,9 +13,9 @@ from protocol.study.study import Study
 from protocol.vectors.evaluation import COUNT_UNITS
 from protocol.vectors.keystream import Keystream
 from protocol.vectors.tensors import Tensors
-from silos.training.cycles import Cycles
 from silos.training.randomness import DrawContext, Entropy, FixedEntropy
-from silos.training.step_form import Drawn
+from silos.training.steps.cycles import Cycles
+from silos.training.steps.step_form import Drawn
 from silos.training.trainer import Trainer
 from silos.training.worker import GradientBackend
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import silos.training.cycles as cycles
+import silos.training.steps.cycles as cycles
 from collegium.redteam.adversary import views_of
 from collegium.redteam.findings import Target
 from collegium.redteam.noise import conformance, one_run_audit

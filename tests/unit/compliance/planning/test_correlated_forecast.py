@@ -29,8 +29,8 @@ def study(bands: int | None = None, *, rate: float = 0.25, steps: int = 4, more:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half as much noise again for everybody as for nearly nobody, in place of an accountant."""
-    monkeypatch.setattr(forecasts, "calibrate", lambda **asked: 1 + asked["sampling_rate"] / 2)
+    """A quarter more noise for everybody than for nearly nobody, in place of an accountant."""
+    monkeypatch.setattr(forecasts, "calibrate", lambda **asked: 1 + asked["sampling_rate"] / 4)
 
 
 @pytest.mark.long
@@ -45,11 +45,14 @@ def test_what_is_left_is_the_larger_noise_of_which_more_is_taken_back() -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_the_study_is_told_what_it_could_have_and_what_it_has() -> None:
-    best = correlated_forecast(study())
-    assert best is not None and best.bands in (2, 4)
-    told = correlated_text(best, study())
+    best = correlated_forecast(study(rate=0.125, steps=8))
+    assert best is not None and best.bands == 8
+    told = correlated_text(best, study(rate=0.125, steps=8))
     assert "less noise in the model than independent noise" in told
     assert f"correlated_noise: {{bands: {best.bands}}}" in told
+    little = correlated_forecast(study(rate=0.5, steps=2))
+    assert little is not None and little.bands == 2
+    assert "not enough to be offered" in correlated_text(little, study(rate=0.5, steps=2))
     own = study(4)
     has = correlated_forecast(own)
     assert has is not None and has.bands == 4

@@ -11,15 +11,17 @@ from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.accounting import calibrate, epsilon
 from compliance.privacy.events import SampledGaussian
 from compliance.privacy.promised_noise import training_event
+from compliance.reports.run_tables import mechanism_table
+from coordinator.views.views import open_views
 from pipelines.records import Records
 from protocol.errors import StudyRefused
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.study.variants import as_distributed
-from silos.training.cycles import cycle_matrix
 from silos.training.randomness import FixedEntropy, RoundInput, SecretEntropy
-from silos.training.step_form import Drawn
+from silos.training.steps.cycles import cycle_matrix
+from silos.training.steps.step_form import Drawn
 from silos.training.trainer import Trainer
 from tests.support.simulated.federation import Federation
 from tests.support.simulated.studies import TABLE_STUDY, changed
@@ -193,6 +195,14 @@ def test_the_ledger_books_a_rounds_cycles_and_settles_what_was_not_sent(tmp_path
     for one in training:
         assert '"sampling_rate":"1.0"' in one.event_json and '"steps":"2"' in one.event_json
         assert one.rho.upper * cycles == planned.rho.upper  # two cycles of each round
+    views = open_views(federation.workspace.root)
+    dossier = views.dossier("run-1")
+    views.close()
+    assert "correlated in cycles of 4 steps (banded matrix" in dossier.claim
+    titles = [column.title for column in mechanism_table(dossier).columns]
+    assert {"Sampling rate of a cycle of 4 steps", "Cycles priced"} < set(titles)
+    (east_facts, *_) = dossier.sites
+    assert (east_facts.privacy.sampling_rate, east_facts.privacy.priced_steps) == (1.0, 2 * cycles)
     east.leave("run-1")
     left = east._ledger.summary().of("training")
     assert left.reserved == 0 and left.spent > 0

@@ -130,6 +130,22 @@ def test_the_workload_is_the_training_step_by_step(
     assert np.allclose(asked, np.sum(blocks, axis=0))
 
 
+@pytest.mark.parametrize("bands", [2, 4])
+def test_where_everybody_is_in_every_step_independent_noise_is_best(bands: int) -> None:
+    """Why ``sampling_rate`` 1 has no correlated noise: of Toeplitz matrices none leaves less."""
+    steps, random = 32, np.random.default_rng(bands)
+    summed = np.tril(np.ones((steps, steps)))
+
+    def error(coefficients: np.ndarray) -> float:  # type: ignore[type-arg]
+        matrix = sum(np.diag(np.full(steps - k, c), -k) for k, c in enumerate(coefficients))
+        moved = np.linalg.norm(np.sum(matrix, axis=1))  # by a patient who is always drawn
+        return float(np.linalg.norm(summed @ np.linalg.inv(matrix)) * moved)
+
+    alone = error(np.eye(bands)[0])
+    tried = [[1, *random.random(bands - 1) * 10.0 ** -random.integers(4)] for _ in range(200)]
+    assert min(error(np.array(one)) for one in tried) > alone
+
+
 @pytest.mark.parametrize(
     ("rows", "problem"),
     [
