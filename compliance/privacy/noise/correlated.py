@@ -1,11 +1,8 @@
 """Correlated noise: the banded matrix mechanism over cycles of steps.
 
 With g_1 .. g_b the sums of clipped gradients of a cycle of b steps and z_1 .. z_b independent
-Gaussian noise, a lower triangular matrix C gives
-
-    y = C g + z         what is released
-    x = C^-1 y          what the training goes on with: g + C^-1 z, in which later noise takes
-                        back a part of earlier noise
+Gaussian noise, a lower triangular matrix C gives y = C g + z, which is released, and x = C^-1 y,
+with which the training goes on: g + C^-1 z, in which later noise takes back a part of earlier noise.
 
 Rules:
 
