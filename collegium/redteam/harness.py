@@ -15,7 +15,7 @@ from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors
 from silos.training.randomness import Entropy, SecretEntropy
-from silos.training.step_form import StepForm
+from silos.training.steps.step_form import StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import GradientBackend, Worker
 
@@ -67,6 +67,21 @@ def build_model(study: Study) -> Tensors:
 def varied(study: Study, **training: object) -> Study:
     """Returns the study with other training settings; what privacy rests on stays."""
     return study.model_copy(update={"training": study.training.model_copy(update=training)})
+
+
+def whole_cycles(study: Study, most: int) -> int:
+    """Returns the steps of a round, or fewer: whole cycles of correlated noise, one at least."""
+    bands = study.privacy.bands
+    return max(bands, min(study.training.local_steps, most) // bands * bands)
+
+
+def with_independent_noise(study: Study) -> Study:
+    """Returns the study without correlated noise: the same clip, rate and multiplier.
+
+    One step then has less noise than the same step of a cycle, so an attack on it is no weaker.
+    """
+    privacy = study.privacy.model_copy(update={"correlated_noise": None})
+    return study.model_copy(update={"privacy": privacy})
 
 
 def sampled_at(study: Study, rate: float) -> Study:

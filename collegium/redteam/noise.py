@@ -1,7 +1,7 @@
 """Attacks on the noise: what hospitals release when an auditor chooses the gradients."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -26,6 +26,7 @@ from collegium.redteam.harness import (
     patient_privacy,
     sampled_at,
     varied,
+    whole_cycles,
 )
 from collegium.redteam.patients import patient_checks
 from compliance.empirical_audit.checks import (
@@ -51,9 +52,14 @@ from compliance.privacy.accounting import epsilon
 from compliance.privacy.events import SampledGaussian
 from pipelines.attacks.canaries import ChosenGradients, Directions
 from protocol.study.noise_shares import units_for
+from protocol.study.strategies.registry import changed
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors, layout_of
 from silos.training.randomness import DrawContext, RoundInput
+from silos.training.steps.cycles import cycle_matrix
+from silos.training.steps.step_form import Drawn
+from silos.training.trainer import Trainer
+from silos.training.worker import GradientBackend
 
 _COORDINATES = 100_000
 _SUM_COORDINATES = 400_000  # so that a ratio of two deviations is known to 0.4 %
@@ -97,7 +103,7 @@ class OneRunAudit:
 
     @property
     def steps(self) -> int:
-        """The number of steps attacked."""
+        """The number of steps attacked; of correlated noise, of cycles."""
         return self.event.steps
 
     def bound_of(self, run: OneRun) -> float:
@@ -128,9 +134,15 @@ def conformance(
     """Hands zero gradients to every hospital's trainer and examines what it releases.
 
     Each release is one step of rate 1 without momentum, so that a release is
-    the step's noise; another bench takes the study's own local steps.
+    the step's noise; another bench takes the study's own local steps. Of correlated
+    noise whole cycles are taken, and undone: what is examined is the noise that
+    the matrix was applied to.
     """
     plain = varied(study, local_steps=1, momentum=0.0, learning_rate=1.0)
+    if study.privacy.correlated_noise is not None:
+        steps = whole_cycles(study, _MAX_LOCAL_STEPS)
+        averaged = changed(study.training, strategy="fedavg", local_steps=steps, learning_rate=1.0)
+        plain = study.model_copy(update={"training": averaged})
     sums = [view for view in views if len(view.sites) > 1]
     alike: dict[float, list[str]] = {}
     for site in study.site_names:  # a hospital may have chosen a smaller epsilon
@@ -162,31 +174,45 @@ def _check_noise(sample: "_NoiseSample") -> Iterable[AuditCheck]:
     yield check_whole_numbers(raw)
     yield check_residues(noise, sample.sigma)
     yield check_independence(noise, sample.sigma)
+    bands = sample.study.privacy.bands
     for rate in dict.fromkeys(source.rate for source in sample.sources):
         places = [place for place, source in enumerate(sample.sources) if source.rate == rate]
-        patients = sample.sources[places[0]].patients
-        yield check_sampling(sample.sizes[:, places].ravel(), patients, rate)
+        patients, sizes = sample.sources[places[0]].patients, sample.sizes[:, places]
+        if bands > 1:  # a cycle draws nobody twice, so its steps' sizes depend on each other
+            sizes = sizes.reshape(-1, bands, len(places)).sum(axis=1)
+        yield check_sampling(sizes.ravel(), patients, min(1.0, rate * bands))
 
 
 def _check_empty(sample: "_NoiseSample") -> Iterable[AuditCheck]:
     rare = sampled_at(sample.study, _EMPTY_RATE)
     source = _NoiseSource(rare, sample.sites[0], sample.make, sample.randomness, sample.attempt)
     rounds = range(sample.rounds, sample.rounds + max(4, sample.rounds // 5))
-    raw = np.stack([source.release(number, sample.multiplier)[0] for number in rounds])
-    yield check_variance(raw, sample.sigma, name="noise of empty batches")
+    raw = [noise for number in rounds for noise, _ in source.releases(number, sample.multiplier)]
+    yield check_variance(np.stack(raw), sample.sigma, name="noise of empty batches")
 
 
 def _check_round(sample: "_NoiseSample", study: Study) -> Iterable[AuditCheck]:
     """Checks a round's update, a weighted sum of its steps: common noise would make it wider."""
     if study.training.local_steps == 1:
         return
-    steps = min(study.training.local_steps, _MAX_LOCAL_STEPS)
+    steps = whole_cycles(study, _MAX_LOCAL_STEPS)
     own = varied(study, local_steps=steps, learning_rate=1.0)
     source = _NoiseSource(own, sample.sites[0], sample.make, sample.randomness, sample.attempt)
-    sigma = sample.sigma * math.hypot(*source.hospital.weights)
+    weighted = _weighted(own, source.hospital.weights, sample.size, sample.multiplier)
+    sigma = sample.multiplier * units_for(sample.size) * weighted
     rounds = range(2 * sample.rounds, 2 * sample.rounds + max(4, sample.rounds // steps))
-    raw = np.stack([source.release(number, sample.multiplier)[0] for number in rounds])
+    raw = np.stack([source.update(number, sample.multiplier) for number in rounds])
     yield check_variance(raw, sigma, name=f"independence of a round's {steps} steps")
+
+
+def _weighted(study: Study, weights: Sequence[float], size: int, multiplier: float) -> float:
+    """Returns the deviation of a round's noise by its steps' weights, that of one step being 1."""
+    bands = study.privacy.bands
+    if bands == 1:
+        return math.hypot(*weights)
+    cycles = np.array(weights).reshape(-1, bands)
+    undone = np.linalg.inv(cycle_matrix(study, size, multiplier).dense)
+    return float(np.linalg.norm(cycles @ undone))
 
 
 def _check_sum(sample: "_NoiseSample", view: View) -> Iterable[AuditCheck]:
@@ -231,17 +257,21 @@ class _NoiseSample:
         self.make, self.randomness, self.attempt = make, randomness, attempt
         self.sources = [_NoiseSource(study, site, make, randomness, attempt) for site in sites]
         self.size = self.sources[0].size
-        self.sigma = multiplier * units_for(self.size)
-        self.rounds = max(4, min(_MAX_RELEASES, math.ceil(coordinates / self.size)))
+        scale, steps = 1, 1
+        if study.privacy.correlated_noise is not None:
+            scale = cycle_matrix(study, self.size, multiplier).scale
+            steps = study.training.local_steps
+        self.sigma = multiplier * units_for(self.size) * scale
+        wanted = min(_MAX_RELEASES, math.ceil(coordinates / self.size))
+        self.rounds = max(4, math.ceil(wanted / steps))
         released = [
-            source.release(number, multiplier)
+            [source.releases(number, multiplier) for source in self.sources]
             for number in range(self.rounds)
-            for source in self.sources
         ]
-        shape = (self.rounds, len(sites), self.size)
-        self.raw = np.stack([update for update, _ in released]).reshape(shape)
+        each = [row for round_ in released for row in zip(*round_, strict=True)]
+        self.raw = np.stack([[noise for noise, _ in row] for row in each])
         self.noise = np.rint(np.nan_to_num(self.raw)).astype(np.int64)
-        self.sizes = np.array([sampled for _, sampled in released]).reshape(shape[:2])
+        self.sizes = np.array([[sampled for _, sampled in row] for row in each])
 
 
 class _NoiseSource:
@@ -254,12 +284,13 @@ class _NoiseSource:
         if self.rate > _EMPTY_RATE:
             needed = math.ceil(_BATCH / self.rate)
             self.patients = min(_MAX_PATIENTS, max(_MIN_PATIENTS, needed))
-        study = declaring(study, site, self.patients)
+        self._site, study = site, declaring(study, site, self.patients)
         self._gradients = ChosenGradients(
             lambda numbers: np.zeros((len(numbers), self.size), dtype=np.float32)
         )
+        self._study, self._steps = study, _Steps(self._gradients)
         trainer, model = canary_trainer(
-            study, site, np.arange(self.patients), make, self._gradients
+            study, site, np.arange(self.patients), self._watched(make), self._gradients
         )
         self._model: Tensors = {name: np.zeros_like(tensor) for name, tensor in model.items()}
         self._attempt = attempt
@@ -269,11 +300,40 @@ class _NoiseSource:
             study=study, site=site, trainer=trainer, entropy=randomness.entropy
         )
 
-    def release(self, number: int, multiplier: float) -> tuple[Floats, int]:
-        """Returns one round's noise in integer units, and how many patients it sampled."""
-        before = self._gradients.num_seen
-        noise = self.hospital.released(self._given(number, multiplier))
-        return noise, self._gradients.num_seen - before
+    def _watched(self, make: MakeTrainer) -> MakeTrainer:
+        """Makes the trainer with a backend that shows where each of its steps began."""
+
+        def watched(study, site, train, test, backend: GradientBackend | None = None, /):  # type: ignore[no-untyped-def]
+            self._steps.backend = backend
+            made: Trainer = make(study, site, train, test, self._steps)
+            return made
+
+        return watched
+
+    def releases(self, number: int, multiplier: float) -> list[tuple[Floats, int]]:
+        """Returns the noise of each release of a round, and how many patients it sampled.
+
+        In integer units; of a round of correlated noise, in its matrix's: each step's own noise.
+        """
+        self._steps.begin()
+        noise = self.update(number, multiplier)
+        if self._study.privacy.correlated_noise is None:
+            return [(noise, sum(self._steps.sampled))]
+        matrix = cycle_matrix(self._study, self.size, multiplier)
+        momentum, bands = self._study.training.momentum, self._study.privacy.bands
+        moved = self._steps.moves_after(noise, self._unit)
+        steps = moved - momentum * np.vstack([np.zeros_like(moved[:1]), moved[:-1]])
+        own = matrix.scale * matrix.dense @ steps.reshape(-1, bands, self.size)
+        return list(zip(own.reshape(steps.shape), self._steps.sampled, strict=True))
+
+    @property
+    def _unit(self) -> float:
+        privacy = patient_privacy(self._study, self._site)
+        return privacy.clip / units_for(self.size) / self._study.expected_batch(self._site)
+
+    def update(self, number: int, multiplier: float) -> Floats:
+        """Returns one round's noise in integer units."""
+        return self.hospital.released(self._given(number, multiplier))
 
     def local(self, number: int, multiplier: float) -> Floats:
         """Returns the noise of a round in which this hospital protects itself alone."""
@@ -283,6 +343,55 @@ class _NoiseSource:
         return RoundInput(
             model=self._model, number=number, attempt=self._attempt, noise_multiplier=multiplier
         )
+
+
+class _Steps:
+    """A backend that writes down where each step begins, and how many patients it samples."""
+
+    def __init__(self, gradients: ChosenGradients) -> None:
+        self.backend: GradientBackend | None = None
+        self._gradients = gradients
+        self.begin()
+
+    def begin(self) -> None:
+        """Forgets the steps of the round before."""
+        self._at: list[Floats] = []
+        self.sampled: list[int] = []
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine that computes."""
+        return self._own.engine
+
+    @property
+    def label(self) -> str:
+        """As ``engine``."""
+        return self._own.label
+
+    def clipped(
+        self, parameters: Floats, drawn: Drawn, clip: float, count_units: int = 0
+    ) -> NDArray[np.int64]:
+        """Returns the sum of one step."""
+        before = self._gradients.num_seen
+        summed = self._own.clipped(parameters, drawn, clip, count_units)
+        self._at.append(parameters.copy())
+        self.sampled.append(self._gradients.num_seen - before)
+        return summed
+
+    def plain(self, parameters: Floats, drawn: Drawn) -> Iterator[Floats]:
+        """Yields the sums of a step without privacy."""
+        return self._own.plain(parameters, drawn)
+
+    def moves_after(self, released: Floats, unit: float) -> Floats:
+        """Returns (steps, size): by how many units of a rate of 1 each step moved the model."""
+        ends = np.stack([*self._at[1:], self._at[0] - released * unit])
+        return np.asarray((np.stack(self._at) - ends) / unit)
+
+    @property
+    def _own(self) -> GradientBackend:
+        if self.backend is None:
+            raise ValueError("no trainer was made")
+        return self.backend
 
 
 def one_run_audits(
@@ -308,20 +417,21 @@ def one_run_audit(
     """Bounds epsilon of one view from below; what contradicts the claim is tested again."""
     size = layout_of(build_model(study)).size
     training = study.training
-    steps = min(training.local_steps, _MAX_LOCAL_STEPS)
+    steps = whole_cycles(study, _MAX_LOCAL_STEPS)
     wanted = _canaries_for(study, view, size)
     most = _AUDIT_WORK / (min(wanted, _ENOUGH_CANARIES) * size * steps)
     rounds = max(1, min(training.rounds, int(most)))
     affordable = int(_AUDIT_WORK / (size * steps * rounds))
     canaries = max(_MIN_CANARIES, min(wanted, affordable))
     delta = min(claim.delta, _AUDIT_DELTA)
-    event = replace(view.event, steps=rounds * steps)
+    event = replace(view.event, steps=rounds * steps // study.privacy.bands)
     guesses = planned_guesses(canaries, event, level / _RUNS)
     runs: Sequence[OneRun] = ()
     contradicted = False
     if guesses is not None:
         shorter = varied(study, rounds=rounds, local_steps=steps)
-        shorter = sampled_at(shorter, claim.event.sampling_rate)  # others may sample more, and pay
+        rate = claim.event.sampling_rate / study.privacy.bands  # others may sample more, and pay
+        shorter = sampled_at(shorter, rate)
         guessed = guesses
 
         def run(number: int) -> OneRun:
@@ -384,7 +494,8 @@ def canary_scores(
         seen = np.sum([h.released(given) for h in hospitals], axis=0)
         directions.observe(seen / length)
         directions.turn()
-    deviation = view.deviation * units * math.hypot(*weights)
+    sharing = math.sqrt(len(view.sites))
+    deviation = view.multiplier * sharing * units * _weighted(study, weights, size, view.multiplier)
     return directions.estimates((deviation / length) ** 2), inside
 
 

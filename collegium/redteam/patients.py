@@ -16,6 +16,7 @@ from collegium.redteam.harness import (
     patient_privacy,
     sampled_at,
     varied,
+    with_independent_noise,
 )
 from compliance.empirical_audit.checks import (
     CHECK_LEVEL,
@@ -30,7 +31,7 @@ from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.tensors import layout_of
 from silos.training.randomness import RoundInput
-from silos.training.step_form import Drawn
+from silos.training.steps.step_form import Drawn
 from silos.training.worker import GradientBackend
 
 _MIN_PATIENTS, _MAX_PATIENTS = 64, 20_000
@@ -84,8 +85,8 @@ class _Register:
 def _sampling(
     study: Study, site: str, make: MakeTrainer, randomness: AttackRandomness, attempt: int
 ) -> Iterator[AuditCheck]:
-    rate = patient_privacy(study, site).sampling_rate
-    if rate == 1:
+    rate, bands = patient_privacy(study, site).priced_rate, study.privacy.bands
+    if rate == 1 and bands == 1:
         return  # the batch sizes show already that everybody is in
     count = int(min(_MAX_PATIENTS, max(_MIN_PATIENTS, np.ceil(_BATCH / rate))))
     seen: list[_Register] = []
@@ -99,14 +100,16 @@ def _sampling(
     own = declaring(varied(study, momentum=0.0, learning_rate=1.0), site, count)
     trainer, model = canary_trainer(own, site, numbers, watched, none)
     hospital = hospital_at(own, site, trainer, randomness.entropy)
-    steps = _steps_for(rate, count)
-    for number in range(-(-steps // study.training.local_steps)):
+    steps = _MIN_STEPS if rate == 1 else _steps_for(rate, count)
+    for number in range(-(-bands * steps // study.training.local_steps)):
         hospital.released(
             RoundInput(model=model, number=number, attempt=attempt, noise_multiplier=_NO_NOISE)
         )
     drawn = np.stack(seen[0].steps)
+    drawn = drawn.reshape(-1, bands, drawn.shape[1]).sum(axis=1)  # of a cycle, where there are any
     yield check_inclusion(drawn, rate)
-    yield check_repeats(drawn, rate)
+    if rate < 1:
+        yield check_repeats(drawn, rate)
 
 
 def _steps_for(rate: float, patients: int) -> int:
@@ -119,7 +122,8 @@ def _influence(
     study: Study, site: str, make: MakeTrainer, randomness: AttackRandomness, attempt: int
 ) -> AuditCheck:
     """Takes one patient of many kinds in and out, among others who stay."""
-    plain = varied(sampled_at(study, 1.0), local_steps=1, momentum=0.0, learning_rate=1.0)
+    alone = sampled_at(with_independent_noise(study), 1.0)
+    plain = varied(alone, local_steps=1, momentum=0.0, learning_rate=1.0)
     plain = declaring(plain, site, _OTHERS + 1)
     clip = patient_privacy(study, site).clip
     rows: dict[int, NDArray[np.float32]] = {}

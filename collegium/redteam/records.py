@@ -16,6 +16,8 @@ from collegium.redteam.harness import (
     declaring,
     sampled_at,
     varied,
+    whole_cycles,
+    with_independent_noise,
 )
 from collegium.simulation.records import joined
 from coordinator.rounds.means import round_mean, summed
@@ -191,7 +193,7 @@ def _attack_on(study: Study, few: int) -> tuple[str, Callable[[Floats, Members],
 
 def _shortened(study: Study) -> tuple[int, int]:
     """Returns how many rounds of how many steps are attacked."""
-    steps = min(study.training.local_steps, _MAX_STEPS)
+    steps = whole_cycles(study, _MAX_STEPS)
     return max(1, min(study.training.rounds, _MAX_STEPS // steps)), steps
 
 
@@ -230,7 +232,8 @@ def inversion(
     layer = first_layer(module, cohort.width) if cohort.width else None
     if layer is None:
         return ()
-    full = sampled_at(varied(study, local_steps=1, momentum=0.0, learning_rate=1.0), 1.0)
+    one_step = varied(study, local_steps=1, momentum=0.0, learning_rate=1.0)
+    full = sampled_at(with_independent_noise(one_step), 1.0)
     model = build_model(study)
     layout = layout_of(model)
 

@@ -170,7 +170,8 @@ def _said_of(audit: OneRunAudit) -> str:
 
 def _claim(findings: Findings) -> Section:
     claim, run = findings.claim, findings.target.run
-    event = claim.event
+    event, bands = claim.event, findings.target.study.privacy.bands
+    of_cycles = f" of a cycle of {bands} steps" if bands > 1 else ""
     facts = Facts(
         title="Claim and target",
         rows=(
@@ -185,8 +186,12 @@ def _claim(findings: Findings) -> Section:
             Fact(label="ε for one patient, training", value=claim.epsilon, form=Format.EPSILON),
             Fact(label="δ", value=claim.delta, form=Format.SMALL),
             Fact(label="Noise multiplier", value=event.noise_multiplier, form=Format.NUMBER),
-            Fact(label="Sampling rate", value=event.sampling_rate, form=Format.NUMBER),
-            Fact(label="Steps that are paid for", value=event.steps, form=Format.COUNT),
+            Fact(label=f"Sampling rate{of_cycles}", value=event.sampling_rate, form=Format.NUMBER),
+            Fact(
+                label="Cycles that are paid for" if of_cycles else "Steps that are paid for",
+                value=event.steps,
+                form=Format.COUNT,
+            ),
             Fact(label="What the attacker sees", value=findings.view.title),
             Fact(label="Hospital whose records were attacked", value=claim.site),
             *(_software(run.other_software) if run else ()),

@@ -17,6 +17,7 @@ from compliance.estimates.interval import Interval
 from compliance.estimates.proportion import proportion
 from compliance.facts.figures import figure_kind
 from compliance.planning.advice import ASSUMED_TEST_FRACTION, PlanningInput
+from compliance.planning.correlated_noise import CorrelatedForecast, best_forecast, forecast_of
 from compliance.planning.evaluation_forecast import BINS, EvaluationForecast, forecast_evaluation
 from compliance.planning.group_forecast import GroupForecast, forecast_groups
 from compliance.privacy.promised_noise import evaluation_event
@@ -147,6 +148,35 @@ def bins_text(study: Study) -> list[str]:
     if study.evaluation.bins != "auto" or not isinstance(study.task, _WITH_SCORES):
         return []
     return [f"evaluation.bins auto: scores are counted in {study.score_bins} bins"]
+
+
+def correlated_forecast(study: Study) -> CorrelatedForecast | None:
+    """Returns what a study's correlated noise leaves in the model, or the best that it could have.
+
+    None where it can have none, or where no noise keeps its epsilon.
+    """
+    bands = study.privacy.bands
+    try:
+        return forecast_of(study, bands) if bands > 1 else best_forecast(study)
+    except ValueError:
+        return None
+
+
+def correlated_text(forecast: CorrelatedForecast, study: Study | None = None) -> str:
+    """Returns what correlated noise is worth, as a sentence."""
+    less = forecast.noise_left <= 1
+    change = abs(1 - forecast.noise_left)
+    worth = f"{change:.0%} {'less' if less else 'more'} noise in the model than independent noise"
+    name = f"correlated noise of {counted(forecast.bands, 'band')}"
+    if study is not None and study.privacy.bands > 1:
+        then = "" if forecast.is_worth_it else ": leave privacy.correlated_noise out"
+        return f"the study's {name} leaves {worth} of the same epsilon{then}"
+    if not forecast.is_worth_it:
+        return f"{name} would leave {worth}: not enough to be offered (docs/correlated-noise.md)"
+    return (
+        f"{name} would leave {worth} of the same epsilon: in the study, "
+        f"privacy: {{correlated_noise: {{bands: {forecast.bands}}}}}"
+    )
 
 
 def evaluation_text(

@@ -9,7 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from collegium.extras import require_extra
-from collegium.studies.forecast import bins_text, evaluation_text, forecast_for
+from collegium.studies.forecast import (
+    bins_text,
+    correlated_forecast,
+    correlated_text,
+    evaluation_text,
+    forecast_for,
+)
 from collegium.studies.question import PlanOptions, question_of, question_without_study
 from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC
 from compliance.facts.formatting import Format, show
@@ -92,6 +98,9 @@ def plan_study(study: Study | None, options: PlanOptions, console: Console) -> d
     result["notes"] += [] if compared is None else [_compared_text(asked, chosen, compared)]
     result["notes"] += [] if study is None else bins_text(study)
     result["notes"] += _price_notes(asked, advised.chosen, study, options.budget)
+    forecast = None if study is None else correlated_forecast(study)
+    result["correlated_noise"] = forecast and asdict(forecast)
+    result["notes"] += [] if forecast is None else [correlated_text(forecast, study)]
     _show(asked, advised, own, console)
     if not advised.chosen.learns_nothing:
         console.print("\nIn the study:", markup=False)
@@ -184,11 +193,13 @@ def _own(
         event = replace(event, noise_multiplier=noise)
     share = study.privacy.own_noise if isinstance(study.privacy, DistributedPrivacy) else None
     mode, training = study.privacy.mode, study.training
-    noise = noise_on_average(asked, event, mode, share)
+    step = replace(event, sampling_rate=event.sampling_rate / study.privacy.bands)
+    noise = noise_on_average(asked, step, mode, share)
     descent = Descent(
         steps=training.steps, sampling_rate=event.sampling_rate, clip=study.privacy.clip,
         learning_rate=training.learning_rate, noise=noise, momentum=training.momentum,
         starts_at_prevalence=prevalence_of(study.task) is not None,
+        bands=study.privacy.bands, round_steps=training.gradients_per_round,
     )  # fmt: skip
     return plan_of(asked, event, mode, descent, is_simulated=training.strategy in _SIMULATED)
 
@@ -262,8 +273,9 @@ def _as_json(
 def _plan_json(plan: SuitableSettings) -> dict[str, Any]:
     return {
         "mode": plan.mode,
-        "sampling_rate": plan.event.sampling_rate,
+        "sampling_rate": plan.event.sampling_rate / plan.bands,
         "steps": plan.steps,
+        "bands": plan.bands,
         "priced_steps": plan.event.steps,
         "noise_multiplier": plan.event.noise_multiplier,
         "clip": plan.clip,
@@ -392,7 +404,7 @@ def _show(
 def _cells(plan: SuitableSettings) -> tuple[str, ...]:
     return (
         plan.mode,
-        f"{plan.event.sampling_rate:g}",
+        f"{plan.event.sampling_rate / plan.bands:g}",
         f"{plan.steps}",
         f"{plan.event.noise_multiplier:.4g}",
         f"{plan.clip:g}",

@@ -22,6 +22,8 @@ from collegium.studies.forecast import (
     Tested,
     bins_text,
     column_text,
+    correlated_forecast,
+    correlated_text,
     forecast_text,
     group_forecast,
     group_text,
@@ -34,7 +36,7 @@ from compliance.facts.formatting import Format, show
 from compliance.facts.training_description import training_description
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.budget_filter import Filter
-from compliance.privacy.claims import if_more_collude, while_few_collude
+from compliance.privacy.claims import correlated_noise, if_more_collude, while_few_collude
 from compliance.privacy.rounding import TWO_FIGURES, percent
 from pipelines.cohort.inspection.columns import column_remarks
 from pipelines.cohort.plausibility import (
@@ -117,9 +119,10 @@ def describe_study(
                 f"  the clip is adaptive, from {privacy.clip:g}: its count of patients is in that "
                 f"price, and training feels a noise multiplier of {felt:g}"
             )
+        correlated: dict[str, Any] | None = _describe_correlation(study, console)
         price = _describe_price(plan, budget, console)
     else:
-        price = None
+        price, correlated = None, None
         console.print("  no differential privacy: a simulation only", style="yellow")
     expected = _describe_expected(study, console)
     return {
@@ -128,9 +131,27 @@ def describe_study(
         "sites": list(study.site_names),
         "recipes": recipes,
         "budget": price,
+        "correlated_noise": correlated,
         "expected_auroc": expected,
         "evaluation": None if with_records else _describe_evaluation(study, expected, console),
     }
+
+
+def _describe_correlation(study: Study, console: Console) -> dict[str, Any] | None:
+    """Says what a study's correlated noise is, and what it leaves; None where its noise is not."""
+    if study.privacy.correlated_noise is None:
+        return None
+    bands, forecast = study.privacy.bands, correlated_forecast(study)
+    console.print(
+        f"  {correlated_noise(bands).strip()} A patient's chance of a cycle is "
+        f"{study.privacy.priced_rate:g}",
+        soft_wrap=True,
+    )
+    if forecast is None:
+        return {"bands": bands}
+    style = None if forecast.is_worth_it else "yellow"
+    console.print(f"  {correlated_text(forecast, study)}", style=style, soft_wrap=True)
+    return asdict(forecast)
 
 
 def _work(study: Study) -> str:

@@ -24,7 +24,7 @@ from compliance.facts.figures import COUNTING, TASK_FIGURES, FigureKind, TaskFig
 from compliance.facts.groups import GroupFacts, group_gaps
 from compliance.facts.model_warnings import model_warnings
 from compliance.facts.named_figures import NamedFigure, named_figures
-from compliance.privacy.claims import if_more_collude, while_few_collude
+from compliance.privacy.claims import correlated_noise, if_more_collude, while_few_collude
 from compliance.privacy.rounding import rounded_up
 from protocol.transport.privacy_summary import Summary
 
@@ -164,6 +164,12 @@ class Dossier:
         return any(round_.clip is not None for round_ in self.rounds)
 
     @property
+    def bands(self) -> int:
+        """The number of steps over which the noise of training is correlated; 1 where it is not."""
+        correlated = self.study.get("privacy", {}).get("correlated_noise") or {}
+        return int(correlated.get("bands", 1))
+
+    @property
     def trains(self) -> bool:
         """False of a study that counts columns and trains nothing."""
         return self.task not in COUNTING
@@ -289,11 +295,11 @@ class Dossier:
 
     @property
     def _condition(self) -> str:
-        """The claim's condition beside the mechanism, in words; empty where there is none."""
+        """The claim's condition beside the mechanism, or how its noise is correlated, if either."""
         fallbacks = [s.privacy.fallback_epsilon for s in self.sites]
         left = max((f for f in fallbacks if f is not None), default=None)
         if left is None:
-            return ""
+            return correlated_noise(self.bands)
         return (
             f" The noise of training is shared: this holds {while_few_collude(self.colluders)}; "
             f"{if_more_collude(self.colluders)}, exp({_upwards(left)})."

@@ -44,7 +44,7 @@ def _fixed(study: Study, privacy: Privacy, site: str, *, test_noise: bool) -> di
     fixed: dict[str, Json] = {
         "study_digest": study.digest,
         "mode": privacy.mode,
-        "sampling_rate": privacy.sampling_rate,
+        "sampling_rate": privacy.priced_rate,
         "steps": study.steps_of(site),
         "priced_steps": study.priced_steps_of(site),
         "priced_evaluations": study.priced_evaluations,
@@ -74,7 +74,7 @@ def _require_noise(
         if summary.noise == "exact":
             _require_near(summary, "evaluation_epsilon", epsilon(counting, privacy.delta))
             _require_most(summary, "epsilon", privacy.epsilon)
-        if privacy.sampling_rate < 1 and not priced:
+        if privacy.priced_rate < 1 and not priced:
             return
         training = training_event(study, privacy, summary.site)
         _require_near(summary, "noise_multiplier", training.noise_multiplier)

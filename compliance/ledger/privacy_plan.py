@@ -12,6 +12,7 @@ from compliance.ledger.entries import PlannedRelease, Reservation
 from compliance.ledger.ledger import Ledger
 from compliance.privacy.accounting import epsilon
 from compliance.privacy.events import SampledGaussian
+from compliance.privacy.noise import MAX_MULTIPLIER
 from compliance.privacy.promised_noise import evaluation_event, training_event
 from protocol.errors import FederationError, PolicyRefused, StudyRefused
 from protocol.study.noise_shares import share_multiplier
@@ -81,6 +82,11 @@ class PrivacyPlan:
                 f"privacy.epsilon {privacy.epsilon:g} needs a noise multiplier of "
                 f"{event.noise_multiplier:.0f}: nothing could be learned; raise it, or take fewer "
                 "steps"
+            )
+        if privacy.correlated_noise is not None and event.noise_multiplier > MAX_MULTIPLIER:
+            raise StudyRefused(
+                f"privacy.correlated_noise: a noise multiplier of {event.noise_multiplier:.4g} is "
+                f"more than {MAX_MULTIPLIER:g}, where independent noise is better: leave it out"
             )
         spent = epsilon(event, privacy.delta)
         if not spent <= privacy.epsilon:

@@ -169,7 +169,8 @@ def default_delta(patients: Sequence[int]) -> float:
 class SuitableSettings:
     """Settings, and what they are expected to reach; ``noise`` is in units of the clip.
 
-    ``event`` is what is paid for; ``steps`` of it are planned, the rest are spare.
+    ``event`` is what is paid for; ``steps`` of it are planned, the rest are spare. Of correlated
+    noise of several ``bands`` it is of cycles.
     ``expected`` is None where there is no forecast: an optimiser that is not simulated.
     """
 
@@ -180,6 +181,7 @@ class SuitableSettings:
     learning_rate: float
     noise: float
     expected: Expected | None
+    bands: int = 1
 
     @property
     def learns_nothing(self) -> bool:
@@ -236,6 +238,7 @@ def plan_of(
     return SuitableSettings(
         mode=mode, steps=descent.steps, event=event, clip=descent.clip,
         learning_rate=descent.learning_rate, noise=descent.noise, expected=expected,
+        bands=descent.bands,
     )  # fmt: skip
 
 

@@ -9,11 +9,14 @@ Source: DP-SGD, Abadi et al. 2016 (1607.00133), algorithm 1, for logistic regres
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+
+from compliance.privacy.noise import noise_matrix
 
 #: More patients than these are drawn as so many, with the noise on the average unchanged.
 _MAX_PATIENTS = 2000
@@ -31,7 +34,8 @@ Floats = NDArray[np.float32]
 class Descent:
     """Gradient descent as a study declares it.
 
-    ``noise`` is the deviation of the noise on the averaged gradient, over ``clip``.
+    ``noise`` is the deviation of the noise on the averaged gradient, over ``clip``; of correlated
+    noise of that before a matrix of ``bands`` correlates it, in rounds of ``round_steps`` steps.
     """
 
     steps: int
@@ -41,6 +45,8 @@ class Descent:
     noise: float
     momentum: float = 0.0
     starts_at_prevalence: bool = False
+    bands: int = 1
+    round_steps: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,16 +99,50 @@ def _descend(descent: Descent, records: Floats, ill: Floats, random: np.random.G
     if descent.starts_at_prevalence:
         weights[-1] = math.log(ill.mean() / (1 - ill.mean()))
     momentum = np.zeros_like(weights)
-    for _ in range(descent.steps):
+    samples, noises = _samples(descent, ill, random), _noises(descent, weights.shape, random)
+    for sample, noise in zip(samples, noises, strict=True):
         with np.errstate(over="ignore"):  # a model that ran away scores 0 or 1, as it should
             left = 1 / (1 + np.exp(-(records @ weights))) - ill
         left *= np.minimum(1, descent.clip / np.maximum(np.abs(left) * lengths, 1e-12))
-        if descent.sampling_rate < 1:
-            left *= (random.random(left.shape) < descent.sampling_rate) / descent.sampling_rate
-        noise = descent.noise * descent.clip * random.standard_normal(weights.shape)
-        momentum = descent.momentum * momentum + records.T @ left / len(records) + noise
+        left *= sample
+        added = descent.noise * descent.clip * noise
+        momentum = descent.momentum * momentum + records.T @ left / len(records) + added
         weights = (weights - descent.learning_rate * momentum).astype(np.float32)
     return weights
+
+
+def _noises(
+    descent: Descent, shape: tuple[int, ...], random: np.random.Generator
+) -> Iterator[NDArray[np.float64]]:
+    """Yields each step's noise, of deviation 1 before it is correlated."""
+    if descent.bands == 1:
+        for _ in range(descent.steps):
+            yield random.standard_normal(shape)
+        return
+    rounds = max(1, descent.steps // descent.round_steps)
+    matrix, _ = noise_matrix(
+        rounds=rounds, steps=descent.round_steps, bands=descent.bands, momentum=descent.momentum
+    )
+    undone = np.linalg.inv(matrix)
+    for _ in range(descent.steps // descent.bands):
+        yield from np.tensordot(undone, random.standard_normal((descent.bands, *shape)), 1)
+
+
+def _samples(
+    descent: Descent, ill: Floats, random: np.random.Generator
+) -> Iterator[NDArray[np.float64] | float]:
+    """Yields each step's weights of the patients, (patients, repeats): 0, or one over the rate."""
+    rate, shape = descent.sampling_rate, (len(ill), _REPEATS)
+    for step in range(descent.steps):
+        place = step % descent.bands
+        if place == 0 and descent.bands > 1:
+            parts = random.integers(0, descent.bands, shape)
+        if rate == 1:
+            yield 1.0
+        elif descent.bands == 1:
+            yield (random.random(shape) < rate) / rate
+        else:
+            yield (parts == place) * (random.random(shape) < rate * descent.bands) / rate
 
 
 def _aurocs(weights: Floats, direction: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -22,6 +22,23 @@ OWN_NOISE = (
 )
 
 
+def correlated_noise(bands: int) -> str:
+    """Returns how noise of several bands is made and priced; nothing of independent noise.
+
+    >>> correlated_noise(1)
+    ''
+    >>> correlated_noise(8)[:63]
+    ' The noise of training is correlated in cycles of 8 steps (banded'
+    """
+    if bands == 1:
+        return ""
+    return (
+        f" The noise of training is correlated in cycles of {bands} steps (banded matrix "
+        f"mechanism, {bands} bands): a patient is in one step of a cycle at most, and a cycle is "
+        "priced as one release."
+    )
+
+
 def shared_noise(colluders: int) -> str:
     """Returns what the claim for training patients rests on where noise is shared."""
     return (

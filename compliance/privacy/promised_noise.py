@@ -15,7 +15,8 @@ def training_event(
 ) -> SampledGaussian:
     """Returns a training under the privacy that a hospital promises, spare draws included.
 
-    It is of the rounds that ``site`` takes part in; of all rounds where none is named.
+    It is of the rounds that ``site`` takes part in; of all rounds where none is named. A cycle of
+    correlated noise costs what one release of its sample costs.
 
     Raises:
         ValueError: no noise keeps what is promised.
@@ -24,11 +25,11 @@ def training_event(
     multiplier = privacy.noise_multiplier or calibrate(
         epsilon=privacy.epsilon,
         delta=privacy.delta,
-        sampling_rate=privacy.sampling_rate,
+        sampling_rate=privacy.priced_rate,
         steps=steps,
     )
     return SampledGaussian(
-        noise_multiplier=multiplier, sampling_rate=privacy.sampling_rate, steps=steps
+        noise_multiplier=multiplier, sampling_rate=privacy.priced_rate, steps=steps
     )
 
 

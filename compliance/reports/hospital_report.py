@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from compliance.estimates.interval import Interval
 from compliance.facts.figures import figure_kind
 from compliance.facts.formatting import Format, show
-from compliance.privacy.claims import if_more_collude, while_few_collude
+from compliance.privacy.claims import correlated_noise, if_more_collude, while_few_collude
 from compliance.privacy.rounding import TWO_FIGURES
 from compliance.reports.document import (
     Bullets,
@@ -115,6 +115,7 @@ class StudyFacts:
     sites: tuple[str, ...]
     threshold: int
     colluders: int
+    bands: int = 1
     plan: PlanFacts | None
 
 
@@ -238,6 +239,7 @@ def _claim(run: HospitalRun) -> Statement:
             f"; {if_more_collude(run.study.colluders)}, epsilon "
             f"{show(plan.fallback_epsilon, Format.EPSILON)}."
         )
+    shared += correlated_noise(run.study.bands)
     return Statement(
         text=f"At most epsilon {show(worst, Format.EPSILON)} at delta "
         f"{show(plan.delta, Format.SMALL)} for the presence of {unit}.",

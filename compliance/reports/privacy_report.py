@@ -12,7 +12,12 @@ from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format, show
 from compliance.facts.privacy_utility import EXACT, UtilityPoint, Withheld
 from compliance.facts.training_description import training_description
-from compliance.privacy.claims import OWN_NOISE, shared_noise, whose_patients
+from compliance.privacy.claims import (
+    OWN_NOISE,
+    correlated_noise,
+    shared_noise,
+    whose_patients,
+)
 from compliance.reports import run_tables
 from compliance.reports.document import (
     Bullets,
@@ -275,6 +280,7 @@ def _mechanism(dossier: Dossier) -> str:
     return (
         "DP-SGD inside each hospital: patients drawn by Poisson sampling, one clipped gradient per "
         "patient, integers of exactly bounded norm, discrete Gaussian noise."
+        + correlated_noise(dossier.bands)
     )
 
 

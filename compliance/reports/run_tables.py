@@ -95,6 +95,12 @@ def mechanism_table(dossier: Dossier) -> Table:
         ("Clip", Format.NUMBER, lambda s: s.privacy.clip),
         ("Noise", Format.TEXT, lambda s: s.privacy.noise),
     )
+    if dossier.bands > 1:  # a cycle of correlated noise is what is priced
+        of_cycles = {
+            "Sampling rate q": f"Sampling rate of a cycle of {dossier.bands} steps",
+            "Steps priced": "Cycles priced",
+        }
+        columns = tuple((of_cycles.get(title, title), form, read) for title, form, read in columns)
     if not dossier.trains:
         counting: Columns[SiteFacts] = (
             ("Hospital", Format.TEXT, lambda s: s.site),

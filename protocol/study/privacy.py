@@ -22,11 +22,24 @@ class AdaptiveClip(FrozenModel):
     rate: float = Field(default=0.2, gt=0, le=1)
 
 
+class CorrelatedNoise(FrozenModel):
+    """Noise of which each step takes back a part of what the steps before it added.
+
+    Steps form cycles of ``bands`` steps. In a cycle every patient is at random in the draws of one
+    step only, and the noise of its steps is correlated by a lower triangular matrix (the banded
+    matrix mechanism, ``compliance.privacy.noise.correlated``). Cycles have nothing in common.
+    """
+
+    bands: int = Field(ge=2, le=64)
+
+
 class PatientPrivacy(FrozenModel):
     """Differential privacy for each patient (or record), in either mode.
 
     ``clip`` bounds the L2 norm of one unit's mean gradient; with ``adaptive_clip`` it is where the
     clip starts. A declared noise multiplier is refused when it does not keep the promised epsilon.
+    ``sampling_rate`` is a patient's chance of a step; with ``correlated_noise`` it is ``bands``
+    times as much in the one step of a cycle that the patient may be in.
     """
 
     unit: Literal["patient", "record"] = "patient"
@@ -36,6 +49,19 @@ class PatientPrivacy(FrozenModel):
     adaptive_clip: AdaptiveClip | None = Field(default=None, exclude_if=lambda clip: clip is None)
     sampling_rate: float = Field(gt=0, le=1)
     noise_multiplier: float | None = Field(default=None, gt=0)
+    correlated_noise: CorrelatedNoise | None = Field(
+        default=None, exclude_if=lambda noise: noise is None
+    )
+
+    @property
+    def bands(self) -> int:
+        """The number of steps of a cycle; 1 where every step's noise is its own."""
+        return 1 if self.correlated_noise is None else self.correlated_noise.bands
+
+    @property
+    def priced_rate(self) -> float:
+        """A patient's chance of a cycle: what it pays for is one such draw a cycle."""
+        return self.sampling_rate * self.bands
 
 
 class PerSitePrivacy(PatientPrivacy):
@@ -71,6 +97,13 @@ class NoPrivacy(FrozenModel):
     sampling_rate: float = Field(gt=0, le=1)
     clip: float | None = Field(default=None, gt=0)
     adaptive_clip: ClassVar[None] = None
+    correlated_noise: ClassVar[None] = None
+    bands: ClassVar[int] = 1
+
+    @property
+    def priced_rate(self) -> float:
+        """A patient's chance of a step, which costs nothing."""
+        return self.sampling_rate
 
 
 Privacy: TypeAlias = Annotated[

@@ -85,7 +85,7 @@ def as_distributed(study: Study) -> Study:
         return study
     if isinstance(privacy, NoPrivacy):
         raise _no_privacy("distributed")
-    own = privacy.model_dump(exclude={"mode", "noise_multiplier"})
+    own = privacy.model_dump(exclude={"mode", "noise_multiplier", "correlated_noise"})
     return study.replaced(
         title=_titled(study, "distributed"),
         privacy=DistributedPrivacy(mode="distributed", noise_multiplier=_MAX_NOISE, **own),

@@ -47,7 +47,8 @@ class Summary:
     ``epsilon_two_hospitals`` what a patient pays who is treated at the dearest
     other hospital too; ``epsilon_group_of_two`` and ``epsilon_group_of_three``
     what the presence of so many patients costs together.
-    ``priced_steps`` and ``priced_evaluations`` count what was priced, spare attempts included;
+    ``priced_steps`` and ``priced_evaluations`` count what was priced, spare attempts included, and
+    ``sampling_rate`` is a patient's chance of each: of correlated noise both are of its cycles;
     ``patient`` says what a patient is here, and who says so; ``sides`` whether
     every patient is a training or a test patient for life ("apart"), or may have
     been both, so that all costs add up ("together"). ``budget_share`` is the part

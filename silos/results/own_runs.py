@@ -142,6 +142,7 @@ def _study(
         sites=tuple(study.site_names),
         threshold=study.fewest_with(site),
         colluders=study.aggregation.colluders,
+        bands=study.privacy.bands,
         plan=_plan(study, site, plan, together=together) if plan else None,
     )
     return facts, plan

@@ -385,7 +385,7 @@ class Participation:
             return self._ledger.head
         if context.round_kind == "training":
             reservation = self.plan.training_reservation
-            event = replace(self.plan.training, steps=self.study.training.gradients_per_round)
+            event = replace(self.plan.training, steps=self.study.priced_steps_of_round)
         else:
             reservation = self.plan.evaluation_reservation
             event = replace(self.plan.evaluation, steps=1)

@@ -396,7 +396,7 @@ class Silo:
                 evaluation_epsilon=claimed.evaluation_epsilon if claimed else None,
                 noise_multiplier=plan.training.noise_multiplier if plan else None,
                 evaluation_noise_multiplier=plan.evaluation.noise_multiplier if plan else None,
-                sampling_rate=privacy.sampling_rate,
+                sampling_rate=privacy.priced_rate,
                 steps=study.steps_of(self.site),
                 priced_steps=plan.training.steps if plan else study.priced_steps_of(self.site),
                 priced_evaluations=plan.evaluation.steps if plan else study.priced_evaluations,

@@ -8,6 +8,9 @@ One step:
 3. Sum the integers; add exact discrete Gaussian noise of z x units.
 4. Divide by the batch that the declared patients lead one to expect, and step.
 
+With correlated noise steps form cycles, in which the noise of a step takes back a part of the
+noise before it, and a patient is in one step at most: see ``cycles``.
+
 An empty batch is a step like any other: it is noised and applied. The work of a
 step is the same for any draw: see ``step_form``. The sum is an integer sum and
 micro-batches follow from the study, so the result does not depend on who
@@ -50,7 +53,8 @@ from protocol.vectors.tensors import Tensors, flatten, layout_of, model_digest
 from silos.training.counting.patient_scores import PatientScores
 from silos.training.randomness import DrawContext, Entropy, RoundInput
 from silos.training.second_opinion import EPSILON_ERROR
-from silos.training.step_form import Drawn, PatientRecords, StepForm
+from silos.training.steps.cycles import Cycles
+from silos.training.steps.step_form import Drawn, PatientRecords, StepForm
 from silos.training.worker import GradientBackend, Worker
 
 Ints = NDArray[np.int64]
@@ -195,8 +199,8 @@ class Trainer:
             entropy: where sampling and noise come from.
 
         Guarantee: with multiplier z, both are functions of ``gradients_per_round`` sampled
-        Gaussian mechanisms with multiplier z, of what such mechanisms gave in earlier rounds, and
-        of public values only.
+        Gaussian mechanisms with multiplier z (of as many cycles, with correlated noise), of what
+        such mechanisms gave in earlier rounds, and of public values only.
         """
         training, size = self._study.training, self._size
         start = flatten(without_slots(given.model)).astype(np.float64)
@@ -211,6 +215,7 @@ class Trainer:
             sent=slots_of(given.model, strategy.sends),
         )
         draw, clip = self._draw_context(given), start[size:].copy()
+        cycles = self._cycles(given)
 
         def gradient(number: int, parameters: Floats) -> Floats:
             if number == training.gradients_per_round:
@@ -220,6 +225,7 @@ class Trainer:
                 replace(draw, step=number),
                 given.noise_multiplier,
                 entropy,
+                cycles,
             )
             clip[:] += moves
             return found
@@ -233,6 +239,7 @@ class Trainer:
         draw: DrawContext,
         noise_multiplier: float | None,
         entropy: Entropy,
+        cycles: Cycles | None = None,
     ) -> tuple[Floats, float]:
         """Returns the network's (size,) mean gradient, and by how much an adaptive clip moves."""
         privacy, network = self._privacy, parameters[: self._size]
@@ -246,12 +253,12 @@ class Trainer:
             for summed in self._backend.plain(network, drawn):
                 total += summed
             return np.asarray(total / expected), 0.0
-        noised = self._noised(parameters, draw, noise_multiplier, entropy)
+        noised = self._noised(parameters, draw, noise_multiplier, entropy, cycles)
         scale = privacy.clip / units_for(parameters.size) / expected
         if self._adaptive is None:
             return np.asarray(noised * scale), 0.0
         mean = counted_mean(
-            noised,
+            noised.astype(np.int64, copy=False),
             count=count_units_of(self._study, privacy, parameters.size, noise_multiplier),
             units=units_for(parameters.size),
             clip=clip_at(parameters[-1], privacy.clip),
@@ -273,7 +280,15 @@ class Trainer:
         if given.noise_multiplier is None:
             raise ValueError("a sum for shared noise has a noise multiplier")
         parameters = flatten(given.model).astype(np.float64)
-        return self._noised(parameters, self._draw_context(given), given.noise_multiplier, entropy)
+        draw = self._draw_context(given)
+        noised = self._noised(parameters, draw, given.noise_multiplier, entropy)
+        return noised.astype(np.int64, copy=False)
+
+    def _cycles(self, given: RoundInput) -> Cycles | None:
+        """Returns the cycles of a round's steps; None where every step's noise is its own."""
+        if self._privacy.correlated_noise is None or given.noise_multiplier is None:
+            return None
+        return Cycles(self._study, self._site, self._size, given.noise_multiplier)
 
     def _draw_context(self, given: RoundInput) -> DrawContext:
         return DrawContext(
@@ -288,23 +303,29 @@ class Trainer:
         draw: DrawContext,
         noise_multiplier: float,
         entropy: Entropy,
-    ) -> NDArray[np.int64]:
-        """Returns the integer sum of the drawn patients' clipped gradients, with exact noise.
+        cycles: Cycles | None = None,
+    ) -> NDArray[np.int64] | Floats:
+        """Returns the sum of the drawn patients' clipped gradients, in units, with exact noise.
 
-        Behind them stands the count of an adaptive clip, with the same noise.
+        Behind them stands the count of an adaptive clip, with the same noise. It is an integer sum,
+        but of a cycle's steps, whose noise is correlated.
         """
         privacy, size = self._privacy, parameters.size
         if not isinstance(privacy, PatientPrivacy):
             raise ValueError("a study without privacy has no clipping bound")
-        chosen, drawn = self._sampled(draw, entropy)
+        chosen, drawn = self._sampled(draw, entropy, cycles)
         clip = clip_at(parameters[-1], privacy.clip) if self._adaptive else privacy.clip
         count = count_units_of(self._study, privacy, size, noise_multiplier)
         summed = self._backend.clipped(parameters[: self._size], drawn, clip, count)
+        stream = entropy.stream(replace(draw, use="noise", sample=digest(chosen.tobytes())))
+        if cycles is not None:
+            return cycles.noised(summed, stream)
         noise = DiscreteGaussian(noise_multiplier * units_for(size))
-        noised = replace(draw, use="noise", sample=digest(chosen.tobytes()))
-        return summed + noise.sample(entropy.stream(noised), size)
+        return summed + noise.sample(stream, size)
 
-    def _sampled(self, draw: DrawContext, entropy: Entropy) -> tuple[NDArray[np.int64], Drawn]:
+    def _sampled(
+        self, draw: DrawContext, entropy: Entropy, cycles: Cycles | None = None
+    ) -> tuple[NDArray[np.int64], Drawn]:
         """Returns which patients were drawn, and where they stand in the step's public form.
 
         As many random words are used for any draw that the form has places for, and however many
@@ -312,7 +333,10 @@ class Trainer:
         """
         sampling, form = entropy.stream(replace(draw, use="sample")), self._form
         count, own = self._study.site(self._site).patients, self._train.num_patients
-        drawn = poisson_sample(sampling, self._privacy.sampling_rate, max(count, own))
+        if cycles is None:
+            drawn = poisson_sample(sampling, self._privacy.sampling_rate, max(count, own))
+        else:
+            drawn = cycles.drawn(draw, entropy, sampling, max(count, own))
         chosen = np.flatnonzero(drawn[:own] & self._drawable)
         places = max(form.batches, -(-len(chosen) // form.places)) * form.places
         starts: NDArray[np.uint64] = sampling.words(places, np.uint64)

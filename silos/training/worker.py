@@ -30,7 +30,7 @@ from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.adaptive_clip import gradient_units
 from protocol.vectors.tensors import flatten, layout_of, unflatten
-from silos.training.step_form import Drawn, Index, Seeds, StepForm
+from silos.training.steps.step_form import Drawn, Index, Seeds, StepForm
 
 Floats: TypeAlias = NDArray[np.float64]
 

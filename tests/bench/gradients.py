@@ -24,7 +24,7 @@ from protocol.study.task.networks.segmenters import SegResNet, UNet
 from protocol.vectors.keystream import Keystream, fresh_key
 from protocol.vectors.tensors import layout_of
 from silos.training.randomness import RoundInput, SecretEntropy
-from silos.training.step_form import StepForm
+from silos.training.steps.step_form import StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import Worker
 from tests.bench import studies

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipelines.records import Records
 from protocol.study.study import Study
 from silos.training.randomness import RoundInput, SecretEntropy
-from silos.training.step_form import Drawn, StepForm
+from silos.training.steps.step_form import Drawn, StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import Floats, Worker
 from tests.bench import studies

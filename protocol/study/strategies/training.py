@@ -26,6 +26,9 @@ class Training(FrozenModel):
 
     #: How often patients are drawn for a gradient in one local step.
     gradients_per_step: ClassVar[int] = 1
+    #: Whether all gradients of a round move the same numbers of one model. Else correlated noise
+    #: would take back from one model, or layer, what it added to another.
+    moves_one_model: ClassVar[bool] = True
 
     @property
     def kept_layers(self) -> tuple[str, ...]:

@@ -293,7 +293,16 @@ class StudyRecord(FrozenModel):
     def _priced(self, rounds: int) -> int:
         if not self.trains:
             return self.priced_evaluations
-        return (rounds + self.aggregation.spare_draws) * self.training.gradients_per_round
+        return (rounds + self.aggregation.spare_draws) * self.priced_steps_of_round
+
+    @property
+    def priced_steps_of_round(self) -> int:
+        """The number of releases that a patient pays for in a round, or in a repeated draw of it.
+
+        Whole: a round has whole cycles of correlated noise, and no patient is in more than one of
+        a cycle's steps.
+        """
+        return -(-self.training.gradients_per_round // self.privacy.bands)
 
     @property
     def priced_evaluations(self) -> int:

@@ -20,7 +20,7 @@ from protocol.study.task.statistics import Statistics
 from protocol.vectors.column_counts import PATIENTS, size_of
 from protocol.vectors.tensors import Tensors
 from silos.training.randomness import Entropy, RoundInput
-from silos.training.step_form import PatientRecords
+from silos.training.steps.step_form import PatientRecords
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -12,7 +12,7 @@ from pipelines.gradients.batch_invariance import RecordOutputs
 from pipelines.records import Records
 from pipelines.tasks.task import TaskDefinition
 from protocol.study.task.evaluation import Grouping
-from silos.training.step_form import Index, PatientRecords
+from silos.training.steps.step_form import Index, PatientRecords
 
 #: Patients whose records and outputs are in memory at once: so many, or fewer of so many numbers.
 _AT_ONCE, _NUMBERS = 64, 1 << 23

@@ -27,7 +27,7 @@ from protocol.counted import counted
 from protocol.errors import DeviceRefused
 from protocol.study.study import Study
 from silos.training.ray_runtime import limit_memory, ray
-from silos.training.step_form import Drawn, StepForm
+from silos.training.steps.step_form import Drawn, StepForm
 from silos.training.worker import Floats, Worker
 from silos.training.worker_pool.placement import Placement, results_of
 from silos.training.worker_pool.shares import WorkerShares

@@ -7,7 +7,7 @@ from protocol.study.study import Study
 from silos.training.counting.column_trainer import ColumnTrainer
 from silos.training.counting.monitoring_trainer import MonitoringTrainer
 from silos.training.ray_runtime import limit_memory, ray
-from silos.training.step_form import StepForm
+from silos.training.steps.step_form import StepForm
 from silos.training.trainer import Trainer, try_step
 from silos.training.worker_pool.backend import RayBackend, device_of
 from silos.training.worker_pool.placement import Placement, results_of

@@ -8,6 +8,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "Studies": (
         "study",
         "strategies",
+        "correlated-noise",
         "python",
         "planning",
         "tuning",

@@ -18,7 +18,7 @@ from collegium.simulation.consortium import simulation_ray
 from collegium.simulation.settings import SimulationSettings
 from protocol.vectors.tensors import flatten
 from silos.training.ray_runtime import ray
-from silos.training.step_form import Drawn
+from silos.training.steps.step_form import Drawn
 from silos.training.trainer import Trainer
 from tests.support.simulated.worker_pools import (
     STUDY,

@@ -14,7 +14,8 @@ from protocol.vectors.evaluation import COUNT_UNITS
 from protocol.vectors.keystream import Keystream
 from protocol.vectors.tensors import Tensors
 from silos.training.randomness import DrawContext, Entropy, FixedEntropy
-from silos.training.step_form import Drawn
+from silos.training.steps.cycles import Cycles
+from silos.training.steps.step_form import Drawn
 from silos.training.trainer import Trainer
 from silos.training.worker import GradientBackend
 
@@ -24,24 +25,26 @@ class WeakNoise(Trainer):
 
     def _noised(
         self, parameters: NDArray[np.float64], draw: DrawContext, noise_multiplier: float,
-        entropy: Entropy,
-    ) -> NDArray[np.int64]:  # fmt: skip
-        return super()._noised(parameters, draw, 0.3 * noise_multiplier, entropy)
+        entropy: Entropy, cycles: Cycles | None = None,
+    ) -> NDArray[np.int64] | NDArray[np.float64]:  # fmt: skip
+        return super()._noised(parameters, draw, 0.3 * noise_multiplier, entropy, cycles)
 
 
 class SkipsEmptyBatches(Trainer):
     """Releases nothing when nobody was sampled, in either mode."""
 
-    def _sampled(self, draw: DrawContext, entropy: Entropy) -> tuple[NDArray[np.int64], Drawn]:
-        chosen, drawn = super()._sampled(draw, entropy)
+    def _sampled(
+        self, draw: DrawContext, entropy: Entropy, cycles: Cycles | None = None
+    ) -> tuple[NDArray[np.int64], Drawn]:
+        chosen, drawn = super()._sampled(draw, entropy, cycles)
         self._is_empty = not len(chosen)
         return chosen, drawn
 
     def _noised(
         self, parameters: NDArray[np.float64], draw: DrawContext, noise_multiplier: float,
-        entropy: Entropy,
-    ) -> NDArray[np.int64]:  # fmt: skip
-        noised = super()._noised(parameters, draw, noise_multiplier, entropy)
+        entropy: Entropy, cycles: Cycles | None = None,
+    ) -> NDArray[np.int64] | NDArray[np.float64]:  # fmt: skip
+        noised = super()._noised(parameters, draw, noise_multiplier, entropy, cycles)
         return np.zeros_like(noised) if self._is_empty else noised
 
 

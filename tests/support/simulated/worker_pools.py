@@ -22,7 +22,7 @@ from protocol.study.study_file import read_study
 from protocol.vectors.tensors import Tensors, flatten
 from silos.training.randomness import FixedEntropy, RoundInput
 from silos.training.ray_runtime import ray
-from silos.training.step_form import Drawn, StepForm
+from silos.training.steps.step_form import Drawn, StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import GradientBackend
 from silos.training.worker_pool import placement

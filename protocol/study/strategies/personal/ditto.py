@@ -30,6 +30,7 @@ class Ditto(Training):
     """Averaging with a model for each hospital; ``pull`` is the source's lambda."""
 
     gradients_per_step: ClassVar[int] = 2
+    moves_one_model: ClassVar[bool] = False
     strategy: Literal["ditto"]
     pull: float = Field(default=0.1, ge=0, le=1e3)
 

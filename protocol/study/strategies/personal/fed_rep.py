@@ -4,7 +4,7 @@ Source: Collins et al. 2021 (ICML), arXiv 2102.07078, algorithm 1.
 """
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -28,6 +28,8 @@ from protocol.vectors.tensors import Layout
 
 class FedRep(KeepsLayers):
     """The first ``own_steps`` local steps of a round move ``own_layers``, the others the rest."""
+
+    moves_one_model: ClassVar[bool] = False
 
     strategy: Literal["fedrep"]
     own_steps: int = Field(default=1, ge=1, le=10_000)

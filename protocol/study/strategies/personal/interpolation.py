@@ -29,6 +29,7 @@ class Interpolation(Training):
     """Averaging and a model trained alone; ``own_share`` is the latter's part of the mixture."""
 
     gradients_per_step: ClassVar[int] = 2
+    moves_one_model: ClassVar[bool] = False
     strategy: Literal["interpolation"]
     own_share: float = Field(default=0.5, ge=0, le=1)
 

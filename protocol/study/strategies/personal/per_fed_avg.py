@@ -32,6 +32,7 @@ class PerFedAvg(Training):
     """Meta-learning by first-order steps; ``own_rate`` is the rate of the inner step."""
 
     gradients_per_step: ClassVar[int] = 2
+    moves_one_model: ClassVar[bool] = False
     strategy: Literal["perfedavg"]
     own_rate: float = Field(default=0.01, gt=0, le=1e3)
     own_rounds: int = Field(default=1, ge=1, le=10_000)

@@ -51,9 +51,13 @@ def statistics_problems(study: StudyRecord) -> list[Problem]:
         ),
         (
             isinstance(privacy, PerSitePrivacy)
-            and (privacy.noise_multiplier is not None or privacy.adaptive_clip is not None),
+            and (
+                privacy.noise_multiplier is not None
+                or privacy.adaptive_clip is not None
+                or privacy.correlated_noise is not None
+            ),
             "privacy",
-            "noise_multiplier and adaptive_clip are of training: leave them out",
+            "noise_multiplier, adaptive_clip and correlated_noise are of training: leave them out",
         ),
     ]
     wrong += _monitoring_problems(study)

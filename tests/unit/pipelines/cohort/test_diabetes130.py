@@ -25,7 +25,7 @@ from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.vectors.keystream import Keystream, derive_key
 from silos.training.randomness import DrawContext, RoundInput
-from silos.training.step_form import StepForm
+from silos.training.steps.step_form import StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import Worker
 from tests import ROOT

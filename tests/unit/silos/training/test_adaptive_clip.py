@@ -34,7 +34,7 @@ from protocol.vectors.adaptive_clip import CLIP, clip_of, felt_multiplier, with_
 from protocol.vectors.fixed_point import encode
 from protocol.vectors.tensors import decode_tensors, encode_tensors
 from silos.training.randomness import FixedEntropy, RoundInput
-from silos.training.step_form import PatientRecords, StepForm
+from silos.training.steps.step_form import PatientRecords, StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import Worker
 from tests.support.simulated.federation import Federation, MemoryLink

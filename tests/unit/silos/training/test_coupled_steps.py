@@ -9,7 +9,7 @@ from pipelines.tasks.registry import task_of
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.vectors.tensors import flatten
-from silos.training.step_form import PatientRecords, StepForm
+from silos.training.steps.step_form import PatientRecords, StepForm
 from silos.training.worker import Worker
 from tests.support.simulated.studies import SURVIVAL_STUDY
 

@@ -20,7 +20,7 @@ from pipelines.tasks.registry import task_of
 from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.tensors import flatten
-from silos.training.step_form import PatientRecords, StepForm
+from silos.training.steps.step_form import PatientRecords, StepForm
 from silos.training.worker import Worker
 from tests.reference.per_patient_gradients import exact_norm_squared
 from tests.support.machine.short_form import short_form

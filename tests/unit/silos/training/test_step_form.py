@@ -13,7 +13,7 @@ from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.vectors.tensors import flatten
 from silos.training.randomness import RoundInput, SecretEntropy
-from silos.training.step_form import OVERFLOW, Drawn, PatientRecords, StepForm
+from silos.training.steps.step_form import OVERFLOW, Drawn, PatientRecords, StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import Worker
 from tests.bench.step_time import guessed_right

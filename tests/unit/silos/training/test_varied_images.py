@@ -18,7 +18,7 @@ from protocol.study.study import Study
 from protocol.vectors.keystream import Keystream, fresh_key
 from protocol.vectors.tensors import flatten
 from silos.training.randomness import DrawContext, FixedEntropy, RoundInput, SecretEntropy
-from silos.training.step_form import Drawn, PatientRecords, StepForm
+from silos.training.steps.step_form import Drawn, PatientRecords, StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import Worker
 from tests.bench import studies

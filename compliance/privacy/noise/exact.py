@@ -32,7 +32,7 @@ _PRECISION = 256
 _TAIL = 12  # in sigma
 _SMOOTH = 8  # sigma of X2 in units of k
 _ONE_TABLE = 600.0  # up to this sigma one table is smaller than two
-_LARGEST = 2.0**30
+LARGEST = 2.0**30
 _CHUNK = 1 << 16
 _GUIDE_BITS = 16
 
@@ -56,7 +56,7 @@ class DiscreteGaussian:
     sigma: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.sigma <= _LARGEST:  # written so that NaN is refused too
+        if not 0 < self.sigma <= LARGEST:  # written so that NaN is refused too
             raise ValueError(f"sigma must lie in (0, 2^30]: {self.sigma}")
 
     def sample(self, stream: Keystream, count: int) -> NDArray[np.int64]:

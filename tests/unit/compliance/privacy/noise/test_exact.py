@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import chi2, chi2_contingency, chisquare, norm
 
-from compliance.privacy import noise
 from compliance.privacy.noise import DiscreteGaussian, poisson_sample
+from compliance.privacy.noise import exact as noise
 from protocol.vectors.keystream import Keystream, derive_key
 from tests.reference.discrete_gaussian import pmf, pmf_of_sum
 
