@@ -18,7 +18,6 @@ from collegium.redteam.harness import (
     varied,
 )
 from collegium.simulation.records import joined
-from coordinator.rounds.training import mean_of
 from pipelines.attacks.inversion import best_match, first_layer, recover
 from pipelines.attacks.membership import (
     Members,
@@ -34,6 +33,7 @@ from pipelines.attacks.membership import (
 from pipelines.cohort.loading import Records
 from pipelines.networks.networks import build, load_parameters
 from protocol.study.cohort.cohort import TableCohort
+from protocol.study.rounds.mean import mean_of
 from protocol.study.strategies.registry import begun, model_of, next_state
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors, layout_of
@@ -178,8 +178,8 @@ def trained_model(
             model=model_of(training, layout, state), number=number, noise_multiplier=multiplier
         )
         ring_elements = [h.ring_elements(given) for h in hospitals.values()]
-        total = np.asarray(np.sum(ring_elements, axis=0, dtype=np.uint64))
-        mean = mean_of(study, given.model, tuple(hospitals), total)
+        total = np.asarray(np.sum(ring_elements, axis=0, dtype=ring_elements[0].dtype))
+        mean = mean_of(study, given.model, number, tuple(hospitals), total)
         state = next_state(training, state, mean)
     return model_of(training, layout, state)
 

@@ -44,7 +44,12 @@ def require_accusations(
         raise StoreBroken(f"run {run.id}: an accusation is not borne out: {error}") from error
     for round_ in session.scalars(select(RoundRow).filter_by(run_id=run.id)):
         said = replace(
-            conduct_from(round_.conduct_json), suspects=(), left_out={}, revealing=(), clip=None
+            conduct_from(round_.conduct_json),
+            suspects=(),
+            left_out={},
+            revealing=(),
+            clip=None,
+            traffic={},
         )
         if said != Conduct.shown_by(found.pop(round_.context, [])):
             raise StoreBroken(

@@ -27,7 +27,6 @@ from coordinator.database.store import (
 )
 from coordinator.evaluation.released import released_json
 from coordinator.rounds.site_tables import figures_of
-from coordinator.rounds.training import mean_of
 from protocol.encoding import blob_digest, digest
 from protocol.errors import (
     MessageRefused,
@@ -40,6 +39,7 @@ from protocol.identity.roster import Roster, parse_roster
 from protocol.log.entry import LogEntry
 from protocol.secagg.server import SecAggServer
 from protocol.secagg.transcript import replay
+from protocol.study.rounds.mean import mean_of
 from protocol.study.strategies.averaging import SUM
 from protocol.study.strategies.registry import (
     begun,
@@ -200,7 +200,7 @@ def _followed(
             return None
         slots = {SUM: earlier}
     layout = layout_of(without_slots(before))
-    mean = mean_of(study, before, machine.survivors, machine.total())
+    mean = mean_of(study, before, context.round, machine.survivors, machine.total())
     start = begun(training, before, context.round)
     state = next_state(training, replace(start, slots={**start.slots, **slots}), mean)
     name = model_digest(model_of(training, layout, state))

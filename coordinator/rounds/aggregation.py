@@ -5,6 +5,7 @@ site that refuses, answers wrongly or stays silent is dropped from the step;
 the round goes on while the threshold allows.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,13 +16,14 @@ from coordinator.database.round_archive import RoundArchive
 from coordinator.delivery.link import SiloLink
 from coordinator.membership.log_proofs import LogProofs
 from protocol.encoding import blob_digest
-from protocol.errors import MessageRefused
+from protocol.errors import MessageRefused, ModelMissing
 from protocol.secagg.evidence.accusation import Accusation
 from protocol.secagg.server import SecAggServer, Step
 from protocol.secagg.transcript import Transcript
-from protocol.transport.steps import Reply, Request
+from protocol.transport.steps import Reply, Request, Traffic
 
-#: How often a round is opened again to a site that holds another head of the log each time.
+#: How often a round is opened again to a site that holds another head of the log each time, or
+#: that lacks the model to which a sum is added.
 _REOPENED = 3
 
 
@@ -53,6 +55,8 @@ def aggregate(
     timeout: float,
     log: LogProofs,
     archive: RoundArchive | None = None,
+    instead: bytes | None = None,
+    traffic: Mapping[str, Traffic] | None = None,
 ) -> Sum:
     """Returns the sum of what the sites contributed.
 
@@ -64,25 +68,43 @@ def aggregate(
         timeout: seconds that one step may take.
         log: what the sites are shown of the log.
         archive: where masked vectors are kept as they arrive.
+        instead: what is sent in place of the model, which follows from it: the sum of the round
+            before, or nothing (empty). A site that lacks what it is added to is sent the model.
+        traffic: where what crosses is counted, by site.
 
     Raises:
         QuorumLost: fewer sites than the threshold are left; the message names
             the class of each refusal, never its reason.
         SumRefused: the sum is none that honest sites can give.
     """
+    lacking: set[str] = set()
+    crossed = defaultdict(Traffic) if traffic is None else traffic
     counted: dict[Step, dict[str, tuple[bytes, bytes | None]]] = {step: {} for step in Step}
 
     def asks(step: Step, site: str) -> Request:
-        blob = model if step is Step.ADVERTISE else sum_round.attachment(step, site)
+        blob = sum_round.attachment(step, site)
+        if step is Step.ADVERTISE:
+            blob = model if instead is None or site in lacking else instead or None
         message = sum_round.request(step, site)
         return Request(run_id=run_id, step=step.value, message=message, blob=blob)
 
     def exchange(step: Step, sites: Sequence[str]) -> Iterator[tuple[str, Reply]]:
-        return link.exchange({site: asks(step, site) for site in sites}, timeout)
+        requests = {site: asks(step, site) for site in sites}
+        for site, request in requests.items():
+            crossed[site].came(request)
+        for site, reply in link.exchange(requests, timeout):
+            crossed[site].went(reply)
+            yield site, reply
+
+    def lacks(site: str, reply: Reply) -> bool:
+        if instead is None or site in lacking or reply.refusal != ModelMissing.__name__:
+            return False
+        lacking.add(site)
+        return True
 
     for step in Step:
         replies = (
-            _opened(sum_round, log, exchange)
+            _opened(sum_round, log, exchange, lacks)
             if step is Step.ADVERTISE
             else exchange(step, sum_round.asked(step))
         )
@@ -113,13 +135,16 @@ def _opened(
     sum_round: SecAggServer,
     log: LogProofs,
     exchange: Callable[[Step, Sequence[str]], Iterator[tuple[str, Reply]]],
+    lacks: Callable[[str, Reply], bool],
 ) -> Iterator[tuple[str, Reply]]:
-    """Opens the round to all sites; to one that holds another head of the log again."""
+    """Opens the round to all sites; again to one that holds another head, or lacks the model."""
     sites: Sequence[str] = sum_round.asked(Step.ADVERTISE)
     for last in (False,) * _REOPENED + (True,):
         again = []
         for site, reply in exchange(Step.ADVERTISE, sites):
-            if not last and _holds_another_head(sum_round, log, site, reply):
+            if not last and (
+                lacks(site, reply) or _holds_another_head(sum_round, log, site, reply)
+            ):
                 again.append(site)
             else:
                 yield site, reply

@@ -14,9 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from compliance.governance.audit_log import NewEntry
 from compliance.storage.clock import timestamp
 from coordinator.database.own_statements import newest_masked
@@ -35,27 +32,19 @@ from protocol.errors import FederationError, QuorumLost, SumRefused
 from protocol.identity.roster import Roster, SigningKey
 from protocol.secagg.context import RoundContext, round_context
 from protocol.secagg.server import SecAggServer
-from protocol.study.noise_shares import NoiseShares, count_units_of
-from protocol.study.privacy import DistributedPrivacy, NoPrivacy
+from protocol.study.privacy import NoPrivacy
+from protocol.study.rounds.mean import mean_of
+from protocol.study.rounds.sent_sum import SentSum, can_be_sent
 from protocol.study.strategies.registry import (
-    CLIP_MOVES,
     begun,
     model_of,
     next_state,
-    vector_of,
 )
 from protocol.study.strategies.sent_slots import without_slots
-from protocol.study.strategies.strategy import Mean, ServerState
+from protocol.study.strategies.strategy import ServerState
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
-from protocol.vectors.adaptive_clip import (
-    clip_of,
-    counted_mean,
-    log_clip_of,
-    max_move,
-    moves_within,
-)
-from protocol.vectors.fixed_point import decode
+from protocol.transport.steps import Traffic
 from protocol.vectors.tensors import (
     Layout,
     Tensors,
@@ -170,18 +159,23 @@ class Runner:
         layout = layout_of(without_slots(initial))
         training = self._study.training
         state = self._records.resume(self._stores.states) or begun(training, initial)
+        known = self._study.communication is not None and not state.rounds
+        instead: bytes | None = b"" if known else None  # whoever begins a run knows its first model
         for number in range(state.rounds, training.rounds):
             model = model_of(training, layout, state)
-            total, conduct = self._round("training", number, model)
-            mean = mean_of(self._study, model, total.survivors, total.total)
+            total, conduct = self._round("training", number, model, instead)
+            instead = self._instead(number, total)
+            mean = mean_of(self._study, model, number, total.survivors, total.total)
             state = next_state(training, state, mean)
             self._commit_training(total, conduct, layout, state)
         model = model_of(training, layout, state)
-        released = self._records.released() or self._evaluate(model, self._summaries)
+        released = self._records.released() or self._evaluate(model, self._summaries, instead)
         name = self._keep(model)
         return Outcome(model=model, model_digest=name, released=released)
 
-    def _round(self, round_kind: str, number: int, model: Tensors) -> tuple[Sum, Conduct]:
+    def _round(
+        self, round_kind: str, number: int, model: Tensors, instead: bytes | None
+    ) -> tuple[Sum, Conduct]:
         begun, spare = self._records.begun(round_kind, number), self._spare[round_kind]
         clip = self._study.clip_of(model) if round_kind == "training" else None
         attempts = Attempts(
@@ -197,9 +191,12 @@ class Runner:
                 attempt = attempts.now
                 left_out = {**self._absent(), **attempt.without}
                 sum_round = self._opened(round_kind, number, attempt, left_out, model)
-                conduct = partial(Conduct.of, sum_round, left_out=left_out, clip=clip)
+                traffic = {site: Traffic() for site in self._study.site_names}
+                conduct = partial(
+                    Conduct.of, sum_round, left_out=left_out, clip=clip, traffic=traffic
+                )
                 try:
-                    total = self._attempt(sum_round, encode_tensors(model))
+                    total = self._attempt(sum_round, encode_tensors(model), instead, traffic)
                 except (QuorumLost, SumRefused) as error:
                     self._stores.rounds.drop(sum_round.context.digest)
                     try:
@@ -239,7 +236,13 @@ class Runner:
             own_masked=own,
         )
 
-    def _attempt(self, sum_round: SecAggServer, model: bytes) -> Sum:
+    def _attempt(
+        self,
+        sum_round: SecAggServer,
+        model: bytes,
+        instead: bytes | None,
+        traffic: Mapping[str, Traffic],
+    ) -> Sum:
         self._records.open(sum_round.context)
         keeps = self._study.aggregation.keep_rounds > 0
         total = aggregate(
@@ -250,6 +253,8 @@ class Runner:
             timeout=self._timeout,
             log=self._log,
             archive=self._stores.rounds if keeps else None,
+            instead=instead,
+            traffic=traffic,
         )
         if keeps:
             self._stores.rounds.keep_round(total.transcript, model)
@@ -293,9 +298,17 @@ class Runner:
         while len(self._kept) > self._study.aggregation.keep_rounds:
             self._stores.rounds.drop(self._kept.popleft())
 
-    def _evaluate(self, model: Tensors, summaries: Mapping[str, Summary]) -> Released:
+    def _instead(self, number: int, total: Sum) -> bytes | None:
+        """Returns what is sent in place of the model after a round; None: that is sent."""
+        if not can_be_sent(self._study, number):
+            return None
+        return SentSum(survivors=total.survivors, total=total.total).to_bytes
+
+    def _evaluate(
+        self, model: Tensors, summaries: Mapping[str, Summary], instead: bytes | None
+    ) -> Released:
         number = self._study.training.rounds
-        total, conduct = self._round("evaluation", number, model)
+        total, conduct = self._round("evaluation", number, model, instead)
         tables = {site: total.tables[site] for site in total.survivors}
         released = figures_of(self._study, summaries, total.total, tables)
         payload = released_json(released)
@@ -353,69 +366,4 @@ def _failed(sum_round: SecAggServer, error: FederationError) -> Failed:
         culprits=sum_round.culprits,
         complaints=sum_round.complaints,
         refusals=sum_round.refusals,
-    )
-
-
-def mean_of(
-    study: Study, model: Tensors, survivors: Collection[str], total: NDArray[np.unsignedinteger]
-) -> Mean:
-    """Returns the weighted means over the sites that are in a sum, which began with this model.
-
-    Under distributed noise the mean is over the patients that were expected to
-    be drawn, by the declared counts. No hospital can move an adaptive clip further than
-    its steps can.
-    """
-    weights, aggregation, privacy = study.weights, study.aggregation, study.privacy
-    if isinstance(privacy, DistributedPrivacy):
-        expected = sum(study.expected_batch(site) for site in survivors)
-        return shared_mean(study, privacy, model, decode(total, frac_bits=0), expected)
-    share = sum(weights[site] for site in survivors) / max(weights.values())
-    vector = vector_of(study.training, model)
-    update, scalars = vector.read(total, bound=aggregation.bound, frac_bits=aggregation.frac_bits)
-    mean, weight = update / share, sum(weights[site] for site in survivors)
-    if privacy.adaptive_clip is not None:
-        most = max_move(privacy.adaptive_clip.rate, study.training.gradients_per_round)
-        mean[-1] = moves_within(float(mean[-1]), log_clip_of(model), most=most)
-    return Mean(
-        update=mean,
-        scalars={name: value / share for name, value in scalars.items()},
-        bound=aggregation.bound,
-        local_steps=sum(weights[site] * study.local_steps_of(site) for site in survivors) / weight,
-        attendance=weight / sum(weights.values()),
-    )
-
-
-def shared_mean(
-    study: Study,
-    privacy: DistributedPrivacy,
-    model: Tensors,
-    noised: NDArray[np.float64],
-    expected: float,
-) -> Mean:
-    """Returns the mean gradient of a (size,) sum with shared noise, in units of the clip.
-
-    Args:
-        study, privacy: the study, and its privacy.
-        model: what the round began with, an adaptive clip included.
-        noised: the sum.
-        expected: the batch that it is over, as declared.
-    """
-    size = layout_of(model).size
-    shares = NoiseShares.of(study, privacy, size)
-    if privacy.adaptive_clip is None:
-        gradient = noised * (privacy.clip / shares.units / expected)
-        return Mean(update=gradient, scalars={}, bound=shares.bound, is_gradient=True)
-    found = counted_mean(
-        noised,
-        units=shares.units,
-        count=count_units_of(study, privacy, size, privacy.noise_multiplier),
-        clip=clip_of(model, privacy.clip),
-        expected=expected,
-        rate=privacy.adaptive_clip.rate,
-    )
-    return Mean(
-        update=np.append(found.gradient, 0.0),
-        scalars={CLIP_MOVES: found.log_step},
-        bound=shares.bound,
-        is_gradient=True,
     )

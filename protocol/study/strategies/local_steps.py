@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.study.strategies.training import Training
+from protocol.vectors.fixed_point import shortened
 from protocol.vectors.tensors import Layout
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -37,6 +38,8 @@ class LocalStart:
         bound: the L2 norm to which the secure sum shortens its update.
         own: its state after the last round of this run that it had a part in; empty at first.
         sent: the server's arrays that travel beside the parameters, (size,) each, by name.
+        coordinates: the rising places of the parameters of which the round sends the update; None
+            where it sends all.
     """
 
     layout: Layout
@@ -46,6 +49,15 @@ class LocalStart:
     bound: float
     own: OwnState = field(default_factory=dict)
     sent: Mapping[str, Floats] = field(default_factory=dict)
+    coordinates: NDArray[np.int64] | None = None
+
+    def sent_of(self, update: Floats) -> Floats:
+        """Returns an update as it counts for the sum: 0 where it is not sent, then shortened."""
+        if self.coordinates is None:
+            return shortened(update, self.bound)
+        found = np.zeros(update.size)
+        found[self.coordinates] = shortened(update[self.coordinates], self.bound)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -7,6 +7,7 @@ from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 from protocol.study.strategies.algorithms.fed_adagrad import FED_ADAGRAD
@@ -33,7 +34,6 @@ from protocol.study.strategies.strategy import Mean, ServerState, Strategy
 from protocol.study.strategies.training import Training
 from protocol.vectors.adaptive_clip import bounded_log_clip, without_clip
 from protocol.vectors.tensors import Layout, Tensors, flatten, layout_of, unflatten
-from protocol.vectors.update import UpdateVector
 
 #: The scalar of a mean that says by how much an adaptive clip moves, where it is the server's work.
 CLIP_MOVES = "clip_moves"
@@ -62,12 +62,6 @@ STRATEGIES: Mapping[str, Strategy] = {
 def strategy_of(training: Training) -> Strategy:
     """Returns the strategy that a study's section ``training`` names."""
     return STRATEGIES[training.strategy]
-
-
-def vector_of(training: Training, model: Tensors) -> UpdateVector:
-    """Returns how an update of this model travels through the secure sum."""
-    parameters = layout_of(without_slots(model))
-    return UpdateVector(parameters=parameters, scalars=strategy_of(training).scalars)
 
 
 def begun(training: Training, model: Tensors, rounds: int = 0) -> ServerState:
@@ -100,10 +94,12 @@ def personal_model(training: Training, model: Tensors, own: OwnState) -> Tensors
 def next_state(training: Training, state: ServerState, mean: Mean) -> ServerState:
     """Returns the server's state after a round: the strategy's step, and the mean of models.
 
-    An adaptive clip, the last parameter, moves as the mean says.
+    An adaptive clip, the last parameter, moves as the mean says. Of a round that sends some
+    coordinates only, the step is taken among these: a parameter that was not sent stays where it
+    is, and so does all that the server remembers of it.
     """
     strategy = strategy_of(training)
-    after = strategy.apply(training, state, mean)
+    after = _spread(state, mean.coordinates, strategy.apply(training, _within(state, mean), mean))
     for slot in strategy.sends:  # as hospitals will read it
         sent = after.slots[slot].astype(np.float32).astype(np.float64)
         after = replace(after, slots={**after.slots, slot: sent})
@@ -112,6 +108,27 @@ def next_state(training: Training, state: ServerState, mean: Mean) -> ServerStat
         parameters[-1] = bounded_log_clip(float(parameters[-1]) + mean.scalars[CLIP_MOVES])
         after = replace(after, parameters=parameters)
     return averaged(training, state, after)
+
+
+def _within(state: ServerState, mean: Mean) -> ServerState:
+    """Returns the state of the coordinates that were sent."""
+    sent = mean.coordinates
+    if sent is None:
+        return state
+    slots = {name: slot[sent] for name, slot in state.slots.items()}
+    return replace(state, parameters=state.parameters[sent], slots=slots)
+
+
+def _spread(state: ServerState, sent: NDArray[np.int64] | None, within: ServerState) -> ServerState:
+    """Returns the state in which the coordinates that were sent are those of ``within``."""
+    if sent is None:
+        return within
+    parameters, slots = state.parameters.copy(), {}
+    parameters[sent] = within.parameters
+    for name, moved in within.slots.items():
+        slots[name] = state.slots.get(name, np.zeros(parameters.size)).copy()
+        slots[name][sent] = moved
+    return replace(within, parameters=parameters, slots=slots)
 
 
 def needs_more_than_its_model(training: Training, number: int) -> bool:

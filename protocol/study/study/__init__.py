@@ -12,6 +12,7 @@ Rules that every record keeps:
 """
 
 from protocol.study.study.aggregation import Aggregation, Seeds
+from protocol.study.study.communication import Communication
 from protocol.study.study.names import BUNDLED, NAME, Digest, Name, RelativePath, Seed, nearest
 from protocol.study.study.sites import PartitionByColumn, PartitionBySkew, Partitioning, Site
 from protocol.study.study.splits import ColumnSplit, FileSplit, KeyedHashSplit, Split
@@ -22,6 +23,7 @@ __all__ = [
     "NAME",
     "Aggregation",
     "ColumnSplit",
+    "Communication",
     "Digest",
     "FileSplit",
     "KeyedHashSplit",
