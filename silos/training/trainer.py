@@ -42,8 +42,8 @@ from protocol.encoding import digest, digest_json
 from protocol.study.privacy import NoPrivacy, PatientPrivacy
 from protocol.study.rounds.noise_shares import count_units_of, units_of
 from protocol.study.rounds.round_vector import RoundVector, round_vector
-from protocol.study.strategies.local_steps import LocalEnd, LocalStart, ended
-from protocol.study.strategies.registry import strategy_of
+from protocol.study.strategies.local_steps import LocalEnd, LocalStart
+from protocol.study.strategies.registry import local_end, strategy_of
 from protocol.study.strategies.sent_slots import slots_of, with_slots, without_slots
 from protocol.study.study import Study
 from protocol.vectors.adaptive_clip import clip_at, counted_mean, moves_within, with_clip
@@ -226,7 +226,7 @@ class Trainer:
             clip[:] += moves
             return found
 
-        end = ended(strategy.local(training, begun), gradient)
+        end = local_end(training, begun, gradient)
         return replace(end, update=np.concatenate([end.update, clip - start[size:]]))
 
     def _step(

@@ -11,10 +11,11 @@ from coordinator.audit.recompute import recompute
 from coordinator.database.round_archive import RoundArchive
 from protocol.study.rounds.mean import mean_of
 from protocol.study.rounds.round_vector import round_vector
-from protocol.study.strategies.local_steps import LocalEnd, LocalStart, ended
+from protocol.study.strategies.local_steps import LocalEnd, LocalStart
 from protocol.study.strategies.registry import (
     STRATEGIES,
     begun,
+    local_end,
     model_of,
     next_state,
     strategy_of,
@@ -72,8 +73,9 @@ class Descending(LinearTrainer):
             sent=slots_of(given.model, strategy_of(training).sends),
             coordinates=round_vector(self._study, given.model, given.number).coordinates,
         )
-        return ended(
-            strategy_of(training).local(training, start),
+        return local_end(
+            training,
+            start,
             lambda _, parameters: self._mean_gradient(unflatten(layout_of(model), parameters)),
         )
 

@@ -68,6 +68,24 @@ class LocalEnd:
     own: OwnState = field(default_factory=dict)
 
 
+#: The array of an own state that holds what of earlier updates was not sent yet.
+UNSENT = "unsent"
+
+
+def with_unsent(start: LocalStart, end: LocalEnd) -> LocalEnd:
+    """Returns the end of a round whose update has with it what earlier rounds did not send.
+
+    What this round does not send waits in the own state. All of it is made of noised gradients, so
+    it may be sent in any round. A round without an update sends none of it.
+    """
+    if start.coordinates is None or not end.update.any():
+        return end
+    update = end.update + start.own.get(UNSENT, 0.0)
+    unsent = update.copy()
+    unsent[start.coordinates] = 0.0
+    return LocalEnd(update=update, own={**end.own, UNSENT: unsent} if unsent.any() else end.own)
+
+
 #: Yields parameters, is sent the gradient there, and returns the end of the round.
 LocalSteps: TypeAlias = Generator[Floats, Floats, LocalEnd]
 #: From the study's section ``training`` and a start to the steps of a round.

@@ -1,6 +1,6 @@
 """The strategies that a study may name, and the section ``training`` that each one reads."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import reduce
 from operator import or_
@@ -21,7 +21,14 @@ from protocol.study.strategies.algorithms.fed_sgd import FED_SGD
 from protocol.study.strategies.algorithms.fed_yogi import FED_YOGI
 from protocol.study.strategies.algorithms.scaffold import SCAFFOLD
 from protocol.study.strategies.averaging import averaged
-from protocol.study.strategies.local_steps import OwnState
+from protocol.study.strategies.local_steps import (
+    Floats,
+    LocalEnd,
+    LocalStart,
+    OwnState,
+    ended,
+    with_unsent,
+)
 from protocol.study.strategies.personal.ditto import DITTO
 from protocol.study.strategies.personal.fed_per import FED_PER
 from protocol.study.strategies.personal.fed_rep import FED_REP
@@ -75,6 +82,21 @@ def model_of(training: Training, layout: Layout, state: ServerState) -> Tensors:
     parameters = unflatten(layout, state.parameters)
     sent = strategy_of(training).sends if state.rounds < training.rounds else ()
     return with_slots(layout, parameters, state.slots, sent)
+
+
+def local_end(
+    training: Training, start: LocalStart, gradient: Callable[[int, Floats], Floats]
+) -> LocalEnd:
+    """Returns the end of a hospital's round by the strategy's local rule.
+
+    Args:
+        training: the study's section.
+        start: how the round begins here.
+        gradient: gives the gradient at parameters; it is given the number of the asking, from 0.
+    """
+    strategy = strategy_of(training)
+    end = ended(strategy.local(training, start), gradient)
+    return with_unsent(start, end) if strategy.carries else end
 
 
 def personal_model(training: Training, model: Tensors, own: OwnState) -> Tensors | None:

@@ -76,5 +76,6 @@ SCAFFOLD = Strategy(
     apply=_apply,
     local=_local,
     sends=(CONTROL,),
+    carries=False,  # an update of two rounds' steps would be read as longer gradients
     problems=_problems,
 )
