@@ -130,17 +130,19 @@ def round_vector(study: Study, model: Tensors, number: int) -> RoundVector:
         StudyRefused: the study's ring cannot hold sums of steps that are fine enough.
     """
     layout, communication = layout_of(without_slots(model)), study.communication
-    places = shared_places(study, layout)
-    narrow = communication is not None and communication.coordinates < 1
     seed = f"{study.digest}\n{number}\n{model_digest(model)}" if communication is not None else ""
-    if narrow and communication is not None:
-        places = _drawn(places, communication.sent(len(places)), seed)
-    if CLIP in layout.names:
-        places = np.append(places, layout.size - 1)
+    part = 1.0 if communication is None else communication.coordinates
+    coordinates = None
+    if part < 1 or study.training.kept_layers:
+        coordinates = shared_places(study, layout)
+        if communication is not None and part < 1:
+            coordinates = _drawn(coordinates, communication.sent(len(coordinates)), seed)
+        if CLIP in layout.names:
+            coordinates = np.append(coordinates, layout.size - 1)
     update = UpdateVector(
         parameters=layout,
         scalars=strategy_of(study.training).scalars,
-        coordinates=None if len(places) == layout.size else places,
+        coordinates=coordinates,
     )
     privacy, largest = study.privacy, max(study.weights.values())
     weights = {site: weight / largest for site, weight in study.weights.items()}
