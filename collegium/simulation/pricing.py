@@ -50,7 +50,7 @@ def _suffices(epsilon: float, delta: float, plans: Sequence[PrivacyPlan]) -> boo
 
 @dataclass(frozen=True, kw_only=True)
 class RoundBytes:
-    """What crosses at one hospital in a training round, beside keys, shares and signatures.
+    """The bytes that cross at one hospital in a training round, beside keys, shares and signatures.
 
     ``up`` is its masked vector of ``sent`` numbers in ``ring_bits`` each, of ``parameters``;
     ``down`` the model, or the sum from which it follows (``as_sum``).

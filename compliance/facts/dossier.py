@@ -231,7 +231,7 @@ class Dossier:
 
     @property
     def bytes_per_round(self) -> tuple[int, int] | None:
-        """What crosses in a finished training round: sent by a site, and to one, in the mean."""
+        """The bytes of a finished training round, sent by a site and to one, in the mean."""
         rounds = [r for r in self.rounds if r.round_kind == "training" and r.model_digest]
         counted = [(r.bytes_up, r.bytes_down) for r in rounds if r.bytes_up and r.bytes_down]
         if not counted:

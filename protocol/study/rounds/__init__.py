@@ -1,4 +1,4 @@
-"""What a study makes of one training round: its vector, its noise shares, and the mean of its sum.
+"""One training round of a study: its vector, its noise shares, and the mean of its sum.
 
 Everything here follows from the study, the round's number and its model, so that hospitals, the
 coordinator and an auditor compute the same.

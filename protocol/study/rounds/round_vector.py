@@ -52,7 +52,7 @@ _NARROW = 16
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RoundVector:
-    """How the contributions to one training round are encoded, and their sum is read.
+    """The form of the contributions to one training round: how they are encoded, their sum read.
 
     ``bound`` is the L2 norm that one site's vector stays below, ``frac_bits`` says the step.
     ``weights`` are the sites' public ones, as parts of the largest. ``rounding`` is the key from

@@ -1,4 +1,4 @@
-"""What travels between the hospitals and the coordinator in a training round, and how coarsely."""
+"""The section that says how much a training round sends, and how coarsely."""
 
 from typing import Literal
 

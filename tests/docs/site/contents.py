@@ -8,6 +8,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "Studies": (
         "study",
         "strategies",
+        "communication",
         "python",
         "planning",
         "evaluation",
