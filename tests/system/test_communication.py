@@ -7,17 +7,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from compliance.privacy.noise import DiscreteGaussian
 from coordinator.audit.recompute import recompute
 from coordinator.database.round_archive import RoundArchive
 from coordinator.rounds.conduct import conduct_from
 from coordinator.views.rows import rounds_of
+from protocol.study.rounds.noise_shares import units_of
 from protocol.study.rounds.round_vector import round_vector
 from protocol.study.rounds.sent_sum import is_sum
 from protocol.study.study import Communication, Study
 from protocol.transport.steps import Request, Traffic
 from protocol.vectors.tensors import decode_tensors, model_digest
-from tests.support.simulated.federation import Federation
+from silos.training.randomness import Entropy, RoundInput
+from tests.support.simulated.federation import Federation, LinearTrainer
+from tests.system.test_distributed_noise import distributed
 from tests.system.test_strategies import KEYS, Descending, in_the_clear, study_with
 
 NARROW = {"ring_bits": 16, "coordinates": 0.5}
@@ -195,3 +200,30 @@ def test_own_layers_are_not_sent_whatever_the_study_says_of_communication(tmp_pa
     assert vector.size == shared == model["weight"].size
     everything = round_vector(study_with("fedavg"), model, 0)
     assert everything.coordinates is None and everything.digest == vector.update.parameters.digest
+
+
+class Sharing(LinearTrainer):
+    """Clips to the units of the study's ring, and adds its share of noise in them."""
+
+    def noised_sum(self, given: RoundInput, entropy: Entropy) -> NDArray[np.int64]:
+        units = units_of(self._study, 5)
+        assert given.noise_multiplier is not None
+        clipped = np.trunc(-self._gradients(given.model) * units).astype(np.int64)
+        assert (clipped.astype(object) ** 2).sum(axis=1).max() <= units**2  # exact, in integers
+        noise = DiscreteGaussian(given.noise_multiplier * units)
+        stream = entropy.stream(self._draw_context("noise", given))
+        return np.asarray(clipped.sum(axis=0) + noise.sample(stream, clipped.shape[1]))
+
+
+@pytest.mark.long
+def test_shared_noise_fits_16_bits_and_an_auditor_finds_the_same_models(tmp_path: Path) -> None:
+    study = distributed()
+    aggregation = study.aggregation.model_copy(update={"keep_rounds": 4})
+    communication = Communication.model_validate(NARROW)
+    study = study.replaced(communication=communication, aggregation=aggregation)
+    federation = Federation(tmp_path, study, trainer=Sharing)
+    model = federation.run().model
+    vector = round_vector(study, model, 0)
+    assert (vector.ring_bits, vector.size, vector.is_shared) == (16, 2, True)
+    assert units_of(study, 5) < units_of(distributed(), 5)
+    assert all(recomputed(federation, number) for number in range(3))
