@@ -12,6 +12,7 @@
     |-- BudgetSpent                 the patients' privacy budget does not suffice
     |-- MessageRefused              drop the message: malformed, unsigned, replayed, not for us
     |   `-- OutOfOrder              drop the message: right form, wrong step
+    |-- ModelMissing                send the whole model: this hospital has none to add a sum to
     |-- DrawSpent                   the same noised vector cannot be summed so: begin a new draw
     |-- UpdateRefused               the site's own update cannot be sent: sit this round out
     |   `-- DeviceRefused           give training more memory, or another device
@@ -76,6 +77,10 @@ class MessageRefused(FederationError):
 
 class OutOfOrder(MessageRefused):
     """A well-formed message arrived at a step that does not expect it."""
+
+
+class ModelMissing(FederationError):
+    """The hospital holds no model from which, with the sum sent, the round's model follows."""
 
 
 class DrawSpent(FederationError):

@@ -19,10 +19,11 @@ from collegium.redteam.harness import Floats, patient_privacy
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.events import SampledGaussian
 from protocol.errors import StudyRefused, UpdateRefused
-from protocol.study.noise_shares import honest_shares, share_multiplier, units_for
 from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
+from protocol.study.rounds.noise_shares import honest_shares, share_multiplier, units_for
+from protocol.study.rounds.round_vector import round_vector
 from protocol.study.strategies.local_steps import LocalStart, ended
-from protocol.study.strategies.registry import strategy_of, vector_of
+from protocol.study.strategies.registry import strategy_of
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
 from protocol.vectors.keystream import RingVector
@@ -191,16 +192,12 @@ class LocalHospital:
 
     def ring_elements(self, given: RoundInput) -> RingVector:
         """Returns the weighted update as the hospital encodes it; zeros where it must refuse."""
-        weights, aggregation = self.study.weights, self.study.aggregation
-        vector = vector_of(self.study.training, given.model)
+        vector = round_vector(self.study, given.model, given.number)
         update = self.trainer.update(given, self.entropy).update
         try:
-            return vector.encode(
-                update, weight=weights[self.site] / max(weights.values()),
-                bound=aggregation.bound, frac_bits=aggregation.frac_bits, ring_bits=64,
-            )  # fmt: skip
+            return vector.encode(self.site, update)
         except UpdateRefused:  # an unprotected training may diverge
-            return np.zeros(vector.size, dtype=np.uint64)
+            return vector.encode(self.site, np.zeros_like(update))
 
 
 def _one_at(place: int, number: int, _parameters: Floats) -> Floats:
@@ -230,7 +227,7 @@ class SharingHospital:
     def ring_elements(self, given: RoundInput) -> RingVector:
         """Returns the sum as it is added up."""
         summed = self.trainer.noised_sum(given, self.entropy)
-        return summed.astype(np.uint64)
+        return round_vector(self.study, given.model, given.number).encode(self.site, summed)
 
 
 def hospital_at(study: Study, site: str, trainer: Trainer, entropy: Entropy) -> Hospital:

@@ -106,7 +106,10 @@ def attack(
 ) -> Findings:
     """Runs all four parts; ``hospitals`` holds each site's training and test records."""
     seconds: dict[str, float] = {}
-    study, claims = target.study, target.claims
+    # What is sent of a noised vector, and in how many bits, is decided after it was noised: the
+    # attacker is given all of it.
+    study = target.study.model_copy(update={"communication": None})
+    claims = target.claims
     claim = claims[max(hospitals, key=lambda name: hospitals[name][0].num_patients)]
     views = views_of(study, claim)
     with _timed(

@@ -51,7 +51,7 @@ from compliance.empirical_audit.one_run import (
 from compliance.privacy.accounting import epsilon
 from compliance.privacy.events import SampledGaussian
 from pipelines.attacks.canaries import ChosenGradients, Directions
-from protocol.study.noise_shares import units_for
+from protocol.study.rounds.noise_shares import units_for
 from protocol.study.strategies.registry import changed
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors, layout_of

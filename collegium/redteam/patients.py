@@ -27,7 +27,7 @@ from compliance.empirical_audit.checks import (
     worst_of_each,
 )
 from pipelines.attacks.canaries import TOO_LONG, ChosenGradients
-from protocol.study.noise_shares import units_for
+from protocol.study.rounds.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.tensors import layout_of
 from silos.training.randomness import RoundInput

@@ -181,7 +181,7 @@ def trained_model(
         )
         released = {site: h.ring_elements(given) for site, h in hospitals.items()}
         sums = summed(study, number, hospitals, released.__getitem__)
-        state = next_state(training, state, round_mean(study, given.model, sums).mean)
+        state = next_state(training, state, round_mean(study, given.model, number, sums).mean)
     return model_of(training, layout, state)
 
 

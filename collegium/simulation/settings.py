@@ -133,13 +133,18 @@ def require_network(study: Study, *, any_network: bool = False) -> None:
     if not study.trains:
         return
     may_misfit = any_network and not isinstance(study.task.network, FullyConnectedNet)
-    at_hand = all(package.is_at_hand and is_installed(package) for package in study.recipes)
     kept = study.training.kept_layers
     named = study.task.names_layers or bool(kept)
-    if (named or may_misfit) and at_hand and find_spec("monai") is not None:
+    if (named or may_misfit) and can_build(study):
         from pipelines.networks.networks import build, require_own_layers
 
         require_own_layers(build(study.task, study.cohort, seed=0), kept)
+
+
+def can_build(study: Study) -> bool:
+    """Whether a study's network can be built here: its recipes and the silo extra are at hand."""
+    at_hand = all(package.is_at_hand and is_installed(package) for package in study.recipes)
+    return at_hand and find_spec("monai") is not None
 
 
 def _lacks(data: Path, name: str) -> str:

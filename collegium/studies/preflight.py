@@ -16,8 +16,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 
+from collegium.simulation.pricing import round_bytes
 from collegium.simulation.records import simulated_parts, site_readers
-from collegium.simulation.settings import DEFAULT_BUDGET, SimulationSettings, require_network
+from collegium.simulation.settings import (
+    DEFAULT_BUDGET,
+    SimulationSettings,
+    can_build,
+    require_network,
+)
 from collegium.studies.forecast import (
     Tested,
     bins_text,
@@ -124,6 +130,7 @@ def describe_study(
     else:
         price, correlated = None, None
         console.print("  no differential privacy: a simulation only", style="yellow")
+    crosses = _describe_bytes(study, console, with_records=with_records)
     expected = _describe_expected(study, console)
     return {
         "name": study.name,
@@ -132,6 +139,7 @@ def describe_study(
         "recipes": recipes,
         "budget": price,
         "correlated_noise": correlated,
+        "bytes_per_round": crosses,
         "expected_auroc": expected,
         "evaluation": None if with_records else _describe_evaluation(study, expected, console),
     }
@@ -152,6 +160,26 @@ def _describe_correlation(study: Study, console: Console) -> dict[str, Any] | No
     style = None if forecast.is_worth_it else "yellow"
     console.print(f"  {correlated_text(forecast, study)}", style=style, soft_wrap=True)
     return asdict(forecast)
+
+
+def _describe_bytes(study: Study, console: Console, *, with_records: bool) -> dict[str, Any] | None:
+    """Shows what crosses in a training round, where the network is at hand to be built.
+
+    Raises:
+        StudyRefused: the ring that the study names is too narrow for its network.
+    """
+    asked = study.communication is not None or with_records
+    if not (study.trains and asked and can_build(study)):
+        return None
+    found = round_bytes(study)
+    part = "all" if found.sent >= found.parameters else f"{found.sent:,} of"
+    step = f", in steps of 2^-{found.frac_bits}" if found.frac_bits else ""
+    console.print(
+        f"  a training round: each hospital sends {part} {found.parameters:,} parameters in "
+        f"{found.ring_bits} bits each{step}: {found.up:,} bytes; it is sent {found.down:,} bytes, "
+        f"the {'sum' if found.as_sum else 'model'}; keys and shares come on top"
+    )
+    return asdict(found)
 
 
 def _work(study: Study) -> str:

@@ -66,7 +66,8 @@ class SiteFacts:
 class RoundFacts:
     """One aggregation; ``number`` counts from 1. ``remarks`` are sentences about its sites.
 
-    ``clip`` is the adaptive clip of a training round; None where the clip is fixed.
+    ``clip`` is the adaptive clip of a training round; None where the clip is fixed. All its sites
+    together sent ``bytes_up`` and were sent ``bytes_down``; None where nobody counted.
     """
 
     number: int
@@ -81,6 +82,8 @@ class RoundFacts:
     opened_at: str
     seconds: float | None
     clip: float | None = None
+    bytes_up: int | None = None
+    bytes_down: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,6 +236,17 @@ class Dossier:
         return self.released.get(self.figures.headline.name)
 
     @property
+    def bytes_per_round(self) -> tuple[int, int] | None:
+        """The bytes of a finished training round, sent by a site and to one, in the mean."""
+        rounds = [r for r in self.rounds if r.round_kind == "training" and r.model_digest]
+        counted = [(r.bytes_up, r.bytes_down) for r in rounds if r.bytes_up and r.bytes_down]
+        if not counted:
+            return None
+        up, down = (sum(each) for each in zip(*counted, strict=True))
+        sites = len(self.sites) * len(counted)
+        return round(up / sites), round(down / sites)
+
+    @property
     def rounds_trained(self) -> int:
         """The number of finished training rounds."""
         return len([r for r in self.rounds if r.round_kind == "training" and r.model_digest])
@@ -337,6 +351,7 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         "seconds": dossier.seconds,
         "rounds": dossier.rounds_trained,
         "rounds_planned": dossier.rounds_planned,
+        "bytes_per_round": _per_round(dossier),
         "model_digest": dossier.model_digest,
         "snapshot": dossier.snapshot,
         "warnings": list(dossier.warnings),
@@ -460,3 +475,9 @@ def _second_opinion(summary: Summary) -> dict[str, Any]:
 
 def _interval(interval: Interval | None) -> dict[str, Any] | None:
     return None if interval is None else asdict(interval)
+
+
+def _per_round(dossier: Dossier) -> dict[str, int] | None:
+    """Returns what crosses at one hospital in a training round, in the mean."""
+    found = dossier.bytes_per_round
+    return None if found is None else {"up": found[0], "down": found[1]}

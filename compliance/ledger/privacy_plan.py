@@ -15,8 +15,8 @@ from compliance.privacy.events import SampledGaussian
 from compliance.privacy.noise import MAX_MULTIPLIER
 from compliance.privacy.promised_noise import evaluation_event, training_event
 from protocol.errors import FederationError, PolicyRefused, StudyRefused
-from protocol.study.noise_shares import share_multiplier
 from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
+from protocol.study.rounds.noise_shares import share_multiplier
 from protocol.study.study import Study
 from protocol.vectors.adaptive_clip import felt_multiplier
 

@@ -39,7 +39,7 @@ from compliance.planning.expected_auroc import Descent, Expected, expected_auroc
 from compliance.privacy.accounting import calibrate, epsilon
 from compliance.privacy.events import SampledGaussian
 from protocol.study.frozen_model import LEAST_EPSILON, MOST_EPSILON
-from protocol.study.noise_shares import honest_shares
+from protocol.study.rounds.noise_shares import honest_shares
 
 Mode: TypeAlias = Literal["per_site", "distributed"]
 

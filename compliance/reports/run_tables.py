@@ -189,11 +189,17 @@ def rounds_table(dossier: Dossier) -> Table:
         ("Took", Format.SECONDS, lambda r: r.seconds),
         ("In the sum", Format.TEXT, lambda r: ", ".join(r.survivors) or None),
         ("Dropped out", Format.TEXT, lambda r: ", ".join(r.dropped) or None),
+        ("Bytes up", Format.COUNT, lambda r: r.bytes_up),
+        ("Bytes down", Format.COUNT, lambda r: r.bytes_down),
         ("Remarks", Format.TEXT, lambda r: "; ".join(r.remarks) or None),
         ("Context", Format.CODE, lambda r: r.context),
         ("Model after it", Format.CODE, lambda r: r.model_digest),
     )
-    return table_of("Rounds", dossier.rounds, columns)
+    note = (
+        "Bytes are of all hospitals together, up what they sent and down what they were sent: "
+        "messages and vectors, without the frames of HTTP and TLS."
+    )
+    return table_of("Rounds", dossier.rounds, columns, note=note)
 
 
 def clips_table(dossier: Dossier) -> Table:

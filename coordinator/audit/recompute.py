@@ -255,7 +255,7 @@ def _followed(
         slots = {SUM: earlier}
     layout = layout_of(without_slots(before))
     sums = [SummedSites(survivors=each.survivors, total=each.total()) for each in machines]
-    found = round_mean(study, before, sums)
+    found = round_mean(study, before, context.round, sums)
     if study.robust is not None:
         _require_described(session, machines, found)
     start = begun(training, before, context.round)

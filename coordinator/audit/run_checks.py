@@ -26,6 +26,7 @@ from coordinator.database.store import (
     SnapshotRow,
     StudyRow,
 )
+from coordinator.rounds.attempts.conduct import conduct_from
 from coordinator.rounds.site_tables import TABLES, require_signed_tables
 from protocol.encoding import digest, digest_json, parse_canonical
 from protocol.errors import MessageRefused, StoreBroken
@@ -224,7 +225,7 @@ def _check_rounds(session: Session, row: RunRow, log: RunLog) -> None:
     if {(r.number, digest_json(json.loads(r.survivors_json))) for r in finished} != survivors:
         raise StoreBroken("who took part in a round is not what the log says")
     conduct = {(e.round, e.attempt, e.payload) for e in log.all("conduct")}
-    shown = [r for r in rounds if r.conduct_json != "{}"]
+    shown = [r for r in rounds if conduct_from(r.conduct_json).is_logged]
     if {(r.number, r.attempt, digest(r.conduct_json.encode())) for r in shown} != conduct:
         raise StoreBroken("what a round shows of its sites is not what was logged")
     results = sorted((e.round or 0, e.payload) for e in log.all(RESULT))

@@ -41,19 +41,23 @@ class HttpLink:
         self._mailbox, self._blobs = mailbox, blobs
         self._joined, self._max_vector, self._stop = joined, max_vector, stop
         self._idle = idle
-        self._offered: str | None = None
+        self._offered: list[str] = []
         self._attached: list[str] = []
 
     def exchange(
         self, requests: Mapping[str, Request], timeout: float
     ) -> Iterator[tuple[str, Reply]]:
         """Yields (site, reply) as the answers arrive, for ``timeout`` seconds at most."""
-        joined = self._joined()
+        joined, earlier = self._joined(), self._offered
+        if any(request.step == "advertise" for request in requests.values()):
+            self._offered = []
         posted = {
             self._mailbox.post(site, self._delivery(request), self._max_blob(request)): site
             for site, request in requests.items()
             if site in joined
         }
+        if self._offered is not earlier:
+            self._drop(earlier)
         try:
             for site, answer in self._mailbox.collect(posted, timeout, self._stop, self._idle):
                 reply = self._reply(site, answer)
@@ -65,9 +69,7 @@ class HttpLink:
     def close(self) -> None:
         """Lets go of what was offered: the run has ended."""
         self._forget_attachments()
-        if self._offered is not None:
-            self._blobs.drop(self._offered)
-            self._offered = None
+        self._drop(self._offered)
 
     def _delivery(self, request: Request) -> Delivery:
         blob = None
@@ -80,17 +82,15 @@ class HttpLink:
     def _offer(self, step: str, blob: bytes) -> str:
         """Keeps a blob: a round's model until the next round's, anything else for this step."""
         digest = self._blobs.keep(blob)
-        if step != "advertise":
-            self._attached.append(digest)
-            return digest
-        if self._offered is not None:
-            self._blobs.drop(self._offered)
-        self._offered = digest
+        (self._offered if step == "advertise" else self._attached).append(digest)
         return digest
 
     def _forget_attachments(self) -> None:
-        while self._attached:
-            self._blobs.drop(self._attached.pop())
+        self._drop(self._attached)
+
+    def _drop(self, kept: list[str]) -> None:
+        while kept:
+            self._blobs.drop(kept.pop())
 
     def _max_blob(self, request: Request) -> int:
         return {"masked": self._max_vector, "share": _MAX_ENTRIES}.get(request.step, 0)

@@ -16,20 +16,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.study.noise_shares import NoiseShares, count_units_of
-from protocol.study.privacy import DistributedPrivacy
-from protocol.study.strategies.registry import CLIP_MOVES, vector_of
+from protocol.study.rounds.mean import mean_of
 from protocol.study.strategies.strategy import Mean
 from protocol.study.study import Study
-from protocol.vectors.adaptive_clip import (
-    clip_of,
-    counted_mean,
-    log_clip_of,
-    max_move,
-    moves_within,
-)
-from protocol.vectors.fixed_point import decode, norm_of
-from protocol.vectors.tensors import Tensors, layout_of
+from protocol.vectors.fixed_point import norm_of
+from protocol.vectors.tensors import Tensors
 
 #: Coordinates are sorted in pieces of this many: no copy of all groups' means.
 _CHUNK = 1 << 18
@@ -62,23 +53,33 @@ class RoundMean:
         """The L2 distance of each sum's mean from the round's, in a few digits."""
         return tuple(_told(norm_of(one.update - self.mean.update)) for one in self.of_sums)
 
-    def direction(self, before: NDArray[np.float64] | None) -> float | None:
-        """Returns the cosine between this mean and that of the round before; None without one."""
-        if before is None:
+    def direction(self, before: Mean | None) -> float | None:
+        """Returns the cosine between this mean and that of the round before.
+
+        None without one, and where the two rounds sent other coordinates.
+        """
+        if before is None or not _same(before.coordinates, self.mean.coordinates):
             return None
-        lengths = norm_of(before) * norm_of(self.mean.update)
-        return _told(float(before @ self.mean.update) / lengths) if lengths else None
+        lengths = norm_of(before.update) * norm_of(self.mean.update)
+        return _told(float(before.update @ self.mean.update) / lengths) if lengths else None
 
 
-def round_mean(study: Study, model: Tensors, sums: Sequence[SummedSites]) -> RoundMean:
+def _same(some: NDArray[np.int64] | None, others: NDArray[np.int64] | None) -> bool:
+    return some is others or (
+        some is not None and others is not None and np.array_equal(some, others)
+    )
+
+
+def round_mean(study: Study, model: Tensors, number: int, sums: Sequence[SummedSites]) -> RoundMean:
     """Returns the mean of a round's sums, by the study's robust rule where it names one.
 
     Args:
         study: the study.
         model: what the round began with.
+        number: the round, from 0.
         sums: those that succeeded; of a study without groups the one.
     """
-    means = tuple(mean_of(study, model, one.survivors, one.total) for one in sums)
+    means = tuple(mean_of(study, model, number, one.survivors, one.total) for one in sums)
     if study.robust is None:
         (mean,) = means
         return RoundMean(mean=mean, of_sums=means)
@@ -117,7 +118,8 @@ def summed(
         own = [site for site in sites if site in one.sites]
         if own:
             vectors = [contribution(site) for site in own]
-            sums.append(SummedSites(survivors=own, total=np.sum(vectors, axis=0, dtype=np.uint64)))
+            total = np.sum(vectors, axis=0, dtype=vectors[0].dtype)
+            sums.append(SummedSites(survivors=own, total=total))
     return sums
 
 
@@ -139,71 +141,6 @@ def middle_mean(vectors: Sequence[NDArray[np.float64]], trim: int) -> NDArray[np
             total += row
         found[start : start + _CHUNK] = total / kept
     return found
-
-
-def mean_of(
-    study: Study, model: Tensors, survivors: Collection[str], total: NDArray[np.unsignedinteger]
-) -> Mean:
-    """Returns the weighted means over the sites that are in a sum, which began with this model.
-
-    Under distributed noise the mean is over the patients that were expected to
-    be drawn, by the declared counts. No hospital can move an adaptive clip further than
-    its steps can.
-    """
-    weights, aggregation, privacy = study.weights, study.aggregation, study.privacy
-    if isinstance(privacy, DistributedPrivacy):
-        expected = sum(study.expected_batch(site) for site in survivors)
-        return shared_mean(study, privacy, model, decode(total, frac_bits=0), expected)
-    share = sum(weights[site] for site in survivors) / max(weights.values())
-    vector = vector_of(study.training, model)
-    update, scalars = vector.read(total, bound=aggregation.bound, frac_bits=aggregation.frac_bits)
-    mean, weight = update / share, sum(weights[site] for site in survivors)
-    if privacy.adaptive_clip is not None:
-        most = max_move(privacy.adaptive_clip.rate, study.training.gradients_per_round)
-        mean[-1] = moves_within(float(mean[-1]), log_clip_of(model), most=most)
-    return Mean(
-        update=mean,
-        scalars={name: value / share for name, value in scalars.items()},
-        bound=aggregation.bound,
-        local_steps=sum(weights[site] * study.local_steps_of(site) for site in survivors) / weight,
-        attendance=weight / sum(weights.values()),
-    )
-
-
-def shared_mean(
-    study: Study,
-    privacy: DistributedPrivacy,
-    model: Tensors,
-    noised: NDArray[np.float64],
-    expected: float,
-) -> Mean:
-    """Returns the mean gradient of a (size,) sum with shared noise, in units of the clip.
-
-    Args:
-        study, privacy: the study, and its privacy.
-        model: what the round began with, an adaptive clip included.
-        noised: the sum.
-        expected: the batch that it is over, as declared.
-    """
-    size = layout_of(model).size
-    shares = NoiseShares.of(study, privacy, size)
-    if privacy.adaptive_clip is None:
-        gradient = noised * (privacy.clip / shares.units / expected)
-        return Mean(update=gradient, scalars={}, bound=shares.bound, is_gradient=True)
-    found = counted_mean(
-        noised,
-        units=shares.units,
-        count=count_units_of(study, privacy, size, privacy.noise_multiplier),
-        clip=clip_of(model, privacy.clip),
-        expected=expected,
-        rate=privacy.adaptive_clip.rate,
-    )
-    return Mean(
-        update=np.append(found.gradient, 0.0),
-        scalars={CLIP_MOVES: found.log_step},
-        bound=shares.bound,
-        is_gradient=True,
-    )
 
 
 def _told(value: float) -> float:

@@ -202,7 +202,7 @@ class RoundRecords:
         row.conduct_json = conduct.text
         about = partial(NewEntry, run_id=row.run_id, round=row.number, attempt=row.attempt)
         shown = []
-        if conduct != Conduct():
+        if conduct.is_logged:
             shown.append(about(type="conduct", payload=digest(row.conduct_json.encode())))
         for accusation in accusations:
             document = accusation.canonical_bytes

@@ -10,14 +10,11 @@ Who is left out of a run's rounds is in ``standing``.
 """
 
 import json
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from compliance.governance.audit_log import NewEntry
 from compliance.storage.clock import timestamp
@@ -45,11 +42,13 @@ from protocol.identity.roster import Roster, SigningKey
 from protocol.secagg.context import RoundContext, round_context
 from protocol.secagg.server import SecAggServer
 from protocol.study.privacy import NoPrivacy
+from protocol.study.rounds.sent_sum import SentSum, can_be_sent
 from protocol.study.strategies.registry import begun, model_of, next_state
 from protocol.study.strategies.sent_slots import without_slots
-from protocol.study.strategies.strategy import ServerState
+from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.study import Study, SumOfSites
 from protocol.transport.privacy_summary import Summary
+from protocol.transport.steps import Traffic
 from protocol.vectors.tensors import (
     Layout,
     Tensors,
@@ -166,20 +165,25 @@ class Runner:
         layout = layout_of(without_slots(initial))
         training = self._study.training
         state = self._records.resume(self._stores.states) or begun(training, initial)
-        before: NDArray[np.float64] | None = None
+        known = self._study.communication is not None and not state.rounds
+        instead: bytes | None = b"" if known else None  # whoever begins a run knows its first model
+        before: Mean | None = None
         for number in range(state.rounds, training.rounds):
             model = model_of(training, layout, state)
-            done = self._round("training", number, model)
-            found = round_mean(self._study, model, [one.summed for one in done])
+            done = self._round("training", number, model, instead)
+            instead = self._instead(number, done)
+            found = round_mean(self._study, model, number, [one.summed for one in done])
             state = next_state(training, state, found.mean)
             self._commit_training(_described(self._study, done, found, before), layout, state)
-            before = found.mean.update
+            before = found.mean
         model = model_of(training, layout, state)
-        released = self._records.released() or self._evaluate(model, self._summaries)
+        released = self._records.released() or self._evaluate(model, self._summaries, instead)
         name = self._keep(model)
         return Outcome(model=model, model_digest=name, released=released)
 
-    def _round(self, round_kind: str, number: int, model: Tensors) -> list[DoneSum]:
+    def _round(
+        self, round_kind: str, number: int, model: Tensors, instead: bytes | None
+    ) -> list[DoneSum]:
         """Returns the sums of a round, in their order, after as many attempts as they need.
 
         Raises:
@@ -196,7 +200,7 @@ class Runner:
             while pending := [one for one in tries if one.is_pending]:
                 self._before_attempt(round_kind, number)
                 made = len([one for one in tries if one.done is not None])
-                self._attempt(pending, model, clip, least=least - made)
+                self._attempt(pending, model, instead, clip, least=least - made)
                 if len([one for one in tries if one.error is None]) < least:
                     self._give_up(tries, clip, least)
         finally:
@@ -234,7 +238,12 @@ class Runner:
         )
 
     def _attempt(
-        self, tries: Sequence[SumTries], model: Tensors, clip: float | None, least: int
+        self,
+        tries: Sequence[SumTries],
+        model: Tensors,
+        instead: bytes | None,
+        clip: float | None,
+        least: int,
     ) -> None:
         """Makes one attempt at every sum that is pending; each takes note of what came of it."""
         head, absent = self._log.head(), self._absent()
@@ -244,6 +253,9 @@ class Runner:
         machines = [self._opened(one, model, head) for one in tries]
         for machine in machines:
             self._records.open(machine.context)
+        traffic = defaultdict[str, Traffic](Traffic)
+        for one in tries:
+            one.traffic = traffic
         keeps, encoded = self._study.aggregation.keep_rounds > 0, encode_tensors(model)
         results = aggregate(
             machines,
@@ -254,6 +266,8 @@ class Runner:
             timeout=self._timeout,
             log=self._log,
             archive=self._stores.rounds if keeps else None,
+            instead=instead,
+            traffic=traffic,
         )
         for one, machine, result in zip(tries, machines, results, strict=True):
             if isinstance(result, Sum):
@@ -341,9 +355,18 @@ class Runner:
             for context in self._kept.popleft():
                 self._stores.rounds.drop(context)
 
-    def _evaluate(self, model: Tensors, summaries: Mapping[str, Summary]) -> Released:
+    def _instead(self, number: int, done: Sequence[DoneSum]) -> bytes | None:
+        """Returns what is sent in place of the model after a round; None: that is sent."""
+        if not can_be_sent(self._study, number):
+            return None
+        (total,) = [one.total for one in done]
+        return SentSum(survivors=total.survivors, total=total.total).to_bytes
+
+    def _evaluate(
+        self, model: Tensors, summaries: Mapping[str, Summary], instead: bytes | None
+    ) -> Released:
         number = self._study.training.rounds
-        done = self._round("evaluation", number, model)
+        done = self._round("evaluation", number, model, instead)
         ((total, conduct),) = [(one.total, one.conduct) for one in done]
         tables = {site: total.tables[site] for site in total.survivors}
         released = figures_of(self._study, summaries, total.total, tables)
@@ -398,7 +421,7 @@ def _described(
     study: Study,
     done: Sequence[DoneSum],
     found: RoundMean,
-    before: NDArray[np.float64] | None,
+    before: Mean | None,
 ) -> list[DoneSum]:
     """Returns the sums of a round, each with how it lies to what a robust rule made of them."""
     if study.robust is None:

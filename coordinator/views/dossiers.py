@@ -102,9 +102,17 @@ def _rounds(session: Session, run_id: str) -> tuple[RoundFacts, ...]:
             opened_at=row.opened_at,
             seconds=_seconds(row.opened_at, row.closed_at),
             clip=conduct_from(row.conduct_json).clip,
+            bytes_up=_crossed(row.conduct_json, 1),
+            bytes_down=_crossed(row.conduct_json, 0),
         )
         for row in rounds_of(session, run_id)
     )
+
+
+def _crossed(conduct: str, way: int) -> int | None:
+    """Returns the bytes that crossed at all sites in a round; None where nobody counted."""
+    found = conduct_from(conduct).traffic
+    return sum(each[way] for each in found.values()) if found else None
 
 
 def _sites(

@@ -37,11 +37,10 @@ from protocol.codec import (
     to_json,
 )
 from protocol.encoding import Json, digest_json
-from protocol.study.noise_shares import NoiseShares
-from protocol.study.privacy import DistributedPrivacy
-from protocol.study.strategies.registry import vector_of
+from protocol.study.rounds.round_vector import round_vector
 from protocol.study.study import Study, SumOfSites
 from protocol.vectors.ring_bounds import (
+    RINGS,
     RingVector,
     fits,
     least_ring_bits,
@@ -92,7 +91,7 @@ class RoundContext:
     model_hash: Digest
     layout_hash: Digest
     dim: Annotated[int, integer(1, MAX_DIM)]
-    ring_bits: Annotated[int, integer(32, 64)]
+    ring_bits: Annotated[int, integer(RINGS[0], RINGS[-1])]
     frac_bits: Annotated[int, integer(0, 60)]
     bound: Annotated[str, text(r"counts|[0-9.e+-]{1,32}")]
     weights_hash: Digest
@@ -209,17 +208,8 @@ def round_context(
 ) -> RoundContext:
     """Returns the one context in which this round, or its sum ``among`` some hospitals, may be."""
     among = among or study.whole_sum
-    vector = vector_of(study.training, model)
-    evaluation = study.evaluation_vector
-    training, aggregation = round_kind == "training", study.aggregation
-    sites, bound, frac_bits = len(among.sites), aggregation.bound, aggregation.frac_bits
-    if training and isinstance(study.privacy, DistributedPrivacy):
-        bound, frac_bits = NoiseShares.of(study, study.privacy, vector.size).bound, 0
-    most = (
-        max_sum_of_updates(sites=sites, bound=bound, frac_bits=frac_bits)
-        if training
-        else max_sum_of_counts(sites=sites)
-    )
+    vector = round_vector(study, model, number) if round_kind == "training" else None
+    evaluation, sites = study.evaluation_vector, len(among.sites)
     return RoundContext(
         study_digest=study.digest,
         run_id=run_id,
@@ -232,13 +222,13 @@ def round_context(
         roster_digest=roster_digest,
         participants=among.sites,
         threshold=among.threshold,
-        colluders=aggregation.colluders,
+        colluders=study.aggregation.colluders,
         model_hash=model_digest(model),
-        layout_hash=vector.digest if training else evaluation.digest,
-        dim=vector.size if training else evaluation.size,
-        ring_bits=least_ring_bits(most),
-        frac_bits=frac_bits if training else 0,
-        bound=f"{bound!r}" if training else COUNTS,
+        layout_hash=vector.digest if vector else evaluation.digest,
+        dim=vector.size if vector else evaluation.size,
+        ring_bits=vector.ring_bits if vector else least_ring_bits(max_sum_of_counts(sites=sites)),
+        frac_bits=vector.frac_bits if vector else 0,
+        bound=f"{vector.bound!r}" if vector else COUNTS,
         weights_hash=study.weights_digest,
         dp_event_hash=study.privacy_digest(round_kind),
     )

@@ -7,7 +7,7 @@ A site u with secrets z (pair) and b (self), all fresh in every context::
     self   = HKDF(b, context, "self")
     y_u    = vector + PRG(self) + sum over v > u of PRG(pair) - sum over v < u of PRG(pair)
 
-modulo 2**32 or 2**64; PRG is the ``Keystream``. Shares travel under a key of
+modulo 2**16, 2**32 or 2**64; PRG is the ``Keystream``. Shares travel under a key of
 their own for each direction::
 
     share  = HKDF(DH(k_u, K_v), context, "share" u v)
@@ -178,7 +178,7 @@ def _mask_stretch(
 
 def ring_dtype(context: RoundContext) -> np.dtype[np.unsignedinteger]:
     """Returns the little-endian word of the context's ring, as blobs hold it."""
-    return np.dtype("<u4" if context.ring_bits == 32 else "<u8")
+    return np.dtype(f"<u{context.ring_bits // 8}")
 
 
 def _key(secret: bytes, context: RoundContext, *purpose: str) -> bytes:

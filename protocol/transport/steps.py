@@ -29,3 +29,23 @@ class Reply:
     message: bytes = b""
     blob: bytes | None = None
     refusal: str | None = None
+
+
+@dataclass
+class Traffic:
+    """The bytes that one hospital has sent and received: messages and what travels beside them.
+
+    Counted alike at both ends: without the frames of the transport (HTTP, TLS, base64), and
+    without words of refusal.
+    """
+
+    sent: int = 0
+    received: int = 0
+
+    def came(self, request: Request) -> None:
+        """Counts what a hospital was asked."""
+        self.received += len(request.message) + len(request.blob or b"")
+
+    def went(self, reply: Reply) -> None:
+        """Counts what it answered."""
+        self.sent += len(reply.message) + len(reply.blob or b"")

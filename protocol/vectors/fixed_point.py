@@ -1,4 +1,4 @@
-"""Real updates as integers modulo 2**32 or 2**64, so that masks cancel exactly.
+"""Real updates as integers modulo 2**16, 2**32 or 2**64, so that masks cancel exactly.
 
 Rules:
 
@@ -6,7 +6,10 @@ Rules:
    to even, in two's complement. The update is shortened to the L2 norm
    ``bound`` first: an honest site's bugs cannot spoil the sum. It is no
    defence against a dishonest site.
-2. Integer counts travel as they are. How large either can become: ``ring_bounds``.
+2. In the ring of 16 bits a step is coarse, and rounding to the nearest would lose what is always
+   smaller. There x * weight * 2**frac_bits is rounded down after a number from [0, 1) was added
+   to it: in the mean it is what it was. These numbers come from a public key.
+3. Integer counts travel as they are. How large either can become: ``ring_bounds``.
 """
 
 import math
@@ -16,12 +19,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from protocol.errors import UpdateRefused
+from protocol.vectors.keystream import Keystream
 from protocol.vectors.ring_bounds import COUNT_LIMIT, fits, max_sum_of_updates
 
 RingVector: TypeAlias = NDArray[np.unsignedinteger]
 
-_UNSIGNED: dict[int, DTypeLike] = {32: np.uint32, 64: np.uint64}
-_SIGNED: dict[int, DTypeLike] = {32: np.int32, 64: np.int64}
+_UNSIGNED: dict[int, DTypeLike] = {16: np.uint16, 32: np.uint32, 64: np.uint64}
+_SIGNED: dict[int, DTypeLike] = {16: np.int16, 32: np.int32, 64: np.int64}
 #: Updates are encoded in pieces of this many coordinates: no whole-vector temporaries.
 _CHUNK = 1 << 15
 #: Below this a sum of squares has lost digits to underflow, and is taken again in larger units.
@@ -36,6 +40,7 @@ def encode(
     frac_bits: int,
     ring_bits: int = 32,
     out: RingVector | None = None,
+    rounding: Keystream | None = None,
 ) -> RingVector:
     """Returns a weighted update as ring elements; ``decode`` of a sum is the inverse.
 
@@ -47,11 +52,12 @@ def encode(
         weight: the site's public share, in (0, 1].
         bound: the L2 norm to which the update is shortened; finite, above zero.
         frac_bits: an update is sent in units of ``2**-frac_bits``.
-        ring_bits: 32 or 64.
+        ring_bits: 16, 32 or 64.
         out: where to write: a vector of an earlier round, whose memory is used again.
+        rounding: makes the random numbers of rounding; None rounds to the nearest.
 
     Returns:
-        (size,) uint32 or uint64. Guarantee: read as signed, no entry exceeds
+        (size,) unsigned words of the ring. Guarantee: read as signed, no entry exceeds
         ``ceil(bound * 2**frac_bits)`` in magnitude.
 
     Raises:
@@ -73,7 +79,11 @@ def encode(
     for start in range(0, len(update), _CHUNK):
         part = update[start : start + _CHUNK]
         scaled = np.multiply(part, factor, out=buffer[: len(part)], dtype=np.float64)
-        np.rint(scaled, out=scaled)
+        if rounding is None:
+            np.rint(scaled, out=scaled)
+        else:
+            scaled += rounding.words(len(part), np.uint32) * 2.0**-32
+            np.floor(scaled, out=scaled)
         # Rounding may carry a coordinate past the bound, by less than one unit in 2**50.
         np.minimum(np.maximum(scaled, -limit, out=scaled), limit, out=scaled)
         signed[start : start + _CHUNK] = scaled
@@ -161,6 +171,6 @@ def _sum_of_squares(update: NDArray[np.floating], unit: float) -> float:
 def _as_signed(words: RingVector) -> NDArray[np.signedinteger]:
     bits = 8 * words.dtype.itemsize
     if words.dtype.kind != "u" or bits not in _SIGNED:
-        raise ValueError(f"expected uint32 or uint64, got {words.dtype}")
+        raise ValueError(f"expected uint16, uint32 or uint64, got {words.dtype}")
     signed: NDArray[np.signedinteger] = words.view(_SIGNED[bits])
     return signed

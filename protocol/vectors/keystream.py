@@ -31,6 +31,7 @@ CHUNK_BYTES = 1 << 18
 _ZEROS = memoryview(bytes(CHUNK_BYTES))
 #: The words of a vector, and of the stream that is added to it.
 _LITTLE: dict[object, np.dtype[np.unsignedinteger]] = {
+    np.dtype(np.uint16): np.dtype("<u2"),
     np.dtype(np.uint32): np.dtype("<u4"),
     np.dtype(np.uint64): np.dtype("<u8"),
 }
@@ -68,7 +69,7 @@ class Keystream:
         return self.words(count, np.uint8).tobytes()
 
     def words(self, count: int, dtype: DTypeLike = np.uint32) -> RingVector:
-        """Returns the next (count,) words of an unsigned type, usually uint32 or uint64."""
+        """Returns the next (count,) words of an unsigned type: a ring's have 16, 32 or 64 bits."""
         words: RingVector = np.empty(count, dtype=np.dtype(dtype).newbyteorder("<"))
         if words.dtype.kind != "u":
             raise ValueError(f"words are unsigned integers, not {words.dtype}")
@@ -79,7 +80,7 @@ class Keystream:
         """Adds the stream to a vector in place, modulo the word's size.
 
         Args:
-            vector: (size,) uint32 or uint64, contiguous and writable.
+            vector: (size,) uint16, uint32 or uint64, contiguous and writable.
             buffer: ``scratch()`` of an earlier call; saves making one.
         """
         self._combine(np.add, vector, buffer)
@@ -93,7 +94,7 @@ class Keystream:
     ) -> None:
         little = _LITTLE.get(vector.dtype)
         if little is None:
-            raise ValueError(f"expected a vector of uint32 or uint64, got {vector.dtype}")
+            raise ValueError(f"expected a vector of uint16, uint32 or uint64, got {vector.dtype}")
         raw = scratch() if buffer is None else buffer
         words = raw.view(little)
         for start in range(0, len(vector), len(words)):

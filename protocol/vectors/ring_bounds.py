@@ -8,7 +8,8 @@ Rules:
 3. Sums over Poisson batches have no largest value; the batches' sizes and the
    noise exceed what is allowed for with a probability below ``FAILURE``, which
    is counted over all sites, coordinates and both tails.
-4. 32 bits where that suffices, else 64. What does not fit 64 bits is refused.
+4. 32 bits where that suffices, else 64. What does not fit 64 bits is refused. A study may ask
+   for 16: its step is then as fine as the bound allows (``finest_frac_bits``).
 5. A sum outside these limits is not a sum of what honest sites send: a mask
    was wrong somewhere, and all of it is noise.
 """
@@ -34,9 +35,16 @@ MAX_SCALARS = 16
 #: The largest scalar, as a part of the bound: all of them lengthen a vector by 3 % at most.
 SCALAR_PART = 1 / MAX_SCALARS
 _LENGTHENED = math.hypot(1.0, SCALAR_PART * math.sqrt(MAX_SCALARS))
-RINGS = (32, 64)
-_SIGNED = {4: np.int32, 8: np.int64}
+#: A typical coordinate of a vector as long as its bound spans at least so many steps: else a step
+#: is too coarse, and a wider ring is needed.
+LEAST_STEPS = 4
+#: The rings that a sum may have; without a study's wish one of the wider two.
+RINGS = (16, 32, 64)
+WIDE_RINGS = RINGS[1:]
+_SIGNED = {2: np.int16, 4: np.int32, 8: np.int64}
 _CHUNK = 1 << 15
+#: Bytes of a word of the ring in which updates are rounded at random (``fixed_point``).
+_RANDOMLY_ROUNDED = 2
 
 
 def max_sum_of_updates(*, sites: int, bound: float, frac_bits: int) -> int:
@@ -120,7 +128,7 @@ def max_in_batch(batch: Batch, failure: float) -> int:
 
 
 def least_ring_bits(most: int) -> int:
-    """Returns the smaller ring in which sums up to this magnitude cannot wrap.
+    """Returns the smaller of the wide rings in which sums up to this magnitude cannot wrap.
 
     >>> least_ring_bits(2**31 - 1), least_ring_bits(2**31)
     (32, 64)
@@ -128,7 +136,7 @@ def least_ring_bits(most: int) -> int:
     Raises:
         ValueError: they wrap 64 bits too.
     """
-    for bits in RINGS:
+    for bits in WIDE_RINGS:
         if fits(most, bits):
             return bits
     raise ValueError(f"sums up to 2^{math.log2(most):.1f} could wrap 64 bits")
@@ -137,8 +145,39 @@ def least_ring_bits(most: int) -> int:
 def fits(most: int, ring_bits: int) -> bool:
     """Whether sums up to this magnitude stay below half the ring."""
     if ring_bits not in RINGS:
-        raise ValueError(f"the ring has 32 or 64 bits, not {ring_bits}")
+        raise ValueError(f"the ring has 16, 32 or 64 bits, not {ring_bits}")
     return most < 1 << (ring_bits - 1)
+
+
+def finest_frac_bits(*, sites: int, bound: float, ring_bits: int, most: int) -> int | None:
+    """Returns how fine the step ``2**-frac_bits`` of updates can be so that no sum wraps.
+
+    >>> finest_frac_bits(sites=4, bound=16.0, ring_bits=16, most=20)
+    8
+    >>> finest_frac_bits(sites=4, bound=16.0, ring_bits=32, most=20)
+    20
+
+    Args:
+        sites, bound: how many updates are summed, each shortened to this L2 norm.
+        ring_bits: of the ring.
+        most: the finest step that is wanted.
+
+    Returns:
+        ``most`` at most; None where whole units even could wrap.
+    """
+    for frac_bits in range(most, -1, -1):
+        if fits(max_sum_of_updates(sites=sites, bound=bound, frac_bits=frac_bits), ring_bits):
+            return frac_bits
+    return None
+
+
+def is_fine(longest: float, size: int) -> bool:
+    """Whether a typical coordinate of a vector of this length, in steps, spans enough of them.
+
+    >>> is_fine(4096.0, 10**6), is_fine(2048.0, 10**6)
+    (True, False)
+    """
+    return longest >= LEAST_STEPS * math.sqrt(size)
 
 
 def require_sum_of_updates(total: RingVector, *, sites: int, bound: float, frac_bits: int) -> None:
@@ -156,7 +195,8 @@ def require_sum_of_updates(total: RingVector, *, sites: int, bound: float, frac_
     for start in range(0, len(signed), _CHUNK):
         part = signed[start : start + _CHUNK].astype(np.float64)
         squares += float(np.einsum("i,i->", part, part))  # BLAS would wake other threads
-    rounding = math.sqrt(len(total)) / 2
+    # Rounding moves a number by half a step at most, at random (16 bits) by a whole one.
+    rounding = math.sqrt(len(total)) / (1 if total.itemsize == _RANDOMLY_ROUNDED else 2)
     longest = _LENGTHENED * bound * 2.0**frac_bits
     if not math.sqrt(squares) <= sites * (longest + rounding) * (1 + 1e-9):
         raise SumRefused("the sum is longer than its updates can be: a mask or a vector is wrong")

@@ -31,20 +31,21 @@ from compliance.ledger.entries import SentToken
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.events import SampledGaussian
 from protocol.counted import counted
-from protocol.errors import MessageRefused, OutOfOrder, PolicyRefused
+from protocol.errors import MessageRefused, ModelMissing, OutOfOrder, PolicyRefused
 from protocol.identity.roster import Member, Roster, SigningKey
 from protocol.secagg.client import SecAggClient, opened_round
 from protocol.secagg.context import RoundContext, round_context
 from protocol.secagg.log_proof import SignedHead
-from protocol.secagg.masking import ring_dtype
 from protocol.secagg.messages import HeldHead, sign_message
-from protocol.study.noise_shares import share_multiplier
 from protocol.study.privacy import DistributedPrivacy
+from protocol.study.rounds.noise_shares import share_multiplier
+from protocol.study.rounds.round_vector import RoundVector, round_vector
+from protocol.study.rounds.sent_sum import is_sum, model_after
 from protocol.study.strategies.local_steps import LocalEnd
-from protocol.study.strategies.registry import personal_model, vector_of
+from protocol.study.strategies.registry import personal_model
 from protocol.study.strategies.sent_slots import without_slots
 from protocol.study.study import Study
-from protocol.transport.steps import Reply, Request
+from protocol.transport.steps import Reply, Request, Traffic
 from protocol.vectors.adaptive_clip import can_be_reached, log_clip_of
 from protocol.vectors.fixed_point import encode_counts
 from protocol.vectors.keystream import RingVector
@@ -141,7 +142,7 @@ class Participation:
         self._entropy = entropy
         initial = trainer.initial_model()
         self._layout, self._final = layout_of(initial), layout_of(without_slots(initial))
-        self._vector = vector_of(study.training, initial)
+        self._vector: RoundVector | None = None  # of the training round that is open
         self._round: SecAggClient | None = None
         self._masked: Reply | None = None
         self._untold: LeftInRun | None = None
@@ -149,6 +150,8 @@ class Participation:
         self._token: SentToken | None = None
         self._buffer: RingVector | None = None  # a vector's memory, for the next round's vector
         self._kept: str | None = None
+        #: What has crossed since this process joined the run.
+        self.traffic = Traffic()
 
     @property
     def is_secret(self) -> bool:
@@ -170,11 +173,24 @@ class Participation:
         return encode_tensors(self.trainer.initial_model())
 
     def answer(self, request: Request) -> Reply:
-        """Returns the reply to one step of a round.
+        """Returns the reply to one step of a round; what crossed is counted.
 
         Raises:
             FederationError: the step is refused; the reason must stay in the hospital.
         """
+        self.traffic.came(request)
+        reply = self._answer(request)
+        self.traffic.went(reply)
+        if request.step == "unmask" and self._round is not None:
+            context = self._round.context
+            log.info(
+                "run %s: %s round %d: %d bytes sent, %d received, of the run so far",
+                self.run_id, context.round_kind, context.round + 1, self.traffic.sent,
+                self.traffic.received,
+            )  # fmt: skip
+        return reply
+
+    def _answer(self, request: Request) -> Reply:
         if request.step == "advertise":
             return Reply(message=self._open(request))
         if self._round is None:
@@ -201,7 +217,7 @@ class Participation:
         context = opening.context
         if self._round is not None and self._round.context == context:
             return self._round.advertise()  # asked again, the same bytes again
-        model = decode_tensors(request.blob or b"")
+        model = self._model_sent(context, request.blob)
         self._check(context, model)
         if opening.own is not None:
             require_own_head(opening.own, self.site, self.key, self._database)
@@ -219,12 +235,37 @@ class Participation:
             own_cells=self.study.evaluation_vector.own_cells,
             among=self._draws.among(context),
         )
+        training = context.round_kind == "training"
+        vector = round_vector(self.study, model, context.round) if training else None
         advert = opened.advertise()  # refused when this round was begun before a restart
         self._drop_kept()
         self._round, self._model, self._masked = opened, model, None
+        self._vector = vector
         if context.round_kind == "evaluation" and self._keep_model is not None:
             self._keep_model(model, self.personal_model(model))
         return advert
+
+    def _model_sent(self, context: RoundContext, blob: bytes | None) -> Tensors:
+        """Returns a round's model: as it was sent, or as it follows from what this hospital holds.
+
+        Raises:
+            ModelMissing: it does not follow.
+        """
+        if self.study.communication is None or (blob and not is_sum(blob)):
+            return decode_tensors(blob or b"")
+        before, held = self._round.context if self._round else None, self._model
+        if before is not None and held is not None and before.model_hash == context.model_hash:
+            return held
+        follows: Tensors | None = None
+        if not blob and context.round == 0:
+            follows = self.trainer.initial_model()
+        elif blob and held is not None and _is_just_before(before, context):
+            follows = model_after(self.study, held, context.round - 1, blob)
+        if follows is None or model_digest(follows) != context.model_hash:
+            raise ModelMissing(
+                "no model is held from which the round's follows: it is asked for as a whole"
+            )
+        return follows
 
     def personal_model(self, model: Tensors) -> Tensors | None:
         """Returns the model that this hospital uses in place of the final one; None: it is that."""
@@ -375,9 +416,11 @@ class Participation:
         """Returns a noised vector as fresh ring elements: masking overwrites them."""
         if context.round_kind != "training":
             return encode_counts(noised.astype(np.int64, copy=False))
-        if isinstance(self.study.privacy, DistributedPrivacy):
-            return noised.astype(ring_dtype(context))
-        return self._training_vector(context, noised.astype(np.float64, copy=False))
+        if self._vector is None:
+            raise OutOfOrder("no training round is open")
+        words = self._vector.encode(self.site, noised, self._buffer)
+        self._buffer = None if self._vector.is_shared else words
+        return words
 
     def _charge(self, context: RoundContext, silo_round: SecAggClient) -> str:
         """Makes SENT durable and returns the ledger's head after it."""
@@ -402,19 +445,13 @@ class Participation:
         self._token = token
         return token.head
 
-    def _training_vector(self, context: RoundContext, update: NDArray[np.float64]) -> RingVector:
-        weights = self.study.weights
-        aggregation = self.study.aggregation
-        self._buffer = self._vector.encode(
-            update,
-            weight=weights[self.site] / max(weights.values()),
-            bound=aggregation.bound,
-            frac_bits=aggregation.frac_bits,
-            ring_bits=context.ring_bits,
-            out=self._buffer,
-        )
-        return self._buffer
-
     def _noised_counts(self, given: RoundInput) -> NDArray[np.int64]:
         """Returns the noised counts and, behind them, this hospital's noised table and its grid."""
         return noised_counts(self.study, self.site, self.trainer, given, self._entropy)
+
+
+def _is_just_before(before: RoundContext | None, context: RoundContext) -> bool:
+    """Whether a round is the training round before another."""
+    if before is None or before.round_kind != "training":
+        return False
+    return before.round == context.round - 1

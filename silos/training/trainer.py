@@ -42,10 +42,11 @@ from pipelines.networks.reference_inputs import reference_inputs
 from pipelines.recipes.loading import recipe_failures
 from pipelines.tasks.registry import task_of
 from protocol.encoding import digest, digest_json
-from protocol.study.noise_shares import count_units_of, units_for
 from protocol.study.privacy import NoPrivacy, PatientPrivacy
-from protocol.study.strategies.local_steps import LocalEnd, LocalStart, ended
-from protocol.study.strategies.registry import strategy_of
+from protocol.study.rounds.noise_shares import count_units_of, units_of
+from protocol.study.rounds.round_vector import RoundVector, round_vector
+from protocol.study.strategies.local_steps import LocalEnd, LocalStart
+from protocol.study.strategies.registry import local_end, strategy_of
 from protocol.study.strategies.sent_slots import slots_of, with_slots, without_slots
 from protocol.study.study import Study
 from protocol.vectors.adaptive_clip import clip_at, counted_mean, moves_within, with_clip
@@ -213,6 +214,7 @@ class Trainer:
             bound=self._study.aggregation.bound,
             own=given.own,
             sent=slots_of(given.model, strategy.sends),
+            coordinates=_of_network(round_vector(self._study, given.model, given.number), size),
         )
         draw, clip = self._draw_context(given), start[size:].copy()
         cycles = self._cycles(given)
@@ -230,7 +232,7 @@ class Trainer:
             clip[:] += moves
             return found
 
-        end = ended(strategy.local(training, begun), gradient)
+        end = local_end(training, begun, gradient)
         return replace(end, update=np.concatenate([end.update, clip - start[size:]]))
 
     def _step(
@@ -248,19 +250,21 @@ class Trainer:
             _, drawn = self._sampled(draw, entropy)
             if isinstance(privacy, NoPrivacy) and privacy.clip is not None:
                 whole = self._backend.clipped(network, drawn, privacy.clip)
-                return np.asarray(whole * (privacy.clip / units_for(network.size) / expected)), 0.0
+                units = units_of(self._study, network.size)
+                return np.asarray(whole * (privacy.clip / units / expected)), 0.0
             total = np.zeros(network.size)
             for summed in self._backend.plain(network, drawn):
                 total += summed
             return np.asarray(total / expected), 0.0
         noised = self._noised(parameters, draw, noise_multiplier, entropy, cycles)
-        scale = privacy.clip / units_for(parameters.size) / expected
+        units = units_of(self._study, parameters.size)
+        scale = privacy.clip / units / expected
         if self._adaptive is None:
             return np.asarray(noised * scale), 0.0
         mean = counted_mean(
             noised.astype(np.int64, copy=False),
             count=count_units_of(self._study, privacy, parameters.size, noise_multiplier),
-            units=units_for(parameters.size),
+            units=units,
             clip=clip_at(parameters[-1], privacy.clip),
             expected=expected,
             rate=self._adaptive.rate,
@@ -271,7 +275,7 @@ class Trainer:
     def noised_sum(self, given: RoundInput, entropy: Entropy) -> NDArray[np.int64]:
         """Returns the (size,) sum of one step's clipped gradients and this hospital's noise share.
 
-        In units of the clipping bound (``protocol.study.noise_shares``). The share
+        In units of the clipping bound (``protocol.study.rounds.noise_shares``). The share
         alone is no protection that anything else than the secure sum may see.
 
         Raises:
@@ -320,7 +324,7 @@ class Trainer:
         stream = entropy.stream(replace(draw, use="noise", sample=digest(chosen.tobytes())))
         if cycles is not None:
             return cycles.noised(summed, stream)
-        noise = DiscreteGaussian(noise_multiplier * units_for(size))
+        noise = DiscreteGaussian(noise_multiplier * units_of(self._study, size))
         return summed + noise.sample(stream, size)
 
     def _sampled(
@@ -397,6 +401,12 @@ class Trainer:
         """Returns each test patient's score and label; they stay in the hospital."""
         load_parameters(self._module, model)
         return self._scores()
+
+
+def _of_network(vector: RoundVector, size: int) -> Ints | None:
+    """Returns the places of a network's parameters that a round sends; None where it sends all."""
+    places = vector.coordinates
+    return None if places is None else places[places < size]
 
 
 def try_step(study: Study, site: str, device: torch.device) -> tuple[str, int, int]:

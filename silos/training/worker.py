@@ -26,7 +26,7 @@ from pipelines.tasks.task import TaskDefinition
 from pipelines.transforms.augmentation import Augmenter, augmenter_of
 from protocol.counted import counted
 from protocol.encoding import digest
-from protocol.study.noise_shares import units_for
+from protocol.study.rounds.noise_shares import units_for, units_of
 from protocol.study.study import Study
 from protocol.vectors.adaptive_clip import gradient_units
 from protocol.vectors.tensors import flatten, layout_of, unflatten
@@ -103,6 +103,7 @@ class Worker:
         if self._augmenter is not None:
             with recipe_failures():
                 _try_augmenter(self._augmenter, shape, learned)
+        self._study = study
         self._initial = parameters_of(self._module)
         self._layout = layout_of(self._initial)
         self._form = (form.places, form.records)
@@ -112,7 +113,7 @@ class Worker:
     def clipped(
         self, parameters: Floats, drawn: Drawn, clip: float, count_units: int = 0
     ) -> NDArray[np.int64]:
-        """Returns the (size,) sum of clipped integer gradients; ``clip`` is ``units_for(size)``.
+        """Returns the (size,) sum of clipped integer gradients; ``clip`` is ``units_of(size)``.
 
         With ``count_units``, (size + 1,): behind the gradients stand so many for each patient
         within the clip, less as many for each who is not, and size + 1 says what the units are.
@@ -121,7 +122,7 @@ class Worker:
         does not depend on who was drawn: empty places are computed and clipped like others.
         """
         coordinates = parameters.size + bool(count_units)
-        units = gradient_units(units_for(coordinates), count_units)
+        units = gradient_units(units_of(self._study, coordinates), count_units)
         total = torch.zeros(parameters.size, dtype=torch.int64, device=self._device)
         within = 0
         with without_subnormals(), enough_memory("a step"):

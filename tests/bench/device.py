@@ -15,7 +15,7 @@ from pipelines.networks.networks import build
 from pipelines.tasks.registry import task_of
 from protocol.study.cohort.cohort import Cohort, Image, ImageCohort
 from protocol.study.cohort.labels import BinaryLabel, MaskLabel
-from protocol.study.noise_shares import units_for
+from protocol.study.rounds.noise_shares import units_for
 from protocol.study.task.adapters import Adapters
 from protocol.study.task.networks.classifiers import DenseNet, ResNet, ViT
 from protocol.study.task.networks.network import NetworkSettings

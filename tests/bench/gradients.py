@@ -17,7 +17,7 @@ from pipelines.gradients.engine_choice import engine_for
 from pipelines.gradients.engines import ENGINES
 from pipelines.networks.networks import build, parameters_of
 from pipelines.records import Records
-from protocol.study.noise_shares import units_for
+from protocol.study.rounds.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.study.task.networks.classifiers import ViT
 from protocol.study.task.networks.segmenters import SegResNet, UNet

@@ -40,7 +40,7 @@ from pipelines.networks.networks import build
 from pipelines.tasks.registry import task_of
 from pipelines.tasks.task import TaskDefinition
 from protocol.errors import DeviceRefused
-from protocol.study.noise_shares import units_for
+from protocol.study.rounds.noise_shares import units_for
 from protocol.vectors.tensors import flatten
 from silos.training.randomness import FixedEntropy, RoundInput
 from silos.training.trainer import Trainer, try_step

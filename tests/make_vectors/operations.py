@@ -34,7 +34,7 @@ from protocol.study.strategies.registry import STRATEGIES
 from protocol.vectors import fixed_point, tensors
 from protocol.vectors import ring_bounds as no_wrap
 from protocol.vectors.keystream import Keystream, derive_key
-from protocol.vectors.update import UpdateVector
+from protocol.vectors.update import UpdateVector, chosen_coordinates
 from tests.make_vectors.recorded_round import (
     Recorded,
     RecordedSilo,
@@ -74,7 +74,7 @@ def data_of(given: Given) -> bytes:
 
 def words_of(given: Given, name: str) -> np.ndarray[Any, np.dtype[np.unsignedinteger]]:
     """Returns a vector of little-endian words."""
-    kind = np.dtype("<u4" if given["ring_bits"] == 32 else "<u8")
+    kind = np.dtype(f"<u{given['ring_bits'] // 8}")
     return np.frombuffer(bytes.fromhex(given[name]), kind).copy()
 
 
@@ -128,7 +128,7 @@ def _keystream(given: Given) -> str:
 
 
 def _keystream_words(given: Given) -> list[str]:
-    kind = np.uint32 if given["ring_bits"] == 32 else np.uint64
+    kind = f"<u{given['ring_bits'] // 8}"
     return [str(word) for word in Keystream(_hex("key", given)).words(given["count"], kind)]
 
 
@@ -228,11 +228,17 @@ def _encode_update(given: Given) -> str:
             bound=float(given["bound"]),
             frac_bits=given["frac_bits"],
             ring_bits=given["ring_bits"],
+            rounding=Keystream(_hex("rounding", given)) if "rounding" in given else None,
         )
-        .astype("<u4" if given["ring_bits"] == 32 else "<u8", copy=False)
+        .astype(f"<u{given['ring_bits'] // 8}", copy=False)
         .tobytes()
         .hex()
     )
+
+
+def _chosen_coordinates(given: Given) -> list[int]:
+    found = chosen_coordinates(_hex("key", given), given["size"], given["count"])
+    return [int(place) for place in found]
 
 
 def _update_vector(given: Given) -> dict[str, Any]:
@@ -460,6 +466,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "encode_update": _encode_update,
     "decode_update": _decode_update,
     "update_vector": _update_vector,
+    "chosen_coordinates": _chosen_coordinates,
     "encode_counts": _encode_counts,
     "decode_counts": _decode_counts,
     "max_sum_of_updates": _max_sum_of_updates,

@@ -72,7 +72,7 @@ def keystream_sheet() -> Sheet:
         for skip, count in ((0, 64), (16, 16), (48, 20), (2**36, 16)):
             name = f"{count} bytes from byte {skip}"
             sheet.good(name, "keystream", key=key, skip=skip, count=count)
-    for bits in (32, 64):
+    for bits in (16, 32, 64):
         sheet.good(
             f"little-endian words of {bits} bits",
             "keystream_words",
@@ -159,7 +159,7 @@ def _sealing(sheet: Sheet) -> None:
 
 
 def _masks(sheet: Sheet) -> None:
-    for bits in (32, 64):
+    for bits in (16, 32, 64):
         for name, add, subtract in (
             ("one stream added", KEYS[:1], []),
             ("one stream subtracted", [], KEYS[:1]),
@@ -247,6 +247,8 @@ def numbers_sheet(training: Document, counting: Document) -> Sheet:
         ("squares beyond float64", [3e200, -4e200], {"bound": 1.0, "frac_bits": 20}),
         ("squares below float64", [3e-200, 4e-200], {"bound": 1.0, "frac_bits": 30}),
         ("zeros", [0.0, -0.0], {}),
+        ("16 bits", [0.25, -0.25, 0.0, 3.5], {"ring_bits": 16}),
+        ("16 bits, rounded at random", halves, {"ring_bits": 16, "rounding": KEYS[0]}),
     ):
         words = sheet.good(name, "encode_update", update=update, **{**usual, **changes})
         units = {"frac_bits": {**usual, **changes}["frac_bits"], "words": words}
@@ -255,6 +257,11 @@ def numbers_sheet(training: Document, counting: Document) -> Sheet:
     behind: Fields = {**usual, "update": [3.0, 4.0], "bound": 10.0, "weight": 0.5}
     for strategy in ("fedavg", "fedexp"):
         sheet.good(f"two parameters for {strategy}", "update_vector", **behind, strategy=strategy)
+    for size, count in ((8, 3), (8, 8), (1000, 5)):
+        sheet.good(
+            f"{count} of {size} coordinates", "chosen_coordinates",
+            key=KEYS[0], size=size, count=count,
+        )  # fmt: skip
     for value in ("nan", "inf", "-inf"):
         given = {"update": [0.0, value], **usual}
         sheet.bad(value, "encode_update", "UpdateRefused", "not finite", **given)

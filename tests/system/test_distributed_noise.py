@@ -11,11 +11,11 @@ from scipy.stats import chi2
 from compliance.ledger.entries import State
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.accounting import epsilon
-from coordinator.rounds.means import mean_of
 from protocol.errors import CohortRefused, QuorumLost, StudyRefused
 from protocol.secagg.context import round_context
-from protocol.study.noise_shares import NoiseShares, share_multiplier
 from protocol.study.privacy import DistributedPrivacy
+from protocol.study.rounds.mean import mean_of
+from protocol.study.rounds.noise_shares import NoiseShares, share_multiplier
 from protocol.study.strategies.registry import STRATEGIES
 from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.study import Study
@@ -133,7 +133,7 @@ def test_mean_gradient_is_scaled_by_what_was_declared() -> None:
     study = distributed()
     model = {"w": np.zeros(2, dtype=np.float32)}
     total: RingVector = np.array([3 * 2**17, 2**32 - 2**17], dtype=np.uint32)
-    mean = mean_of(study, model, ("east", "north", "south"), total)
+    mean = mean_of(study, model, 0, ("east", "north", "south"), total)
     assert mean.update.tolist() == [3 / 60, -1 / 60]
 
 

@@ -16,8 +16,9 @@ from coordinator.rounds.means import round_mean, summed
 from coordinator.rounds.training import Outcome
 from protocol.errors import QuorumLost
 from protocol.secagg.context import round_context
+from protocol.study.rounds.round_vector import round_vector
 from protocol.study.strategies.local_steps import LocalEnd
-from protocol.study.strategies.registry import begun, model_of, next_state, vector_of
+from protocol.study.strategies.registry import begun, model_of, next_state
 from protocol.study.study import Study, SumOfSites
 from protocol.study.study_file import read_study
 from protocol.transport.steps import Request
@@ -48,21 +49,17 @@ def in_the_clear(federation: Federation) -> Tensors:
     study = federation.study
     trainers = {site: silo.simulated_part("run-1") for site, silo in federation.silos.items()}
     training, initial = study.training, next(iter(trainers.values())).initial_model()
-    layout, state, vector = (
-        layout_of(initial),
-        begun(training, initial),
-        vector_of(training, initial),
-    )
+    layout, state = layout_of(initial), begun(training, initial)
     for number in range(training.rounds):
         model = model_of(training, layout, state)
         given = RoundInput(model=model, number=number, noise_multiplier=None)
 
         def contribution(site: str, given: RoundInput = given) -> NDArray[np.unsignedinteger]:
             update = trainers[site].update(given, None).update  # type: ignore[arg-type]
-            bound, frac_bits = study.aggregation.bound, study.aggregation.frac_bits
-            return vector.encode(update, weight=1.0, bound=bound, frac_bits=frac_bits, ring_bits=64)
+            return round_vector(study, given.model, given.number).encode(site, update)
 
-        found = round_mean(study, model, summed(study, number, trainers, contribution))
+        sums = summed(study, number, trainers, contribution)
+        found = round_mean(study, model, number, sums)
         state = next_state(training, state, found.mean)
     return model_of(training, layout, state)
 

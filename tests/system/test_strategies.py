@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import coordinator.rounds.means as round_means
 from coordinator.audit.recompute import recompute
 from coordinator.database.round_archive import RoundArchive
-from protocol.study.strategies.local_steps import LocalEnd, LocalStart, ended
+from protocol.study.rounds.mean import mean_of
+from protocol.study.rounds.round_vector import round_vector
+from protocol.study.strategies.local_steps import LocalEnd, LocalStart
 from protocol.study.strategies.registry import (
     STRATEGIES,
     begun,
+    local_end,
     model_of,
     next_state,
     strategy_of,
-    vector_of,
 )
 from protocol.study.strategies.sent_slots import slots_of, with_slots, without_slots
 from protocol.study.study import Study
@@ -71,9 +72,11 @@ class Descending(LinearTrainer):
             bound=self._study.aggregation.bound,
             own=given.own,
             sent=slots_of(given.model, strategy_of(training).sends),
+            coordinates=round_vector(self._study, given.model, given.number).coordinates,
         )
-        return ended(
-            strategy_of(training).local(training, start),
+        return local_end(
+            training,
+            start,
             lambda _, parameters: self._mean_gradient(unflatten(layout_of(model), parameters)),
         )
 
@@ -87,25 +90,16 @@ def in_the_clear(federation: Federation) -> Iterator[Tensors]:
     trainers = {site: silo.simulated_part("run-1") for site, silo in federation.silos.items()}
     training, initial = study.training, next(iter(trainers.values())).initial_model()
     layout, state = layout_of(without_slots(initial)), begun(training, initial)
-    vector, kept = vector_of(training, initial), dict.fromkeys(trainers, {})
-    largest = max(study.weights.values())
+    kept = dict.fromkeys(trainers, {})
     for number in range(training.rounds):
         model, encoded = model_of(training, layout, state), []
         for site, trainer in trainers.items():
             given = RoundInput(model=model, number=number, noise_multiplier=None, own=kept[site])
             end = trainer.update(given, None)  # type: ignore[arg-type]
             kept[site] = dict(end.own)
-            encoded.append(
-                vector.encode(
-                    end.update,
-                    weight=study.weights[site] / largest,
-                    bound=study.aggregation.bound,
-                    frac_bits=study.aggregation.frac_bits,
-                    ring_bits=64,
-                )
-            )
-        total = np.sum(encoded, axis=0, dtype=np.uint64)
-        mean = round_means.mean_of(study, model, tuple(trainers), total)
+            encoded.append(round_vector(study, model, number).encode(site, end.update))
+        total = np.sum(encoded, axis=0, dtype=encoded[0].dtype)
+        mean = mean_of(study, model, number, tuple(trainers), total)
         state = next_state(training, state, mean)
         yield model_of(training, layout, state)
 

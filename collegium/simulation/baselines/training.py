@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.ledger.privacy_plan import PrivacyPlan
-from coordinator.rounds.means import round_mean, shared_mean, summed
-from protocol.study.noise_shares import share_multiplier
+from coordinator.rounds.means import round_mean, summed
 from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
+from protocol.study.rounds.mean import shared_mean
+from protocol.study.rounds.noise_shares import share_multiplier
+from protocol.study.rounds.round_vector import round_vector
 from protocol.study.strategies.local_steps import OwnState
 from protocol.study.strategies.registry import (
     begun,
@@ -22,7 +24,6 @@ from protocol.study.strategies.registry import (
     next_state,
     personal_model,
     strategy_of,
-    vector_of,
 )
 from protocol.study.strategies.sent_slots import without_slots
 from protocol.study.strategies.strategy import Mean
@@ -31,9 +32,6 @@ from protocol.vectors.fixed_point import shortened
 from protocol.vectors.tensors import Tensors, layout_of
 from silos.training.randomness import Entropy, RoundInput
 from silos.training.trainer import Trainer
-
-#: The ring of sums in one process: it holds every sum that the study's own ring holds.
-_RING_BITS = 64
 
 
 def trained_in_one_place(
@@ -90,32 +88,25 @@ def trained_together(study: Study, trainers: Mapping[str, Trainer], entropy: Ent
     """
     plans = {site: PrivacyPlan.at(study, site) for site in trainers}
     initial = next(iter(trainers.values())).initial_model()
-    vector = vector_of(study.training, initial)
-    largest, aggregation = max(study.weights.values()), study.aggregation
     kept: dict[str, OwnState] = {}
 
     def contribution(site: str, model: Tensors, number: int) -> NDArray[np.unsignedinteger]:
+        vector = round_vector(study, model, number)
         if isinstance(study.privacy, DistributedPrivacy):
             share = share_multiplier(study, study.privacy)
             given = RoundInput(model=model, number=number, noise_multiplier=share)
-            return trainers[site].noised_sum(given, entropy).astype(np.uint64)
+            return vector.encode(site, trainers[site].noised_sum(given, entropy))
         plan = plans[site]
         noise = plan.training.noise_multiplier if plan else None
         own = kept.get(site, {})
         given = RoundInput(model=model, number=number, noise_multiplier=noise, own=own)
         end = trainers[site].update(given, entropy)
         kept[site] = end.own
-        return vector.encode(
-            end.update,
-            weight=study.weights[site] / largest,
-            bound=aggregation.bound,
-            frac_bits=aggregation.frac_bits,
-            ring_bits=_RING_BITS,
-        )
+        return vector.encode(site, end.update)
 
     def mean(model: Tensors, number: int) -> Mean:
         sums = summed(study, number, trainers, lambda site: contribution(site, model, number))
-        return round_mean(study, model, sums).mean
+        return round_mean(study, model, number, sums).mean
 
     model = _trained(study, initial, mean)
     own = {site: personal_model(study.training, model, state) for site, state in kept.items()}

@@ -9,6 +9,7 @@ from collegium.output.progress import Watch
 from collegium.simulation.baselines.side_by_side import RecordsHolder, figures_of
 from collegium.simulation.comparison.plan import POOLED_RECORDS, Variant, variants
 from collegium.simulation.consortium import simulation_ray
+from collegium.simulation.pricing import round_bytes
 from collegium.simulation.settings import SimulationSettings, require_network
 from compliance.facts.comparison.strategies import ComparisonFindings
 from protocol.errors import FederationError
@@ -31,7 +32,7 @@ class StrategyTrainer(RecordsHolder):
             self._ready()
             begun, entropy = time.monotonic(), FixedEntropy(variant.seed, simulated=True)
             found = scored_model(variant.baseline, self._hospitals, self._patients, entropy)
-            up, down = (None, None) if variant.name == POOLED_RECORDS else _bytes(variant.study)
+            up, down = _bytes(variant)
         except FederationError as error:
             return error, None
         return None, ScoredVariant(
@@ -52,20 +53,12 @@ class StrategyTrainer(RecordsHolder):
         return findings_of(self._study, self._patients.labels(), scored)
 
 
-def _bytes(study: Study) -> tuple[int, int]:
+def _bytes(variant: Variant) -> tuple[int | None, int | None]:
     """Returns how many bytes a hospital sends and is sent in a round, beside keys and shares."""
-    from pipelines.networks.networks import build, parameters_of
-    from protocol.secagg.context import round_context
-    from protocol.study.strategies.registry import begun, model_of
-    from protocol.vectors.tensors import encode_tensors, layout_of
-
-    initial = parameters_of(build(study.task, study.cohort, study.seeds.model))
-    model = model_of(study.training, layout_of(initial), begun(study.training, initial))
-    context = round_context(
-        study, run_id="compared", roster_digest="0" * 64, round_kind="training", number=0,
-        attempt=0, draw=0, log_size=0, log_root="0" * 64, model=model,
-    )  # fmt: skip
-    return context.blob_bytes, len(encode_tensors(model))
+    if variant.name == POOLED_RECORDS:
+        return None, None
+    found = round_bytes(variant.study)
+    return found.up, found.down
 
 
 def compare_strategies(

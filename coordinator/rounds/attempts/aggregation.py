@@ -7,6 +7,7 @@ sites and go through their steps together: each step asks all of their sites at
 once, and one that fails holds up no other.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -19,13 +20,14 @@ from coordinator.delivery.link import SiloLink
 from coordinator.membership.log_proofs import LogProofs
 from protocol.counted import counted
 from protocol.encoding import blob_digest
-from protocol.errors import MessageRefused, QuorumLost, SumRefused
+from protocol.errors import MessageRefused, ModelMissing, QuorumLost, SumRefused
 from protocol.secagg.evidence.accusation import Accusation
 from protocol.secagg.server import SecAggServer, Step
 from protocol.secagg.transcript import Transcript
-from protocol.transport.steps import Reply, Request
+from protocol.transport.steps import Reply, Request, Traffic
 
-#: How often a round is opened again to a site that holds another head of the log each time.
+#: How often a round is opened again to a site that holds another head of the log each time, or
+#: that lacks the model to which a sum is added.
 _REOPENED = 3
 
 
@@ -62,6 +64,8 @@ def aggregate(
     timeout: float,
     log: LogProofs,
     archive: RoundArchive | None = None,
+    instead: bytes | None = None,
+    traffic: Mapping[str, Traffic] | None = None,
 ) -> list[Sum | SumFailure]:
     """Returns the sums of what the sites contributed, or why one failed, in their order.
 
@@ -79,13 +83,29 @@ def aggregate(
         timeout: seconds that one step may take.
         log: what the sites are shown of the log.
         archive: where masked vectors are kept as they arrive.
+        instead: what is sent in place of the model, which follows from it: the sum of the round
+            before, or nothing (empty). A site that lacks what it is added to is sent the model.
+        traffic: where what crosses is counted, by site.
     """
+    crossed, lacking = defaultdict(Traffic) if traffic is None else traffic, set[str]()
     sums = [_SumUnderWay(machine, log, archive) for machine in machines]
     of_site = {site: one for one in sums for site in one.machine.context.participants}
 
     def exchange(step: Step, sites: Iterable[str]) -> Iterator[tuple[str, Reply]]:
-        requests = {site: of_site[site].request(run_id, step, site, model) for site in sites}
-        return link.exchange(requests, timeout)
+        requests = {}
+        for site in sites:
+            given = model if instead is None or site in lacking else instead or None
+            requests[site] = of_site[site].request(run_id, step, site, given)
+            crossed[site].came(requests[site])
+        for site, reply in link.exchange(requests, timeout):
+            crossed[site].went(reply)
+            yield site, reply
+
+    def lacks(site: str, reply: Reply) -> bool:
+        if instead is None or site in lacking or reply.refusal != ModelMissing.__name__:
+            return False
+        lacking.add(site)
+        return True
 
     for step in Step:
         going = [one for one in sums if one.failure is None]
@@ -93,7 +113,7 @@ def aggregate(
             break
         asked = [site for one in going for site in one.machine.asked(step)]
         replies = (
-            _opened(of_site, asked, log, exchange)
+            _opened(of_site, asked, log, exchange, lacks)
             if step is Step.ADVERTISE
             else exchange(step, asked)
         )
@@ -116,7 +136,7 @@ class _SumUnderWay:
             step: {} for step in Step
         }
 
-    def request(self, run_id: str, step: Step, site: str, model: bytes) -> Request:
+    def request(self, run_id: str, step: Step, site: str, model: bytes | None) -> Request:
         """Returns what a site is asked in a step."""
         blob = model if step is Step.ADVERTISE else self.machine.attachment(step, site)
         message = self.machine.request(step, site)
@@ -178,13 +198,16 @@ def _opened(
     asked: Sequence[str],
     log: LogProofs,
     exchange: Callable[[Step, Iterable[str]], Iterator[tuple[str, Reply]]],
+    lacks: Callable[[str, Reply], bool],
 ) -> Iterator[tuple[str, Reply]]:
-    """Opens the round to all sites; to one that holds another head of the log again."""
+    """Opens the round to all sites; again to one that holds another head, or lacks the model."""
     sites = asked
     for last in (False,) * _REOPENED + (True,):
         again = []
         for site, reply in exchange(Step.ADVERTISE, sites):
-            if not last and _holds_another_head(of_site[site].machine, log, site, reply):
+            if not last and (
+                lacks(site, reply) or _holds_another_head(of_site[site].machine, log, site, reply)
+            ):
                 again.append(site)
             else:
                 yield site, reply

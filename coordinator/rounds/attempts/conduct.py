@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from protocol.secagg.evidence.accusation import PROVABLE, Accusation, Verdict
 from protocol.secagg.server import SecAggServer
+from protocol.transport.steps import Traffic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +18,8 @@ class Conduct:
     ``suspects`` are sites that sums of noise cannot tell apart; nobody of them
     is accused. ``left_out`` says who had no part, and why. ``revealing`` are
     the sites of a sum that failed after they were asked to reveal it. ``clip`` is the adaptive
-    clip that the model brought to them; None where the clip is fixed.
+    clip that the model brought to them; None where the clip is fixed. ``traffic`` is how many bytes
+    each site was sent and has sent.
     Of a round of groups under a robust rule ``norm`` is the L2 norm of what the rule gave,
     ``direction`` its cosine with that of the round before, and ``distance`` how far from it the
     mean of this sum lay.
@@ -33,6 +35,7 @@ class Conduct:
     norm: float | None = None
     direction: float | None = None
     distance: float | None = None
+    traffic: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
     def shown_by(cls, accusations: Sequence[Accusation]) -> "Conduct":
@@ -53,6 +56,7 @@ class Conduct:
         suspects: Collection[str],
         failed: bool,
         clip: float | None = None,
+        traffic: Mapping[str, Traffic] | None = None,
     ) -> "Conduct":
         """Returns what an attempt that has ended shows."""
         return replace(
@@ -61,12 +65,22 @@ class Conduct:
             left_out=left_out,
             revealing=sum_round.survivors if failed and sum_round.asks_to_reveal else (),
             clip=clip,
+            traffic={
+                site: (crossed.received, crossed.sent)
+                for site, crossed in (traffic or {}).items()
+                if crossed != Traffic()
+            },
         )
 
     @property
     def shown(self) -> "Conduct":
         """The part of the record that evidence shows; the inverse is ``shown_by``."""
         return Conduct(culprits=self.culprits, proven=self.proven, complaints=self.complaints)
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether more is shown than how much crossed: then it has an entry of the log."""
+        return replace(self, traffic={}) != Conduct()
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -106,4 +120,5 @@ def conduct_from(text: str) -> Conduct:
     said = json.loads(text)
     for name in ("proven", "suspects", "revealing"):
         said[name] = tuple(said.get(name, ()))
+    said["traffic"] = {site: tuple(each) for site, each in said.get("traffic", {}).items()}
     return Conduct(**said)

@@ -16,6 +16,7 @@ from coordinator.rounds.means import SummedSites
 from protocol.errors import QuorumLost, RunLost, SumRefused
 from protocol.secagg.server import SecAggServer
 from protocol.study.study import SumOfSites
+from protocol.transport.steps import Traffic
 
 #: Why a sum of a round cannot be made.
 SumLost: TypeAlias = QuorumLost | SumRefused | RunLost
@@ -67,7 +68,7 @@ class SumTries:
     """The attempts at one sum of a round; it is pending until it is ``done`` or has an ``error``.
 
     ``left_out`` are the sites without a part in the present attempt, each with the reason;
-    ``machine`` made the sum.
+    ``machine`` made the sum, and ``traffic`` is what crossed in the attempt, by site of the round.
     """
 
     at: SumPlace
@@ -77,6 +78,7 @@ class SumTries:
     done: DoneSum | None = None
     error: SumLost | None = None
     machine: SecAggServer | None = None
+    traffic: Mapping[str, Traffic] = field(default_factory=dict)
 
     @classmethod
     def begun(cls, at: SumPlace, attempts: Attempts, first_draw: int) -> "SumTries":
@@ -144,12 +146,16 @@ class SumTries:
 
     def conduct(self, machine: SecAggServer, clip: float | None, *, failed: bool) -> Conduct:
         """Returns what an attempt that has ended shows of the sites."""
+        own = self.at.sites.sites
         return Conduct.of(
             machine,
             left_out=self.left_out,
             suspects=self.attempts.suspects,
             failed=failed,
             clip=clip,
+            traffic={
+                site: self.traffic[site] for site in self.at.sites.sites if site in self.traffic
+            },
         )
 
 

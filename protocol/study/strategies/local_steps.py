@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.study.strategies.training import Training
+from protocol.vectors.fixed_point import shortened
 from protocol.vectors.tensors import Layout
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -37,6 +38,8 @@ class LocalStart:
         bound: the L2 norm to which the secure sum shortens its update.
         own: its state after the last round of this run that it had a part in; empty at first.
         sent: the server's arrays that travel beside the parameters, (size,) each, by name.
+        coordinates: the rising places of the parameters of which the round sends the update; None
+            where it sends all.
     """
 
     layout: Layout
@@ -46,6 +49,15 @@ class LocalStart:
     bound: float
     own: OwnState = field(default_factory=dict)
     sent: Mapping[str, Floats] = field(default_factory=dict)
+    coordinates: NDArray[np.int64] | None = None
+
+    def sent_of(self, update: Floats) -> Floats:
+        """Returns an update as it counts for the sum: 0 where it is not sent, then shortened."""
+        if self.coordinates is None:
+            return shortened(update, self.bound)
+        found = np.zeros(update.size)
+        found[self.coordinates] = shortened(update[self.coordinates], self.bound)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,6 +66,24 @@ class LocalEnd:
 
     update: Floats
     own: OwnState = field(default_factory=dict)
+
+
+#: The array of an own state that holds what of earlier updates was not sent yet.
+UNSENT = "unsent"
+
+
+def with_unsent(start: LocalStart, end: LocalEnd) -> LocalEnd:
+    """Returns the end of a round whose update has with it what earlier rounds did not send.
+
+    What this round does not send waits in the own state. All of it is made of noised gradients, so
+    it may be sent in any round. A round without an update sends none of it.
+    """
+    if start.coordinates is None or not end.update.any():
+        return end
+    update = end.update + start.own.get(UNSENT, 0.0)
+    unsent = update.copy()
+    unsent[start.coordinates] = 0.0
+    return LocalEnd(update=update, own={**end.own, UNSENT: unsent} if unsent.any() else end.own)
 
 
 #: Yields parameters, is sent the gradient there, and returns the end of the round.

@@ -1,12 +1,13 @@
 """The strategies that a study may name, and the section ``training`` that each one reads."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 from protocol.study.strategies.algorithms.fed_adagrad import FED_ADAGRAD
@@ -20,7 +21,14 @@ from protocol.study.strategies.algorithms.fed_sgd import FED_SGD
 from protocol.study.strategies.algorithms.fed_yogi import FED_YOGI
 from protocol.study.strategies.algorithms.scaffold import SCAFFOLD
 from protocol.study.strategies.averaging import averaged
-from protocol.study.strategies.local_steps import OwnState
+from protocol.study.strategies.local_steps import (
+    Floats,
+    LocalEnd,
+    LocalStart,
+    OwnState,
+    ended,
+    with_unsent,
+)
 from protocol.study.strategies.personal.ditto import DITTO
 from protocol.study.strategies.personal.fed_per import FED_PER
 from protocol.study.strategies.personal.fed_rep import FED_REP
@@ -33,7 +41,6 @@ from protocol.study.strategies.strategy import Mean, ServerState, Strategy
 from protocol.study.strategies.training import Training
 from protocol.vectors.adaptive_clip import bounded_log_clip, without_clip
 from protocol.vectors.tensors import Layout, Tensors, flatten, layout_of, unflatten
-from protocol.vectors.update import UpdateVector
 
 #: The scalar of a mean that says by how much an adaptive clip moves, where it is the server's work.
 CLIP_MOVES = "clip_moves"
@@ -64,12 +71,6 @@ def strategy_of(training: Training) -> Strategy:
     return STRATEGIES[training.strategy]
 
 
-def vector_of(training: Training, model: Tensors) -> UpdateVector:
-    """Returns how an update of this model travels through the secure sum."""
-    parameters = layout_of(without_slots(model))
-    return UpdateVector(parameters=parameters, scalars=strategy_of(training).scalars)
-
-
 def begun(training: Training, model: Tensors, rounds: int = 0) -> ServerState:
     """Returns the server's state that a round's model brings, after so many rounds."""
     slots = slots_of(model, strategy_of(training).sends)
@@ -81,6 +82,21 @@ def model_of(training: Training, layout: Layout, state: ServerState) -> Tensors:
     parameters = unflatten(layout, state.parameters)
     sent = strategy_of(training).sends if state.rounds < training.rounds else ()
     return with_slots(layout, parameters, state.slots, sent)
+
+
+def local_end(
+    training: Training, start: LocalStart, gradient: Callable[[int, Floats], Floats]
+) -> LocalEnd:
+    """Returns the end of a hospital's round by the strategy's local rule.
+
+    Args:
+        training: the study's section.
+        start: how the round begins here.
+        gradient: gives the gradient at parameters; it is given the number of the asking, from 0.
+    """
+    strategy = strategy_of(training)
+    end = ended(strategy.local(training, start), gradient)
+    return with_unsent(start, end) if strategy.carries else end
 
 
 def personal_model(training: Training, model: Tensors, own: OwnState) -> Tensors | None:
@@ -100,10 +116,12 @@ def personal_model(training: Training, model: Tensors, own: OwnState) -> Tensors
 def next_state(training: Training, state: ServerState, mean: Mean) -> ServerState:
     """Returns the server's state after a round: the strategy's step, and the mean of models.
 
-    An adaptive clip, the last parameter, moves as the mean says.
+    An adaptive clip, the last parameter, moves as the mean says. Of a round that sends some
+    coordinates only, the step is taken among these: a parameter that was not sent stays where it
+    is, and so does all that the server remembers of it.
     """
     strategy = strategy_of(training)
-    after = strategy.apply(training, state, mean)
+    after = _spread(state, mean.coordinates, strategy.apply(training, _within(state, mean), mean))
     for slot in strategy.sends:  # as hospitals will read it
         sent = after.slots[slot].astype(np.float32).astype(np.float64)
         after = replace(after, slots={**after.slots, slot: sent})
@@ -112,6 +130,27 @@ def next_state(training: Training, state: ServerState, mean: Mean) -> ServerStat
         parameters[-1] = bounded_log_clip(float(parameters[-1]) + mean.scalars[CLIP_MOVES])
         after = replace(after, parameters=parameters)
     return averaged(training, state, after)
+
+
+def _within(state: ServerState, mean: Mean) -> ServerState:
+    """Returns the state of the coordinates that were sent."""
+    sent = mean.coordinates
+    if sent is None:
+        return state
+    slots = {name: slot[sent] for name, slot in state.slots.items()}
+    return replace(state, parameters=state.parameters[sent], slots=slots)
+
+
+def _spread(state: ServerState, sent: NDArray[np.int64] | None, within: ServerState) -> ServerState:
+    """Returns the state in which the coordinates that were sent are those of ``within``."""
+    if sent is None:
+        return within
+    parameters, slots = state.parameters.copy(), {}
+    parameters[sent] = within.parameters
+    for name, moved in within.slots.items():
+        slots[name] = state.slots.get(name, np.zeros(parameters.size)).copy()
+        slots[name][sent] = moved
+    return replace(within, parameters=parameters, slots=slots)
 
 
 def needs_more_than_its_model(training: Training, number: int) -> bool:

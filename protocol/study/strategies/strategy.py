@@ -45,12 +45,13 @@ class Mean:
     """The result of a training round: weighted means over the sites in the sum.
 
     Attributes:
-        update: (size,), a mean update, or the mean gradient of one step.
+        update: a mean update, or the mean gradient of one step, of the parameters that were sent.
         scalars: by name.
         bound: the L2 norm to which every update was shortened.
         is_gradient: whether it is a gradient.
         local_steps: the mean of the sites' local steps.
         attendance: the part of all sites' weights that is in the sum.
+        coordinates: the rising places of the parameters that were sent; None where all were.
     """
 
     update: NDArray[np.float64]
@@ -59,6 +60,7 @@ class Mean:
     is_gradient: bool = False
     local_steps: float = 1.0
     attendance: float = 1.0
+    coordinates: NDArray[np.int64] | None = None
 
     @property
     def gradient(self) -> NDArray[np.float64]:
@@ -87,7 +89,8 @@ class Strategy:
         keys: the section ``training`` of a study that names this strategy.
         takes: what it learns from: ``updates`` after a round's local steps, the ``gradients`` of
             one step under distributed noise, or either.
-        apply: the server step: a pure function of the keys, the state and the mean.
+        apply: the server step: a pure function of the keys, the state and the mean. Where a round
+            sends some coordinates only, it is given these of the state, and all else stays.
         local: a hospital's steps of a round; under distributed noise there are none.
         scalars: what it needs of every update beside the mean, by name: see
             ``protocol.vectors.update``.
@@ -95,6 +98,9 @@ class Strategy:
         personal: what each hospital's own model is in the end; None where all have the global one.
         sends: the slots of the server's state that travel with the model.
         remembers: whether a round depends on more than the model before it.
+        carries: whether a hospital adds to its update what earlier rounds did not send of theirs,
+            where rounds send some coordinates only. Not where the update tells it anyway, or where
+            more is read from an update than where it leads.
     """
 
     keys: type[Training]
@@ -106,3 +112,4 @@ class Strategy:
     personal: PersonalRule | None = None
     sends: tuple[str, ...] = ()
     remembers: Callable[[Any], bool] = _remembers_nothing
+    carries: bool = True

@@ -12,6 +12,7 @@ Rules that every record keeps:
 """
 
 from protocol.study.study.aggregation import Aggregation, Seeds
+from protocol.study.study.communication import Communication
 from protocol.study.study.names import BUNDLED, NAME, Digest, Name, RelativePath, Seed, nearest
 from protocol.study.study.participation import SiteBatches, SumOfSites
 from protocol.study.study.robust import RobustRule
@@ -24,6 +25,7 @@ __all__ = [
     "NAME",
     "Aggregation",
     "ColumnSplit",
+    "Communication",
     "Digest",
     "FileSplit",
     "KeyedHashSplit",

@@ -15,6 +15,7 @@ from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PerSitePrivacy
 from protocol.study.strategies.registry import STRATEGIES, TrainingSection
 from protocol.study.strategies.training import Training
 from protocol.study.study.aggregation import Aggregation, Seeds
+from protocol.study.study.communication import Communication
 from protocol.study.study.names import Name
 from protocol.study.study.participation import SiteBatches, SumOfSites
 from protocol.study.study.robust import RobustRule
@@ -69,6 +70,9 @@ class StudyRecord(FrozenModel):
     training: TrainingSection = Field(default_factory=no_training)
     privacy: Privacy
     aggregation: Aggregation = Field(default_factory=Aggregation)
+    communication: Communication | None = Field(
+        default=None, exclude_if=lambda section: section is None
+    )
     evaluation: Evaluation = Field(default_factory=Evaluation)
     seeds: Seeds = Field(default_factory=Seeds)
     recipes: tuple[RecipePackage, ...] = Field(

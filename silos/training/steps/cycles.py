@@ -22,7 +22,7 @@ from compliance.privacy.noise import (
     noise_matrix,
     poisson_sample,
 )
-from protocol.study.noise_shares import units_for
+from protocol.study.rounds.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.keystream import Keystream
 from silos.training.randomness import DrawContext, Entropy

@@ -9,6 +9,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "study",
         "strategies",
         "correlated-noise",
+        "communication",
         "python",
         "planning",
         "tuning",

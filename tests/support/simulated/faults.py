@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from compliance.privacy.noise import DiscreteGaussian
 from pipelines.records import Records
-from protocol.study.noise_shares import units_for
+from protocol.study.rounds.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.evaluation import COUNT_UNITS
 from protocol.vectors.keystream import Keystream

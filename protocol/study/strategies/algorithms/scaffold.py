@@ -8,7 +8,8 @@ after K steps at rate r:
 
 Of this difference the server needs the mean over the hospitals only, which follows from their mean
 update. So nothing beside the update is sent, nothing else is clipped, noised or paid for, and c_i,
-made of noised gradients, stays in the hospital.
+made of noised gradients, stays in the hospital. Of a parameter that a round does not send,
+neither moves: so c stays the mean of the c_i.
 
 Source: Karimireddy et al. 2020 (ICML), arXiv 1910.06378, algorithm 1, option II; with the server's
 step at rate 1, and equal control variates weighted like the updates.
@@ -23,7 +24,6 @@ from protocol.study.privacy import Privacy
 from protocol.study.strategies.local_steps import LocalEnd, LocalStart, LocalSteps, descend
 from protocol.study.strategies.strategy import Mean, Problem, ServerState, Strategy
 from protocol.study.strategies.training import Training
-from protocol.vectors.fixed_point import shortened
 
 #: The server's control variate: a slot of its state that travels with the model.
 CONTROL = "control"
@@ -42,8 +42,12 @@ def _local(training: Scaffold, start: LocalStart) -> LocalSteps:
     after = yield from descend(
         training, start.parameters, start.steps, pull=lambda _parameters: everybody - own
     )
-    update = shortened(after - start.parameters, start.bound)
+    update = start.sent_of(after - start.parameters)
     moved = -update / (start.steps * training.learning_rate) - everybody
+    if start.coordinates is not None:  # of what is not sent the server's c does not move either
+        still = np.ones(update.size, dtype=bool)
+        still[start.coordinates] = False
+        moved[still] = 0.0
     return LocalEnd(update=update, own={_OWN: own + moved})
 
 
@@ -72,5 +76,6 @@ SCAFFOLD = Strategy(
     apply=_apply,
     local=_local,
     sends=(CONTROL,),
+    carries=False,  # an update of two rounds' steps would be read as longer gradients
     problems=_problems,
 )

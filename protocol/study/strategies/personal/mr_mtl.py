@@ -51,5 +51,10 @@ def _problems(training: MrMtl, _privacy: Privacy) -> Iterator[Problem]:
 
 
 MR_MTL = Strategy(
-    keys=MrMtl, takes=("updates",), local=_local, personal=kept_model, problems=_problems
+    keys=MrMtl,
+    takes=("updates",),
+    local=_local,
+    personal=kept_model,
+    problems=_problems,
+    carries=False,  # the update leads from the global model to the own one, which goes on anyway
 )

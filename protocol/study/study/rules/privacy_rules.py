@@ -1,9 +1,9 @@
 """Rules about a study's promises, noise and secure sum."""
 
-from protocol.study.privacy import NoPrivacy
+from protocol.study.privacy import DistributedPrivacy, NoPrivacy
 from protocol.study.strategies.strategy import Problem
 from protocol.study.study.record import StudyRecord
-from protocol.vectors.ring_bounds import fits, max_sum_of_updates
+from protocol.vectors.ring_bounds import finest_frac_bits, fits, max_sum_of_updates
 
 #: The count of a batch as small as this leaves too little of the clip's bound to the gradient.
 _LEAST_COUNTED = 21
@@ -70,7 +70,11 @@ def aggregation_problems(study: StudyRecord) -> list[Problem]:
         )
     if study.aggregation.min_sites > n:
         problems.append(("aggregation.min_sites", f"the minimum cohort exceeds the {n} sites"))
-    bound, frac_bits = study.aggregation.bound, study.aggregation.frac_bits
+    bound, frac_bits, sent = (
+        study.aggregation.bound,
+        study.aggregation.frac_bits,
+        study.communication,
+    )
     if not fits(max_sum_of_updates(sites=n, bound=bound, frac_bits=frac_bits), 64):
         problems.append(
             (
@@ -79,4 +83,15 @@ def aggregation_problems(study: StudyRecord) -> list[Problem]:
                 "lower frac_bits or bound",
             )
         )
+    elif sent is not None and not isinstance(study.privacy, DistributedPrivacy):
+        widest = sent.rings[-1]
+        if finest_frac_bits(sites=n, bound=bound, ring_bits=widest, most=0) is None:
+            most = 2.0 ** (widest - 1) / n
+            problems.append(
+                (
+                    "communication.ring_bits",
+                    f"{n} sites x bound {bound:g} could wrap {widest} bits, in units of 1 even: "
+                    f"lower aggregation.bound below {most:g}, or use a wider ring",
+                )
+            )
     return problems

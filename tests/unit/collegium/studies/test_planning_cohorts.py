@@ -8,7 +8,7 @@ import pytest
 
 from compliance.planning.expected_auroc import Descent, _descend
 from pipelines.records import Records
-from protocol.study.noise_shares import units_for
+from protocol.study.rounds.noise_shares import units_for
 from protocol.study.study_file import read_study
 from protocol.vectors.tensors import flatten, layout_of, unflatten
 from silos.training.randomness import RoundInput, SecretEntropy

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.rounds import means
-from coordinator.rounds.means import RoundMean, SummedSites, mean_of, middle_mean, round_mean
-from protocol.study.strategies.registry import vector_of
+from coordinator.rounds.means import RoundMean, SummedSites, middle_mean, round_mean
+from protocol.study.rounds.mean import mean_of
+from protocol.study.rounds.round_vector import round_vector
 from protocol.study.strategies.strategy import Mean
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors
@@ -46,13 +47,9 @@ def test_groups_that_a_rule_leaves_none_of_are_refused() -> None:
 
 
 def summed_group(study: Study, sites: str, updates: dict[str, list[float]]) -> SummedSites:
-    vector, largest = vector_of(study.training, MODEL), max(study.weights.values())
-    total = np.zeros(3, np.uint64)
-    for site in sites:
-        total += vector.encode(
-            np.array(updates.get(site, [0.0, 0.0, 0.0])), weight=study.weights[site] / largest,
-            bound=16.0, frac_bits=20, ring_bits=64,
-        ).astype(np.uint64)  # fmt: skip
+    vector = round_vector(study, MODEL, 0)
+    encoded = [vector.encode(site, np.array(updates.get(site, [0.0, 0.0, 0.0]))) for site in sites]
+    total = np.sum(encoded, axis=0, dtype=encoded[0].dtype)
     return SummedSites(survivors=tuple(sites), total=total)
 
 
@@ -65,7 +62,7 @@ def test_a_rounds_mean_is_the_rule_over_the_groups_weighted_means() -> None:
     study = study.replaced(sites=sites)
     updates = {"a": [1.0, 0.0, 2.0], "d": [3.0, 3.0, 3.0], "g": [-9.0, 9.0, 0.0]}
     sums = [summed_group(study, group, updates) for group in ("abc", "def", "ghi")]
-    found = round_mean(study, MODEL, sums)
+    found = round_mean(study, MODEL, 0, sums)
     group_means = [[0.6, 0.0, 1.2], [1.0, 1.0, 1.0], [-3.0, 3.0, 0.0]]
     assert np.allclose(found.mean.update, coordinate_median(group_means), atol=1e-5)
     assert found.mean.attendance == 1.0
@@ -77,7 +74,7 @@ def test_a_rounds_mean_is_the_rule_over_the_groups_weighted_means() -> None:
 def test_a_group_that_is_lost_counts_as_absent() -> None:
     study = grouped_study("abc", "def", "ghi", "jkl")
     sums = [summed_group(study, group, {}) for group in ("abc", "def", "jkl")]
-    assert round_mean(study, MODEL, sums).mean.attendance == float(Fraction(9, 12))
+    assert round_mean(study, MODEL, 0, sums).mean.attendance == float(Fraction(9, 12))
 
 
 def test_one_group_moves_no_coordinate_beyond_the_others() -> None:
@@ -85,17 +82,23 @@ def test_one_group_moves_no_coordinate_beyond_the_others() -> None:
     honest = {site: random.normal(size=3).tolist() for site in "abcdef"}
     bad = {"g": [15.0, -15.0, 0.1], "h": [9.0, 9.0, 9.0], "i": [-1.0, 5.0, 8.0]}
     sums = [summed_group(study, g, {**honest, **bad}) for g in ("abc", "def", "ghi")]
-    found = round_mean(study, MODEL, sums).mean.update
-    first, second = (mean_of(study, MODEL, one.survivors, one.total).update for one in sums[:2])
+    found = round_mean(study, MODEL, 0, sums).mean.update
+    first, second = (mean_of(study, MODEL, 0, one.survivors, one.total).update for one in sums[:2])
     assert np.all(found <= np.maximum(first, second))
     assert np.all(found >= np.minimum(first, second))
 
 
 def test_the_direction_is_the_cosine_with_the_round_before() -> None:
-    def found(update: list[float]) -> RoundMean:
-        return RoundMean(mean=Mean(update=np.array(update), scalars={}, bound=1.0), of_sums=())
+    def mean(update: list[float], coordinates: list[int] | None = None) -> Mean:
+        sent = None if coordinates is None else np.array(coordinates)
+        return Mean(update=np.array(update), scalars={}, bound=1.0, coordinates=sent)
+
+    def found(update: list[float], coordinates: list[int] | None = None) -> RoundMean:
+        return RoundMean(mean=mean(update, coordinates), of_sums=())
 
     assert found([1.0, 0.0]).direction(None) is None
-    assert found([1.0, 0.0]).direction(np.array([0.0, 0.0])) is None
-    assert found([1.0, 0.0]).direction(np.array([-2.0, 0.0])) == -1.0
-    assert found([1.0, 1.0]).direction(np.array([1.0, 0.0])) == 0.70711
+    assert found([1.0, 0.0]).direction(mean([0.0, 0.0])) is None
+    assert found([1.0, 0.0]).direction(mean([-2.0, 0.0])) == -1.0
+    assert found([1.0, 1.0]).direction(mean([1.0, 0.0])) == 0.70711
+    assert found([1.0, 1.0], [0, 2]).direction(mean([1.0, 0.0], [0, 2])) == 0.70711
+    assert found([1.0, 1.0], [0, 2]).direction(mean([1.0, 0.0], [1, 2])) is None

@@ -20,7 +20,7 @@ from pipelines.cohort.loading import Records, load_cohort
 from pipelines.cohort.partitioning import partition_records
 from pipelines.cohort.splits import split
 from protocol.errors import StudyRefused
-from protocol.study.noise_shares import units_for
+from protocol.study.rounds.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.vectors.keystream import Keystream, derive_key

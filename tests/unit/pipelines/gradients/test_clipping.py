@@ -18,7 +18,7 @@ from pipelines.gradients.clipping import (
     clipped_on_device,
     scores,
 )
-from protocol.study.noise_shares import units_for
+from protocol.study.rounds.noise_shares import units_for
 from tests.reference.per_patient_gradients import clipped_exactly, exact_norm_squared
 
 

@@ -12,7 +12,7 @@ from pipelines.gradients.engines import OneAtATime
 from pipelines.gradients.opacus_check import distances, refuse_unfit
 from pipelines.networks.networks import build
 from pipelines.tasks.registry import task_of
-from protocol.study.noise_shares import units_for
+from protocol.study.rounds.noise_shares import units_for
 from protocol.study.task.networks.registry import NETWORKS as LISTED
 from tests.support.machine.one_thread import one_thread  # noqa: F401
 from tests.support.simulated.networks import NETWORKS, learned_by

@@ -103,7 +103,7 @@ def test_participants_that_are_few_unsorted_or_doubled_are_refused(
         ({"attempt": 1.0}, "attempt: expected an integer"),
         ({"dim": 0}, "dim: expected an integer"),
         ({"dim": 10**8 + 1}, "dim: expected an integer"),
-        ({"ring_bits": 48}, "32 or 64 bits, not 48"),
+        ({"ring_bits": 48}, "16, 32 or 64 bits, not 48"),
         ({"bound": "16"}, "not the canonical spelling"),
         ({"bound": "nan"}, "bound: expected text"),
         ({"bound": "1e999"}, "not the canonical spelling|finite"),

@@ -105,5 +105,5 @@ def test_count_beyond_the_limit_is_refused(count: int) -> None:
 def test_other_number_types_are_refused() -> None:
     with pytest.raises(ValueError, match="signed integers"):
         encode_counts(np.zeros(2))  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="expected uint32 or uint64"):
+    with pytest.raises(ValueError, match="expected uint16, uint32 or uint64"):
         decode(np.zeros(2), frac_bits=2)  # type: ignore[arg-type]

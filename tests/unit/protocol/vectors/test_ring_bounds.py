@@ -8,10 +8,12 @@ from scipy.stats import binom
 
 from protocol.errors import SumRefused
 from protocol.vectors.fixed_point import decode, encode, encode_counts
+from protocol.vectors.keystream import Keystream
 from protocol.vectors.ring_bounds import (
     COUNT_LIMIT,
     FAILURE,
     Batch,
+    finest_frac_bits,
     fits,
     least_ring_bits,
     max_in_batch,
@@ -52,8 +54,8 @@ def test_bound_that_is_no_length_is_a_mistake(bound: float) -> None:
 def test_sum_that_could_wrap_64_bits_is_refused() -> None:
     with pytest.raises(ValueError, match="could wrap 64 bits"):
         least_ring_bits(max_sum_of_updates(sites=4, bound=2.0**41, frac_bits=20))
-    with pytest.raises(ValueError, match="32 or 64 bits"):
-        fits(1, 16)
+    with pytest.raises(ValueError, match="16, 32 or 64 bits"):
+        fits(1, 8)
 
 
 @given(st.integers(1, 3000), st.floats(0.001, 1.0), st.sampled_from([0.05, 1e-6, 1e-12]))
@@ -117,3 +119,28 @@ def test_uniform_counts_are_refused_and_the_largest_honest_ones_are_not() -> Non
     largest = encode_counts(np.array([COUNT_LIMIT, -COUNT_LIMIT])) * np.uint64(256)
     require_sum_of_counts(largest, sites=256)
     assert fits(max_sum_of_counts(sites=256), 64)
+
+
+@pytest.mark.parametrize("bits", [16, 32, 64])
+@given(st.integers(3, 256), st.floats(1e-3, 60.0), st.sampled_from([1.0, -1.0]), st.booleans())
+def test_no_sum_wraps_at_the_extremes_with_the_finest_step(
+    bits: int, sites: int, bound: float, sign: float, at_random: bool
+) -> None:
+    """All sites push one coordinate as far as the bound allows, all in one direction."""
+    frac_bits = finest_frac_bits(sites=sites, bound=bound, ring_bits=bits, most=30)
+    assert frac_bits is not None
+    rounding = Keystream(bytes(32)) if at_random else None
+    one = encode(
+        np.array([sign * bound * 2, 0.0]), weight=1.0, bound=bound, frac_bits=frac_bits,
+        ring_bits=bits, rounding=rounding,
+    )  # fmt: skip
+    total = np.sum([one] * sites, axis=0, dtype=one.dtype)
+    assert decode(total, frac_bits=frac_bits)[0] == sites * decode(one, frac_bits=frac_bits)[0]
+    if frac_bits < 30:  # one step finer could wrap
+        most = max_sum_of_updates(sites=sites, bound=bound, frac_bits=frac_bits + 1)
+        assert not fits(most, bits)
+
+
+def test_units_of_1_that_could_wrap_have_no_finest_step() -> None:
+    assert finest_frac_bits(sites=4, bound=8192.0, ring_bits=16, most=20) is None
+    assert finest_frac_bits(sites=4, bound=8191.0, ring_bits=16, most=20) == 0

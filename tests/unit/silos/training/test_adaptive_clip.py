@@ -19,10 +19,10 @@ from compliance.reports.run_tables import mechanism_table
 from compliance.reports.sections.run import rounds_section
 from coordinator.audit.recompute import recompute
 from coordinator.database.round_archive import RoundArchive
-from coordinator.rounds.means import mean_of
 from coordinator.views.views import open_views
 from pipelines.records import Records
 from protocol.errors import QuorumLost, StoreBroken, StudyRefused
+from protocol.study.rounds.mean import mean_of
 from protocol.study.strategies.registry import next_state
 from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.strategies.training import Training
@@ -134,7 +134,7 @@ def test_no_hospital_can_move_the_clip_further_than_its_steps_can() -> None:
     model = with_clip({"w": np.zeros(2, dtype=np.float32)}, 0.1)
     sent = encode(np.array([0.0, 0.1, 9.0]), weight=1.0, bound=16.0, frac_bits=20)
     still = encode(np.array([0.0, 0.1, 0.0]), weight=1.0, bound=16.0, frac_bits=20)
-    mean = mean_of(study, model, ("east", "north", "south"), sent + still + still)
+    mean = mean_of(study, model, 0, ("east", "north", "south"), sent + still + still)
     assert mean.update == pytest.approx([0.0, 0.1, 0.2], abs=1e-5)
 
 

@@ -17,7 +17,7 @@ from torch import nn
 from pipelines.gradients.batch_invariance import depends_on_own_row_only
 from pipelines.networks.networks import build, parameters_of
 from pipelines.tasks.registry import task_of
-from protocol.study.noise_shares import units_for
+from protocol.study.rounds.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.tensors import flatten
 from silos.training.steps.step_form import PatientRecords, StepForm

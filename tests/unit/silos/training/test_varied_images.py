@@ -13,7 +13,7 @@ from pipelines.networks.networks import build, parameters_of
 from pipelines.tasks.registry import task_of
 from pipelines.transforms.augmentation import augmenter_of
 from protocol.errors import StudyRefused
-from protocol.study.noise_shares import units_for
+from protocol.study.rounds.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.keystream import Keystream, fresh_key
 from protocol.vectors.tensors import flatten

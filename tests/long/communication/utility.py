@@ -1,0 +1,103 @@
+"""What shipped studies reach in each form, on the same patients and with the same noise."""
+
+import importlib.util
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from collegium.simulation.baselines.scoring import Hospitals, TestPatients, scored_model
+from collegium.simulation.comparison.plan import variants
+from collegium.simulation.records import read_hospitals
+from pipelines.tasks.registry import task_of
+from protocol.study.study import Study
+from protocol.study.study_file import index_beside, read_study_file
+from protocol.vectors.keystream import Keystream
+from silos.training.randomness import DrawContext, FixedEntropy
+from tests import ROOT
+from tests.long.communication.forms import FORMS
+
+_EXAMPLES, _DATA = ROOT / "examples", ROOT.parent / "shared" / "data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shipped:
+    """A shipped study: where it lies, which figure is its headline, and over how many seeds."""
+
+    study: str
+    figure: str
+    seeds: int
+
+
+STUDIES: Mapping[str, Shipped] = {
+    "heart disease": Shipped(study="heart-disease/study.yaml", figure="AUROC", seeds=10),
+    "heart disease without privacy": Shipped(
+        study="heart-disease/study-no-privacy.yaml", figure="AUROC", seeds=3
+    ),
+    "digits": Shipped(study="digits/study.yaml", figure="accuracy", seeds=3),
+    "pneumonia": Shipped(study="pneumonia/study.yaml", figure="AUROC", seeds=1),
+}
+
+
+class SameNoise(FixedEntropy):
+    """Draws the same patients and noise in every form, whose digests differ."""
+
+    def stream(self, draw: DrawContext) -> Keystream:
+        return super().stream(replace(draw, study="", model="", sample=""))
+
+
+def study_of(name: str) -> Study:
+    """Returns a shipped study."""
+    return read_study_file(_EXAMPLES / STUDIES[name].study)
+
+
+def hospitals_of(name: str) -> Hospitals:
+    """Returns each hospital's training and test records."""
+    study, path = study_of(name), _EXAMPLES / STUDIES[name].study
+    with _records(name) as folder:
+        return read_hospitals(study, index_beside(study, path.parent), folder)
+
+
+@contextmanager
+def _records(name: str) -> Iterator[Path]:
+    if name.startswith("heart"):
+        yield ROOT / "collegium" / "studies" / "heart_disease"
+    elif name == "pneumonia":
+        yield _DATA / "pneumoniamnist"
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            _prepared("digits").table().to_csv(Path(folder) / "digits.csv", index=False)
+            yield Path(folder)
+
+
+def _prepared(example: str):  # type: ignore[no-untyped-def]
+    spec = importlib.util.spec_from_file_location(
+        f"prepare_{example}", _EXAMPLES / example / "prepare.py"
+    )
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(example)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def reached(name: str, hospitals: Hospitals, form: str, seeds: int) -> float:
+    """Returns the headline figure on all test patients, in the mean over so many seeds."""
+    study = study_of(name).replaced(communication=FORMS[form])
+    patients = TestPatients(study, hospitals)
+    labels, exact = patients.labels(), task_of(study.task, study.cohort).exact
+    found = []
+    for variant in variants(study, [study.training.strategy], seeds)[:seeds]:
+        entropy = SameNoise(variant.seed, simulated=True)
+        scores = scored_model(variant.baseline, hospitals, patients, entropy).scores
+        if scores is None:
+            raise ValueError(f"{name}, {form}: training diverged")
+        whole = [np.concatenate([one[site] for site in scores]) for one in (scores, labels)]
+        headline, *_ = exact(*whole).values()
+        found.append(headline)
+    return float(np.mean(found))
