@@ -153,9 +153,7 @@ class SumTries:
             suspects=self.attempts.suspects,
             failed=failed,
             clip=clip,
-            traffic={
-                site: self.traffic[site] for site in self.at.sites.sites if site in self.traffic
-            },
+            traffic={site: crossed for site, crossed in self.traffic.items() if site in own},
         )
 
 
