@@ -396,6 +396,9 @@ def _rounds(dossier: Dossier) -> None:
         st.info(f"No round was opened; {dossier.rounds_planned} were planned.")
         return
     _chart(charts.rounds_timeline(dossier.rounds), run_tables.rounds_table(dossier))
+    if dossier.robust is not None:
+        _table(run_tables.robust_table(dossier.robust))
+        st.markdown(dossier.robust.sentence)
     if dossier.has_adaptive_clip:
         st.subheader("Clip by round")
         _chart(charts.clip_by_round(dossier.rounds), run_tables.clips_table(dossier))

@@ -5,7 +5,7 @@ network is to be built; it prints counts only.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
@@ -62,7 +62,7 @@ from protocol.counted import counted
 from protocol.errors import CohortRefused, PolicyRefused, StudyRefused
 from protocol.study.cohort.cohort import TableCohort
 from protocol.study.privacy import PatientPrivacy
-from protocol.study.study import BUNDLED, Study
+from protocol.study.study import BUNDLED, Study, SumOfSites
 from protocol.study.study_file import index_beside
 from protocol.study.task.task import prevalence_of
 from protocol.vectors.adaptive_clip import felt_multiplier
@@ -71,6 +71,8 @@ from silos.preflight.quality_table import print_quality
 
 #: By how much advised settings must be better before a study is warned.
 _MUCH = 0.05
+#: From how much larger a group on a robust rule counts its patients for too little.
+_UNEQUAL = 2
 _NOBODY: Tested = MappingProxyType({})
 
 
@@ -99,6 +101,7 @@ def describe_study(
         f"  {len(study.sites)} sites, {study.threshold} must answer, "
         f"{colluders} may collude; {_work(study)}"
     )
+    _describe_sums(study, console)
     _describe_start(study, console)
     recipes = _describe_recipes(study, console)
     require_network(study, any_network=with_records)
@@ -137,6 +140,7 @@ def describe_study(
         "digest": study.digest,
         "sites": list(study.site_names),
         "recipes": recipes,
+        "sums": [*_turns_text(study), *_robust_text(study)],
         "budget": price,
         "correlated_noise": correlated,
         "bytes_per_round": crosses,
@@ -180,6 +184,66 @@ def _describe_bytes(study: Study, console: Console, *, with_records: bool) -> di
         f"the {'sum' if found.as_sum else 'model'}; keys and shares come on top"
     )
     return asdict(found)
+
+
+def _describe_sums(study: Study, console: Console) -> None:
+    """Says who is summed with whom, where that is not everybody, and what a robust rule costs."""
+    for line in (*_turns_text(study), *_robust_text(study)):
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+
+
+def _turns_text(study: Study) -> Iterator[str]:
+    """Yields the batches that take turns, and what each hospital pays."""
+    if study.participation is None:
+        return
+    for place, batch in enumerate(study.participation.batches, start=1):
+        threshold = SumOfSites.over(batch).threshold
+        yield f"batch {place}: {', '.join(batch)}; {threshold} must answer"
+    for site in study.site_names:
+        plan = PrivacyPlan.at(study, site)
+        said = f"{site} takes part in {study.rounds_of(site)} of {study.training.rounds} rounds"
+        if plan is None:
+            yield said
+        else:
+            yield (
+                f"{said} and pays {counted(plan.training.steps, 'step')}, spare ones included: "
+                f"epsilon {show(plan.epsilon, Format.EPSILON)} at noise multiplier "
+                f"{plan.training.noise_multiplier:g}"
+            )
+
+
+def _robust_text(study: Study) -> Iterator[str]:
+    """Yields what a robust rule is, needs, bears, and does not do."""
+    robust = study.robust
+    if robust is None:
+        return
+    ends = f" without {robust.trim} at either end" if robust.trim else ""
+    yield (
+        f"robust: {robust.rule.replace('_', ' ')}{ends} of {len(robust.groups)} groups' means; it "
+        f"bears {counted(robust.bears, 'group')} with poisoned hospitals, and a round needs "
+        f"{robust.least_groups} groups"
+    )
+    for place, group in enumerate(robust.groups, start=1):
+        threshold = SumOfSites.over(group).threshold
+        yield (
+            f"group {place}: {', '.join(group)}; {threshold} must answer, "
+            f"{study.aggregation.colluders} may collude in it"
+        )
+    patients = [sum(study.site(site).patients for site in group) for group in robust.groups]
+    if max(patients) > _UNEQUAL * min(patients):
+        yield (
+            f"the groups declare {min(patients)} to {max(patients)} patients, and count alike: a "
+            "patient of a large group counts for less"
+        )
+    yield (
+        "what the hospitals of one group alone have to teach (patients whom nobody else treats) "
+        "a robust rule leaves out, as it leaves out poison: docs/robustness.md has a measured "
+        "example"
+    )
+    yield (
+        "a round that makes the model worse cannot be rolled back: this study releases one "
+        "evaluation, at its end"
+    )
 
 
 def _work(study: Study) -> str:

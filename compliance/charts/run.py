@@ -266,4 +266,6 @@ def _round_row(group: Sequence[RoundFacts]) -> dict[str, Any]:
 
 def _round_label(round_: RoundFacts) -> str:
     again = f" ({round_.attempt + 1})" if round_.attempt else ""
+    if round_.group is not None:
+        return f"{round_.number}, group {round_.group}{again}"
     return f"{'eval' if round_.round_kind == 'evaluation' else round_.number}{again}"

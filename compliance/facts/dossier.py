@@ -6,9 +6,11 @@ hospitals' records in one place, which no real consortium can do; they are
 ``None`` for a real run.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from statistics import median
 from typing import Any
 
 from compliance.estimates.binned_scores.calibration import CalibrationPoint
@@ -26,6 +28,8 @@ from compliance.facts.model_warnings import model_warnings
 from compliance.facts.named_figures import NamedFigure, named_figures
 from compliance.privacy.claims import correlated_noise, if_more_collude, while_few_collude
 from compliance.privacy.rounding import rounded_up
+from protocol.counted import counted
+from protocol.study.study import RobustRule
 from protocol.transport.privacy_summary import Summary
 
 #: How the reason begins why a finished run was marked failed afterwards.
@@ -67,7 +71,10 @@ class RoundFacts:
     """One aggregation; ``number`` counts from 1. ``remarks`` are sentences about its sites.
 
     ``clip`` is the adaptive clip of a training round; None where the clip is fixed. All its sites
-    together sent ``bytes_up`` and were sent ``bytes_down``; None where nobody counted.
+    together sent ``bytes_up`` and were sent ``bytes_down``; None where nobody counted. Under a
+    robust rule each group (from 1) is an aggregation: ``norm`` is the length of what the rule gave,
+    ``direction`` its cosine with that of the round before, ``distance`` how far from it the group's
+    mean lay.
     """
 
     number: int
@@ -84,6 +91,79 @@ class RoundFacts:
     clip: float | None = None
     bytes_up: int | None = None
     bytes_down: int | None = None
+    group: int | None = None
+    norm: float | None = None
+    direction: float | None = None
+    distance: float | None = None
+
+
+#: A group lies far from what a robust rule gave if so many times as far as the middle one.
+FAR = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustFacts:
+    """The robust rule of a run, and how its groups lay to what it gave, round by round."""
+
+    rule: RobustRule
+    rounds: tuple[RoundFacts, ...]
+
+    def is_far(self, one: RoundFacts) -> bool:
+        """Whether a group's mean lay far from what the rule gave, next to the others'."""
+        beside = [r.distance for r in self.rounds if r.number == one.number]
+        known = [distance for distance in beside if distance is not None]
+        return one.distance is not None and one.distance > FAR * median(known)
+
+    @property
+    def often_far(self) -> Mapping[int, int]:
+        """In how many rounds each group lay far; without those that never did."""
+        found = Counter(one.group for one in self.rounds if self.is_far(one))
+        return {group: count for group, count in sorted(found.items()) if group is not None}
+
+    @property
+    def text(self) -> str:
+        """The rule in words."""
+        rule = self.rule
+        ends = f", without {rule.trim} at either end" if rule.trim else ""
+        return (
+            f"{rule.rule.replace('_', ' ')}{ends}, of the means of {len(rule.groups)} groups: "
+            f"it bears {counted(rule.bears, 'group')} that {'are' if rule.bears > 1 else 'is'} "
+            "wrong"
+        )
+
+    @property
+    def sentence(self) -> str:
+        """The rule, which groups lay far from what it gave, and that no round is taken back."""
+        far = ", ".join(
+            f"group {group} ({', '.join(self.rule.groups[group - 1])}) in {counted(times, 'round')}"
+            for group, times in self.often_far.items()
+        )
+        return (
+            f"Robust rule: {self.text}. Far from what it gave: {far or 'no group'}. A round that "
+            "makes the model worse is not rolled back: this study releases one evaluation, at its "
+            "end."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the rule and its rounds as ``--json`` shows them."""
+        return {
+            **self.rule.model_dump(mode="json"),
+            "bears": self.rule.bears,
+            "rolls_back": False,
+            "sentence": self.sentence,
+            "rounds": [
+                {
+                    "round": one.number,
+                    "group": one.group,
+                    "sites": list(one.survivors),
+                    "norm": one.norm,
+                    "direction": one.direction,
+                    "distance": one.distance,
+                    "far": self.is_far(one),
+                }
+                for one in self.rounds
+            ],
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +245,15 @@ class Dossier:
     def has_adaptive_clip(self) -> bool:
         """Whether a training round was given a clip that moves."""
         return any(round_.clip is not None for round_ in self.rounds)
+
+    @cached_property
+    def robust(self) -> RobustFacts | None:
+        """The robust rule, and how the groups lay to what it gave; None of a study without one."""
+        named = self.study.get("robust")
+        if named is None:
+            return None
+        rounds = tuple(one for one in self.rounds if one.norm is not None)
+        return RobustFacts(rule=RobustRule.model_validate(named), rounds=rounds)
 
     @property
     def bands(self) -> int:
@@ -363,6 +452,7 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         "calibration_released": [point.to_json() for point in dossier.calibration],
         "recalibration_released": (line := dossier.recalibration) and line.to_json(),
         **_global_model(dossier),
+        **({} if dossier.robust is None else {"robust": dossier.robust.to_json()}),
         "risks_released": None if dossier.risks is None else asdict(dossier.risks),
         "drift": None if dossier.drift is None else dossier.drift.to_json(),
         "outcomes_released": [outcome.to_json() for outcome in dossier.outcomes],

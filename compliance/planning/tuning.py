@@ -17,7 +17,7 @@ MOST_RUNS = 100
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedRuns:
-    """What one of several compared runs gets.
+    """The share of one of several compared runs.
 
     Attributes:
         runs: how many are compared.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from compliance.charts.descriptions import site_claim
-from compliance.facts.dossier import Dossier, RoundFacts, SiteFacts
+from compliance.facts.dossier import Dossier, RobustFacts, RoundFacts, SiteFacts
 from compliance.facts.figures import FigureKind
 from compliance.facts.formatting import Cell, Format
 from compliance.privacy.rounding import TWO_FIGURES
@@ -180,8 +180,10 @@ def budget_table(dossier: Dossier) -> Table:
 
 def rounds_table(dossier: Dossier) -> Table:
     """Returns every round: who took part, who dropped out, which model came of it."""
+    group: Columns[RoundFacts] = (("Group", Format.COUNT, lambda r: r.group),)
     columns: Columns[RoundFacts] = (
         ("Round", Format.COUNT, lambda r: r.number),
+        *(group if dossier.robust else ()),
         ("Attempt", Format.COUNT, lambda r: r.attempt + 1),
         ("Kind", Format.TEXT, lambda r: r.round_kind),
         ("State", Format.TEXT, lambda r: r.state),
@@ -200,6 +202,27 @@ def rounds_table(dossier: Dossier) -> Table:
         "messages and vectors, without the frames of HTTP and TLS."
     )
     return table_of("Rounds", dossier.rounds, columns, note=note)
+
+
+def robust_table(robust: RobustFacts) -> Table:
+    """Returns how each group's mean lay to what the rule gave, round by round."""
+    columns: Columns[RoundFacts] = (
+        ("Round", Format.COUNT, lambda r: r.number),
+        ("Length of the update", Format.NUMBER, lambda r: r.norm),
+        ("Cosine with the round before", Format.NUMBER, lambda r: r.direction),
+        ("Group", Format.COUNT, lambda r: r.group),
+        ("In its sum", Format.TEXT, lambda r: ", ".join(r.survivors)),
+        ("Distance of its mean", Format.NUMBER, lambda r: r.distance),
+        ("", Format.TEXT, lambda r: "far" if robust.is_far(r) else None),
+    )
+    return table_of(
+        "Groups under the robust rule",
+        robust.rounds,
+        columns,
+        note="Far: more than three times as far from the update as the middle group. A group that "
+        "is often far may be poisoned, or treat other patients than the rest; nothing here tells "
+        "which.",
+    )
 
 
 def clips_table(dossier: Dossier) -> Table:

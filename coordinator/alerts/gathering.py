@@ -210,13 +210,15 @@ def _rounds_of(session: Session, run: _Run) -> RunRounds:
         if named:
             refused.add((kind, number))
             suspects |= set(named)
-    query = select(RoundRow.survivors_json).filter_by(run_id=run.run_id, state="finished")
+    query = select(RoundRow.dropped_json).filter_by(run_id=run.run_id, state="finished")
     newest = session.scalars(query.order_by(RoundRow.id.desc()).limit(MAX_ROUNDS)).all()
-    finished = [frozenset(json.loads(survivors)) for survivors in reversed(newest)]
+    # Who is in another batch or group is not absent from this one.
+    sites = frozenset(_study(session, run.digest).site_names)
+    finished = [sites - set(json.loads(dropped)) for dropped in reversed(newest)]
     return RunRounds(
         run_id=run.run_id,
         study=run.study,
-        sites=_study(session, run.digest).site_names if finished else (),
+        sites=tuple(sorted(sites)) if finished else (),
         refused=len(refused),
         suspects=tuple(sorted(suspects)),
         finished=tuple(finished),

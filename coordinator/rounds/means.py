@@ -1,7 +1,7 @@
 """The mean that the server's step is given, from a round's secure sums; and how it lies.
 
-Where a study names groups (``protocol.study.study.robust``), each group's sum gives a weighted mean
-of its own, and a rule over these gives the round's: in each coordinate the groups' values are
+Where a study names groups (``protocol.study.study.sums.robust``), each group's sum gives a weighted
+mean of its own, and a rule over these gives the round's: in each coordinate the groups' values are
 sorted, as many are left out at either end as the rule says, and the rest are averaged. A median
 leaves out all but the middle one or two. What the hospitals of few groups send, then, moves no
 coordinate beyond what other groups have sent.

@@ -17,7 +17,7 @@ from compliance.facts.dossier import (
 from compliance.facts.figures import TASK_FIGURES
 from compliance.facts.groups import GroupFacts
 from compliance.governance.audit_log import LoggedEntry
-from coordinator.database.store import RunRow, head_after, logged_entries
+from coordinator.database.store import RoundRow, RunRow, head_after, logged_entries
 from coordinator.evaluation.released import (
     calibration_from,
     columns_from,
@@ -28,7 +28,7 @@ from coordinator.evaluation.released import (
     recalibration_from,
     risks_from,
 )
-from coordinator.rounds.attempts.conduct import conduct_from
+from coordinator.rounds.attempts.conduct import Conduct, conduct_from
 from coordinator.views.calendars import calendar_until
 from coordinator.views.rows import released_figures, rounds_of, study_of, summaries_of
 from coordinator.views.simulated import exact_figures, sweep_share, unprotected_runs
@@ -60,10 +60,10 @@ def dossier_of(session: Session, row: RunRow, state: str) -> Dossier:
         study_purpose=study.purpose,
         study_digest=row.study_digest,
         study=study.model_dump(mode="json"),
-        threshold=study.threshold,
+        threshold=min(one.threshold for one in (study.whole_sum, *study.partial_sums)),
         colluders=study.aggregation.colluders,
         rounds_planned=study.training.rounds,
-        rounds=_rounds(session, row.id),
+        rounds=_rounds(session, row.id, study),
         sites=_sites(row, study, exact, released),
         model_digest=row.model_digest,
         snapshot=f"snapshots/{row.model_digest}.safetensors" if row.model_digest else None,
@@ -87,32 +87,38 @@ def dossier_of(session: Session, row: RunRow, state: str) -> Dossier:
     )
 
 
-def _rounds(session: Session, run_id: str) -> tuple[RoundFacts, ...]:
-    return tuple(
-        RoundFacts(
-            number=row.number + 1,  # people count from one
-            attempt=row.attempt,
-            round_kind=row.round_kind,
-            state=row.state,
-            context=row.context,
-            survivors=tuple(json.loads(row.survivors_json)),
-            dropped=tuple(json.loads(row.dropped_json)),
-            remarks=conduct_from(row.conduct_json).sentences,
-            model_digest=row.model_digest,
-            opened_at=row.opened_at,
-            seconds=_seconds(row.opened_at, row.closed_at),
-            clip=conduct_from(row.conduct_json).clip,
-            bytes_up=_crossed(row.conduct_json, 1),
-            bytes_down=_crossed(row.conduct_json, 0),
-        )
-        for row in rounds_of(session, run_id)
+def _rounds(session: Session, run_id: str, study: Study) -> tuple[RoundFacts, ...]:
+    return tuple(_round(row, study) for row in rounds_of(session, run_id))
+
+
+def _round(row: RoundRow, study: Study) -> RoundFacts:
+    sums, conduct = len(study.sums(row.round_kind, row.number)), conduct_from(row.conduct_json)
+    own, place = divmod(row.attempt, sums)
+    return RoundFacts(
+        number=row.number + 1,  # people count from one
+        attempt=own,
+        group=place + 1 if sums > 1 else None,
+        round_kind=row.round_kind,
+        state=row.state,
+        context=row.context,
+        survivors=tuple(json.loads(row.survivors_json)),
+        dropped=tuple(json.loads(row.dropped_json)),
+        remarks=conduct.sentences,
+        model_digest=row.model_digest,
+        opened_at=row.opened_at,
+        seconds=_seconds(row.opened_at, row.closed_at),
+        clip=conduct.clip,
+        bytes_up=_crossed(conduct, 1),
+        bytes_down=_crossed(conduct, 0),
+        norm=conduct.norm,
+        direction=conduct.direction,
+        distance=conduct.distance,
     )
 
 
-def _crossed(conduct: str, way: int) -> int | None:
+def _crossed(conduct: Conduct, way: int) -> int | None:
     """Returns the bytes that crossed at all sites in a round; None where nobody counted."""
-    found = conduct_from(conduct).traffic
-    return sum(each[way] for each in found.values()) if found else None
+    return sum(each[way] for each in conduct.traffic.values()) if conduct.traffic else None
 
 
 def _sites(

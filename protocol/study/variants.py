@@ -78,13 +78,18 @@ def as_distributed(study: Study) -> Study:
     to be set, by ``with_noise``: what it must be depends on ``releases``.
 
     Raises:
-        StudyRefused: the study has no privacy.
+        StudyRefused: the study has no privacy, or sums of fewer than all hospitals.
     """
     privacy, training = study.privacy, study.training
     if isinstance(privacy, DistributedPrivacy):
         return study
     if isinstance(privacy, NoPrivacy):
         raise _no_privacy("distributed")
+    if study.partial_sums:
+        raise StudyRefused(
+            f"study {study.name}: its groups or batches of hospitals need each hospital's own "
+            "noise, so there is no such study of mode distributed"
+        )
     own = privacy.model_dump(exclude={"mode", "noise_multiplier", "correlated_noise"})
     return study.replaced(
         title=_titled(study, "distributed"),

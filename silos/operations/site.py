@@ -119,7 +119,7 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
             ("columns", ", ".join(columns_here(site, study))),
             ("network", _network(study)),
             *training_description(study.model_dump(mode="json")),
-            ("work", _work(study)),
+            ("work", _work(study, site.name)),
             ("runs", _runs_asked_for(len(hospital.ledger.runs_of(study.digest)), runs)),
             ("a patient is", PATIENTS[whose]),
             *_cost(study, site.name, hospital, site.stated),
@@ -132,7 +132,13 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
         )
 
 
-def _work(study: Study) -> str:
+def _of_all(study: Study) -> str:
+    if study.participation is None:
+        return ""
+    return f" (of {study.training.rounds}: batches of hospitals take turns)"
+
+
+def _work(study: Study, site: str) -> str:
     """Returns what is done, and how often."""
     if not study.trains:
         again = study.evaluation.attempts - 1
@@ -145,7 +151,7 @@ def _work(study: Study) -> str:
             )
         return f"every patient is counted, of training and of tests alike: once{spare}"
     return (
-        f"{counted(study.training.rounds, 'round')} of "
+        f"{counted(study.rounds_of(site), 'round')}{_of_all(study)} of "
         f"{counted(study.training.local_steps, 'step')}; "
         f"{study.aggregation.spare_draws} more if rounds fail and must be repeated, priced below"
     )

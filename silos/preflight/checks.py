@@ -117,7 +117,7 @@ def check_site(
             found += [*_approval(site, study, hospital), *_hours(site, moment)]
             records = check_records(home, site, study, folder, hospital)
             found += records.findings
-            found += [_quorum(study), *_budget(site, study, hospital)]
+            found += [_quorum(study, site.name), *_budget(site, study, hospital)]
         found += recipe_findings(home, site, study)
         found += [*machine_findings(home, site, study, start)]
         found += _line(home, site, hospital, reach, moment)
@@ -178,11 +178,14 @@ def _hours(site: SiteFile, now: datetime) -> Iterator[Finding]:
         yield warn("hours", f"{said}: closed now", "the study joins when the hours begin")
 
 
-def _quorum(study: Study) -> Finding:
-    n, threshold = len(study.sites), study.threshold
-    least = max(threshold, study.aggregation.min_sites)
+def _quorum(study: Study, site: str) -> Finding:
+    """Returns whether hospitals may drop out of the smallest sum that this hospital is in."""
+    own = [one for one in study.partial_sums if site in one.sites]
+    smallest = min([study.whole_sum, *own], key=lambda one: len(one.sites))
+    n, least = len(smallest.sites), study.least_in(smallest)
+    among = f" in the sum with {', '.join(smallest.sites)}" if own else ""
     said = (
-        f"{n} hospitals, {least} must answer: {n - least} may drop out; safe "
+        f"{n} hospitals{among}, {least} must answer: {n - least} may drop out; safe "
         f"{while_few_collude(study.aggregation.colluders)}"
     )
     if n == least:

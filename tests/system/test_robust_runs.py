@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from compliance.facts.dossier import run_json
+from compliance.reports.sections.run import rounds_section
 from coordinator.audit.recompute import recompute
 from coordinator.audit.verification import verify_records
 from coordinator.database.round_archive import RoundArchive
-from coordinator.database.store import RoundRow
+from coordinator.database.store import RoundRow, RunRow
 from coordinator.rounds import training
 from coordinator.rounds.attempts.conduct import conduct_from
-from coordinator.rounds.means import round_mean, summed
+from coordinator.rounds.means import RoundMean, round_mean, summed
 from coordinator.rounds.training import Outcome
-from protocol.errors import QuorumLost
+from coordinator.views.dossiers import dossier_of
+from protocol.errors import QuorumLost, StoreBroken
 from protocol.secagg.context import round_context
 from protocol.study.rounds.round_vector import round_vector
 from protocol.study.strategies.local_steps import LocalEnd
@@ -132,6 +135,37 @@ def test_every_round_of_groups_is_recomputed_and_verified(
     with federation.store.read() as session:
         found = verify_records(session, federation.workspace.public_key())
     assert len(found.attempts) == 7
+
+
+def test_the_run_says_which_group_lay_far_and_that_no_round_is_rolled_back(
+    done: tuple[Federation, Outcome],
+) -> None:
+    federation, _ = done
+    with federation.store.read() as session:
+        dossier = dossier_of(session, session.get_one(RunRow, "run-1"), "finished")
+    robust = dossier.robust
+    assert robust is not None and robust.often_far == {3: 2}
+    assert "Far from what it gave: group 3 (g, h, i) in 2 rounds" in robust.sentence
+    assert "not rolled back: this study releases one evaluation" in robust.sentence
+    assert [(one.group, one.attempt) for one in robust.rounds] == [(1, 0), (2, 0), (3, 0)] * 2
+    assert dossier.threshold == 3 and dossier.rounds_trained == 2
+    told = run_json(dossier)["robust"]
+    assert (told["bears"], told["rolls_back"]) == (1, False)
+    assert [one["far"] for one in told["rounds"]] == [False, False, True] * 2
+    shown = str(rounds_section(dossier).blocks)
+    assert "Groups under the robust rule" in shown and robust.sentence in shown
+
+
+def test_a_figure_of_the_spread_that_was_changed_is_found(
+    done: tuple[Federation, Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    federation, _ = done
+    honest = RoundMean.distances.fget  # type: ignore[attr-defined]
+    monkeypatch.setattr(
+        RoundMean, "distances", property(lambda own: tuple(2 * one for one in honest(own)))
+    )
+    with pytest.raises(StoreBroken, match="how a group's mean lay to the round's is not what"):
+        again(federation, 1)
 
 
 def test_a_group_that_loses_a_hospital_is_summed_again_before_anything_is_revealed(

@@ -30,7 +30,7 @@ _TESTED = 0.3  # of every hospital's patients
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnHospital:
-    """What one hospital's patients are like.
+    """One hospital's patients, as they are drawn.
 
     Attributes:
         patients: how many there are.

@@ -6,7 +6,7 @@ from compliance.charts.descriptions import (
     describe_privacy,
     describe_rounds,
 )
-from compliance.facts.dossier import Dossier
+from compliance.facts.dossier import Dossier, RobustFacts
 from compliance.facts.formatting import Format
 from compliance.reports.document import (
     Block,
@@ -19,7 +19,7 @@ from compliance.reports.document import (
     Section,
     Table,
 )
-from compliance.reports.run_tables import budget_table, clips_table, rounds_table
+from compliance.reports.run_tables import budget_table, clips_table, robust_table, rounds_table
 from compliance.reports.sections.statements import claim
 from protocol.counted import counted
 
@@ -69,6 +69,8 @@ def rounds_section(dossier: Dossier) -> Section:
                 table=rounds_table(dossier),
             ),
         )
+    if dossier.robust is not None:
+        blocks = (*blocks, *_robust(dossier.robust))
     if dossier.has_adaptive_clip:
         clips = Figure(
             title="Clip by round",
@@ -80,6 +82,10 @@ def rounds_section(dossier: Dossier) -> Section:
         )
         blocks = (*blocks, clips)
     return Section(key="rounds", title="Rounds", blocks=blocks)
+
+
+def _robust(robust: RobustFacts) -> tuple[Block, ...]:
+    return (Paragraph(text=robust.sentence), robust_table(robust))
 
 
 def audit_section(dossier: Dossier) -> Section:

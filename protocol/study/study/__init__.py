@@ -11,14 +11,14 @@ Rules that every record keeps:
    makes another study.
 """
 
-from protocol.study.study.aggregation import Aggregation, Seeds
-from protocol.study.study.communication import Communication
 from protocol.study.study.names import BUNDLED, NAME, Digest, Name, RelativePath, Seed, nearest
-from protocol.study.study.participation import SiteBatches, SumOfSites
-from protocol.study.study.robust import RobustRule
 from protocol.study.study.sites import PartitionByColumn, PartitionBySkew, Partitioning, Site
 from protocol.study.study.splits import ColumnSplit, FileSplit, KeyedHashSplit, Split
 from protocol.study.study.study import Study
+from protocol.study.study.sums.aggregation import Aggregation, Seeds
+from protocol.study.study.sums.communication import Communication
+from protocol.study.study.sums.participation import SiteBatches, SumOfSites
+from protocol.study.study.sums.robust import RobustRule
 
 __all__ = [
     "BUNDLED",

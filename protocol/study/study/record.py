@@ -14,13 +14,13 @@ from protocol.study.frozen_model import FrozenModel
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PerSitePrivacy, Privacy
 from protocol.study.strategies.registry import STRATEGIES, TrainingSection
 from protocol.study.strategies.training import Training
-from protocol.study.study.aggregation import Aggregation, Seeds
-from protocol.study.study.communication import Communication
 from protocol.study.study.names import Name
-from protocol.study.study.participation import SiteBatches, SumOfSites
-from protocol.study.study.robust import RobustRule
 from protocol.study.study.sites import Partitioning, Site
 from protocol.study.study.splits import KeyedHashSplit, Split
+from protocol.study.study.sums.aggregation import Aggregation, Seeds
+from protocol.study.study.sums.communication import Communication
+from protocol.study.study.sums.participation import SiteBatches, SumOfSites
+from protocol.study.study.sums.robust import RobustRule
 from protocol.study.task.evaluation import Evaluation, Grouping
 from protocol.study.task.monitoring import Monitoring
 from protocol.study.task.recipes import RecipePackage

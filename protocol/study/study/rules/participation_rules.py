@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from protocol.study.privacy import DistributedPrivacy
 from protocol.study.strategies.registry import strategy_of
 from protocol.study.strategies.strategy import Problem
-from protocol.study.study.participation import SiteNames, SumOfSites
 from protocol.study.study.record import StudyRecord
-from protocol.study.study.robust import LEAST_GROUPS, LEAST_HOSPITALS, RobustRule
+from protocol.study.study.sums.participation import SiteNames, SumOfSites
+from protocol.study.study.sums.robust import LEAST_GROUPS, LEAST_HOSPITALS, RobustRule
 
 
 def participation_problems(study: StudyRecord) -> list[Problem]:

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from protocol.study.frozen_model import FrozenModel
-from protocol.study.study.participation import SiteNames
+from protocol.study.study.sums.participation import SiteNames
 
 #: Fewer groups have no middle.
 LEAST_GROUPS = 3
