@@ -5,7 +5,10 @@ Rules:
 1. A state counts from when the hospital revealed its part of the round's sum: an update that went
    into no sum leaves the state as it was. Another draw of a round begins where the first began.
 2. It is durable before that answer leaves, so a hospital that was restarted goes on with it.
-3. It is as private as the gradients that it was made of. It lies in the hospital's folder, for its
+3. Where late updates count, an update that was paid for is added to the next one, times a public
+   discount for each round in between, if the hospital was told which sites are in that round's sum
+   and is not among them. A restart forgets it.
+4. It is as private as the gradients that it was made of. It lies in the hospital's folder, for its
    owner alone, and is removed when the run is over.
 """
 
@@ -17,7 +20,7 @@ from safetensors.numpy import load, save
 from compliance.storage.atomic_file import write_whole
 from protocol.errors import StoreBroken
 from protocol.secagg.context import RoundContext
-from protocol.study.strategies.local_steps import OwnState
+from protocol.study.strategies.local_steps import UNSENT, Floats, LocalEnd, OwnState
 
 
 class OwnStates:
@@ -26,11 +29,14 @@ class OwnStates:
     Args:
         folder: of all runs' states.
         run_id: the run.
+        late_discount: that of the study; None where late updates are lost.
     """
 
-    def __init__(self, folder: Path, run_id: str) -> None:
-        self._folder, self._run_id = folder, run_id
-        self._made: tuple[tuple[int, int], OwnState] | None = None
+    def __init__(self, folder: Path, run_id: str, late_discount: float | None = None) -> None:
+        self._folder, self._run_id, self._discount = folder, run_id, late_discount
+        self._made: tuple[tuple[int, int], LocalEnd] | None = None
+        self._paid: tuple[int, int] | None = None
+        self._missed: int | None = None
 
     def before(self, context: RoundContext) -> OwnState:
         """Returns the state that a round begins with: empty where none was kept before it.
@@ -39,16 +45,35 @@ class OwnStates:
             StoreBroken: it was kept, and is damaged.
         """
         earlier = [number for number in self._numbers() if number < context.round]
-        return self._read(max(earlier)) if earlier else {}
+        own = self._read(max(earlier)) if earlier else {}
+        late = self._late(context)
+        return own if late is None else {**own, UNSENT: late}
+
+    def _late(self, context: RoundContext) -> Floats | None:
+        """Returns what is left of an earlier round's update that went into no sum."""
+        if self._discount is None or self._made is None or self._made[0] != self._paid:
+            return None
+        (number, _), end = self._made
+        if context.round_kind != "training" or number != self._missed:
+            return None
+        return end.update * self._discount ** (context.round - number)
 
     def newest(self) -> OwnState:
         """Returns the state after the last round that left one; see ``before``."""
         numbers = self._numbers()
         return self._read(max(numbers)) if numbers else {}
 
-    def made(self, context: RoundContext, own: OwnState) -> None:
-        """Takes the state that a draw of a round ends with; it does not count yet."""
-        self._made = (context.round, context.draw), own
+    def made(self, context: RoundContext, end: LocalEnd) -> None:
+        """Takes the end of a draw of a round; its state does not count yet."""
+        self._made = (context.round, context.draw), end
+
+    def paid(self, context: RoundContext) -> None:
+        """Takes note that a draw of a round is paid for: it may be sent, then or later."""
+        self._paid = context.round, context.draw
+
+    def missed(self, number: int) -> None:
+        """Takes note that a round's sum was made without this hospital."""
+        self._missed = number
 
     def keep(self, context: RoundContext) -> None:
         """Keeps the state of a round's draw, durably: from now on it counts.
@@ -58,7 +83,7 @@ class OwnStates:
         """
         if self._made is None or self._made[0] != (context.round, context.draw):
             return
-        own = self._made[1]
+        own = self._made[1].own
         if not own:
             return
         try:

@@ -40,7 +40,7 @@ from protocol.secagg.messages import HeldHead, sign_message
 from protocol.study.privacy import DistributedPrivacy
 from protocol.study.rounds.noise_shares import share_multiplier
 from protocol.study.rounds.round_vector import RoundVector, round_vector
-from protocol.study.rounds.sent_sum import is_sum, model_after
+from protocol.study.rounds.sent_sum import is_sum, model_after, read_sum
 from protocol.study.strategies.local_steps import LocalEnd
 from protocol.study.strategies.registry import personal_model
 from protocol.study.strategies.sent_slots import without_slots
@@ -136,7 +136,7 @@ class Participation:
         self._draws = Draws(
             self._signing_record.of(run_id), spare=study.spare_draws if plan else None
         )
-        self._own = OwnStates(database.own_states, run_id)
+        self._own = OwnStates(database.own_states, run_id, study.training.late_discount)
         self._heads = LogHeads(database, coordinator_public)
         self._ledger = database.ledger
         self._entropy = entropy
@@ -265,6 +265,10 @@ class Participation:
             raise ModelMissing(
                 "no model is held from which the round's follows: it is asked for as a whole"
             )
+        if blob and held is not None:
+            sent = read_sum(self.study, held, context.round - 1, blob)
+            if self.site not in sent.survivors:
+                self._own.missed(context.round - 1)
         return follows
 
     def personal_model(self, model: Tensors) -> Tensors | None:
@@ -367,6 +371,7 @@ class Participation:
         self._kept = context.digest
         self._database.keep_blob(context.digest, blob, silo_round.blob)
         head = self._charge(context, silo_round)
+        self._own.paid(context)
         self._masked = Reply(message=silo_round.masked_message(ledger_head=head), blob=blob)
         return self._masked
 
@@ -399,7 +404,7 @@ class Participation:
         if isinstance(self.study.privacy, DistributedPrivacy):
             return self.trainer.noised_sum(given, self._entropy)
         end = self.trainer.update(given, self._entropy)
-        self._own.made(context, end.own)
+        self._own.made(context, end)
         return end.update
 
     def _noise_multiplier(self, context: RoundContext) -> float | None:

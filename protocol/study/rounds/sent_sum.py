@@ -74,14 +74,19 @@ def model_after(study: Study, model: Tensors, number: int, blob: bytes) -> Tenso
     Raises:
         MessageRefused: it is no sum of this round.
     """
-    sent = _read(study, model, number, blob)
+    sent = read_sum(study, model, number, blob)
     layout = layout_of(without_slots(model))
     mean = mean_of(study, model, number, sent.survivors, sent.total)
     state = next_state(study.training, begun(study.training, model, number), mean)
     return model_of(study.training, layout, state)
 
 
-def _read(study: Study, model: Tensors, number: int, blob: bytes) -> SentSum:
+def read_sum(study: Study, model: Tensors, number: int, blob: bytes) -> SentSum:
+    """Returns the sum of a training round that began with a model.
+
+    Raises:
+        MessageRefused: it is no sum of this round.
+    """
     end = blob.find(b"\n", len(_MAGIC), len(_MAGIC) + _MAX_HEADER)
     if not is_sum(blob) or end < 0:
         raise MessageRefused("a sum begins with the sites that are in it")

@@ -78,9 +78,12 @@ def with_unsent(start: LocalStart, end: LocalEnd) -> LocalEnd:
     What this round does not send waits in the own state. All of it is made of noised gradients, so
     it may be sent in any round. A round without an update sends none of it.
     """
-    if start.coordinates is None or not end.update.any():
+    carried = start.own.get(UNSENT)
+    if (start.coordinates is None and carried is None) or not end.update.any():
         return end
-    update = end.update + start.own.get(UNSENT, 0.0)
+    update = end.update if carried is None else end.update + carried
+    if start.coordinates is None:
+        return LocalEnd(update=update, own=end.own)
     unsent = update.copy()
     unsent[start.coordinates] = 0.0
     return LocalEnd(update=update, own={**end.own, UNSENT: unsent} if unsent.any() else end.own)

@@ -12,7 +12,9 @@ class Training(FrozenModel):
 
     A strategy's own record names it, and may add keys. The released model is the mean of the
     models of the last ``average_last`` rounds. No round at all is of a statistics study, which
-    leaves the section out. ``micro_batch`` counts patients: fixed, so that a
+    leaves the section out. With a ``late_discount`` a hospital that missed a round's sum adds what
+    it had for it to its next update, times the discount for each round in between; without one that
+    is lost. ``micro_batch`` counts patients: fixed, so that a
     result never depends on the machine.
     """
 
@@ -22,6 +24,9 @@ class Training(FrozenModel):
     learning_rate: Annotated[float, Field(gt=0, le=1e6)]
     momentum: float = Field(default=0.0, ge=0, lt=1)
     average_last: int = Field(default=1, ge=1, le=10_000, exclude_if=lambda rounds: rounds == 1)
+    late_discount: float | None = Field(
+        default=None, gt=0, le=1, exclude_if=lambda discount: discount is None
+    )
     micro_batch: int = Field(default=64, ge=1, le=4096)
 
     #: How often patients are drawn for a gradient in one local step.

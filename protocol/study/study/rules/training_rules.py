@@ -3,7 +3,11 @@
 from collections.abc import Iterator
 
 from protocol.study.privacy import DistributedPrivacy
-from protocol.study.strategies.registry import STRATEGIES, strategy_of
+from protocol.study.strategies.registry import (
+    STRATEGIES,
+    needs_more_than_its_model,
+    strategy_of,
+)
 from protocol.study.strategies.strategy import Problem
 from protocol.study.study.record import StudyRecord
 
@@ -26,6 +30,7 @@ def _step_problems(study: StudyRecord) -> Iterator[Problem]:
             "training.average_last",
             f"{training.average_last} rounds are averaged, of {training.rounds}",
         )
+    yield from _late_problems(study)
     for site in study.sites:
         if site.local_steps is None:
             continue
@@ -42,6 +47,37 @@ def _step_problems(study: StudyRecord) -> Iterator[Problem]:
                 f"{site.name} takes {site.local_steps} local steps, and training.local_steps "
                 f"{training.local_steps} is the most that is paid for",
             )
+
+
+def _late_problems(study: StudyRecord) -> Iterator[Problem]:
+    """Yields why late updates cannot be carried."""
+    if study.training.late_discount is None:
+        return
+    name = study.training.strategy
+    if isinstance(study.privacy, DistributedPrivacy):
+        yield (
+            "training.late_discount",
+            "with distributed noise a vector is noised enough in the sum that it was made for, and "
+            "in no other: leave it out, or take privacy.mode per_site",
+        )
+    elif study.communication is None or study.partial_sums:
+        yield (
+            "training.late_discount",
+            "a hospital must be told which hospitals are in a round's sum: write communication: "
+            "{ring_bits: auto}, and neither groups nor batches",
+        )
+    elif needs_more_than_its_model(study.training, 0):
+        yield (
+            "training.late_discount",
+            f"the server of {name} remembers, so hospitals are sent models and not sums, and do "
+            "not know what they missed: leave it out, or take another strategy",
+        )
+    elif not strategy_of(study.training).carries:
+        yield (
+            "training.late_discount",
+            f"an update of {name} says more than where it leads, so an earlier one cannot be added "
+            "to it: leave it out, or take another strategy",
+        )
 
 
 def _mode_problems(study: StudyRecord) -> list[Problem]:
