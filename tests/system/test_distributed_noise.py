@@ -155,15 +155,15 @@ def noises(study: Study, folder: Path) -> np.ndarray:
 
     def watched(*summaries: object) -> object:
         made = runner(*summaries)  # type: ignore[arg-type]
-        attempt = made._attempt
+        play = made._round
 
-        def kept(*given: object) -> object:
-            total = attempt(*given)  # type: ignore[arg-type]
-            if total.transcript.context.round_kind == "training":
-                seen.append(total.total.view(np.int32).astype(np.float64) / 2**17)
-            return total
+        def kept(round_kind: str, *given: object) -> object:
+            (done,) = found = play(round_kind, *given)  # type: ignore[arg-type]
+            if round_kind == "training":
+                seen.append(done.total.total.view(np.int32).astype(np.float64) / 2**17)
+            return found
 
-        made._attempt = kept  # type: ignore[method-assign, assignment]
+        made._round = kept  # type: ignore[method-assign, assignment]
         return made
 
     federation.runner = watched  # type: ignore[method-assign, assignment]

@@ -101,12 +101,12 @@ def test_a_simulation_has_no_certificate_and_no_service(folder: Path) -> None:
     assert judged(found, RULES).unknown == {"drift", "hospital-silent", "not-verified"}
 
 
-def attempt(
-    number: int, state: str, survivors: tuple[str, ...] = (), **conduct: object
-) -> RoundRow:
+def attempt(number: int, state: str, *dropped: str, **conduct: object) -> RoundRow:
+    survivors = sorted({"east", "north", "south", "west"} - set(dropped))
     return RoundRow(
         run_id=RUN, round_kind="training", number=number // 10, attempt=number % 10, state=state,
-        context=f"{number:064d}", survivors_json=json.dumps(survivors), dropped_json="[]",
+        context=f"{number:064d}", survivors_json=json.dumps(survivors),
+        dropped_json=json.dumps(dropped),
         conduct_json=Conduct(**conduct).text, context_json="{}", opened_at="x",  # type: ignore
     )  # fmt: skip
 
@@ -116,10 +116,10 @@ def test_the_newest_run_says_whose_sums_were_noise_and_who_was_there(tmp_path: P
     with closing(Store(Workspace(folder).database)) as store:
         with store.transaction() as transaction:
             transaction.write_all([
-                attempt(0, "finished", ("a", "b")),
+                attempt(0, "finished"),
                 attempt(10, "failed", suspects=("a", "b")),
                 attempt(11, "failed", suspects=("a",)),
-                attempt(12, "finished", ("b",), suspects=("a",)),
+                attempt(12, "finished", "east", "west", suspects=("a",)),
                 attempt(20, "failed", left_out={"a": "one of the suspects"}),
                 attempt(30, "open"),
             ])  # fmt: skip
@@ -128,7 +128,8 @@ def test_the_newest_run_says_whose_sums_were_noise_and_who_was_there(tmp_path: P
             assert session.get_one(RunRow, RUN).study_digest == study
     (found,) = look(folder).rounds or ()
     assert (found.run_id, found.refused, found.suspects) == (RUN, 1, ("a", "b"))
-    assert found.finished == (frozenset("ab"), frozenset("b"))
+    everybody = frozenset({"east", "north", "south", "west"})
+    assert found.finished == (everybody, everybody - {"east", "west"})
 
 
 @pytest.fixture
