@@ -172,7 +172,7 @@ def _describe_bytes(study: Study, console: Console, *, with_records: bool) -> di
     Raises:
         StudyRefused: the ring that the study names is too narrow for its network.
     """
-    asked = study.communication is not None or with_records
+    asked = study.communication is not None or (with_records and not study.task.is_linear)
     if not (study.trains and asked and can_build(study)):
         return None
     found = round_bytes(study)

@@ -84,7 +84,8 @@ def trouble(folder: Path) -> None:
         )
     change(
         folder,
-        """UPDATE round SET survivors_json = '["north", "south"]'"""
+        """UPDATE round SET survivors_json = '["north", "south"]', """
+        """dropped_json = '["east", "west"]'"""
         " WHERE round_kind = 'evaluation'",
         "UPDATE round SET state = 'failed', conduct_json = '{\"suspects\": [\"east\"]}' "
         "WHERE round_kind = 'training' AND number = 0",
