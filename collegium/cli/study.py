@@ -128,7 +128,10 @@ def study_synthetic(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of all that is drawn.")] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Writes a study with synthetic records, whose hospitals differ in one known way."""
+    """Writes a study with synthetic records.
+
+    Its hospitals differ in one known way; the patients are nobody's.
+    """
     from collegium.studies.authoring.synthetic import SyntheticOptions, write_synthetic
 
     options = SyntheticOptions(
