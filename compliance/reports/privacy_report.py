@@ -428,7 +428,7 @@ def headlines(dossier: Dossier) -> Highlights:
                   value=max(epsilons) if claimed else "none",
                   note=_claim_note(dossier, delta) if claimed else unclaimed(dossier)),
         Highlight(label="hospitals", value=len(dossier.sites), form=Format.COUNT,
-                  note=f"{dossier.threshold} must answer, {dossier.colluders} may collude"),
+                  note=_hiding_note(dossier)),
         Highlight(label="training rounds", value=len(completed), form=Format.COUNT,
                   note=f"of {dossier.rounds_planned} planned")
         if dossier.trains else counted_highlight(dossier),
@@ -454,6 +454,13 @@ def counted_highlight(dossier: Dossier) -> Highlight:
         form=Format.COUNT,
         note=f"of {drift.planned} after the reference; {counted(columns, 'column')}",
     )
+
+
+def _hiding_note(dossier: Dossier) -> str:
+    """Returns how many hospitals hide an update: of the smallest sum where not all are in one."""
+    part = "group" if "robust" in dossier.study else "batch"
+    among = f" in each {part}" if {"robust", "participation"} & set(dossier.study) else ""
+    return f"{dossier.threshold} must answer{among}, {dossier.colluders} may collude"
 
 
 def _claim_note(dossier: Dossier, delta: float) -> str:

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from compliance.facts.dossier import run_json
+from compliance.reports.privacy_report import run_page
 from compliance.reports.sections.run import rounds_section
 from coordinator.audit.recompute import recompute
 from coordinator.audit.verification import verify_records
@@ -152,6 +153,7 @@ def test_the_run_says_which_group_lay_far_and_that_no_round_is_rolled_back(
     told = run_json(dossier)["robust"]
     assert (told["bears"], told["rolls_back"]) == (1, False)
     assert [one["far"] for one in told["rounds"]] == [False, False, True] * 2
+    assert "3 must answer in each group, 1 may collude" in str(run_page(dossier, ()))
     shown = str(rounds_section(dossier).blocks)
     assert "Groups under the robust rule" in shown and robust.sentence in shown
 
