@@ -18,7 +18,7 @@ from rich.console import Console
 
 from collegium.redteam.adversary import views_of
 from collegium.redteam.findings import Findings, Target
-from collegium.redteam.harness import AttackRandomness, MakeTrainer
+from collegium.redteam.harness import AttackRandomness, MakeTrainer, with_shown_gradients
 from collegium.redteam.noise import conformance, one_run_audits
 from collegium.redteam.records import Parts, inversion, membership, membership_of
 from collegium.simulation.records import read_hospitals
@@ -109,19 +109,19 @@ def attack(
     # What is sent of a noised vector, and in how many bits, is decided after it was noised: the
     # attacker is given all of it.
     study = target.study.model_copy(update={"communication": None})
-    claims = target.claims
+    shown, claims = with_shown_gradients(study), target.claims
     claim = claims[max(hospitals, key=lambda name: hospitals[name][0].num_patients)]
-    views = views_of(study, claim)
+    views = views_of(shown, claim)
     with _timed(
         "noise: zero gradients in, is what comes out as promised?", "noise", seconds, console
     ):
-        checks = conformance(study, claims, views, make, randomness, attempt=0)
+        checks = conformance(shown, claims, views, make, randomness, attempt=0)
         retested = not all(check.passed for check in checks)
         if retested:
             console.print("    a check failed: testing again with fresh noise")
-            checks = conformance(study, claims, views, make, randomness, attempt=1)
+            checks = conformance(shown, claims, views, make, randomness, attempt=1)
     with _timed("audit in one run: can canaries be told in or out?", "audit", seconds, console):
-        audits = one_run_audits(study, claim, views, make, randomness)
+        audits = one_run_audits(shown, claim, views, make, randomness)
     with _timed("membership: who was a training patient?", "membership", seconds, console):
         attacks = membership(study, views[0], hospitals[claim.site], make, randomness, console)
         if target.run is not None:
@@ -130,7 +130,7 @@ def attack(
             )
             attacks = (*attacks, *own)
     with _timed("inversion: can a record be read from an update?", "inversion", seconds, console):
-        inversions = inversion(study, views[0], hospitals, make, randomness)
+        inversions = inversion(shown, views[0], hospitals, make, randomness)
     return Findings(
         target=target,
         claim=claim,

@@ -12,6 +12,7 @@ from pipelines.cohort.loading import Records
 from pipelines.gradients.clipping import PatientGradients
 from pipelines.networks.networks import build, parameters_of
 from protocol.study.privacy import PatientPrivacy
+from protocol.study.strategies.registry import changed, strategy_of
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors
 from silos.training.randomness import Entropy, SecretEntropy
@@ -82,6 +83,19 @@ def with_independent_noise(study: Study) -> Study:
     """
     privacy = study.privacy.model_copy(update={"correlated_noise": None})
     return study.model_copy(update={"privacy": privacy})
+
+
+def with_shown_gradients(study: Study) -> Study:
+    """Returns the study whose updates hold every noised gradient that its rounds make.
+
+    A strategy that puts a part of them into what a hospital keeps is replaced by as many plain
+    steps: its rule sees noised gradients alone, and whoever sees all of them sees no less.
+    """
+    training = study.training
+    if strategy_of(training).shows_gradients:
+        return study
+    plain = changed(training, strategy="fedavg", local_steps=training.gradients_per_round)
+    return study.model_copy(update={"training": plain})
 
 
 def sampled_at(study: Study, rate: float) -> Study:

@@ -26,6 +26,7 @@ from compliance.reports.document import (
 )
 from pipelines.attacks.membership import FALSE_ALARMS, AttackEstimate
 from protocol.study.privacy import DistributedPrivacy
+from protocol.study.strategies.registry import strategy_of
 
 
 def page(findings: Findings) -> Document:
@@ -168,6 +169,16 @@ def _said_of(audit: OneRunAudit) -> str:
     return f"{audit.view.title}: epsilon is at least {audit.bound:.2f} (95 %); {claim}"
 
 
+def _seen(findings: Findings) -> str:
+    training = findings.target.study.training
+    if strategy_of(training).shows_gradients:
+        return findings.view.title
+    return (
+        f"{findings.view.title}; as plain steps, for updates of {training.strategy} do not hold "
+        "every noised gradient that is paid for"
+    )
+
+
 def _claim(findings: Findings) -> Section:
     claim, run = findings.claim, findings.target.run
     event, bands = claim.event, findings.target.study.privacy.bands
@@ -192,7 +203,7 @@ def _claim(findings: Findings) -> Section:
                 value=event.steps,
                 form=Format.COUNT,
             ),
-            Fact(label="What the attacker sees", value=findings.view.title),
+            Fact(label="What the attacker sees", value=_seen(findings)),
             Fact(label="Hospital whose records were attacked", value=claim.site),
             *(_software(run.other_software) if run else ()),
             Fact(label="Took", value=sum(findings.seconds.values()), form=Format.SECONDS),

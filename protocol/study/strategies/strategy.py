@@ -98,6 +98,8 @@ class Strategy:
         personal: what each hospital's own model is in the end; None where all have the global one.
         sends: the slots of the server's state that travel with the model.
         remembers: whether a round depends on more than the model before it.
+        shows_gradients: whether an update holds every noised gradient of its round, in each of its
+            numbers. Else a part of them goes into what a hospital keeps.
         carries: whether a hospital adds to its update what earlier rounds did not send of theirs,
             where rounds send some coordinates only. Not where the update tells it anyway, or where
             more is read from an update than where it leads.
@@ -113,3 +115,4 @@ class Strategy:
     sends: tuple[str, ...] = ()
     remembers: Callable[[Any], bool] = _remembers_nothing
     carries: bool = True
+    shows_gradients: bool = True

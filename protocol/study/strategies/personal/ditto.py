@@ -51,5 +51,10 @@ def _problems(training: Ditto, _privacy: Privacy) -> Iterator[Problem]:
 
 
 DITTO = Strategy(
-    keys=Ditto, takes=("updates",), local=_local, personal=kept_model, problems=_problems
+    keys=Ditto,
+    takes=("updates",),
+    local=_local,
+    personal=kept_model,
+    problems=_problems,
+    shows_gradients=False,
 )

@@ -42,4 +42,6 @@ def _personal(training: FedPer, layout: Layout, final: Floats, kept: OwnState) -
     return with_own(final, kept, chosen(layout, training.own_layers))
 
 
-FED_PER = Strategy(keys=FedPer, takes=("updates",), local=_local, personal=_personal)
+FED_PER = Strategy(
+    keys=FedPer, takes=("updates",), local=_local, personal=_personal, shows_gradients=False
+)

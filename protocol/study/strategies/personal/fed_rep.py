@@ -60,5 +60,10 @@ def _problems(training: FedRep, _privacy: Privacy) -> Iterator[Problem]:
 
 
 FED_REP = Strategy(
-    keys=FedRep, takes=("updates",), local=_local, personal=_personal, problems=_problems
+    keys=FedRep,
+    takes=("updates",),
+    local=_local,
+    personal=_personal,
+    problems=_problems,
+    shows_gradients=False,
 )

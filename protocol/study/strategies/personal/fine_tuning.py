@@ -46,5 +46,10 @@ def _problems(training: FineTuning, _privacy: Privacy) -> Iterator[Problem]:
 
 
 FINE_TUNING = Strategy(
-    keys=FineTuning, takes=("updates",), local=_local, personal=kept_model, problems=_problems
+    keys=FineTuning,
+    takes=("updates",),
+    local=_local,
+    personal=kept_model,
+    problems=_problems,
+    shows_gradients=False,
 )

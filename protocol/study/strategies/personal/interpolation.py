@@ -44,4 +44,6 @@ def _personal(training: Interpolation, _layout: Layout, final: Floats, own: OwnS
     return training.own_share * own.get(_ALONE, final) + (1 - training.own_share) * final
 
 
-INTERPOLATION = Strategy(keys=Interpolation, takes=("updates",), local=_local, personal=_personal)
+INTERPOLATION = Strategy(
+    keys=Interpolation, takes=("updates",), local=_local, personal=_personal, shows_gradients=False
+)

@@ -60,5 +60,10 @@ def _problems(training: PerFedAvg, _privacy: Privacy) -> Iterator[Problem]:
 
 
 PER_FED_AVG = Strategy(
-    keys=PerFedAvg, takes=("updates",), local=_local, personal=kept_model, problems=_problems
+    keys=PerFedAvg,
+    takes=("updates",),
+    local=_local,
+    personal=kept_model,
+    problems=_problems,
+    shows_gradients=False,
 )

@@ -20,7 +20,7 @@ from collegium.redteam.adversary import Claim, hospital_at, views_of
 from collegium.redteam.attack import red_team
 from collegium.redteam.evaluation import evaluation_checks
 from collegium.redteam.findings import Target
-from collegium.redteam.harness import AttackRandomness, build_model
+from collegium.redteam.harness import AttackRandomness, build_model, with_shown_gradients
 from collegium.redteam.noise import OneRunAudit, conformance, one_run_audits
 from collegium.redteam.patients import patient_checks
 from collegium.redteam.records import inversion, trained_model
@@ -169,6 +169,24 @@ both_modes = pytest.mark.parametrize(
 @both_modes
 def test_the_honest_trainer_passes(study: Study) -> None:
     assert failed(study) == set()
+
+
+@pytest.mark.parametrize(
+    "keys",
+    short_form(
+        [
+            "strategy: fedper, own_layers: [output]", "strategy: fedrep, own_layers: [output]",
+            "strategy: finetuning", "strategy: perfedavg", "strategy: mrmtl, pull: 0.3",
+        ],
+        5,
+    ),
+)  # fmt: skip
+def test_the_honest_trainer_of_own_models_passes_and_no_gradient_is_left_out(keys: str) -> None:
+    steps = "rounds: 2, local_steps: 2"
+    study = read_study(varied({**WIDE_CHANGES, steps: f"{keys}, {steps}"}))
+    shown = with_shown_gradients(study)
+    assert shown.priced_steps == study.priced_steps
+    assert failed(shown) == set()
 
 
 @both_modes
