@@ -20,7 +20,7 @@ help:
 	@echo "make demo       four hospitals train together on real records, in less than a minute"
 	@echo "make network-demo  the same over TLS: a coordinator and four hospitals, each a process"
 	@echo "make test       every test but the longest forms, which make long and make chaos run"
-	@echo "make long       the longest forms of tests, in about twenty minutes"
+	@echo "make long       the longest forms of tests: what make test leaves out"
 	@echo "make coverage   the same tests, with the lines counted that they run; fails below the floor of protocol/"
 	@echo "make test-pg    the tests that need a PostgreSQL server; make postgres installs one on Debian"
 	@echo "make check      ruff, mypy --strict, import directions, the documentation site without a warning"
