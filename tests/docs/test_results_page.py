@@ -5,6 +5,7 @@ import pytest
 from collegium.simulation.baselines.scoring import TestPatients
 from collegium.simulation.comparison.plan import POOLED_RECORDS, variants
 from tests import ROOT
+from tests.long.personalisation.table import ROWS
 from tests.long.results.choosing import STRATEGIES, figures
 from tests.long.results.cohorts import BREAST_CANCER, HEART, PUBLISHED, heart_disease
 
@@ -46,3 +47,19 @@ def test_a_line_of_the_page_is_what_its_settings_reach(strategy: str) -> None:
     patients = TestPatients(cohort.study, cohort.hospitals)
     _, found = figures(cohort.study, cohort.hospitals, patients, variant)
     assert found[""][cohort.figure] == pytest.approx(mean_of(reached), abs=0.006)
+
+
+@pytest.mark.parametrize("epsilon", [1, 4])
+def test_the_table_under_privacy_has_every_row_and_its_leads_agree_with_its_means(
+    epsilon: int,
+) -> None:
+    part = PAGE.split("## MR-MTL under privacy")[1].split(f"**Epsilon {epsilon}**")[1]
+    lines = [line[1:-1].split("|") for line in part.splitlines() if line.startswith("|")]
+    found = {first.strip(): [cell.strip() for cell in rest] for first, *rest in lines[2:10]}
+    assert [*found] == [*ROWS]
+    for keys, mean, worst, lead, lead_worst, _ in found.values():
+        assert keys.split(", ")[0].startswith(("pull", "rounds"))
+        for value, told, base in ((mean, lead, 1), (worst, lead_worst, 2)):
+            if told:
+                apart = float(value) - float(found["fedavg"][base])
+                assert float(told.split(" ")[0]) == pytest.approx(apart, abs=0.0015)

@@ -1,0 +1,16 @@
+"""Prints MR-MTL's tables of docs/results.md: ``python -m tests.long.personalisation [COHORT]``.
+
+A cohort is one of: heart disease, TCGA-BRCA, chest X-rays.
+"""
+
+import sys
+
+from tests.long.personalisation.cohorts import COHORTS
+from tests.long.personalisation.table import EPSILONS, lines
+
+if __name__ == "__main__":
+    for cohort in sys.argv[1:] or COHORTS:
+        for epsilon in EPSILONS:
+            print(f"\n{cohort}, epsilon {epsilon:g}\n", flush=True)
+            for line in lines(cohort, epsilon):
+                print(line, flush=True)
