@@ -14,6 +14,7 @@ Rules:
 
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -21,6 +22,8 @@ from compliance.storage.atomic_file import write_whole
 from protocol.errors import StoreBroken
 from protocol.secagg.context import RoundContext
 from protocol.study.strategies.local_steps import UNSENT, Floats, LocalEnd, OwnState
+
+_NOTHING: Floats = np.empty(0)
 
 
 class OwnStates:
@@ -37,6 +40,7 @@ class OwnStates:
         self._made: tuple[tuple[int, int], LocalEnd] | None = None
         self._paid: tuple[int, int] | None = None
         self._missed: int | None = None
+        self._carried: tuple[int, Floats] | None = None
 
     def before(self, context: RoundContext) -> OwnState:
         """Returns the state that a round begins with: empty where none was kept before it.
@@ -50,13 +54,23 @@ class OwnStates:
         return own if late is None else {**own, UNSENT: late}
 
     def _late(self, context: RoundContext) -> Floats | None:
-        """Returns what is left of an earlier round's update that went into no sum."""
-        if self._discount is None or self._made is None or self._made[0] != self._paid:
+        """Returns what is left of an earlier round's update that went into no sum.
+
+        Every draw of a round is given the same.
+        """
+        if context.round_kind != "training" or self._discount is None:
             return None
-        (number, _), end = self._made
-        if context.round_kind != "training" or number != self._missed:
-            return None
-        return end.update * self._discount ** (context.round - number)
+        if self._carried is not None and self._carried[0] == context.round:
+            return self._carried[1]
+        self._carried = None
+        if self._made is not None and self._made[0] == self._paid:
+            (number, _), end = self._made
+            if number == self._missed:
+                self._carried = (
+                    context.round,
+                    end.update * self._discount ** (context.round - number),
+                )
+        return None if self._carried is None else self._carried[1]
 
     def newest(self) -> OwnState:
         """Returns the state after the last round that left one; see ``before``."""
@@ -65,6 +79,8 @@ class OwnStates:
 
     def made(self, context: RoundContext, end: LocalEnd) -> None:
         """Takes the end of a draw of a round; its state does not count yet."""
+        if self._discount is None:
+            end = LocalEnd(update=_NOTHING, own=end.own)  # no vector outlives its round
         self._made = (context.round, context.draw), end
 
     def paid(self, context: RoundContext) -> None:

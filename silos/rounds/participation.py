@@ -20,7 +20,7 @@ Rules, even against a hostile coordinator:
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -257,18 +257,19 @@ class Participation:
         if before is not None and held is not None and before.model_hash == context.model_hash:
             return held
         follows: Tensors | None = None
+        sites: Collection[str] = self.study.site_names
         if not blob and context.round == 0:
             follows = self.trainer.initial_model()
         elif blob and held is not None and _is_just_before(before, context):
-            follows = model_after(self.study, held, context.round - 1, blob)
+            sent = read_sum(self.study, held, context.round - 1, blob)
+            follows = model_after(self.study, held, context.round - 1, sent)
+            sites = sent.survivors
         if follows is None or model_digest(follows) != context.model_hash:
             raise ModelMissing(
                 "no model is held from which the round's follows: it is asked for as a whole"
             )
-        if blob and held is not None:
-            sent = read_sum(self.study, held, context.round - 1, blob)
-            if self.site not in sent.survivors:
-                self._own.missed(context.round - 1)
+        if self.site not in sites:
+            self._own.missed(context.round - 1)
         return follows
 
     def personal_model(self, model: Tensors) -> Tensors | None:

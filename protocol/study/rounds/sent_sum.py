@@ -62,19 +62,15 @@ def can_be_sent(study: Study, number: int) -> bool:
     return not needs_more_than_its_model(study.training, number)
 
 
-def model_after(study: Study, model: Tensors, number: int, blob: bytes) -> Tensors:
+def model_after(study: Study, model: Tensors, number: int, sent: SentSum) -> Tensors:
     """Returns the model after a training round whose sum was sent.
 
     Args:
         study: the study.
         model: what the round began with.
         number: the round, from 0.
-        blob: the sum, as it was sent.
-
-    Raises:
-        MessageRefused: it is no sum of this round.
+        sent: what was sent.
     """
-    sent = read_sum(study, model, number, blob)
     layout = layout_of(without_slots(model))
     mean = mean_of(study, model, number, sent.survivors, sent.total)
     state = next_state(study.training, begun(study.training, model, number), mean)

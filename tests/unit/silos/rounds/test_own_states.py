@@ -1,0 +1,60 @@
+"""Own states of a hospital: which draw begins with what, and what is carried of a late update."""
+
+from pathlib import Path
+
+import numpy as np
+
+from protocol.secagg.context import RoundContext, round_context
+from protocol.study.strategies.local_steps import UNSENT, LocalEnd
+from silos.rounds.own_states import OwnStates
+from tests.support.simulated.studies import small_study
+
+
+def context(number: int, draw: int = 0, kind: str = "training") -> RoundContext:
+    return round_context(
+        small_study(), run_id="run", roster_digest="0" * 64, round_kind=kind, number=number,
+        attempt=0, draw=draw, log_size=0, log_root="0" * 64,
+        model={"weight": np.zeros(2, np.float32)},
+    )  # fmt: skip
+
+
+def end_of(*update: float) -> LocalEnd:
+    return LocalEnd(update=np.array(update))
+
+
+def missing_round_1(folder: Path, discount: float | None, *, paid: bool = True) -> OwnStates:
+    states = OwnStates(folder, "run", discount)
+    states.made(context(1), end_of(4.0, -2.0))
+    if paid:
+        states.paid(context(1))
+    states.missed(1)
+    return states
+
+
+def test_every_draw_of_a_round_begins_with_the_same_late_update(tmp_path: Path) -> None:
+    states = missing_round_1(tmp_path, 0.5)
+    first = states.before(context(2))[UNSENT]
+    states.made(context(2), end_of(9.0, 9.0))
+    again = states.before(context(2, draw=1))[UNSENT]
+    assert first.tolist() == again.tolist() == [2.0, -1.0]
+
+
+def test_each_round_in_between_discounts_once_more(tmp_path: Path) -> None:
+    assert missing_round_1(tmp_path, 0.5).before(context(3))[UNSENT].tolist() == [1.0, -0.5]
+
+
+def test_what_was_not_paid_for_or_not_missed_is_not_carried(tmp_path: Path) -> None:
+    assert missing_round_1(tmp_path, 0.5, paid=False).before(context(2)) == {}
+    states = OwnStates(tmp_path, "run", 0.5)
+    states.made(context(1), end_of(1.0))
+    states.paid(context(1))
+    assert states.before(context(2)) == {}
+
+
+def test_an_evaluation_carries_nothing_and_neither_does_a_study_without_discount(
+    tmp_path: Path,
+) -> None:
+    assert missing_round_1(tmp_path, 0.5).before(context(2, kind="evaluation")) == {}
+    states = missing_round_1(tmp_path, None)
+    assert states.before(context(2)) == {}
+    assert states._made is not None and states._made[1].update.size == 0  # nor is it held
