@@ -10,8 +10,6 @@ import pytest
 from numpy.typing import NDArray
 
 from compliance.privacy.noise import DiscreteGaussian
-from coordinator.audit.recompute import recompute
-from coordinator.database.round_archive import RoundArchive
 from coordinator.rounds.attempts.conduct import conduct_from
 from coordinator.views.rows import rounds_of
 from protocol.study.rounds.noise_shares import units_of
@@ -36,18 +34,6 @@ def communicating(strategy: str, rounds: int = 3, **keys: Any) -> Study:
     return study.replaced(
         communication=Communication.model_validate(NARROW | keys), aggregation=aggregation
     )
-
-
-def recomputed(federation: Federation, number: int) -> str | None:
-    with federation.store.read() as session:
-        return recompute(
-            session,
-            RoundArchive(federation.workspace.rounds),
-            federation.workspace.public_key(),
-            run_id="run-1",
-            round_kind="training",
-            number=number,
-        ).model
 
 
 @pytest.mark.parametrize(
@@ -75,7 +61,7 @@ def test_a_run_with_a_drop_out_is_recomputed_by_an_auditor(strategy: str, tmp_pa
 
     federation.link.lost = lost
     federation.run()
-    assert all(recomputed(federation, number) for number in range(3))
+    assert all(federation.recomputed(number).model for number in range(3))
     with federation.store.read() as session:
         dropped = [row.dropped_json for row in rounds_of(session, "run-1")]
     assert dropped == ["[]", '["west"]', "[]", "[]"]
@@ -226,4 +212,4 @@ def test_shared_noise_fits_16_bits_and_an_auditor_finds_the_same_models(tmp_path
     vector = round_vector(study, model, 0)
     assert (vector.ring_bits, vector.size, vector.is_shared) == (16, 2, True)
     assert units_of(study, 5) < units_of(distributed(), 5)
-    assert all(recomputed(federation, number) for number in range(3))
+    assert all(federation.recomputed(number).model for number in range(3))

@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from compliance.facts.dossier import run_json
 from compliance.reports.privacy_report import run_page
 from compliance.reports.sections.run import rounds_section
-from coordinator.audit.recompute import recompute
 from coordinator.audit.verification import verify_records
-from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import RoundRow, RunRow
 from coordinator.rounds import training
 from coordinator.rounds.attempts.conduct import conduct_from
@@ -73,19 +71,6 @@ def keeping(study: Study) -> Study:
     return study.replaced(aggregation=study.aggregation.model_copy(update={"keep_rounds": 3}))
 
 
-def again(federation: Federation, number: int) -> tuple[int, str | None]:
-    with federation.store.read() as session:
-        found = recompute(
-            session,
-            RoundArchive(federation.workspace.rounds),
-            federation.workspace.public_key(),
-            run_id="run-1",
-            round_kind="training",
-            number=number,
-        )
-    return len(found.sums), found.model
-
-
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Federation, Outcome]:
     """A run under the median in which hospital g does what it can, every round of it kept."""
@@ -131,8 +116,9 @@ def test_every_round_of_groups_is_recomputed_and_verified(
     done: tuple[Federation, Outcome],
 ) -> None:
     federation, outcome = done
-    assert again(federation, 0)[0] == 3
-    assert again(federation, 1) == (3, outcome.model_digest)
+    assert len(federation.recomputed(0).sums) == 3
+    last = federation.recomputed(1)
+    assert (len(last.sums), last.model) == (3, outcome.model_digest)
     with federation.store.read() as session:
         found = verify_records(session, federation.workspace.public_key())
     assert len(found.attempts) == 7
@@ -167,7 +153,7 @@ def test_a_figure_of_the_spread_that_was_changed_is_found(
         RoundMean, "distances", property(lambda own: tuple(2 * one for one in honest(own)))
     )
     with pytest.raises(StoreBroken, match="how a group's mean lay to the round's is not what"):
-        again(federation, 1)
+        federation.recomputed(1)
 
 
 def test_a_group_that_loses_a_hospital_is_summed_again_before_anything_is_revealed(
@@ -197,10 +183,11 @@ def test_a_round_of_four_groups_does_without_the_one_that_cannot_be_summed(
     federation = Federation(tmp_path, keeping(grouped_study("abc", "def", "ghi", "jkl")))
     federation.link.lost = lambda site, request: site == "k" and request.step == "masked"
     outcome = federation.run()
-    assert [len(again(federation, number)[1] or "") for number in (0, 1)] == [64, 64]
+    assert [len(federation.recomputed(number).model or "") for number in (0, 1)] == [64, 64]
     assert len(rows(federation)) == 6
     assert federation.watch.rounds[0] == ("training", 0, tuple("abcdefghi"))
-    assert again(federation, 1) == (3, outcome.model_digest)
+    last = federation.recomputed(1)
+    assert (len(last.sums), last.model) == (3, outcome.model_digest)
 
 
 def test_a_round_with_fewer_groups_than_the_rule_needs_fails(tmp_path: Path) -> None:

@@ -6,9 +6,7 @@ import pytest
 
 from compliance.ledger.privacy_plan import PrivacyPlan
 from coordinator.alerts.gathering import _rounds_of, _Run
-from coordinator.audit.recompute import recompute
 from coordinator.audit.verification import verify_records
-from coordinator.database.round_archive import RoundArchive
 from coordinator.rounds import training
 from protocol.errors import QuorumLost
 from protocol.study.study import Study
@@ -42,8 +40,7 @@ def test_each_round_asks_its_batch_and_each_hospital_pays_its_rounds_alone(tmp_p
         run = _Run("run-1", federation.study.digest, "small", "finished")
         # Who is in another batch is not absent: no alert follows.
         assert set(_rounds_of(session, run).finished) == {frozenset(federation.study.site_names)}
-        archive = RoundArchive(federation.workspace.rounds)
-        found = recompute(session, archive, public, run_id="run-1", round_kind="training", number=2)
+    found = federation.recomputed(2)
     assert found.model is not None and found.sums[0].survivors == ("east", "north", "south")
 
 

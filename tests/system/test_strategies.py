@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from coordinator.audit.recompute import recompute
-from coordinator.database.round_archive import RoundArchive
 from protocol.study.rounds.mean import mean_of
 from protocol.study.rounds.round_vector import round_vector
 from protocol.study.strategies.local_steps import LocalEnd, LocalStart
@@ -124,16 +122,7 @@ def test_every_round_is_recomputed_from_the_archive(strategy: str, tmp_path: Pat
     federation = Federation(tmp_path, study, trainer=Descending)
     federation.run()
     for number in range(3):
-        with federation.store.read() as session:
-            found = recompute(
-                session,
-                RoundArchive(federation.workspace.rounds),
-                federation.workspace.public_key(),
-                run_id="run-1",
-                round_kind="training",
-                number=number,
-            )
-        assert found.model is not None
+        assert federation.recomputed(number).model is not None
 
 
 class OwnNumbers(Descending):

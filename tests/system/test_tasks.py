@@ -14,8 +14,6 @@ from compliance.estimates.withholding import too_few
 from compliance.facts.dossier import Dossier, run_json
 from compliance.reports.privacy_report import privacy_report, run_page
 from compliance.reports.renderers import render_html
-from coordinator.audit.recompute import recompute
-from coordinator.database.round_archive import RoundArchive
 from coordinator.views.views import open_views
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
@@ -186,16 +184,7 @@ def test_with_privacy_a_run_is_reported_and_verified(kind: str, tmp_path: Path) 
     figures = dossier.figures
     assert all(f"{figure.label}, released" in report for figure in figures.pooled)
     assert f"{figures.headline.label}, released" in page and "AUROC" not in report + page
-    with federation.store.read() as session:
-        found = recompute(
-            session,
-            RoundArchive(federation.workspace.rounds),
-            federation.workspace.public_key(),
-            run_id=federation.run_id,
-            round_kind="evaluation",
-            number=federation.study.training.rounds,
-        )
-    assert found.figures
+    assert federation.recomputed(federation.study.training.rounds, "evaluation").figures
     federation.close()
 
 

@@ -5,12 +5,13 @@ strictly, so that a page made of the file says what the first one said.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import model_validator
 
 from compliance.estimates.interval import Interval
-from compliance.facts.comparison.kept_intervals import interval_from, interval_json
+from compliance.facts.comparison.kept_findings import interval_from, read_back
 from compliance.facts.figures import FigureKind, figure_kind
 from protocol.study.frozen_model import FrozenModel
 from protocol.study.study import Study
@@ -221,7 +222,7 @@ class BaselineFindings(FrozenModel, strict=True):
                     "tested": lead.tested,
                     "first": lead.first,
                     "second": lead.second,
-                    **interval_json(lead.value),
+                    **asdict(lead.value),
                     "verdict": lead.verdict,
                 }
                 for lead in self.leads
@@ -236,28 +237,26 @@ class BaselineFindings(FrozenModel, strict=True):
             ValueError: these are none: something is missing, unknown, of another type, or does
                 not agree with the rest.
         """
-        try:
-            found = cls(
-                study=ComparedStudy(
-                    **kept["study"], seed=kept["seed"], split_seed=kept["split_seed"]
-                ),
-                figure=kept["figure"],
-                too_few=kept["too_few"],
-                hospitals=tuple(HospitalSize(**size) for size in kept["hospitals"]),
-                models=tuple(_model_from(model) for model in kept["models"]),
-                leads=tuple(
-                    Lead(
-                        tested=lead["tested"], first=lead["first"], second=lead["second"],
-                        value=interval_from(lead),
-                    )
-                    for lead in kept["leads"]
-                ),
-            )  # fmt: skip
-            if found.to_json() == kept:
-                return found
-        except (LookupError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError("these are no findings of a comparison") from error
-        raise ValueError("these findings say more than a comparison does, or other things")
+        return read_back(cls._made_of, kept)
+
+    @classmethod
+    def _made_of(cls, kept: Any) -> "BaselineFindings":
+        return cls(
+            study=ComparedStudy(
+                **kept["study"], seed=kept["seed"], split_seed=kept["split_seed"]
+            ),
+            figure=kept["figure"],
+            too_few=kept["too_few"],
+            hospitals=tuple(HospitalSize(**size) for size in kept["hospitals"]),
+            models=tuple(_model_from(model) for model in kept["models"]),
+            leads=tuple(
+                Lead(
+                    tested=lead["tested"], first=lead["first"], second=lead["second"],
+                    value=interval_from(lead),
+                )
+                for lead in kept["leads"]
+            ),
+        )  # fmt: skip
 
 
 def _model_json(model: ModelFigures) -> dict[str, Any]:
@@ -271,8 +270,8 @@ def _model_json(model: ModelFigures) -> dict[str, Any]:
         "epsilon": model.epsilon,
         "noise_multipliers": dict(model.noise_multipliers),
         "on": [
-            *({"tested": site, **interval_json(own)} for site, own in model.by_site.items()),
-            {"tested": None, **interval_json(model.everybody)},
+            *({"tested": site, **asdict(own)} for site, own in model.by_site.items()),
+            {"tested": None, **asdict(model.everybody)},
         ],
     }
 

@@ -4,13 +4,14 @@ Figures are exact: nothing of them is differentially private. What is written as
 strictly, so that a page made of the file says what the first one said.
 """
 
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import model_validator
 
 from compliance.estimates.interval import Interval
 from compliance.facts.comparison.baselines import ComparedStudy
-from compliance.facts.comparison.kept_intervals import interval_from, interval_json
+from compliance.facts.comparison.kept_findings import interval_from, read_back
 from compliance.facts.figures import FigureKind, figure_kind
 from protocol.study.frozen_model import FrozenModel
 
@@ -101,11 +102,11 @@ class ComparisonFindings(FrozenModel, strict=True):
                 {
                     "name": one.name,
                     "own_models": one.own_models,
-                    "everybody": interval_json(one.everybody),
-                    "lead": None if one.lead is None else interval_json(one.lead),
+                    "everybody": asdict(one.everybody),
+                    "lead": None if one.lead is None else asdict(one.lead),
                     "worst": self._extreme(one, best=False),
                     "best": self._extreme(one, best=True),
-                    "sites": {site: interval_json(found) for site, found in one.by_site.items()},
+                    "sites": {site: asdict(found) for site, found in one.by_site.items()},
                     "epsilon": one.epsilon,
                     "bytes_up": one.bytes_up,
                     "bytes_down": one.bytes_down,
@@ -127,25 +128,23 @@ class ComparisonFindings(FrozenModel, strict=True):
             ValueError: these are none: something is missing, unknown, of another type, or does
                 not agree with the rest.
         """
-        try:
-            found = cls(
-                study=ComparedStudy(**kept["study"]),
-                figure=kept["figure"],
-                seeds=tuple(kept["seeds"]),
-                strategies=tuple(
-                    StrategyFigures(
-                        name=one["name"], own_models=one["own_models"],
-                        by_site={site: interval_from(own) for site, own in one["sites"].items()},
-                        everybody=interval_from(one["everybody"]),
-                        lead=None if one["lead"] is None else interval_from(one["lead"]),
-                        epsilon=one["epsilon"], bytes_up=one["bytes_up"],
-                        bytes_down=one["bytes_down"], seconds=one["seconds"],
-                    )
-                    for one in kept["strategies"]
-                ),
-            )  # fmt: skip
-            if found.to_json() == kept:
-                return found
-        except (LookupError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError("these are no findings of a comparison") from error
-        raise ValueError("these findings say more than a comparison does, or other things")
+        return read_back(cls._made_of, kept)
+
+    @classmethod
+    def _made_of(cls, kept: Any) -> "ComparisonFindings":
+        return cls(
+            study=ComparedStudy(**kept["study"]),
+            figure=kept["figure"],
+            seeds=tuple(kept["seeds"]),
+            strategies=tuple(
+                StrategyFigures(
+                    name=one["name"], own_models=one["own_models"],
+                    by_site={site: interval_from(own) for site, own in one["sites"].items()},
+                    everybody=interval_from(one["everybody"]),
+                    lead=None if one["lead"] is None else interval_from(one["lead"]),
+                    epsilon=one["epsilon"], bytes_up=one["bytes_up"],
+                    bytes_down=one["bytes_down"], seconds=one["seconds"],
+                )
+                for one in kept["strategies"]
+            ),
+        )  # fmt: skip

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from compliance.governance.audit_log import NewEntry
 from compliance.privacy.noise import DiscreteGaussian, poisson_sample
 from compliance.storage.clock import timestamp
+from coordinator.audit.recompute import Recomputed, recompute
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
@@ -271,3 +272,15 @@ class Federation:
             link=self.link,
             watcher=self.watch,
         )
+
+    def recomputed(self, number: int, round_kind: str = "training") -> Recomputed:
+        """Returns what an auditor finds of a finished round whose vectors are kept."""
+        with self.store.read() as session:
+            return recompute(
+                session,
+                RoundArchive(self.workspace.rounds),
+                self.workspace.public_key(),
+                run_id=self.run_id,
+                round_kind=round_kind,
+                number=number,
+            )

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from coordinator.audit.faults import Faults
 from coordinator.audit.folder_checks import check_files
-from coordinator.audit.recompute import Recomputed, recompute
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import LogEntryRow, RoundRow
 from coordinator.rounds.means import RoundMean
@@ -36,18 +35,6 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Federation:
     return federation
 
 
-def again(federation: Federation, number: int, round_kind: str = "training") -> Recomputed:
-    with federation.store.read() as session:
-        return recompute(
-            session,
-            RoundArchive(federation.workspace.rounds),
-            federation.workspace.public_key(),
-            run_id="run-1",
-            round_kind=round_kind,
-            number=number,
-        )
-
-
 def context_of_round(federation: Federation, number: int, round_kind: str = "training") -> str:
     with federation.store.read() as session:
         rows = session.query(RoundRow).filter_by(
@@ -57,26 +44,26 @@ def context_of_round(federation: Federation, number: int, round_kind: str = "tra
 
 
 def test_the_sum_and_the_model_of_a_kept_round_are_the_logged_ones(done: Federation) -> None:
-    found = again(done, 1)
+    found = done.recomputed(1)
     assert found.sums[0].survivors == ("east", "north", "south", "west")
     with done.store.read() as session:
         row = session.query(RoundRow).filter_by(number=1, round_kind="training").one()
     assert found.model == row.model_digest
-    evaluation = again(done, 2, "evaluation")
+    evaluation = done.recomputed(2, "evaluation")
     assert (evaluation.model, evaluation.round) == (None, 3)
 
 
 def test_rounds_beyond_the_last_two_are_forgotten(done: Federation) -> None:
     gone = "training round 1 is no longer kept.*there are: 2, evaluation"
     with pytest.raises(WorkspaceRefused, match=gone):
-        again(done, 0)
+        done.recomputed(0)
     kept = {path.name for path in done.workspace.rounds.iterdir()}
     assert kept == {context_of_round(done, 1), context_of_round(done, 2, "evaluation")}
 
 
 def test_a_round_that_was_never_finished_is_refused(done: Federation) -> None:
     with pytest.raises(WorkspaceRefused, match="no finished training round 8"):
-        again(done, 7)
+        done.recomputed(7)
 
 
 def test_nothing_is_kept_where_the_study_says_so(tmp_path: Path) -> None:
@@ -130,7 +117,7 @@ def test_changed_evidence_is_found(tmp_path: Path, name: str) -> None:
     change, message = SWAPS[name]
     change(federation.workspace.rounds / context, transcript)
     with pytest.raises(StoreBroken, match=message):
-        again(federation, 0)
+        federation.recomputed(0)
 
 
 def test_another_aggregate_than_the_sum_is_found(
@@ -149,7 +136,7 @@ def test_another_aggregate_than_the_sum_is_found(
     federation = Federation(tmp_path, read_study(changed("rounds: 2", "rounds: 1")))
     federation.run()
     with pytest.raises(StoreBroken, match="another aggregate was used"):
-        again(federation, 0)
+        federation.recomputed(0)
 
 
 def test_another_model_than_the_sum_gives_is_found(
@@ -168,7 +155,7 @@ def test_another_model_than_the_sum_gives_is_found(
     federation.run()
     monkeypatch.undo()
     with pytest.raises(StoreBroken, match="it was swapped"):
-        again(federation, 0)
+        federation.recomputed(0)
 
 
 def test_a_log_that_was_changed_proves_nothing(tmp_path: Path) -> None:
@@ -181,7 +168,7 @@ def test_a_log_that_was_changed_proves_nothing(tmp_path: Path) -> None:
         assert row is not None
         row.entry = row.entry.replace(b"0", b"1")
     with pytest.raises(StoreBroken, match="entry"):
-        again(federation, 0)
+        federation.recomputed(0)
 
 
 # --- transcripts themselves ------------------------------------------------------------------

@@ -118,7 +118,7 @@ def test_only_the_preflights_of_a_hospital_and_of_a_simulation_know_the_report()
                 users.add(path.relative_to(ROOT).as_posix())
     assert users == {
         "pipelines/cohort/quality/__init__.py",  # its own page
-        "collegium/studies/preflight.py",
+        "collegium/studies/preflight/records_check.py",
         "collegium/cli/silo/hospital.py",
         "silos/preflight/quality_table.py",
         "silos/preflight/quality_page.py",

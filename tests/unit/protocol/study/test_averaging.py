@@ -9,8 +9,6 @@ import pytest
 from numpy.typing import NDArray
 
 import coordinator.rounds.training as training_rounds
-from coordinator.audit.recompute import recompute
-from coordinator.database.round_archive import RoundArchive
 from coordinator.database.server_state import ServerStates
 from protocol.errors import StoreBroken, StudyRefused
 from protocol.study.strategies.registry import STRATEGIES, needs_more_than_its_model, next_state
@@ -95,12 +93,7 @@ def test_hospitals_evaluate_the_mean_and_the_last_round_is_recomputed(
     training = ends[2][1].study.training
     assert [needs_more_than_its_model(training, number) for number in range(2)] == [False, True]
     for _, federation in ends[1:]:
-        with federation.store.read() as session:
-            found = recompute(
-                session, RoundArchive(federation.workspace.rounds),
-                federation.workspace.public_key(), run_id="run-1", round_kind="training", number=1,
-            )  # fmt: skip
-        assert found.model is not None  # of two models one is what the last round began with
+        assert federation.recomputed(1).model is not None  # the last round began with one of two
 
 
 @pytest.mark.parametrize("keep", short_form([2, 3], 2))
@@ -118,20 +111,11 @@ def test_the_mean_is_recomputed_where_the_averaged_models_are_kept(
             monkeypatch.setattr(training_rounds, "next_state", _swapping)
         federation.run()
         monkeypatch.undo()
-        with federation.store.read() as session:
-
-            def again(session: Any = session, federation: Federation = federation) -> str | None:
-                return recompute(
-                    session, RoundArchive(federation.workspace.rounds),
-                    federation.workspace.public_key(), run_id="run-1", round_kind="training",
-                    number=2,
-                ).model  # fmt: skip
-
-            if swapped and keep == 3:
-                with pytest.raises(StoreBroken, match="it was swapped"):
-                    again()
-            else:
-                assert (again() is not None) == (keep == 3)
+        if swapped and keep == 3:
+            with pytest.raises(StoreBroken, match="it was swapped"):
+                federation.recomputed(2)
+        else:
+            assert (federation.recomputed(2).model is not None) == (keep == 3)
 
 
 def _swapping(training: Training, state: ServerState, mean: Mean) -> ServerState:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,6 @@ from collegium.redteam.findings import Target
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.reports.run_tables import mechanism_table
 from compliance.reports.sections.run import rounds_section
-from coordinator.audit.recompute import recompute
-from coordinator.database.round_archive import RoundArchive
 from coordinator.views.views import open_views
 from pipelines.records import Records
 from protocol.errors import QuorumLost, StoreBroken, StudyRefused
@@ -86,12 +83,7 @@ def test_the_clip_goes_to_the_median_and_every_round_is_computed_again(
     federation = Federation(tmp_path, study, fixed_noise=3, budget=2000.0, trainer=trainer)
     model = federation.run().model
     assert clip_of(model, clip) == pytest.approx(MEDIAN, rel=0.4)
-    with federation.store.read() as session:
-        again = partial(
-            recompute, session, RoundArchive(federation.workspace.rounds),
-            federation.workspace.public_key(), run_id="run-1", round_kind="training",
-        )  # fmt: skip
-        assert all(again(number=number).model for number in (1, 15))
+    assert all(federation.recomputed(number).model for number in (1, 15))
     views = open_views(federation.workspace.root)
     dossier = views.dossier("run-1")
     views.close()
@@ -187,14 +179,8 @@ def test_a_clip_that_no_rounds_lead_to_is_refused_and_any_other_is_found_by_an_a
         assert "1 step from 1 at rate 1 cannot lead to" in reason
         return
     federation.run()
-    with (
-        federation.store.read() as session,
-        pytest.raises(StoreBroken, match="it was swapped"),
-    ):
-        recompute(
-            session, RoundArchive(federation.workspace.rounds),
-            federation.workspace.public_key(), run_id="run-1", round_kind="training", number=0,
-        )  # fmt: skip
+    with pytest.raises(StoreBroken, match="it was swapped"):
+        federation.recomputed(0)
 
 
 def test_a_study_with_a_fixed_clip_is_the_study_that_it_was() -> None:

@@ -1,26 +1,17 @@
-"""Checks before anything starts: the study's promise, and whether the records fit.
-
-It runs where the records are, in seconds, without Ray, and without torch where no
-network is to be built; it prints counts only.
-"""
+"""The promise of a study: what it does, costs and releases, shown before anything starts."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 
 from collegium.simulation.pricing import round_bytes
-from collegium.simulation.records import simulated_parts, site_readers
 from collegium.simulation.settings import (
     DEFAULT_BUDGET,
-    SimulationSettings,
     can_build,
     require_network,
 )
@@ -33,10 +24,9 @@ from collegium.studies.forecast import (
     forecast_text,
     group_forecast,
     group_text,
-    small_groups_text,
     study_forecast,
 )
-from collegium.studies.planning import assumed_auroc, forecast_plans
+from collegium.studies.planning import forecast_plans
 from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC
 from compliance.facts.formatting import Format, show
 from compliance.facts.training_description import training_description
@@ -44,30 +34,15 @@ from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.budget_filter import Filter
 from compliance.privacy.claims import correlated_noise, if_more_collude, while_few_collude
 from compliance.privacy.rounding import TWO_FIGURES, percent
-from pipelines.cohort.inspection.columns import column_remarks
-from pipelines.cohort.plausibility import (
-    far_fewer_than_declared,
-    nobody_returns,
-    remarks,
-    some_patient_returns,
-)
-from pipelines.cohort.quality import DataQuality, quality_of
-from pipelines.evaluation.groups import groups_of_patients
 from pipelines.recipes.admission import recipe_notes
 from pipelines.recipes.installed import is_installed
-from pipelines.records import Records
-from pipelines.sources.faults import MAX_TOLD, RecordFault
-from pipelines.sources.tables.table import SourceTable
 from protocol.counted import counted
-from protocol.errors import CohortRefused, PolicyRefused, StudyRefused
-from protocol.study.cohort.cohort import TableCohort
+from protocol.errors import PolicyRefused, StudyRefused
 from protocol.study.privacy import PatientPrivacy
-from protocol.study.study import BUNDLED, Study, SumOfSites
-from protocol.study.study_file import index_beside
+from protocol.study.study import Study, SumOfSites
 from protocol.study.task.task import prevalence_of
 from protocol.vectors.adaptive_clip import felt_multiplier
 from silos.operations.budget_text import CHEAPER, too_dear
-from silos.preflight.quality_table import print_quality
 
 #: By how much advised settings must be better before a study is warned.
 _MUCH = 0.05
@@ -101,7 +76,7 @@ def describe_study(
         f"  {len(study.sites)} sites, {study.threshold} must answer, "
         f"{colluders} may collude; {_work(study)}"
     )
-    _describe_sums(study, console)
+    sums = _describe_sums(study, console)
     _describe_start(study, console)
     recipes = _describe_recipes(study, console)
     require_network(study, any_network=with_records)
@@ -140,12 +115,12 @@ def describe_study(
         "digest": study.digest,
         "sites": list(study.site_names),
         "recipes": recipes,
-        "sums": [*_turns_text(study), *_robust_text(study)],
+        "sums": sums,
         "budget": price,
         "correlated_noise": correlated,
         "bytes_per_round": crosses,
         "expected_auroc": expected,
-        "evaluation": None if with_records else _describe_evaluation(study, expected, console),
+        "evaluation": None if with_records else describe_evaluation(study, expected, console),
     }
 
 
@@ -186,10 +161,12 @@ def _describe_bytes(study: Study, console: Console, *, with_records: bool) -> di
     return asdict(found)
 
 
-def _describe_sums(study: Study, console: Console) -> None:
+def _describe_sums(study: Study, console: Console) -> list[str]:
     """Says who is summed with whom, where that is not everybody, and what a robust rule costs."""
-    for line in (*_turns_text(study), *_robust_text(study)):
+    lines = [*_turns_text(study), *_robust_text(study)]
+    for line in lines:
         console.print(f"  {line}", markup=False, soft_wrap=True)
+    return lines
 
 
 def _turns_text(study: Study) -> Iterator[str]:
@@ -297,7 +274,7 @@ def _describe_recipes(study: Study, console: Console) -> list[dict[str, Any]]:
     return found
 
 
-def _describe_evaluation(
+def describe_evaluation(
     study: Study, expected: float | None, console: Console, tested: Tested = _NOBODY
 ) -> dict[str, Any] | None:
     """Says what the evaluation will be able to say; warns where that is nothing."""
@@ -348,108 +325,6 @@ def _describe_choice(study: Study, site: str, console: Console) -> None:
             f"  {site}: epsilon {show(plan.epsilon, Format.EPSILON)}, sampling rate "
             f"{plan.training.sampling_rate:g}, noise multiplier {plan.training.noise_multiplier:g}"
         )
-
-
-def finds_records(study: Study, data: Path | None) -> bool:
-    """Whether the records can be read: a folder is given, or they come with scikit-learn."""
-    named = [study.partition.records] if study.partition else [site.records for site in study.sites]
-    return data is not None or all(name == BUNDLED for name in named)
-
-
-def check_records(
-    study: Study, folder: Path, data: Path | None, console: Console
-) -> dict[str, Any]:
-    """Shows what every site's records are, checked against the contract as the hospitals would.
-
-    Raises:
-        CohortRefused: what does not fit, a line for each fault of each site; of many the first,
-            and how many more.
-    """
-    SimulationSettings(data=data).require_sources(study)
-    index = index_beside(study, folder)
-    quality: dict[str, DataQuality] = {}
-    known: dict[str, Records] = {}
-    grouped = [np.zeros(len(one.groups), int) for one in study.evaluation.groups.values()]
-    said: dict[str, list[RecordFault]] = {}
-    of_columns: dict[str, list[RecordFault]] = {}
-    refused: list[str] = []
-
-    def inspect(site: str, table: SourceTable) -> None:
-        if isinstance(study.cohort, TableCohort):
-            of_columns[site] = [*column_remarks(table, study.cohort)]
-
-    for site, read in site_readers(study, data, inspect).items():
-        try:
-            records = read()
-            train, test = simulated_parts(study, site, records, index)
-        except CohortRefused as error:
-            refused.append(str(error))
-            continue
-        known[site] = records
-        for sizes, places in zip(grouped, _groups_at(study, site, test), strict=False):
-            sizes += np.bincount(places[places >= 0], minlength=len(sizes))
-        quality[site] = quality_of(records, train, test, study.cohort)
-        said[site] = [*remarks(records, study.cohort)]
-        fewer = far_fewer_than_declared(train, study.site(site).patients) if study.trains else None
-        said[site] += [] if fewer is None else [fewer]
-        said[site] += of_columns.get(site, [])
-    if refused:
-        raise _refused_together(refused)
-    _say_who_returns(known, study, said)
-    print_quality(
-        quality, console, partitioned=study.partition.records if study.partition is not None else ""
-    )
-    common = [] if study.partition is None else of_columns.get("all", [])
-    shared = {} if study.partition is None else {study.partition.records: common}
-    for site, found in (said | shared).items():
-        _caution([f"{site}: {remark}" for remark in found], console)
-    tested = {
-        site: (report.test.patients, report.test.patients_ill or 0)
-        for site, report in quality.items()
-    }
-    evaluation = _describe_evaluation(study, assumed_auroc(study), console, tested)
-    small = small_groups_text(study, [sizes.tolist() for sizes in grouped])
-    _caution(small, console)
-    return {
-        "evaluation": evaluation,
-        "groups": small,
-        "remarks": [f"{remark.name}: {remark.found}" for remark in common],
-        "sites": {
-            site: report.to_json()
-            | {"remarks": [f"{remark.name}: {remark.found}" for remark in said[site]]}
-            for site, report in quality.items()
-        },
-    }
-
-
-def _refused_together(reasons: Sequence[str]) -> CohortRefused:
-    """Returns the refusal of all sites: the first faults, and how many more."""
-    told = [line for reason in reasons for line in reason.splitlines()]
-    more = len(told) - MAX_TOLD
-    rest = [f"and {more} more fault{'s' * (more > 1)}"] if more > 0 else []
-    return CohortRefused("\n".join([*told[:MAX_TOLD], *rest]))
-
-
-def _caution(lines: Iterable[str], console: Console) -> None:
-    for line in lines:
-        console.print(f"  {line}", style="yellow", markup=False, soft_wrap=True)
-
-
-def _groups_at(study: Study, site: str, test: Records) -> NDArray[np.int64]:
-    """Returns the (groupings, patients) places of a site's test patients' groups."""
-    return groups_of_patients(test, study.groupings_of(site)).T
-
-
-def _say_who_returns(
-    known: Mapping[str, Records], study: Study, said: Mapping[str, list[RecordFault]]
-) -> None:
-    """Adds that no patient of a site returns, where patients of other sites do."""
-    if not any(map(some_patient_returns, known.values())):
-        return
-    for site, records in known.items():
-        alone = nobody_returns(records, study.cohort)
-        if alone is not None:
-            said[site].append(alone)
 
 
 def _describe_price(plan: PrivacyPlan, budget: float, console: Console) -> dict[str, Any]:
