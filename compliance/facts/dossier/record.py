@@ -1,16 +1,8 @@
-"""The Dossier: every fact about one run, frozen, from which pages and reports are made.
+"""The record itself: a run, its hospitals and its log."""
 
-A report is a function of a dossier and of nothing else, so that two reports of
-one run cannot disagree. Facts marked *simulation only* were computed from all
-hospitals' records in one place, which no real consortium can do; they are
-``None`` for a real run.
-"""
-
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from statistics import median
 from typing import Any
 
 from compliance.estimates.binned_scores.calibration import CalibrationPoint
@@ -21,6 +13,7 @@ from compliance.estimates.column_figures import ColumnFigures
 from compliance.estimates.interval import Interval
 from compliance.estimates.largest_gap import LargestGap, largest_gap
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
+from compliance.facts.dossier.round_facts import RobustFacts, RoundFacts
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.figures import COUNTING, TASK_FIGURES, FigureKind, TaskFigures
 from compliance.facts.groups import GroupFacts, group_gaps
@@ -28,18 +21,11 @@ from compliance.facts.model_warnings import model_warnings
 from compliance.facts.named_figures import NamedFigure, named_figures
 from compliance.privacy.claims import correlated_noise, if_more_collude, while_few_collude
 from compliance.privacy.rounding import rounded_up
-from protocol.counted import counted
 from protocol.study.study import RobustRule
 from protocol.transport.privacy_summary import Summary
 
 #: How the reason begins why a finished run was marked failed afterwards.
 CONTRADICTED = "Contradicted by the red team"
-
-
-#: The fields of a summary that say what was compared when a hospital joined.
-_SECOND_OPINION = (
-    "engine", "torch", "opacus", "engine_distance", "opacus_distance", "opacus_epsilon",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,106 +50,6 @@ class SiteFacts:
     def has_second_opinion(self) -> bool:
         """True where the hospital compared its gradients and its price when it joined."""
         return bool(self.privacy.opacus)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RoundFacts:
-    """One aggregation; ``number`` counts from 1. ``remarks`` are sentences about its sites.
-
-    ``clip`` is the adaptive clip of a training round; None where the clip is fixed. All its sites
-    together sent ``bytes_up`` and were sent ``bytes_down``; None where nobody counted. Under a
-    robust rule each group (from 1) is an aggregation: ``norm`` is the length of what the rule gave,
-    ``direction`` its cosine with that of the round before, ``distance`` how far from it the group's
-    mean lay.
-    """
-
-    number: int
-    attempt: int
-    round_kind: str
-    state: str
-    context: str
-    survivors: tuple[str, ...]
-    dropped: tuple[str, ...]
-    remarks: tuple[str, ...] = ()
-    model_digest: str | None
-    opened_at: str
-    seconds: float | None
-    clip: float | None = None
-    bytes_up: int | None = None
-    bytes_down: int | None = None
-    group: int | None = None
-    norm: float | None = None
-    direction: float | None = None
-    distance: float | None = None
-
-
-#: A group lies far from what a robust rule gave if so many times as far as the middle one.
-FAR = 3.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class RobustFacts:
-    """The robust rule of a run, and how its groups lay to what it gave, round by round."""
-
-    rule: RobustRule
-    rounds: tuple[RoundFacts, ...]
-
-    def is_far(self, one: RoundFacts) -> bool:
-        """Whether a group's mean lay far from what the rule gave, next to the others'."""
-        beside = [r.distance for r in self.rounds if r.number == one.number]
-        known = [distance for distance in beside if distance is not None]
-        return one.distance is not None and one.distance > FAR * median(known)
-
-    @property
-    def often_far(self) -> Mapping[int, int]:
-        """In how many rounds each group lay far; without those that never did."""
-        found = Counter(one.group for one in self.rounds if self.is_far(one))
-        return {group: count for group, count in sorted(found.items()) if group is not None}
-
-    @property
-    def text(self) -> str:
-        """The rule in words."""
-        rule = self.rule
-        ends = f", without {rule.trim} at either end" if rule.trim else ""
-        return (
-            f"{rule.rule.replace('_', ' ')}{ends}, of the means of {len(rule.groups)} groups: "
-            f"it bears {counted(rule.bears, 'group')} that {'are' if rule.bears > 1 else 'is'} "
-            "wrong"
-        )
-
-    @property
-    def sentence(self) -> str:
-        """The rule, which groups lay far from what it gave, and that no round is taken back."""
-        far = ", ".join(
-            f"group {group} ({', '.join(self.rule.groups[group - 1])}) in {counted(times, 'round')}"
-            for group, times in self.often_far.items()
-        )
-        return (
-            f"Robust rule: {self.text}. Far from what it gave: {far or 'no group'}. A round that "
-            "makes the model worse is not rolled back: this study releases one evaluation, at its "
-            "end."
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the rule and its rounds as ``--json`` shows them."""
-        return {
-            **self.rule.model_dump(mode="json"),
-            "bears": self.rule.bears,
-            "rolls_back": False,
-            "sentence": self.sentence,
-            "rounds": [
-                {
-                    "round": one.number,
-                    "group": one.group,
-                    "sites": list(one.survivors),
-                    "norm": one.norm,
-                    "direction": one.direction,
-                    "distance": one.distance,
-                    "far": self.is_far(one),
-                }
-                for one in self.rounds
-            ],
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -416,158 +302,3 @@ def _upwards(value: float) -> str:
     ('1.24', '2', '1e-5')
     """
     return f"{rounded_up(value):g}".replace("e-0", "e-")
-
-
-def run_json(dossier: Dossier) -> dict[str, Any]:
-    """Returns the run as the ``--json`` of every command shows it."""
-    return {
-        "run_id": dossier.run_id,
-        "state": dossier.state,
-        "failure": dossier.failure,
-        "study": {
-            "name": dossier.study_name,
-            "title": dossier.study_title,
-            "digest": dossier.study_digest,
-        },
-        "seed": dossier.seed,
-        "sweep": dossier.sweep,
-        "sweep_share": dossier.sweep_share,
-        "simulation": dossier.simulation,
-        "test_noise": dossier.test_noise,
-        "claim": dossier.claim,
-        "started_at": dossier.started_at,
-        "ended_at": dossier.ended_at,
-        "seconds": dossier.seconds,
-        "rounds": dossier.rounds_trained,
-        "rounds_planned": dossier.rounds_planned,
-        "bytes_per_round": _per_round(dossier),
-        "model_digest": dossier.model_digest,
-        "snapshot": dossier.snapshot,
-        "warnings": list(dossier.warnings),
-        "task": dossier.task,
-        "figures_are": "NAME is exact, pooled over all test patients: simulation only; "
-        "NAME_released is the released one",
-        **_figures(dossier.figures.pooled, dossier.exact, dossier.released),
-        "operating_points_released": [point.to_json() for point in dossier.operating_points],
-        "calibration_released": [point.to_json() for point in dossier.calibration],
-        "recalibration_released": (line := dossier.recalibration) and line.to_json(),
-        **_global_model(dossier),
-        **({} if dossier.robust is None else {"robust": dossier.robust.to_json()}),
-        "risks_released": None if dossier.risks is None else asdict(dossier.risks),
-        "drift": None if dossier.drift is None else dossier.drift.to_json(),
-        "outcomes_released": [outcome.to_json() for outcome in dossier.outcomes],
-        **_columns(dossier),
-        "epsilon": {site.site: _privacy(site.privacy) for site in dossier.sites},
-        "sites": {
-            s.site: {
-                **{kind.name: s.exact.get(kind.name) for kind in dossier.figures.pooled},
-                **{
-                    f"{kind.name}_released": _interval(s.released.get(kind.name))
-                    for kind in dossier.site_kinds
-                },
-                "train_patients": s.train_patients,
-                "test_patients": s.test_patients,
-                "second_opinion": _second_opinion(s.privacy) if s.has_second_opinion else None,
-            }
-            for s in dossier.sites
-        },
-        "largest_gaps_released": {
-            name: gap.to_json() for name, gap in dossier.largest_gaps.items()
-        },
-        **_groups(dossier),
-        "figures_released": [figure.to_json() for figure in dossier.named_figures],
-        "audit": {"root": dossier.audit.root, "size": dossier.audit.size},
-        "environment": dossier.environment,
-    }
-
-
-def _global_model(dossier: Dossier) -> dict[str, Any]:
-    """Returns the exact figures of the global model where hospitals have their own; else nothing.
-
-    All other figures are of the hospitals' own models.
-    """
-    if not dossier.has_own_models:
-        return {}
-    if not dossier.by_global:
-        return {"global_model": None}
-    sites = {site.site: dict(site.by_global) for site in dossier.sites}
-    return {"global_model": {**dossier.by_global, "sites": sites}}
-
-
-def _columns(dossier: Dossier) -> dict[str, Any]:
-    """Returns the figures of a statistics study's columns, exact ones beside; else nothing."""
-    if dossier.trains:
-        return {}
-    exact = dossier.exact_columns or [None] * len(dossier.columns)
-    return {
-        "columns": [
-            {"released": column.to_json(), "exact": None if own is None else dict(own)}
-            for column, own in zip(dossier.columns, exact, strict=True)
-        ]
-    }
-
-
-def _groups(dossier: Dossier) -> dict[str, Any]:
-    """Returns the figures of groups of patients, and the gaps between groups."""
-    return {
-        "groups": [
-            {
-                "grouping": group.grouping,
-                "group": group.group,
-                "test_patients": group.test_patients,
-                **dict(group.exact),
-                **{f"{name}_released": asdict(found) for name, found in group.released.items()},
-            }
-            for group in dossier.groups
-        ],
-        "group_gaps_released": {
-            grouping: {name: None if gap is None else gap.to_json() for name, gap in gaps.items()}
-            for grouping, gaps in dossier.group_gaps.items()
-        },
-        "sites_without_groups": list(dossier.without_groups),
-    }
-
-
-def _privacy(summary: Summary) -> dict[str, Any]:
-    """Returns what one hospital's patients pay, as the hospital signed it."""
-    return {
-        "epsilon": summary.epsilon,
-        "delta": summary.delta,
-        "unit": summary.unit,
-        "mode": summary.mode,
-        "evaluation_epsilon": summary.evaluation_epsilon,
-        "two_hospitals_epsilon": summary.epsilon_two_hospitals,
-        "group_of_two_epsilon": summary.epsilon_group_of_two,
-        "group_of_three_epsilon": summary.epsilon_group_of_three,
-        "fallback_epsilon": summary.fallback_epsilon,
-        "budget_epsilon": summary.budget_epsilon,
-        "budget_share": summary.budget_share,
-        "run_share": summary.run_share,
-    }
-
-
-def _figures(
-    kinds: Sequence[FigureKind],
-    exact: Mapping[str, float | None],
-    released: Mapping[str, Interval],
-) -> dict[str, Any]:
-    """Returns the exact and the released figure of each kind."""
-    found: dict[str, Any] = {}
-    for kind in kinds:
-        found[kind.name] = exact.get(kind.name)
-        found[f"{kind.name}_released"] = _interval(released.get(kind.name))
-    return found
-
-
-def _second_opinion(summary: Summary) -> dict[str, Any]:
-    return {name: getattr(summary, name) for name in _SECOND_OPINION}
-
-
-def _interval(interval: Interval | None) -> dict[str, Any] | None:
-    return None if interval is None else asdict(interval)
-
-
-def _per_round(dossier: Dossier) -> dict[str, int] | None:
-    """Returns what crosses at one hospital in a training round, in the mean."""
-    found = dossier.bytes_per_round
-    return None if found is None else {"up": found[0], "down": found[1]}

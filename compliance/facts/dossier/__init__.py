@@ -1,0 +1,32 @@
+"""The Dossier: every fact about one run, frozen, from which pages and reports are made.
+
+A report is a function of a dossier and of nothing else, so that two reports of
+one run cannot disagree. Facts marked *simulation only* were computed from all
+hospitals' records in one place, which no real consortium can do; they are
+``None`` for a real run.
+"""
+
+from compliance.facts.dossier.record import (
+    CONTRADICTED,
+    Dossier,
+    EntryFacts,
+    LogFacts,
+    LogVerification,
+    SiteFacts,
+)
+from compliance.facts.dossier.round_facts import FAR, RobustFacts, RoundFacts
+from compliance.facts.dossier.run_json import run_json
+
+#: What pages, reports and views use.
+__all__ = [
+    "CONTRADICTED",
+    "FAR",
+    "Dossier",
+    "EntryFacts",
+    "LogFacts",
+    "LogVerification",
+    "RobustFacts",
+    "RoundFacts",
+    "SiteFacts",
+    "run_json",
+]
