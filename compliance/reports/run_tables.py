@@ -213,7 +213,7 @@ def robust_table(robust: RobustFacts) -> Table:
         ("Group", Format.COUNT, lambda r: r.group),
         ("In its sum", Format.TEXT, lambda r: ", ".join(r.survivors)),
         ("Distance of its mean", Format.NUMBER, lambda r: r.distance),
-        ("", Format.TEXT, lambda r: "far" if robust.is_far(r) else None),
+        ("Far", Format.TEXT, lambda r: "yes" if robust.is_far(r) else "no"),
     )
     return table_of(
         "Groups under the robust rule",

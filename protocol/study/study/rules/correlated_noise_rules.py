@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from protocol.counted import counted
 from protocol.study.privacy import PerSitePrivacy
 from protocol.study.strategies.strategy import Problem
 from protocol.study.study.record import StudyRecord
@@ -44,15 +45,15 @@ def _cycle_problems(study: StudyRecord, bands: int) -> Iterator[Problem]:
     if study.training.gradients_per_round % bands:
         yield (
             "privacy.correlated_noise.bands",
-            f"{study.training.gradients_per_round} steps of a round are no whole cycles of "
-            f"{bands}: take bands that divide training.local_steps",
+            f"a round of {counted(study.training.gradients_per_round, 'step')} has no whole cycles "
+            f"of {bands}: take bands that divide training.local_steps",
         )
     for site in study.sites:
         if site.local_steps is not None and site.local_steps % bands:
             yield (
                 "sites",
-                f"{site.name} takes {site.local_steps} local steps, which are no whole cycles of "
-                f"{bands} (privacy.correlated_noise.bands)",
+                f"{site.name} takes {counted(site.local_steps, 'local step')} a round, which has no "
+                f"whole cycles of {bands} (privacy.correlated_noise.bands)",
             )
         rate = study.privacy_of(site.name).sampling_rate
         if rate * bands > 1:

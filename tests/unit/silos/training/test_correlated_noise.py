@@ -212,7 +212,7 @@ def test_the_ledger_books_a_rounds_cycles_and_settles_what_was_not_sent(tmp_path
 @pytest.mark.parametrize(
     ("bad", "path", "problem"),
     [
-        (dict(bands=3), "privacy.correlated_noise.bands", "8 steps of a round are no whole cycles"),
+        (dict(bands=3), "privacy.correlated_noise.bands", "a round of 8 steps has no whole cycles"),
         (dict(rate=0.3), "privacy.correlated_noise.bands", "1/4 = 0.25 at most, and 0.3 at east"),
         (dict(bands=1), "privacy.correlated_noise.bands", "greater than or equal to 2"),
         (dict(privacy=", adaptive_clip: {}"), "privacy.correlated_noise", "at another"),
