@@ -52,8 +52,8 @@ def _cycle_problems(study: StudyRecord, bands: int) -> Iterator[Problem]:
         if site.local_steps is not None and site.local_steps % bands:
             yield (
                 "sites",
-                f"{site.name} takes {counted(site.local_steps, 'local step')} a round, which has no "
-                f"whole cycles of {bands} (privacy.correlated_noise.bands)",
+                f"{site.name} takes {counted(site.local_steps, 'local step')} a round: no whole "
+                f"cycles of {bands} (privacy.correlated_noise.bands)",
             )
         rate = study.privacy_of(site.name).sampling_rate
         if rate * bands > 1:
