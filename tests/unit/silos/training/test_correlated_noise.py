@@ -250,7 +250,7 @@ def test_a_hospital_with_fewer_steps_takes_whole_cycles_too() -> None:
     of = study(4, strategy="fednova")
     sites = (replace_steps(of.sites[0], 4), *of.sites[1:])
     assert of.replaced(sites=sites).local_steps_of("east") == 4
-    with pytest.raises(ValidationError, match="east takes 6 local steps, which are no whole"):
+    with pytest.raises(ValidationError, match="east takes 6 local steps a round: no whole"):
         of.replaced(sites=(replace_steps(of.sites[0], 6), *of.sites[1:]))
 
 
