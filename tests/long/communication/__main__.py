@@ -1,7 +1,10 @@
-"""Prints the tables of docs/communication.md: ``python -m tests.long.communication``.
+"""Prints the tables of docs/communication.md: ``python -m tests.long.communication [STUDY...]``.
 
-About three minutes on one core.
+Without a name, the bytes and every study of ``STUDIES``: half an hour on one core, most of it for
+the segmentation of volumes.
 """
+
+import sys
 
 from tests.long.communication.forms import FORMS, measured
 from tests.long.communication.utility import STUDIES, hospitals_of, reached
@@ -10,7 +13,7 @@ from tests.long.communication.utility import STUDIES, hospitals_of, reached
 SIZES = ((14, 4), (2033, 4), (177_658, 3), (1_000_000, 4))
 
 if __name__ == "__main__":
-    for parameters, sites in SIZES:
+    for parameters, sites in () if sys.argv[1:] else SIZES:
         before = 0
         for form, communication in FORMS.items():
             up, down = measured(parameters, sites, communication)
@@ -20,7 +23,8 @@ if __name__ == "__main__":
                 f"{before / (up + down):.2f} |",
                 flush=True,
             )
-    for name, shipped in STUDIES.items():
+    for name in sys.argv[1:] or STUDIES:
+        shipped = STUDIES[name]
         hospitals = hospitals_of(name)
         told = [f"{reached(name, hospitals, form, shipped.seeds):.4f}" for form in FORMS]
         print(f"| {name} | {shipped.figure} | {shipped.seeds} | {' | '.join(told)} |", flush=True)

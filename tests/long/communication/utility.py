@@ -39,7 +39,8 @@ STUDIES: Mapping[str, Shipped] = {
         study="heart-disease/study-no-privacy.yaml", figure="AUROC", seeds=3
     ),
     "digits": Shipped(study="digits/study.yaml", figure="accuracy", seeds=3),
-    "pneumonia": Shipped(study="pneumonia/study.yaml", figure="AUROC", seeds=1),
+    "pneumonia": Shipped(study="pneumonia/study.yaml", figure="AUROC", seeds=3),
+    "segmentation": Shipped(study="segmentation-3d/study.yaml", figure="mean Dice", seeds=3),
 }
 
 
@@ -69,17 +70,21 @@ def _records(name: str) -> Iterator[Path]:
     elif name == "pneumonia":
         yield _DATA / "pneumoniamnist"
     else:
-        with tempfile.TemporaryDirectory() as folder:
-            _prepared("digits").table().to_csv(Path(folder) / "digits.csv", index=False)
-            yield Path(folder)
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            if name == "digits":
+                table = _script("digits/prepare.py").table()
+                table.to_csv(folder / "digits.csv", index=False)
+            else:
+                _script("segmentation-3d/make_volumes.py").main(folder)
+            yield folder
 
 
-def _prepared(example: str):  # type: ignore[no-untyped-def]
-    spec = importlib.util.spec_from_file_location(
-        f"prepare_{example}", _EXAMPLES / example / "prepare.py"
-    )
+def _script(path: str):  # type: ignore[no-untyped-def]
+    place = _EXAMPLES / path
+    spec = importlib.util.spec_from_file_location(f"example_{place.stem}", place)
     if spec is None or spec.loader is None:
-        raise FileNotFoundError(example)
+        raise FileNotFoundError(place)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)

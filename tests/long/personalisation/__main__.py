@@ -1,6 +1,6 @@
 """Prints MR-MTL's tables of docs/results.md: ``python -m tests.long.personalisation [COHORT]``.
 
-A cohort is one of: heart disease, TCGA-BRCA, chest X-rays.
+A cohort is a name of ``COHORTS``, such as ``"heart disease"``.
 """
 
 import sys
