@@ -1,4 +1,6 @@
-"""Prints MR-MTL's tables of docs/results.md: ``python -m tests.long.personalisation [COHORT]``.
+"""Prints MR-MTL's tables of docs/results.md.
+
+Usage:  python -m tests.long.personalisation [COHORT [EPSILON]]
 
 A cohort is a name of ``COHORTS``, such as ``"heart disease"``.
 """
@@ -9,8 +11,8 @@ from tests.long.personalisation.cohorts import COHORTS
 from tests.long.personalisation.table import EPSILONS, lines
 
 if __name__ == "__main__":
-    for cohort in sys.argv[1:] or COHORTS:
-        for epsilon in EPSILONS:
+    for cohort in sys.argv[1:2] or COHORTS:
+        for epsilon in [float(one) for one in sys.argv[2:]] or EPSILONS:
             print(f"\n{cohort}, epsilon {epsilon:g}\n", flush=True)
             for line in lines(cohort, epsilon):
                 print(line, flush=True)

@@ -32,7 +32,7 @@ def grid(name: str) -> tuple[tuple[int, ...], tuple[int, ...], tuple[float, ...]
 
     Tables are small, and every patient is in every step; of images one in twenty is.
     """
-    return ((10,), (10,), (0.25, 0.5, 1.0)) if name == X_RAYS else ((8, 24), (1,), (0.5, 2.0, 8.0))
+    return ((10,), (10,), (0.25, 0.5, 1.0)) if name == X_RAYS else ((24, 72), (1,), (0.5, 2.0, 8.0))
 
 
 def setting(row: str, rounds: int, steps: int, rate: float) -> str:
