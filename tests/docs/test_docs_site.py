@@ -2,10 +2,11 @@
 
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-from tests.docs.site import check, pages
+from tests.docs.site import check, navigation, pages
 from tests.docs.site.contents import contents
 from tests.docs.site.module_page import Module
 from tests.docs.site.reference import modules, packages, reference
@@ -94,6 +95,25 @@ def test_a_module_is_described_by_its_public_names() -> None:
     assert ".. py:class:: Kept(sum_: int)" in text
     assert "   .. py:property:: half\n      :type: float" in text
     assert "HIDDEN" not in text and "_own" not in text
+
+
+def test_the_list_at_the_side_marks_the_page_and_opens_what_it_stands_below() -> None:
+    box = '<input type="checkbox" />'
+    tree = ElementTree.fromstring(  # noqa: S314  our own
+        '<div><ul><li class="l1"><a href="study.html">Study</a></li>'
+        f'<li class="l1"><a href="adr/index.html">Decisions</a>{box}'
+        '<ul><li class="l2"><a href="adr/0001-first.html">First</a></li></ul></li></ul></div>'
+    )
+    before = ElementTree.tostring(tree)
+    assert navigation.marked(tree, "adr/0001-first") == (
+        '<ul class="current"><li class="l1"><a href="../study.html">Study</a></li>'
+        '<li class="l1 current"><a href="../adr/index.html">Decisions</a>'
+        '<input type="checkbox" checked="">'
+        '<ul class="current"><li class="l2 current-page current">'
+        '<a href="#" class="current">First</a></li></ul></li></ul>'
+    )
+    assert 'href="adr/0001-first.html"' in navigation.marked(tree, "study")
+    assert ElementTree.tostring(tree) == before
 
 
 @pytest.mark.long  # make check builds the whole site

@@ -5,6 +5,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 _ELSEWHERE = re.compile(r"^(?:https?:)?//")
+#: Tags that may fetch: of a page most are others, and reading all takes long.
+_FETCHING = re.compile(r"<(?:link\b|[a-z]+\s[^>]*\b(?:src|data)\s*=)[^>]*>", re.IGNORECASE)
 _IN_STYLE = re.compile(r"(?:url\(|@import )\s*['\"]?((?:https?:)?//[^'\")\s]+)")
 #: Relations of a page to others that no browser fetches.
 _NAMED_ONLY = {"author", "canonical", "index", "next", "prev", "search"}
@@ -17,7 +19,8 @@ class Page(HTMLParser):
         """Reads the page."""
         super().__init__()
         self.fetched: list[str] = []
-        self.feed(text)
+        for tag in _FETCHING.findall(text):
+            self.feed(tag)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Collects what a tag fetches."""
