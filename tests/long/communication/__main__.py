@@ -1,7 +1,6 @@
 """Prints the tables of docs/communication.md: ``python -m tests.long.communication [STUDY...]``.
 
-Without a name, the bytes and every study of ``STUDIES``: half an hour on one core, most of it for
-the segmentation of volumes.
+Without a name, the bytes and every study of ``STUDIES``: some minutes on one core.
 """
 
 import sys
