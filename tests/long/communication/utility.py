@@ -1,7 +1,6 @@
 """What shipped studies reach in each form, on the same patients and with the same noise."""
 
-import importlib.util
-import sys
+import runpy
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -69,25 +68,10 @@ def _records(name: str) -> Iterator[Path]:
     elif name == "pneumonia":
         yield _DATA / "pneumoniamnist"
     else:
-        with tempfile.TemporaryDirectory() as place:
-            folder = Path(place)
-            if name == "digits":
-                table = _script("digits/prepare.py").table()
-                table.to_csv(folder / "digits.csv", index=False)
-            else:
-                _script("segmentation-3d/make_volumes.py").main(folder)
-            yield folder
-
-
-def _script(path: str):  # type: ignore[no-untyped-def]
-    place = _EXAMPLES / path
-    spec = importlib.util.spec_from_file_location(f"example_{place.stem}", place)
-    if spec is None or spec.loader is None:
-        raise FileNotFoundError(place)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+        with tempfile.TemporaryDirectory() as folder:
+            table = runpy.run_path(str(_EXAMPLES / "digits" / "prepare.py"))["table"]()
+            table.to_csv(Path(folder) / "digits.csv", index=False)
+            yield Path(folder)
 
 
 def reached(name: str, hospitals: Hospitals, form: str, seeds: int) -> float:
