@@ -20,10 +20,11 @@ from compliance.facts.dossier import Dossier
 from compliance.facts.groups import by_grouping
 from compliance.facts.privacy_utility import UtilityPoint, Withheld, compares_modes
 from compliance.reports import run_tables
-from compliance.reports.sections import calibration as calibration_parts
-from compliance.reports.sections import outcomes, own_models, thresholds, utility
+from compliance.reports.sections import outcomes, own_models, utility
 from compliance.reports.sections.fairness import groups
 from compliance.reports.sections.fairness.gaps import gap_sentences, group_gap_sentences
+from compliance.reports.sections.two_classes import calibration as calibration_parts
+from compliance.reports.sections.two_classes import thresholds
 from dashboard import presentation
 from dashboard.parts.elements import show_chart, show_rows, show_table
 from dashboard.presentation import DashboardViews
