@@ -166,7 +166,7 @@ def canary_scores(
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Returns each canary's score over all rounds' releases, and what its coin said.
 
-    Canaries are dealt to the view's hospitals. One that is out is a patient who
+    Canaries are shared among the view's hospitals. One that is out is a patient who
     contributes nothing: the adjacency that the claim is about. The public
     patient count stays.
     """

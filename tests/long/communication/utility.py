@@ -1,4 +1,4 @@
-"""What shipped studies reach in each form, on the same patients and with the same noise."""
+"""Figures of shipped studies in each form, on the same patients and with the same noise."""
 
 import runpy
 import tempfile

@@ -1,4 +1,4 @@
-"""How often released 95 % intervals hold the truth: among released figures, case by case.
+"""Coverage of released 95 % intervals: among released figures, case by case.
 
 Patients, scores, classes and noise are drawn as a run draws them (four hospitals), and figures are
 computed by the function that releases them. ``python -m tests.long.evaluation.coverage`` prints

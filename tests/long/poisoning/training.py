@@ -76,11 +76,11 @@ def trained(
 def auroc_of(cohort: Cohort, study: Study, attack: str, seed: int) -> float:
     """Returns the AUROC on all test patients after one hospital's attack; ``none`` is a clean run.
 
-    The seed deals the patients, says which hospital is poisoned, and draws the noise.
+    The seed partitions the patients, says which hospital is poisoned, and draws the noise.
     """
     poisoned = NAMES[seed % len(NAMES)]
     attacks = {} if attack == "none" else {poisoned: ATTACKS[attack]}
-    model = trained(study, cohort.dealt(seed), cohort.test, attacks, seed)
+    model = trained(study, cohort.partitioned(seed), cohort.test, attacks, seed)
     found = task_of(study.task, study.cohort).exact(
         _scores(cohort, study, model), cohort.test.labels
     )
