@@ -10,8 +10,9 @@ from protocol.errors import StudyRefused
 from protocol.study.rounds.mean import mean_of
 from protocol.study.rounds.round_vector import round_vector
 from protocol.study.strategies.local_steps import UNSENT
-from protocol.study.strategies.registry import begun, changed, model_of, next_state
+from protocol.study.strategies.registry import changed
 from protocol.study.strategies.sent_slots import without_slots
+from protocol.study.strategies.server_state import begun, model_of, next_state
 from protocol.study.study import Communication, Study
 from protocol.study.study_file import read_study
 from protocol.transport.steps import Request

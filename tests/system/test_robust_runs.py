@@ -20,7 +20,7 @@ from protocol.errors import QuorumLost, StoreBroken
 from protocol.secagg.context import round_context
 from protocol.study.rounds.round_vector import round_vector
 from protocol.study.strategies.local_steps import LocalEnd
-from protocol.study.strategies.registry import begun, model_of, next_state
+from protocol.study.strategies.server_state import begun, model_of, next_state
 from protocol.study.study import Study, SumOfSites
 from protocol.study.study_file import read_study
 from protocol.transport.steps import Request

@@ -11,7 +11,7 @@ from coordinator.rounds.means import round_mean, summed
 from pipelines.records import Records
 from pipelines.tasks.registry import task_of
 from protocol.study.rounds.round_vector import round_vector
-from protocol.study.strategies.registry import begun, model_of, next_state
+from protocol.study.strategies.server_state import begun, model_of, next_state
 from protocol.study.study import Study
 from protocol.vectors.fixed_point import encode
 from protocol.vectors.tensors import Tensors, layout_of
