@@ -20,7 +20,7 @@ from protocol.vectors.tensors import Tensors, layout_of, model_digest
 from silos.training.randomness import RoundInput
 from tests.support.simulated.federation import Federation
 from tests.support.simulated.studies import TABLE_STUDY
-from tests.system.test_strategies import Descending, study_with
+from tests.system.training.test_strategies import Descending, study_with
 
 
 def late_study(discount: float | None, strategy: str = "fedavg", **keys: Any) -> Study:
