@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from collegium.simulation.baselines.scoring import Hospitals, TestPatients, scored_model
+from collegium.simulation.baselines.scoring import Hospitals, TestPatients
 from collegium.simulation.comparison.plan import variants
 from collegium.simulation.records import read_hospitals
-from pipelines.tasks.registry import task_of
 from protocol.study.study import Study
 from protocol.study.study_file import index_beside, read_study_file
 from protocol.vectors.keystream import Keystream
 from silos.training.randomness import DrawContext, FixedEntropy
 from tests import ROOT
 from tests.long.communication.forms import FORMS
+from tests.long.results.choosing import figures
 
 _EXAMPLES, _DATA = ROOT / "examples", ROOT.parent / "shared" / "data"
 
@@ -78,14 +78,11 @@ def reached(name: str, hospitals: Hospitals, form: str, seeds: int) -> float:
     """Returns the headline figure on all test patients, in the mean over so many seeds."""
     study = study_of(name).replaced(communication=FORMS[form])
     patients = TestPatients(study, hospitals)
-    labels, exact = patients.labels(), task_of(study.task, study.cohort).exact
     found = []
     for variant in variants(study, [study.training.strategy], seeds)[:seeds]:
         entropy = SameNoise(variant.seed, simulated=True)
-        scores = scored_model(variant.baseline, hospitals, patients, entropy).scores
-        if scores is None:
+        headline, _ = figures(study, hospitals, patients, variant, entropy)
+        if not np.isfinite(headline):
             raise ValueError(f"{name}, {form}: training diverged")
-        whole = [np.concatenate([one[site] for site in scores]) for one in (scores, labels)]
-        headline, *_ = exact(*whole).values()
         found.append(headline)
     return float(np.mean(found))

@@ -15,7 +15,7 @@ from collegium.simulation.comparison.plan import POOLED_RECORDS, Variant, varian
 from pipelines.tasks.registry import task_of
 from protocol.errors import StudyRefused
 from protocol.study.study import Study
-from silos.training.randomness import FixedEntropy
+from silos.training.randomness import Entropy, FixedEntropy
 from tests.long.results.cohorts import Cohort
 
 _FOLDS, _SEED = 5, 1
@@ -50,13 +50,18 @@ def settings_of(strategy: str) -> Iterator[str]:
 
 
 def figures(
-    study: Study, hospitals: Hospitals, patients: TestPatients, variant: Variant
+    study: Study,
+    hospitals: Hospitals,
+    patients: TestPatients,
+    variant: Variant,
+    entropy: Entropy | None = None,
 ) -> tuple[float, dict[str, dict[str, float | None]]]:
     """Returns how good one training is on all test patients, and its figures of all and by site.
 
-    The first is the task's headline; minus infinity where it diverged.
+    The first is the task's headline; minus infinity where it diverged. Sampling and noise follow
+    the variant's seed, unless they come from elsewhere.
     """
-    entropy = FixedEntropy(variant.seed, simulated=True)
+    entropy = entropy or FixedEntropy(variant.seed, simulated=True)
     scores = scored_model(variant.baseline, hospitals, patients, entropy).scores
     if scores is None:
         return -np.inf, {}
