@@ -50,14 +50,19 @@ def settings_of(strategy: str) -> Iterator[str]:
 
 
 def figures(
-    study: Study, hospitals: Hospitals, patients: TestPatients, variant: Variant
+    study: Study,
+    hospitals: Hospitals,
+    patients: TestPatients,
+    variant: Variant,
+    entropy: type[FixedEntropy] = FixedEntropy,
 ) -> tuple[float, dict[str, dict[str, float | None]]]:
     """Returns how good one training is on all test patients, and its figures of all and by site.
 
-    The first is the task's headline; minus infinity where it diverged.
+    The first is the task's headline; minus infinity where it diverged. ``entropy`` draws patients
+    and noise from the training's seed.
     """
-    entropy = FixedEntropy(variant.seed, simulated=True)
-    scores = scored_model(variant.baseline, hospitals, patients, entropy).scores
+    drawn = entropy(variant.seed, simulated=True)
+    scores = scored_model(variant.baseline, hospitals, patients, drawn).scores
     if scores is None:
         return -np.inf, {}
     labels, exact = patients.labels(), task_of(study.task, study.cohort).exact
