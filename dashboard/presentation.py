@@ -15,7 +15,7 @@ from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.formatting import Cell, Format, show
 from compliance.facts.privacy_utility import MODES, UtilityPoint, Withheld
 from compliance.reports.document import Table
-from compliance.reports.privacy_report import counted_highlight
+from compliance.reports.run_page import counted_highlight
 from coordinator.views.alerts import Alert
 from protocol.counted import counted
 

@@ -82,7 +82,7 @@ LONGEST = (
     "simulation/test_simulation.py", "redteam/test_redteam.py", "redteam/test_redteam_run.py",
     "worker_pool/test_backend.py", "isolation/test_confinement.py", "preflight/test_checks.py",
     "audit/test_tamperings.py", "simulation/test_sweep_command.py", "network/test_network.py",
-    "chaos/test_chaos.py", "system/test_wheel.py", "docs/test_tutorial.py",
+    "chaos/test_chaos.py", "package/test_wheel.py", "docs/test_tutorial.py",
 )  # fmt: skip
 
 

@@ -19,8 +19,8 @@ from compliance.facts.dossier import Dossier, run_json
 from compliance.facts.formatting import show
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports.document import Block
-from compliance.reports.privacy_report import headlines
 from compliance.reports.renderers import RENDERERS, render_fragment
+from compliance.reports.run_page import headlines
 from compliance.reports.run_tables import sites_table
 from compliance.reports.sections import statements, utility
 from compliance.reports.sections.columns import columns_section

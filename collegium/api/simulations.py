@@ -17,7 +17,7 @@ from collegium.api.study import Study, records_of, study_of
 from collegium.output.notebook_progress import watch_for
 from collegium.simulation.settings import SimulationSettings, usual_processes
 from collegium.simulation.simulate import simulate_study
-from collegium.simulation.sweeps.grid import Grid, parse_epsilons, parse_modes, parse_seeds
+from collegium.simulation.sweeps.grid import Grid
 from collegium.simulation.sweeps.sweep import sweep_studies
 from compliance.facts.comparison.modes import comparison_json
 from compliance.reports.document import Block, Paragraph
@@ -247,12 +247,10 @@ def sweep(
     alone = isinstance(epsilon, str) or not isinstance(epsilon, Iterable)
     epsilons: list[Any] = [epsilon] if alone else [*epsilon]  # type: ignore[misc]
     named = [modes] if isinstance(modes, str) else [*modes]
-    grid = Grid(
-        epsilons=parse_epsilons(
-            ",".join("none" if one is None else repr(number_of(one)) for one in epsilons)
-        ),
-        seeds=parse_seeds(",".join(map(str, [seeds] if isinstance(seeds, int) else [*seeds]))),
-        modes=parse_modes(",".join(named)) if named else (),
+    grid = Grid.parsed(
+        ",".join("none" if one is None else repr(number_of(one)) for one in epsilons),
+        ",".join(map(str, [seeds] if isinstance(seeds, int) else [*seeds])),
+        ",".join(named) if named else None,
         splits=splits,
     )
     settings = SimulationSettings(

@@ -31,6 +31,22 @@ SplitSeed = Annotated[
         "--split-seed", min=0, help="Replaces the study's split seed: others are tested on."
     ),
 ]
+Splits = Annotated[
+    bool,
+    typer.Option(
+        "--splits",
+        help="Each seed splits the patients anew into training and test, so that intervals "
+        "contain the variance of the split.",
+    ),
+]
+Modes = Annotated[
+    str | None,
+    typer.Option(
+        "--modes",
+        help="Compares modes of privacy: per_site,distributed,pooled (all records in one "
+        "place, simulation only). Default: each study's own.",
+    ),
+]
 
 app = typer.Typer()
 
@@ -146,22 +162,8 @@ def sweep(
     out: Out,
     epsilon: Annotated[str, typer.Option("--epsilon", help="For example 0.5,2,8 or 1,none.")],
     seeds: Annotated[str, typer.Option("--seeds", help="For example 1,2,3 or 1-10.")] = "1",
-    splits: Annotated[
-        bool,
-        typer.Option(
-            "--splits",
-            help="Each seed splits the patients anew into training and test, so that intervals "
-            "contain the variance of the split.",
-        ),
-    ] = False,
-    modes: Annotated[
-        str | None,
-        typer.Option(
-            "--modes",
-            help="Compares modes of privacy: per_site,distributed,pooled (all records in one "
-            "place, simulation only). Default: each study's own.",
-        ),
-    ] = None,
+    splits: Splits = False,
+    modes: Modes = None,
     data: Data = None,
     budget: Budget = None,
     workers: Workers = 1,
@@ -175,7 +177,7 @@ def sweep(
     from collegium.output.progress import on_screen
     from collegium.output.sweep_summary import show_sweep
     from collegium.simulation.settings import SimulationSettings, usual_processes
-    from collegium.simulation.sweeps.grid import Grid, parse_epsilons, parse_modes, parse_seeds
+    from collegium.simulation.sweeps.grid import Grid
     from collegium.simulation.sweeps.sweep import sweep_studies
     from coordinator.database.workspace import Workspace
     from protocol.study.study_file import lines_of
@@ -190,12 +192,7 @@ def sweep(
         ray_address=ray_address,
         ray_token_file=ray_token_file,
     )
-    grid = Grid(
-        epsilons=parse_epsilons(epsilon),
-        seeds=parse_seeds(seeds),
-        modes=parse_modes(modes) if modes is not None else (),
-        splits=splits,
-    )
+    grid = Grid.parsed(epsilon, seeds, modes, splits=splits)
     documents = [(read_study(path), path.parent) for path in studies]
     with redirect_stdout(sys.stderr):
         with lines_of(studies[0]):

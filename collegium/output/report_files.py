@@ -1,8 +1,11 @@
 """Reports and charts, written to files that a person named."""
 
+import json
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -12,7 +15,7 @@ from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports.document import Document
 from compliance.reports.performance_table import performance_report, performance_table
 from compliance.reports.privacy_report import privacy_report
-from compliance.reports.renderers import RENDERERS, render_html, wide_csv
+from compliance.reports.renderers import RENDERERS, render_csv, render_html, wide_csv
 from compliance.storage.atomic_file import write_named, write_whole
 from coordinator.views.run_summary import RunSummary
 from coordinator.views.views import open_views
@@ -83,6 +86,29 @@ def export_chart(out: Path, to: Path, console: Console) -> None:
         raise WorkspaceRefused(f"--out {out} holds no run with a figure: nothing to draw")
     write_named(to, to_svg(utility_against_epsilon(points, withheld)).encode())
     console.print(f"wrote {to}: {newest.study_name}, {counted(len(points), 'point')}", markup=False)
+
+
+def write_comparison(out: Path, file: str, page: Document, found: Mapping[str, Any]) -> Path:
+    """Writes a comparison to a folder as a page, JSON and CSV; returns the page's path.
+
+    Args:
+        out: the folder, made where it is missing.
+        file: the name of the JSON file, beside which the others are named.
+        page: the page.
+        found: what is written as JSON.
+
+    Raises:
+        WorkspaceRefused: it cannot be written.
+    """
+    told = json.dumps(found, sort_keys=True, indent=2, allow_nan=False) + "\n"
+    texts = {".html": render_html(page), ".json": told, ".csv": render_csv(page)}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for suffix, text in texts.items():
+            write_whole((out / file).with_suffix(suffix), text.encode())
+    except OSError as error:
+        raise WorkspaceRefused(f"--out {out} cannot be written: {error.strerror}") from error
+    return (out / file).with_suffix(".html")
 
 
 def write_own_page(to: Path, page: Document) -> None:

@@ -19,7 +19,8 @@ from rich.console import Console
 from collegium.redteam.adversary import views_of
 from collegium.redteam.findings import Findings, Target
 from collegium.redteam.harness import AttackRandomness, MakeTrainer, with_shown_gradients
-from collegium.redteam.noise import conformance, one_run_audits
+from collegium.redteam.noise.canaries import one_run_audits
+from collegium.redteam.noise.checks import conformance
 from collegium.redteam.records import Parts, inversion, membership, membership_of
 from collegium.simulation.records import read_hospitals
 from collegium.simulation.settings import SimulationSettings

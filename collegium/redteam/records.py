@@ -36,7 +36,7 @@ from pipelines.attacks.membership import (
 from pipelines.cohort.loading import Records
 from pipelines.networks.networks import build, load_parameters
 from protocol.study.cohort.cohort import TableCohort
-from protocol.study.strategies.registry import begun, model_of, next_state
+from protocol.study.strategies.server_state import begun, model_of, next_state
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors, layout_of
 from silos.training.randomness import RoundInput

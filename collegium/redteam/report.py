@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from collegium.redteam.findings import Findings
-from collegium.redteam.noise import OneRunAudit
+from collegium.redteam.noise.canaries import OneRunAudit
 from compliance.empirical_audit.checks import CHECK_LEVEL, AuditCheck
 from compliance.estimates.interval import Interval
 from compliance.facts.formatting import Format, show

@@ -11,7 +11,7 @@ from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.budget_filter import Filter
 from protocol.secagg.context import round_context
 from protocol.study.rounds.sent_sum import SentSum, can_be_sent
-from protocol.study.strategies.registry import begun, model_of
+from protocol.study.strategies.server_state import begun, model_of
 from protocol.study.study import Study
 from protocol.vectors.adaptive_clip import with_clip
 from protocol.vectors.tensors import encode_tensors, layout_of

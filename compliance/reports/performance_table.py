@@ -26,7 +26,7 @@ from compliance.reports.document import (
 )
 from compliance.reports.sections.fairness.groups import who_declined
 from compliance.reports.sections.statements import banner, claim
-from compliance.reports.sections.thresholds import benefit_table, shares_table
+from compliance.reports.sections.two_classes.thresholds import benefit_table, shares_table
 
 _WHOSE = {
     Whose.ALL: "All test patients",

@@ -41,15 +41,15 @@ from protocol.identity.roster import Roster, parse_roster
 from protocol.log.entry import LogEntry
 from protocol.secagg.server import SecAggServer
 from protocol.secagg.transcript import Transcript, replay
-from protocol.study.strategies.averaging import SUM
-from protocol.study.strategies.registry import (
+from protocol.study.strategies.registry import strategy_of
+from protocol.study.strategies.sent_slots import without_slots
+from protocol.study.strategies.server_state import (
+    SUM,
     begun,
     model_of,
     needs_more_than_its_model,
     next_state,
-    strategy_of,
 )
-from protocol.study.strategies.sent_slots import without_slots
 from protocol.study.strategies.training import Training
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import open_summary, read_summaries

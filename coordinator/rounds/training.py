@@ -43,8 +43,8 @@ from protocol.secagg.context import RoundContext, round_context
 from protocol.secagg.server import SecAggServer
 from protocol.study.privacy import NoPrivacy
 from protocol.study.rounds.sent_sum import SentSum, can_be_sent
-from protocol.study.strategies.registry import begun, model_of, next_state
 from protocol.study.strategies.sent_slots import without_slots
+from protocol.study.strategies.server_state import begun, model_of, next_state
 from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.study import Study, SumOfSites
 from protocol.transport.privacy_summary import Summary

@@ -63,14 +63,6 @@ def require_about(home: Path, run_id: str, study: Study) -> None:
         )
 
 
-#: What comes out of a network, by the kind of its task.
-_OUTPUTS = {
-    "binary_classification": "one logit of the positive label; above 0 is positive",
-    "multiclass_classification": "one logit for each class, in the label's order; the highest one",
-    "regression": "one number; times the label's scale, plus its centre, it is in the label's unit",
-}
-
-
 def _about(run_id: str, study: Study, model: Tensors) -> bytes:
     about = {
         "run": run_id,
@@ -79,7 +71,7 @@ def _about(run_id: str, study: Study, model: Tensors) -> bytes:
         "model_digest": model_digest(model),
         "file_sha256": digest(encode_tensors(model)),
         "network": study.task.network.model_dump(mode="json"),
-        "output": _OUTPUTS[study.task.kind],
+        "output": study.task.output,
         "label": study.cohort.label.model_dump(mode="json"),
         **inputs_of(study),
     }

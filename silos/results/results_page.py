@@ -32,18 +32,19 @@ from compliance.reports.document import (
 from protocol.counted import counted
 from silos.results.run_results import NOT_PRIVATE, OwnResults
 
-#: The models that are compared, by their key, and what they are called.
+#: The models that are compared, by their key, and what they are called. The local one was trained
+#: here alone; the personalised one is what the run's strategy gave this hospital.
 MODELS = {
     "federated": "federated model",
-    "own": "our own model",
+    "own": "local model",
     "personalised": "personalised model",
 }
 #: What each difference is of, and which model is better above and below zero.
 DIFFERENCES = {
     "federated_less_own": (
-        "federated less own",
+        "federated less local",
         "the federation helps here",
-        "our own model is better here",
+        "the local model is better here",
     ),
     "personalised_less_federated": (
         "personalised less federated",
@@ -51,9 +52,9 @@ DIFFERENCES = {
         "the federated model is better here than the personalised one",
     ),
     "personalised_less_own": (
-        "personalised less own",
-        "the personalised model is better here than our own",
-        "our own model is better here than the personalised one",
+        "personalised less local",
+        "the personalised model is better here than the local one",
+        "the local model is better here than the personalised one",
     ),
 }
 
@@ -172,7 +173,7 @@ def _comparison(compared: Mapping[str, Any]) -> Section:
                 Paragraph(text=f"{_conclusion(found, name, alone=len(differences) == 1)}.")
                 for name, found in differences.items()
             ),
-            Paragraph(text=f"Our own model: {training(trained)}."),
+            Paragraph(text=f"Local model: {training(trained)}."),
         ),
     )
 
@@ -200,7 +201,7 @@ def _conclusion(difference: Mapping[str, float | None], name: str, *, alone: boo
 
 
 def training(trained: Mapping[str, Any]) -> str:
-    """Returns how the hospital's own model was trained."""
+    """Returns how the local model was trained."""
     return (
         f"the same network, on our {trained['patients']} training patients alone, without noise "
         f"(Adam, learning rate {trained['learning_rate']:g}, {trained['epochs']} passes, chosen on "

@@ -6,7 +6,7 @@ Rules:
    into no sum leaves the state as it was. Another draw of a round begins where the first began.
 2. It is durable before that answer leaves, so a hospital that was restarted goes on with it.
 3. Where late updates count, an update that was paid for is added to the next one, times a public
-   discount for each round in between, if the hospital was told which sites are in that round's sum
+   discount for each round since, if the hospital was told which sites are in that round's sum
    and is not among them. A restart forgets it.
 4. It is as private as the gradients that it was made of. It lies in the hospital's folder, for its
    owner alone, and is removed when the run is over.

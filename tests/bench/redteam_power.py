@@ -8,7 +8,7 @@ import numpy as np
 from collegium.redteam.adversary import views_of
 from collegium.redteam.findings import Target
 from collegium.redteam.harness import AttackRandomness
-from collegium.redteam.noise import one_run_audits
+from collegium.redteam.noise.canaries import one_run_audits
 from protocol.study.study_file import read_study
 from silos.training.trainer import Trainer
 from tests.support.simulated.faults import WeakNoise

@@ -135,7 +135,7 @@ def _compared(found: dict[str, Any]) -> Iterator[str]:
         if name in found:
             difference = f"{title} {_figure(found[name], '+.3f')}"
             yield f"          {words}, {difference} ({verdict(found[name], name)})"
-    yield f"          our own model: {training(found['own']['trained'])}"
+    yield f"          local model: {training(found['own']['trained'])}"
 
 
 def _positive(count: int | None) -> str:

@@ -1,14 +1,13 @@
 """A comparison with baselines as files and in a few lines."""
 
-import json
 from pathlib import Path
 
 from rich.console import Console
 
+from collegium.output.report_files import write_comparison
 from collegium.output.summary import plain_table
 from compliance.facts.comparison.baselines import BASELINES_FILE, BaselineFindings, noise_text
 from compliance.facts.formatting import show
-from compliance.reports.renderers import render_csv, render_html
 from compliance.reports.several_runs.baseline_parts import (
     EVERYBODY,
     WAYS,
@@ -17,10 +16,6 @@ from compliance.reports.several_runs.baseline_parts import (
     said_of_lead,
 )
 from compliance.reports.several_runs.baselines_page import EXACT, baselines_page
-from compliance.storage.atomic_file import write_whole
-from protocol.errors import WorkspaceRefused
-
-PAGE = "baselines.html"
 
 
 def write_report(findings: BaselineFindings, out: Path) -> Path:
@@ -29,20 +24,7 @@ def write_report(findings: BaselineFindings, out: Path) -> Path:
     Raises:
         WorkspaceRefused: it cannot be written.
     """
-    document = baselines_page(findings)
-    told = json.dumps(findings.to_json(), sort_keys=True, indent=2, allow_nan=False) + "\n"
-    files = {
-        PAGE: render_html(document),
-        BASELINES_FILE: told,
-        "baselines.csv": render_csv(document),
-    }
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            write_whole(out / name, text.encode())
-    except OSError as error:
-        raise WorkspaceRefused(f"--out {out} cannot be written: {error.strerror}") from error
-    return out / PAGE
+    return write_comparison(out, BASELINES_FILE, baselines_page(findings), findings.to_json())
 
 
 def summarise(findings: BaselineFindings, to: Path, console: Console) -> None:

@@ -18,14 +18,9 @@ from protocol.study.rounds.mean import shared_mean
 from protocol.study.rounds.noise_shares import share_multiplier
 from protocol.study.rounds.round_vector import round_vector
 from protocol.study.strategies.local_steps import OwnState
-from protocol.study.strategies.registry import (
-    begun,
-    model_of,
-    next_state,
-    personal_model,
-    strategy_of,
-)
+from protocol.study.strategies.registry import personal_model, strategy_of
 from protocol.study.strategies.sent_slots import without_slots
+from protocol.study.strategies.server_state import begun, model_of, next_state
 from protocol.study.strategies.strategy import Mean
 from protocol.study.study import Study
 from protocol.vectors.fixed_point import shortened

@@ -36,6 +36,20 @@ class Grid:
     modes: tuple[str, ...] = ()
     splits: bool = False
 
+    @classmethod
+    def parsed(cls, epsilons: str, seeds: str, modes: str | None, *, splits: bool) -> "Grid":
+        """Returns the grid of comma-separated lists; every study's own mode where none is named.
+
+        Raises:
+            StudyRefused: an entry is no epsilon, seed or mode that a study may have.
+        """
+        return cls(
+            epsilons=parse_epsilons(epsilons),
+            seeds=parse_seeds(seeds),
+            modes=() if modes is None else parse_modes(modes),
+            splits=splits,
+        )
+
     @property
     def warning(self) -> str:
         """A warning of the cost of drawing the split again; empty where it costs nothing."""

@@ -167,7 +167,7 @@ def _started(
     sweep: str,
     processes: int,
 ) -> dict[Any, int]:
-    """Starts everything; references are dealt to so many processes."""
+    """Starts everything; references are shared among so many processes."""
     pooled = sum(job.mode == POOLED for job in jobs)
     trainers = itertools.cycle(
         [

@@ -69,44 +69,22 @@ def describe_study(
     """
     if not 0 < budget < math.inf:
         raise StudyRefused(f"--budget {budget:g}: a budget for life is a finite epsilon above zero")
-    privacy, colluders = study.privacy, study.aggregation.colluders
     console.print(f"[bold]{escape(study.title)}[/bold]: a valid study")
     console.print(f"  digest {study.digest}")
     console.print(
         f"  {len(study.sites)} sites, {study.threshold} must answer, "
-        f"{colluders} may collude; {_work(study)}"
+        f"{study.aggregation.colluders} may collude; {_work(study)}"
     )
     sums = _describe_sums(study, console)
     _describe_start(study, console)
     recipes = _describe_recipes(study, console)
     require_network(study, any_network=with_records)
-    if isinstance(privacy, PatientPrivacy):
-        console.print(
-            f"  each hospital: epsilon {show(privacy.epsilon, Format.EPSILON)}, "
-            f"delta {show(privacy.delta, Format.SMALL)}, unit {privacy.unit}"
-        )
-        for site in study.sites:
-            if site.epsilon is not None or site.sampling_rate is not None:
-                _describe_choice(study, site.name, console)
-        plan = PrivacyPlan.of(study, privacy)
-        if plan.fallback_epsilon is not None:
-            console.print(
-                f"  the noise is shared: this holds {while_few_collude(colluders)}; "
-                f"{if_more_collude(colluders)}, "
-                f"epsilon {show(plan.fallback_epsilon, Format.EPSILON)}"
-            )
-        trained = f"{plan.training.noise_multiplier:g}, in the evaluation " if plan.trains else ""
-        console.print(f"  noise multiplier {trained}{plan.evaluation.noise_multiplier:g}")
-        if privacy.adaptive_clip is not None:
-            felt = felt_multiplier(plan.training.noise_multiplier, study.count_deviation)
-            console.print(
-                f"  the clip is adaptive, from {privacy.clip:g}: its count of patients is in that "
-                f"price, and training feels a noise multiplier of {felt:g}"
-            )
-        correlated: dict[str, Any] | None = _describe_correlation(study, console)
+    price, correlated = None, None
+    if isinstance(study.privacy, PatientPrivacy):
+        plan = _describe_privacy(study, study.privacy, console)
+        correlated = _describe_correlation(study, console)
         price = _describe_price(plan, budget, console)
     else:
-        price, correlated = None, None
         console.print("  no differential privacy: a simulation only", style="yellow")
     crosses = _describe_bytes(study, console, with_records=with_records)
     expected = _describe_expected(study, console)
@@ -122,6 +100,33 @@ def describe_study(
         "expected_auroc": expected,
         "evaluation": None if with_records else describe_evaluation(study, expected, console),
     }
+
+
+def _describe_privacy(study: Study, privacy: PatientPrivacy, console: Console) -> PrivacyPlan:
+    """Says what each hospital promises a patient, and with how much noise; returns the plan."""
+    console.print(
+        f"  each hospital: epsilon {show(privacy.epsilon, Format.EPSILON)}, "
+        f"delta {show(privacy.delta, Format.SMALL)}, unit {privacy.unit}"
+    )
+    for site in study.sites:
+        if site.epsilon is not None or site.sampling_rate is not None:
+            _describe_choice(study, site.name, console)
+    plan, colluders = PrivacyPlan.of(study, privacy), study.aggregation.colluders
+    if plan.fallback_epsilon is not None:
+        console.print(
+            f"  the noise is shared: this holds {while_few_collude(colluders)}; "
+            f"{if_more_collude(colluders)}, "
+            f"epsilon {show(plan.fallback_epsilon, Format.EPSILON)}"
+        )
+    trained = f"{plan.training.noise_multiplier:g}, in the evaluation " if plan.trains else ""
+    console.print(f"  noise multiplier {trained}{plan.evaluation.noise_multiplier:g}")
+    if privacy.adaptive_clip is not None:
+        felt = felt_multiplier(plan.training.noise_multiplier, study.count_deviation)
+        console.print(
+            f"  the clip is adaptive, from {privacy.clip:g}: its count of patients is in that "
+            f"price, and training feels a noise multiplier of {felt:g}"
+        )
+    return plan
 
 
 def _describe_correlation(study: Study, console: Console) -> dict[str, Any] | None:

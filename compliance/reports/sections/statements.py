@@ -3,10 +3,7 @@
 from compliance.facts.dossier import Dossier, LogVerification
 from compliance.facts.formatting import Format, show
 from compliance.privacy.rounding import percent
-from compliance.reports.document import (
-    Statement,
-    Tone,
-)
+from compliance.reports.document import Statement, Tone
 from protocol.counted import counted
 
 _STATES = {
@@ -140,3 +137,12 @@ def verified(found: LogVerification | None, where: str = "by the signed log") ->
         "are logged by the coordinator alone: no hospital has signed them.",
         tone=Tone.GOOD,
     )
+
+
+def made_from(dossier: Dossier) -> str:
+    """Returns the sentence below a document: of which run and log it was made."""
+    version = dossier.environment.get("collegium", "")
+    return (
+        f"Made by Collegium {version} from run {dossier.run_id} and the audit log of "
+        f"{dossier.audit.size:,} entries. The same records give the same document, byte for byte."
+    ).replace("  ", " ")

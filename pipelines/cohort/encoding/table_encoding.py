@@ -32,6 +32,7 @@ from pipelines.records import (
 from pipelines.sources.cells import Cells
 from pipelines.sources.column_cells import (
     CellProblem,
+    Reading,
     column_numbers,
     conversions_of,
     outside_the_range,
@@ -78,19 +79,12 @@ def encode_table(
     dates = readings.at(kept)
     conversions, unknown = conversions_of(cohort.features, table.units)
     others = _other_units(kept, cohort, lacking, conversions)
-    values: dict[str, NDArray[np.float64]] = {}
+    values, of_columns = _read_columns(
+        table, kept, cohort, column_readings(cohort, keep, lacking, conversions), others
+    )
     faults = [*table.faults, *of_rows]
     faults += [problem.fault(name) for name, problem in unknown.items()]
-    problems: dict[str, dict[CellProblem, list[int]]] = {}
-    for name, reading in column_readings(cohort, keep, lacking, conversions).items():
-        if name in kept.cells:
-            values[name], problems[name] = read_cells(kept.cells[name], reading)
-            if any((f.name, f.column) == (KEY_WITH_EXPONENT.name, name) for f in table.faults):
-                problems[name].pop(KEY_WITH_EXPONENT, None)  # told by its reader, of the same cells
-            if name in others and _is_outside(problems[name], cohort, name, others[name]):
-                faults.append(others[name].fault(name))
-    faults += _cell_faults(kept, problems)
-    faults += dates.faults()
+    faults += [*of_columns, *dates.faults()]
     if faults:
         raise refusal(table.site, table.file, faults)
     elapsed = {c.name: dates.elapsed(c) for c in cohort.features if isinstance(c, ElapsedColumn)}
@@ -122,6 +116,35 @@ def encode_table(
         columns=columns,
         noted=table_notes(chosen, cohort, readings, conversions, others),
     )
+
+
+def _read_columns(
+    table: SourceTable,
+    kept: SourceTable,
+    cohort: TableCohort,
+    readings: Mapping[str, Reading],
+    others: Mapping[str, OtherUnit],
+) -> tuple[dict[str, NDArray[np.float64]], list[RecordFault]]:
+    """Returns the numbers of each column that the table has, and all faults of cells.
+
+    Args:
+        table: as its source read it, with the faults that it found.
+        kept: the records that are taken in.
+        cohort: the contract.
+        readings: how the cells of each column are read.
+        others: the columns that seem to be in another unit.
+    """
+    values: dict[str, NDArray[np.float64]] = {}
+    problems: dict[str, dict[CellProblem, list[int]]] = {}
+    faults: list[RecordFault] = []
+    for name, reading in readings.items():
+        if name in kept.cells:
+            values[name], problems[name] = read_cells(kept.cells[name], reading)
+            if any((f.name, f.column) == (KEY_WITH_EXPONENT.name, name) for f in table.faults):
+                problems[name].pop(KEY_WITH_EXPONENT, None)  # told by its reader, of the same cells
+            if name in others and _is_outside(problems[name], cohort, name, others[name]):
+                faults.append(others[name].fault(name))
+    return values, faults + _cell_faults(kept, problems)
 
 
 def _keys_and_order(

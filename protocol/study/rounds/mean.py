@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from protocol.study.privacy import DistributedPrivacy
 from protocol.study.rounds.noise_shares import NoiseShares, count_units_of
 from protocol.study.rounds.round_vector import round_vector
-from protocol.study.strategies.registry import CLIP_MOVES
+from protocol.study.strategies.server_state import CLIP_MOVES
 from protocol.study.strategies.strategy import Mean
 from protocol.study.study import Study
 from protocol.vectors.adaptive_clip import (

@@ -20,13 +20,13 @@ from protocol.encoding import canonical, parse_canonical
 from protocol.errors import MessageRefused
 from protocol.study.rounds.mean import mean_of
 from protocol.study.rounds.round_vector import round_vector
-from protocol.study.strategies.registry import (
+from protocol.study.strategies.sent_slots import without_slots
+from protocol.study.strategies.server_state import (
     begun,
     model_of,
     needs_more_than_its_model,
     next_state,
 )
-from protocol.study.strategies.sent_slots import without_slots
 from protocol.study.study import Study
 from protocol.vectors.keystream import RingVector
 from protocol.vectors.tensors import Tensors, layout_of

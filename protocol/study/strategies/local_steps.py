@@ -163,3 +163,15 @@ def plain_steps(training: Training, start: LocalStart) -> LocalSteps:
     """Takes local steps from the global parameters; nothing is kept."""
     after = yield from descend(training, start.parameters, start.steps)
     return LocalEnd(update=after - start.parameters)
+
+
+def steps_at_home(training: Training, start: LocalStart) -> LocalSteps:
+    """Takes local steps from the own model, at first from the global one; the update is 0."""
+    after = yield from descend(training, start.own.get(OWN_MODEL, start.parameters), start.steps)
+    return LocalEnd(update=np.zeros(start.parameters.size), own={OWN_MODEL: after})
+
+
+def own_rounds_problems(own_rounds: int, training: Training) -> Iterator[tuple[str, str]]:
+    """Yields what is wrong with last rounds at home before which nobody trains together."""
+    if own_rounds >= training.rounds:
+        yield "training.own_rounds", f"no round is left of {training.rounds} to train together"

@@ -58,6 +58,11 @@ def with_own(parameters: Floats, kept: OwnState, own: Chosen) -> Floats:
     return np.where(own, kept.get(_OWN, parameters), parameters)
 
 
+def kept_layers_in(training: KeepsLayers, layout: Layout, final: Floats, kept: OwnState) -> Floats:
+    """Returns the final global model with the layers that a hospital kept: a personal rule."""
+    return with_own(final, kept, chosen(layout, training.own_layers))
+
+
 def ended_with(start: LocalStart, after: Floats, own: Chosen) -> LocalEnd:
     """Returns the end of a round: no update of the own layers, which are kept."""
     update = np.where(own, 0.0, after - start.parameters)

@@ -1,13 +1,11 @@
 """The strategies that a study may name, and the section ``training`` that each one reads."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 from protocol.study.strategies.algorithms.fed_adagrad import FED_ADAGRAD
@@ -20,7 +18,6 @@ from protocol.study.strategies.algorithms.fed_prox import FED_PROX
 from protocol.study.strategies.algorithms.fed_sgd import FED_SGD
 from protocol.study.strategies.algorithms.fed_yogi import FED_YOGI
 from protocol.study.strategies.algorithms.scaffold import SCAFFOLD
-from protocol.study.strategies.averaging import averaged
 from protocol.study.strategies.local_steps import (
     Floats,
     LocalEnd,
@@ -36,14 +33,12 @@ from protocol.study.strategies.personal.fine_tuning import FINE_TUNING
 from protocol.study.strategies.personal.interpolation import INTERPOLATION
 from protocol.study.strategies.personal.mr_mtl import MR_MTL
 from protocol.study.strategies.personal.per_fed_avg import PER_FED_AVG
-from protocol.study.strategies.sent_slots import slots_of, with_slots, without_slots
-from protocol.study.strategies.strategy import Mean, ServerState, Strategy
+from protocol.study.strategies.sent_slots import without_slots
+from protocol.study.strategies.strategy import Strategy
 from protocol.study.strategies.training import Training
-from protocol.vectors.adaptive_clip import bounded_log_clip, without_clip
-from protocol.vectors.tensors import Layout, Tensors, flatten, layout_of, unflatten
+from protocol.vectors.adaptive_clip import without_clip
+from protocol.vectors.tensors import Tensors, flatten, layout_of, unflatten
 
-#: The scalar of a mean that says by how much an adaptive clip moves, where it is the server's work.
-CLIP_MOVES = "clip_moves"
 #: Every strategy by the name that stands in a study.
 STRATEGIES: Mapping[str, Strategy] = {
     "fedavg": FED_AVG,
@@ -69,19 +64,6 @@ STRATEGIES: Mapping[str, Strategy] = {
 def strategy_of(training: Training) -> Strategy:
     """Returns the strategy that a study's section ``training`` names."""
     return STRATEGIES[training.strategy]
-
-
-def begun(training: Training, model: Tensors, rounds: int = 0) -> ServerState:
-    """Returns the server's state that a round's model brings, after so many rounds."""
-    slots = slots_of(model, strategy_of(training).sends)
-    return ServerState(parameters=flatten(without_slots(model)), rounds=rounds, slots=slots)
-
-
-def model_of(training: Training, layout: Layout, state: ServerState) -> Tensors:
-    """Returns the model that a state sends into the next round; after the last, the final one."""
-    parameters = unflatten(layout, state.parameters)
-    sent = strategy_of(training).sends if state.rounds < training.rounds else ()
-    return with_slots(layout, parameters, state.slots, sent)
 
 
 def local_end(
@@ -111,52 +93,6 @@ def personal_model(training: Training, model: Tensors, own: OwnState) -> Tensors
     layout = layout_of(parameters)
     found = rule(training, layout, flatten(parameters).astype(np.float64), own)
     return unflatten(layout, found)
-
-
-def next_state(training: Training, state: ServerState, mean: Mean) -> ServerState:
-    """Returns the server's state after a round: the strategy's step, and the mean of models.
-
-    An adaptive clip, the last parameter, moves as the mean says. Of a round that sends some
-    coordinates only, the step is taken among these: a parameter that was not sent stays where it
-    is, and so does all that the server remembers of it.
-    """
-    strategy = strategy_of(training)
-    after = _spread(state, mean.coordinates, strategy.apply(training, _within(state, mean), mean))
-    for slot in strategy.sends:  # as hospitals will read it
-        sent = after.slots[slot].astype(np.float32).astype(np.float64)
-        after = replace(after, slots={**after.slots, slot: sent})
-    if CLIP_MOVES in mean.scalars:
-        parameters = after.parameters.copy()
-        parameters[-1] = bounded_log_clip(float(parameters[-1]) + mean.scalars[CLIP_MOVES])
-        after = replace(after, parameters=parameters)
-    return averaged(training, state, after)
-
-
-def _within(state: ServerState, mean: Mean) -> ServerState:
-    """Returns the state of the coordinates that were sent."""
-    sent = mean.coordinates
-    if sent is None:
-        return state
-    slots = {name: slot[sent] for name, slot in state.slots.items()}
-    return replace(state, parameters=state.parameters[sent], slots=slots)
-
-
-def _spread(state: ServerState, sent: NDArray[np.int64] | None, within: ServerState) -> ServerState:
-    """Returns the state in which the coordinates that were sent are those of ``within``."""
-    if sent is None:
-        return within
-    parameters, slots = state.parameters.copy(), {}
-    parameters[sent] = within.parameters
-    for name, moved in within.slots.items():
-        slots[name] = state.slots.get(name, np.zeros(parameters.size)).copy()
-        slots[name][sent] = moved
-    return replace(within, parameters=parameters, slots=slots)
-
-
-def needs_more_than_its_model(training: Training, number: int) -> bool:
-    """Returns whether a round's result, counted from 0, needs more than its model and its sum."""
-    last = number == training.rounds - 1
-    return strategy_of(training).remembers(training) or (last and training.average_last > 1)
 
 
 def changed(training: Training, **update: object) -> Training:

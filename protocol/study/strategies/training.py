@@ -13,9 +13,8 @@ class Training(FrozenModel):
     A strategy's own record names it, and may add keys. The released model is the mean of the
     models of the last ``average_last`` rounds. No round at all is of a statistics study, which
     leaves the section out. With a ``late_discount`` a hospital that missed a round's sum adds what
-    it had for it to its next update, times the discount for each round in between; without one that
-    is lost. ``micro_batch`` counts patients: fixed, so that a
-    result never depends on the machine.
+    it had for it to its next update, times the discount for each round since; without one that is
+    lost. ``micro_batch`` counts patients: fixed, so that a result never depends on the machine.
     """
 
     strategy: str

@@ -49,6 +49,7 @@ class Statistics(FrozenModel):
     bins: int = Field(default=0, ge=0, le=64)
 
     gives: ClassVar[str] = "scores"
+    output: ClassVar[str] = "nothing: no network is trained"
     label: ClassVar[type | UnionType] = (
         BinaryLabel | EventLabel | ClassLabel | FindingsLabel | NumberLabel
     )

@@ -42,6 +42,8 @@ class _Task(FrozenModel):
     """
 
     gives: ClassVar[str] = "scores"
+    #: The sentence that says, beside a model's file, what the network's numbers mean.
+    output: ClassVar[str]
 
     network: Network
     pretrained: Pretrained | None = Field(default=None, exclude_if=lambda named: named is None)
@@ -109,6 +111,7 @@ class BinaryClassification(_OwnLoss):
     prevalence: float | None = Field(default=None, gt=0, lt=1)
     threshold: float = Field(default=EVEN, ge=0.001, le=0.999, exclude_if=lambda risk: risk == EVEN)
     label: ClassVar[type | UnionType] = BinaryLabel | EventLabel
+    output: ClassVar[str] = "one logit of the positive label; above 0 is positive"
 
 
 class MulticlassClassification(_OwnLoss):
@@ -121,6 +124,7 @@ class MulticlassClassification(_OwnLoss):
     kind: Literal["multiclass_classification"]
     confidence: bool = Field(default=False, exclude_if=lambda counted: not counted)
     label: ClassVar[type] = ClassLabel
+    output: ClassVar[str] = "one logit for each class, in the label's order; the highest one"
 
     def outputs(self, label: Label) -> int:
         """Returns the number of classes."""
@@ -132,6 +136,7 @@ class MultilabelClassification(_OwnLoss):
 
     kind: Literal["multilabel_classification"]
     label: ClassVar[type] = FindingsLabel
+    output: ClassVar[str] = "one logit for each finding, in the label's order; above 0 is present"
 
     def outputs(self, label: Label) -> int:
         """Returns the number of findings."""
@@ -143,6 +148,9 @@ class Regression(_OwnLoss):
 
     kind: Literal["regression"]
     label: ClassVar[type] = NumberLabel
+    output: ClassVar[str] = (
+        "one number; times the label's scale, plus its centre, it is in the label's unit"
+    )
 
 
 class Segmentation(_OwnLoss):
@@ -156,6 +164,9 @@ class Segmentation(_OwnLoss):
     distances: bool = Field(default=False, exclude_if=lambda counted: not counted)
     label: ClassVar[type] = MaskLabel
     gives: ClassVar[str] = "masks"
+    output: ClassVar[str] = (
+        "one logit for each class at each pixel or voxel, in the label's order; the highest one"
+    )
 
     def outputs(self, label: Label) -> int:
         """Returns the number of classes: so many numbers for each pixel."""
@@ -182,6 +193,7 @@ class Survival(_Task):
     event_free: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(min_length=1)
     loss: Literal["hazard", "cox"] | RecipeLoss = "hazard"
     label: ClassVar[type | UnionType] = SurvivalLabel | TimeToEventLabel
+    output: ClassVar[str] = "one log risk: the higher, the sooner the event"
 
     @model_validator(mode="after")
     def _consistent(self) -> "Survival":

@@ -1,1 +1,1 @@
-"""What narrower rings and fewer coordinates save, and what they cost, on shipped studies."""
+"""Savings and costs of narrower rings and fewer coordinates, on shipped studies."""

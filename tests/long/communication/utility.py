@@ -1,7 +1,6 @@
-"""What shipped studies reach in each form, on the same patients and with the same noise."""
+"""Figures of shipped studies in each form, on the same patients and with the same noise."""
 
-import importlib.util
-import sys
+import runpy
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from collegium.simulation.baselines.scoring import Hospitals, TestPatients, scored_model
+from collegium.simulation.baselines.scoring import Hospitals, TestPatients
 from collegium.simulation.comparison.plan import variants
 from collegium.simulation.records import read_hospitals
-from pipelines.tasks.registry import task_of
 from protocol.study.study import Study
 from protocol.study.study_file import index_beside, read_study_file
 from protocol.vectors.keystream import Keystream
 from silos.training.randomness import DrawContext, FixedEntropy
 from tests import ROOT
 from tests.long.communication.forms import FORMS
+from tests.long.results.choosing import figures
 
 _EXAMPLES, _DATA = ROOT / "examples", ROOT.parent / "shared" / "data"
 
@@ -69,39 +68,21 @@ def _records(name: str) -> Iterator[Path]:
     elif name == "pneumonia":
         yield _DATA / "pneumoniamnist"
     else:
-        with tempfile.TemporaryDirectory() as place:
-            folder = Path(place)
-            if name == "digits":
-                table = _script("digits/prepare.py").table()
-                table.to_csv(folder / "digits.csv", index=False)
-            else:
-                _script("segmentation-3d/make_volumes.py").main(folder)
-            yield folder
-
-
-def _script(path: str):  # type: ignore[no-untyped-def]
-    place = _EXAMPLES / path
-    spec = importlib.util.spec_from_file_location(f"example_{place.stem}", place)
-    if spec is None or spec.loader is None:
-        raise FileNotFoundError(place)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+        with tempfile.TemporaryDirectory() as folder:
+            table = runpy.run_path(str(_EXAMPLES / "digits" / "prepare.py"))["table"]()
+            table.to_csv(Path(folder) / "digits.csv", index=False)
+            yield Path(folder)
 
 
 def reached(name: str, hospitals: Hospitals, form: str, seeds: int) -> float:
     """Returns the headline figure on all test patients, in the mean over so many seeds."""
     study = study_of(name).replaced(communication=FORMS[form])
     patients = TestPatients(study, hospitals)
-    labels, exact = patients.labels(), task_of(study.task, study.cohort).exact
     found = []
     for variant in variants(study, [study.training.strategy], seeds)[:seeds]:
         entropy = SameNoise(variant.seed, simulated=True)
-        scores = scored_model(variant.baseline, hospitals, patients, entropy).scores
-        if scores is None:
+        headline, _ = figures(study, hospitals, patients, variant, entropy)
+        if not np.isfinite(headline):
             raise ValueError(f"{name}, {form}: training diverged")
-        whole = [np.concatenate([one[site] for site in scores]) for one in (scores, labels)]
-        headline, *_ = exact(*whole).values()
         found.append(headline)
     return float(np.mean(found))

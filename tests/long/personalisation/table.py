@@ -73,7 +73,8 @@ def chosen(name: str, epsilon: float, row: str) -> str:
             continue
         each = []
         for fold, patients, training in zip(folds, tested, trainings, strict=True):
-            _, known = figures(cohort.study, fold, patients, training, SameNoise)
+            entropy = SameNoise(training.seed, simulated=True)
+            _, known = figures(cohort.study, fold, patients, training, entropy)
             each.append(np.nanmean(_by_site(cohort, known, patients)))
         if np.mean(each) > found:
             best, found = asked, float(np.mean(each))
@@ -99,7 +100,8 @@ def trained(name: str, epsilon: float, row: str) -> tuple[str, str, list[list[fl
     patients = TestPatients(cohort.study, cohort.hospitals)
     found = []
     for training in variants(cohort.study, [asked], count)[:count]:
-        _, known = figures(cohort.study, cohort.hospitals, patients, training, SameNoise)
+        entropy = SameNoise(training.seed, simulated=True)
+        _, known = figures(cohort.study, cohort.hospitals, patients, training, entropy)
         found.append(_by_site(cohort, known, patients))
     return row, asked, found
 

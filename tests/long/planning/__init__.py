@@ -1,9 +1,9 @@
-"""What ``collegium study plan`` advises, measured on drawn cohorts against a grid of settings.
+"""Advice of ``collegium study plan``, measured on drawn cohorts against a grid of settings.
 
 ``python -m tests.long.planning --data DIR`` writes the table of ``docs/planning.md``. Rules:
 
-1. A cohort is drawn from real records: so many patients, so many of them ill, dealt to
-   so many hospitals of one size. 30 % of them are test patients, drawn by class.
+1. A cohort is drawn from real records: so many patients, so many of them ill, parted
+   among so many hospitals of one size. 30 % of them are test patients, drawn by class.
 2. Advice comes from ``compliance.planning.advice`` alone, noise from
    ``compliance.privacy.accounting``.
    It knows counts and the prevalence of the training patients, nothing else.

@@ -118,15 +118,15 @@ def _reached(
 def table(found: list[Row]) -> str:
     """Returns the rows as Markdown, two modes to a line."""
     lines = [
-        "| cohort | n | ill | sites | no privacy | ε | local: advised | best of 36 | "
+        "| cohort | n | ill | sites | no privacy | ε | per site: advised | best of 36 | "
         "shared: advised | best of 36 |",
         "| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |",
     ]
-    for local, shared in zip(found[::2], found[1::2], strict=True):
-        c = local.cohort
+    for own, shared in zip(found[::2], found[1::2], strict=True):
+        c = own.cohort
         lines.append(
-            f"| {c.source} | {c.patients} | {c.prevalence:.0%} | {c.sites} | {local.without:.3f} | "
-            f"{local.epsilon:g} | {local.advised:.3f} | {local.best:.3f} | {shared.advised:.3f} | "
+            f"| {c.source} | {c.patients} | {c.prevalence:.0%} | {c.sites} | {own.without:.3f} | "
+            f"{own.epsilon:g} | {own.advised:.3f} | {own.best:.3f} | {shared.advised:.3f} | "
             f"{shared.best:.3f} |"
         )
     return "\n".join(lines)

@@ -38,7 +38,7 @@ PUBLISHED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Cohort:
-    """What is drawn, and how many hospitals share it."""
+    """The patients to be drawn, and how many hospitals share them."""
 
     source: str
     patients: int

@@ -36,7 +36,7 @@ _TUNED_ON, _TRAINED_ON = range(100, 106), range(200, 240)
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """How a consortium trains; ``rate`` is the part of the patients that a step draws."""
+    """One way to train a consortium; ``rate`` is the part of the patients that a step draws."""
 
     rounds: int
     steps: int

@@ -1,4 +1,4 @@
-"""What one hospital of nine, which controls its own software, sends in place of its update.
+"""Attacks of one hospital of nine, which controls its own software, on the model.
 
 Nothing that it sends is shortened on its side: any vector of the ring is sent that the check of a
 group's sum lets pass.

@@ -1,4 +1,4 @@
-"""The two bundled cohorts, their patients dealt anew among nine hospitals in three groups."""
+"""The two bundled cohorts, partitioned anew among nine hospitals in three groups."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ class Cohort:
     train: Records
     test: Records
 
-    def dealt(self, seed: int) -> dict[str, Records]:
-        """Returns the training patients dealt among the nine, as many to each as can be."""
+    def partitioned(self, seed: int) -> dict[str, Records]:
+        """Returns the training patients of each of the nine, as equal in number as can be."""
         count = self.train.num_patients
         owner = np.random.default_rng(seed).permutation(count) % len(NAMES)
         return {name: self._of(owner == place) for place, name in enumerate(NAMES)}

@@ -22,7 +22,7 @@ def _are(minority: str, records: Records) -> NDArray[np.bool_]:
     return np.asarray(records.features[:, column] == value)
 
 
-def dealt_apart(cohort: Cohort, minority: str, seed: int) -> dict[str, Records]:
+def set_apart(cohort: Cohort, minority: str, seed: int) -> dict[str, Records]:
     """Returns the training patients: such patients at the first hospital, others elsewhere."""
     random, most = np.random.default_rng(seed), cohort.study.sites[0].patients
     inside = _are(minority, cohort.train)
@@ -37,7 +37,7 @@ def told(cohort: Cohort, study: Study, minority: str, seed: int) -> tuple[float,
     """Returns of such test patients the mean risk told, the part who are ill, and the accuracy."""
     longer = study.training.model_copy(update={"rounds": ROUNDS})
     study = study.replaced(training=longer)
-    hospitals = dealt_apart(cohort, minority, seed)
+    hospitals = set_apart(cohort, minority, seed)
     risks = risks_of(cohort, study, trained(study, hospitals, cohort.test, {}, seed))
     own = _are(minority, cohort.test)
     ill = cohort.test.labels[own] > 0

@@ -11,7 +11,7 @@ from coordinator.rounds.means import round_mean, summed
 from pipelines.records import Records
 from pipelines.tasks.registry import task_of
 from protocol.study.rounds.round_vector import round_vector
-from protocol.study.strategies.registry import begun, model_of, next_state
+from protocol.study.strategies.server_state import begun, model_of, next_state
 from protocol.study.study import Study
 from protocol.vectors.fixed_point import encode
 from protocol.vectors.tensors import Tensors, layout_of
@@ -76,11 +76,11 @@ def trained(
 def auroc_of(cohort: Cohort, study: Study, attack: str, seed: int) -> float:
     """Returns the AUROC on all test patients after one hospital's attack; ``none`` is a clean run.
 
-    The seed deals the patients, says which hospital is poisoned, and draws the noise.
+    The seed partitions the patients, says which hospital is poisoned, and draws the noise.
     """
     poisoned = NAMES[seed % len(NAMES)]
     attacks = {} if attack == "none" else {poisoned: ATTACKS[attack]}
-    model = trained(study, cohort.dealt(seed), cohort.test, attacks, seed)
+    model = trained(study, cohort.partitioned(seed), cohort.test, attacks, seed)
     found = task_of(study.task, study.cohort).exact(
         _scores(cohort, study, model), cohort.test.labels
     )

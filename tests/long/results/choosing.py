@@ -15,7 +15,7 @@ from collegium.simulation.comparison.plan import POOLED_RECORDS, Variant, varian
 from pipelines.tasks.registry import task_of
 from protocol.errors import StudyRefused
 from protocol.study.study import Study
-from silos.training.randomness import FixedEntropy
+from silos.training.randomness import Entropy, FixedEntropy
 from tests.long.results.cohorts import Cohort
 
 _FOLDS, _SEED = 5, 1
@@ -54,15 +54,15 @@ def figures(
     hospitals: Hospitals,
     patients: TestPatients,
     variant: Variant,
-    entropy: type[FixedEntropy] = FixedEntropy,
+    entropy: Entropy | None = None,
 ) -> tuple[float, dict[str, dict[str, float | None]]]:
     """Returns how good one training is on all test patients, and its figures of all and by site.
 
-    The first is the task's headline; minus infinity where it diverged. ``entropy`` draws patients
-    and noise from the training's seed.
+    The first is the task's headline; minus infinity where it diverged. Sampling and noise follow
+    the variant's seed, unless they come from elsewhere.
     """
-    drawn = entropy(variant.seed, simulated=True)
-    scores = scored_model(variant.baseline, hospitals, patients, drawn).scores
+    entropy = entropy or FixedEntropy(variant.seed, simulated=True)
+    scores = scored_model(variant.baseline, hospitals, patients, entropy).scores
     if scores is None:
         return -np.inf, {}
     labels, exact = patients.labels(), task_of(study.task, study.cohort).exact

@@ -4,7 +4,7 @@ Source: du Terrail et al. 2022, NeurIPS (FLamby), datasets fed_heart_disease and
 published figures are means and deviations of the five seeds in its results folder at edacf54d.
 """
 
-import importlib.util
+import runpy
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -80,15 +80,11 @@ def heart_disease() -> Cohort:
 def breast_cancer() -> Cohort:
     """Returns Fed-TCGA-BRCA: six regions, 866 and 222 patients."""
     folder = EXAMPLES / "breast-cancer-survival"
-    spec = importlib.util.spec_from_file_location("prepare", folder / "prepare.py")
-    if spec is None or spec.loader is None:
-        raise FileNotFoundError(folder / "prepare.py")
-    prepare = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(prepare)
+    prepare = runpy.run_path(str(folder / "prepare.py"))
     private = read_study_file(folder / "study.yaml")
     study = private.replaced(privacy=NoPrivacy(mode="none", sampling_rate=1.0))
     with tempfile.TemporaryDirectory() as own:
-        prepare.joined(DATA / "tcga_brca").to_csv(Path(own) / "breast-cancer.csv", index=False)
+        prepare["joined"](DATA / "tcga_brca").to_csv(Path(own) / "breast-cancer.csv", index=False)
         hospitals = read_hospitals(study, None, Path(own))
     return Cohort(name=BREAST_CANCER, study=study, hospitals=hospitals, figure="c_index")
 

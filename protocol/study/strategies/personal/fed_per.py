@@ -8,22 +8,15 @@ Source: Arivazhagan et al. 2019, arXiv 1912.00818, algorithm 1; Li et al. 2021 (
 
 from typing import Literal
 
-from protocol.study.strategies.local_steps import (
-    Floats,
-    LocalStart,
-    LocalSteps,
-    OwnState,
-    descend,
-)
+from protocol.study.strategies.local_steps import LocalStart, LocalSteps, descend
 from protocol.study.strategies.own_layers import (
     KeepsLayers,
     begun_with,
     chosen,
     ended_with,
-    with_own,
+    kept_layers_in,
 )
 from protocol.study.strategies.strategy import Strategy
-from protocol.vectors.tensors import Layout
 
 
 class FedPer(KeepsLayers):
@@ -38,10 +31,6 @@ def _local(training: FedPer, start: LocalStart) -> LocalSteps:
     return ended_with(start, after, own)
 
 
-def _personal(training: FedPer, layout: Layout, final: Floats, kept: OwnState) -> Floats:
-    return with_own(final, kept, chosen(layout, training.own_layers))
-
-
 FED_PER = Strategy(
-    keys=FedPer, takes=("updates",), local=_local, personal=_personal, shows_gradients=False
+    keys=FedPer, takes=("updates",), local=_local, personal=kept_layers_in, shows_gradients=False
 )

@@ -9,21 +9,15 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from protocol.study.privacy import Privacy
-from protocol.study.strategies.local_steps import (
-    Floats,
-    LocalStart,
-    LocalSteps,
-    OwnState,
-)
+from protocol.study.strategies.local_steps import LocalStart, LocalSteps
 from protocol.study.strategies.own_layers import (
     KeepsLayers,
     begun_with,
     chosen,
     ended_with,
-    with_own,
+    kept_layers_in,
 )
 from protocol.study.strategies.strategy import Problem, Strategy
-from protocol.vectors.tensors import Layout
 
 
 class FedRep(KeepsLayers):
@@ -45,10 +39,6 @@ def _local(training: FedRep, start: LocalStart) -> LocalSteps:
     return ended_with(start, parameters, own)
 
 
-def _personal(training: FedRep, layout: Layout, final: Floats, kept: OwnState) -> Floats:
-    return with_own(final, kept, chosen(layout, training.own_layers))
-
-
 def _problems(training: FedRep, _privacy: Privacy) -> Iterator[Problem]:
     if training.own_steps >= training.local_steps:
         yield (
@@ -63,7 +53,7 @@ FED_REP = Strategy(
     keys=FedRep,
     takes=("updates",),
     local=_local,
-    personal=_personal,
+    personal=kept_layers_in,
     problems=_problems,
     shows_gradients=False,
 )

@@ -9,17 +9,16 @@ Source: Yu, Bagdasaryan & Shmatikov 2020, arXiv 2002.04758, section 4.1.
 from collections.abc import Iterator
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
 from protocol.study.privacy import Privacy
 from protocol.study.strategies.local_steps import (
-    OWN_MODEL,
-    LocalEnd,
     LocalStart,
     LocalSteps,
-    descend,
     kept_model,
+    own_rounds_problems,
+    plain_steps,
+    steps_at_home,
 )
 from protocol.study.strategies.strategy import Problem, Strategy
 from protocol.study.strategies.training import Training
@@ -33,16 +32,12 @@ class FineTuning(Training):
 
 
 def _local(training: FineTuning, start: LocalStart) -> LocalSteps:
-    if start.round < training.rounds - training.own_rounds:
-        after = yield from descend(training, start.parameters, start.steps)
-        return LocalEnd(update=after - start.parameters)
-    after = yield from descend(training, start.own.get(OWN_MODEL, start.parameters), start.steps)
-    return LocalEnd(update=np.zeros(start.parameters.size), own={OWN_MODEL: after})
+    together = start.round < training.rounds - training.own_rounds
+    return plain_steps(training, start) if together else steps_at_home(training, start)
 
 
 def _problems(training: FineTuning, _privacy: Privacy) -> Iterator[Problem]:
-    if training.own_rounds >= training.rounds:
-        yield "training.own_rounds", f"no round is left of {training.rounds} to train together"
+    yield from own_rounds_problems(training.own_rounds, training)
 
 
 FINE_TUNING = Strategy(

@@ -12,17 +12,16 @@ first-order approximation of section 5.
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
 from protocol.study.privacy import Privacy
 from protocol.study.strategies.local_steps import (
-    OWN_MODEL,
     LocalEnd,
     LocalStart,
     LocalSteps,
-    descend,
     kept_model,
+    own_rounds_problems,
+    steps_at_home,
 )
 from protocol.study.strategies.strategy import Problem, Strategy
 from protocol.study.strategies.training import Training
@@ -40,10 +39,7 @@ class PerFedAvg(Training):
 
 def _local(training: PerFedAvg, start: LocalStart) -> LocalSteps:
     if start.round >= training.rounds - training.own_rounds:
-        after = yield from descend(
-            training, start.own.get(OWN_MODEL, start.parameters), start.steps
-        )
-        return LocalEnd(update=np.zeros(start.parameters.size), own={OWN_MODEL: after})
+        return (yield from steps_at_home(training, start))
     parameters = start.parameters.copy()
     for _ in range(start.steps):
         inner = yield parameters
@@ -53,8 +49,7 @@ def _local(training: PerFedAvg, start: LocalStart) -> LocalSteps:
 
 
 def _problems(training: PerFedAvg, _privacy: Privacy) -> Iterator[Problem]:
-    if training.own_rounds >= training.rounds:
-        yield "training.own_rounds", f"no round is left of {training.rounds} to train together"
+    yield from own_rounds_problems(training.own_rounds, training)
     if training.momentum:
         yield "training.momentum", "perfedavg takes plain steps: leave momentum out"
 

@@ -3,11 +3,8 @@
 from collections.abc import Iterator
 
 from protocol.study.privacy import DistributedPrivacy
-from protocol.study.strategies.registry import (
-    STRATEGIES,
-    needs_more_than_its_model,
-    strategy_of,
-)
+from protocol.study.strategies.registry import STRATEGIES, strategy_of
+from protocol.study.strategies.server_state import needs_more_than_its_model
 from protocol.study.strategies.strategy import Problem
 from protocol.study.study.record import StudyRecord
 

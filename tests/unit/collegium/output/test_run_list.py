@@ -102,7 +102,8 @@ def test_the_command_imports_nothing_that_draws_or_computes(tmp_path: Path) -> N
     modules = set(" ".join(loaded).split())
     assert listed == "no run yet" and "coordinator.views.views" in modules
     heavy = {"altair", "pandas", "scipy.stats", "torch", "ray", "streamlit", "monai"}
-    assert not modules & (heavy | {"compliance.reports.privacy_report", "compliance.charts.run"})
+    heavy |= {f"compliance.reports.{name}" for name in ("privacy_report", "run_page")}
+    assert not modules & (heavy | {"compliance.charts.run"})
 
 
 @pytest.mark.parametrize("command", [["--version"], ["-h"], ["runs", "list", "-h"]])

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 import silos.training.steps.cycles as cycles
 from collegium.redteam.adversary import views_of
 from collegium.redteam.findings import Target
-from collegium.redteam.noise import conformance, one_run_audit
+from collegium.redteam.noise.canaries import one_run_audit
+from collegium.redteam.noise.checks import conformance
 from compliance.privacy.noise import CorrelatedSums, NoiseMatrix
 from protocol.study.study import Study
 from protocol.study.study_file import read_study

@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from collegium.cli import main as cli
-from collegium.redteam import noise as redteam_noise
 from collegium.redteam import records as redteam_records
 from collegium.redteam.adversary import Claim, hospital_at, views_of
 from collegium.redteam.attack import red_team
 from collegium.redteam.evaluation import evaluation_checks
 from collegium.redteam.findings import Target
 from collegium.redteam.harness import AttackRandomness, build_model, with_shown_gradients
-from collegium.redteam.noise import OneRunAudit, conformance, one_run_audits
+from collegium.redteam.noise import canaries
+from collegium.redteam.noise import checks as noise_checks
+from collegium.redteam.noise.canaries import OneRunAudit, one_run_audits
+from collegium.redteam.noise.checks import conformance
 from collegium.redteam.patients import patient_checks
 from collegium.redteam.records import inversion, trained_model
 from collegium.simulation.records import read_hospitals
@@ -551,10 +553,10 @@ def test_model_that_hospitals_train_together_is_the_one_that_the_secure_sum_trai
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer numbers and models: for the way through, not for power."""
-    monkeypatch.setattr(redteam_noise, "_COORDINATES", 4_000)
+    monkeypatch.setattr(noise_checks, "_COORDINATES", 4_000)
     monkeypatch.setattr(redteam_records, "_LIRA_MODELS", 6)
     monkeypatch.setattr(redteam_records, "_OVERTRAINING", 30)
-    monkeypatch.setattr(redteam_noise, "_MAX_CANARIES", 200)
+    monkeypatch.setattr(canaries, "_MAX_CANARIES", 200)
     monkeypatch.setattr(redteam_records, "_DRAWS", 4)
 
 

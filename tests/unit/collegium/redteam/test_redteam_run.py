@@ -10,11 +10,12 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from rich.console import Console
 
 from collegium.cli import main as cli
-from collegium.redteam import noise as redteam_noise
 from collegium.redteam import records as redteam_records
 from collegium.redteam import run as redteam_run
 from collegium.redteam.findings import Findings
 from collegium.redteam.harness import AttackRandomness
+from collegium.redteam.noise import canaries
+from collegium.redteam.noise import checks as noise_checks
 from collegium.redteam.run import Places, red_team_run
 from collegium.simulation.settings import simulated_split_key
 from compliance.empirical_audit.checks import check_masks
@@ -82,9 +83,9 @@ class Hospitals(Federation):
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer numbers and models: for the way through, not for power."""
-    monkeypatch.setattr(redteam_noise, "_COORDINATES", 4_000)
-    monkeypatch.setattr(redteam_noise, "_SUM_COORDINATES", 4_000)
-    monkeypatch.setattr(redteam_noise, "_MAX_CANARIES", 200)
+    monkeypatch.setattr(noise_checks, "_COORDINATES", 4_000)
+    monkeypatch.setattr(noise_checks, "_SUM_COORDINATES", 4_000)
+    monkeypatch.setattr(canaries, "_MAX_CANARIES", 200)
     monkeypatch.setattr(redteam_records, "_LIRA_MODELS", 4)
     monkeypatch.setattr(redteam_records, "_OVERTRAINING", 10)
     monkeypatch.setattr(redteam_records, "_DRAWS", 4)

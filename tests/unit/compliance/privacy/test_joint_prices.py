@@ -18,7 +18,7 @@ from protocol.study.study_file import read_study
 from silos.rounds.joint_prices import JointPrices, joint_prices
 from tests import ROOT
 from tests.support.machine.short_form import short_form
-from tests.system.test_distributed_noise import distributed, privacy_of
+from tests.system.training.test_distributed_noise import distributed, privacy_of
 
 CONSORTIUM = (ROOT / "examples/consortium/study.yaml").read_text()
 Floats = NDArray[np.float64]

@@ -17,8 +17,9 @@ from compliance.estimates.binned_scores.within_bins import BinnedScores
 from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.dossier import Dossier, run_json
 from compliance.facts.figures import RISKS
-from compliance.reports.privacy_report import privacy_report, run_page
+from compliance.reports.privacy_report import privacy_report
 from compliance.reports.renderers import render_html, render_json
+from compliance.reports.run_page import run_page
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.simulated import dossiers
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from compliance.facts.dossier import run_json
 from compliance.reports.document import Figure, tables
-from compliance.reports.privacy_report import privacy_report, run_page
+from compliance.reports.privacy_report import privacy_report
 from compliance.reports.renderers import render_html, render_json
+from compliance.reports.run_page import run_page
 from compliance.reports.sections.columns import columns_section, columns_table
 from tests.support.simulated import dossiers
 

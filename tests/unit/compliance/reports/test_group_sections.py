@@ -16,8 +16,9 @@ from compliance.reports.performance_table import (
     performance_report,
     performance_table,
 )
-from compliance.reports.privacy_report import privacy_report, run_page
+from compliance.reports.privacy_report import privacy_report
 from compliance.reports.renderers import RENDERERS, render_html, wide_csv
+from compliance.reports.run_page import run_page
 from compliance.reports.sections.fairness.gaps import group_gap_sentences
 from compliance.reports.sections.fairness.groups import groups_section
 from tests.support.simulated import dossiers

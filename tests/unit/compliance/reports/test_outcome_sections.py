@@ -10,8 +10,9 @@ from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
 from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.dossier import Dossier, run_json
 from compliance.reports.performance_table import performance_table
-from compliance.reports.privacy_report import privacy_report, run_page
+from compliance.reports.privacy_report import privacy_report
 from compliance.reports.renderers import RENDERERS, render_html, render_json
+from compliance.reports.run_page import run_page
 from tests.support.simulated import dossiers
 
 KNOWN = Interval(value=0.712, low=0.61, high=0.8)

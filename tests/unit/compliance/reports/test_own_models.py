@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from collegium.output.summary import _own_models
 from compliance.facts.dossier import Dossier, run_json
-from compliance.reports.privacy_report import run_page
 from compliance.reports.renderers import render_html
+from compliance.reports.run_page import run_page
 from tests.support.simulated import dossiers
 
 

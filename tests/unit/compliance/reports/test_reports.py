@@ -17,8 +17,9 @@ from compliance.facts.dossier import Dossier, LogVerification, run_json
 from compliance.facts.figures import MAE, R2
 from compliance.facts.model_warnings import model_warnings
 from compliance.reports.document import Document, Tone, tables
-from compliance.reports.privacy_report import SUPPORTS, privacy_report, run_page
+from compliance.reports.privacy_report import SUPPORTS, privacy_report
 from compliance.reports.renderers import render_csv, render_html, render_json
+from compliance.reports.run_page import run_page
 from tests.support.machine.short_form import short_form
 from tests.support.simulated import dossiers
 

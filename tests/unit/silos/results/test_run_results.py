@@ -204,7 +204,7 @@ def test_the_comparison_is_made_in_the_hospital_and_says_that_it_must_stay(
     assert person.runs("silo", "results", run, "--home", home, "--json") == 0
     found = json.loads(person.out)["comparison"]
     assert found["note"] == NOT_PRIVATE and NOT_PRIVATE in person.err
-    assert "must not leave" in person.err and "federated less own" in person.err
+    assert "must not leave" in person.err and "federated less local" in person.err
     assert found["own"]["trained"]["patients"] + found["test_patients"] == 40
     assert sorted(path.name for path in home.rglob("*")) == before
     assert [result.run_id for result in list_results(home)] == [run]

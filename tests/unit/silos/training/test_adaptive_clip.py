@@ -20,7 +20,7 @@ from coordinator.views.views import open_views
 from pipelines.records import Records
 from protocol.errors import QuorumLost, StoreBroken, StudyRefused
 from protocol.study.rounds.mean import mean_of
-from protocol.study.strategies.registry import next_state
+from protocol.study.strategies.server_state import next_state
 from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.strategies.training import Training
 from protocol.study.study import Study

@@ -18,7 +18,7 @@ from compliance.estimates.binned_scores.release_rule import usual_scores
 from compliance.estimates.binned_scores.within_bins import BinnedScores
 from compliance.estimates.interval import Interval
 from compliance.facts.dossier import Dossier, run_json
-from compliance.reports.sections.calibration import recalibration_sentence
+from compliance.reports.sections.two_classes.calibration import recalibration_sentence
 from coordinator.evaluation.released import Released, released_from, released_json
 from pipelines.evaluation.metrics import histogram
 from protocol.vectors.score_grid import ScoreGrid

@@ -12,8 +12,9 @@ from compliance.estimates.binned_scores.risk_figures import RiskFigures
 from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.dossier import run_json
 from compliance.facts.model_warnings import model_warnings
-from compliance.reports.privacy_report import privacy_report, run_page
+from compliance.reports.privacy_report import privacy_report
 from compliance.reports.renderers import render_csv, render_html, render_json
+from compliance.reports.run_page import run_page
 from pipelines.evaluation.metrics import histogram, two_by_two
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.simulated import dossiers

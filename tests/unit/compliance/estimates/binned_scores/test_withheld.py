@@ -16,8 +16,9 @@ from compliance.facts.dossier import Dossier, run_json
 from compliance.facts.figures import ACCURACY, AUROC
 from compliance.facts.formatting import show
 from compliance.facts.privacy_utility import PER_SITE, RELEASED, UtilityPoint, Withheld
-from compliance.reports.privacy_report import privacy_report, run_page
+from compliance.reports.privacy_report import privacy_report
 from compliance.reports.renderers import render_csv, render_html, render_json
+from compliance.reports.run_page import run_page
 from compliance.reports.sections.utility import utility_table
 from coordinator.evaluation.released import released_from
 from coordinator.views.privacy_utility import points_of

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from protocol.study.privacy import NoPrivacy
 from protocol.study.strategies.local_steps import LocalEnd, LocalStart, OwnState
-from protocol.study.strategies.registry import STRATEGIES, next_state, strategy_of
+from protocol.study.strategies.registry import STRATEGIES, strategy_of
+from protocol.study.strategies.server_state import next_state
 from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.strategies.training import Training
 from protocol.vectors.tensors import Layout

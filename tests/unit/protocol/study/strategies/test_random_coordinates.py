@@ -13,7 +13,8 @@ from protocol.study.strategies.local_steps import (
     OwnState,
     with_unsent,
 )
-from protocol.study.strategies.registry import STRATEGIES, local_end, next_state, strategy_of
+from protocol.study.strategies.registry import STRATEGIES, local_end, strategy_of
+from protocol.study.strategies.server_state import next_state
 from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.vectors.update import chosen_coordinates
 from tests.reference import random_coordinates as oracles

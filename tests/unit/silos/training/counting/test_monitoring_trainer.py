@@ -14,7 +14,7 @@ from protocol.vectors.evaluation import COUNT_UNITS
 from protocol.vectors.tensors import encode_tensors
 from silos.training.counting.monitoring_trainer import MonitoringTrainer
 from tests.support.simulated.studies import MONITORING_STUDY
-from tests.unit.protocol.study.test_monitoring_study import SCORED_STUDY
+from tests.unit.protocol.study.task.test_monitoring_study import SCORED_STUDY
 from tests.unit.silos.training.counting.test_column_trainer import Row, records_of
 
 #: Logit = 2 x encoded age + 1 for ward B - 1 for ward C.

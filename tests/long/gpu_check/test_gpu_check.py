@@ -11,13 +11,8 @@ import torch
 
 from protocol.study.task.networks.segmenters import UNet
 from tests.bench.device import DeviceRow, measured, slow
-from tests.long.gpu_check import (
-    network_faults,
-    network_figures,
-    process_faults,
-    training_faults,
-    training_figures,
-)
+from tests.long.gpu_check.networks import network_faults, network_figures
+from tests.long.gpu_check.training import process_faults, training_faults, training_figures
 
 CPU = torch.device("cpu")
 

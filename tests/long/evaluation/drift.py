@@ -1,6 +1,6 @@
 """Figures of docs/monitoring.md: false alarms, drifts found, and the smallest drift seen.
 
-``python -m tests.long.drift`` prints them as tables; about ten minutes.
+``python -m tests.long.evaluation.drift`` prints them as tables; about ten minutes.
 """
 
 import math

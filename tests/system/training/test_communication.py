@@ -20,8 +20,8 @@ from protocol.transport.steps import Request, Traffic
 from protocol.vectors.tensors import decode_tensors, model_digest
 from silos.training.randomness import Entropy, RoundInput
 from tests.support.simulated.federation import Federation, LinearTrainer
-from tests.system.test_distributed_noise import distributed
-from tests.system.test_strategies import KEYS, Descending, in_the_clear, study_with
+from tests.system.training.test_distributed_noise import distributed
+from tests.system.training.test_strategies import KEYS, Descending, in_the_clear, study_with
 
 NARROW = {"ring_bits": 16, "coordinates": 0.5}
 #: One of each kind: plain, with scalars, with sent slots, with memory, with own layers.

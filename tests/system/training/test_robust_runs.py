@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from compliance.facts.dossier import run_json
-from compliance.reports.privacy_report import run_page
+from compliance.reports.run_page import run_page
 from compliance.reports.sections.run import rounds_section
 from coordinator.audit.verification import verify_records
 from coordinator.database.store import RoundRow, RunRow
@@ -20,7 +20,7 @@ from protocol.errors import QuorumLost, StoreBroken
 from protocol.secagg.context import round_context
 from protocol.study.rounds.round_vector import round_vector
 from protocol.study.strategies.local_steps import LocalEnd
-from protocol.study.strategies.registry import begun, model_of, next_state
+from protocol.study.strategies.server_state import begun, model_of, next_state
 from protocol.study.study import Study, SumOfSites
 from protocol.study.study_file import read_study
 from protocol.transport.steps import Request

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.long.coverage import auroc_coverage, share_coverage
+from tests.long.evaluation.coverage import auroc_coverage, share_coverage
 
 
 @pytest.mark.parametrize(

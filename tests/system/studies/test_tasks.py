@@ -12,8 +12,9 @@ from sklearn.utils import Bunch
 
 from compliance.estimates.withholding import too_few
 from compliance.facts.dossier import Dossier, run_json
-from compliance.reports.privacy_report import privacy_report, run_page
+from compliance.reports.privacy_report import privacy_report
 from compliance.reports.renderers import render_html
+from compliance.reports.run_page import run_page
 from coordinator.views.views import open_views
 from protocol.study.study import Study
 from protocol.study.study_file import read_study

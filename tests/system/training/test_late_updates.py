@@ -10,8 +10,9 @@ from protocol.errors import StudyRefused
 from protocol.study.rounds.mean import mean_of
 from protocol.study.rounds.round_vector import round_vector
 from protocol.study.strategies.local_steps import UNSENT
-from protocol.study.strategies.registry import begun, changed, model_of, next_state
+from protocol.study.strategies.registry import changed
 from protocol.study.strategies.sent_slots import without_slots
+from protocol.study.strategies.server_state import begun, model_of, next_state
 from protocol.study.study import Communication, Study
 from protocol.study.study_file import read_study
 from protocol.transport.steps import Request
@@ -19,7 +20,7 @@ from protocol.vectors.tensors import Tensors, layout_of, model_digest
 from silos.training.randomness import RoundInput
 from tests.support.simulated.federation import Federation
 from tests.support.simulated.studies import TABLE_STUDY
-from tests.system.test_strategies import Descending, study_with
+from tests.system.training.test_strategies import Descending, study_with
 
 
 def late_study(discount: float | None, strategy: str = "fedavg", **keys: Any) -> Study:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 import coordinator.rounds.training as training_rounds
 from coordinator.database.server_state import ServerStates
 from protocol.errors import StoreBroken, StudyRefused
-from protocol.study.strategies.registry import STRATEGIES, needs_more_than_its_model, next_state
+from protocol.study.strategies.registry import STRATEGIES
+from protocol.study.strategies.server_state import needs_more_than_its_model, next_state
 from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.strategies.training import Training
 from protocol.study.study_file import read_study

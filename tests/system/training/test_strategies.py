@@ -10,15 +10,9 @@ from numpy.typing import NDArray
 from protocol.study.rounds.mean import mean_of
 from protocol.study.rounds.round_vector import round_vector
 from protocol.study.strategies.local_steps import LocalEnd, LocalStart
-from protocol.study.strategies.registry import (
-    STRATEGIES,
-    begun,
-    local_end,
-    model_of,
-    next_state,
-    strategy_of,
-)
+from protocol.study.strategies.registry import STRATEGIES, local_end, strategy_of
 from protocol.study.strategies.sent_slots import slots_of, with_slots, without_slots
+from protocol.study.strategies.server_state import begun, model_of, next_state
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.transport.steps import Request

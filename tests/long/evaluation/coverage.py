@@ -1,8 +1,8 @@
-"""How often released 95 % intervals hold the truth: among released figures, case by case.
+"""Coverage of released 95 % intervals: among released figures, case by case.
 
-Patients, scores, classes and noise are drawn as a run draws them (four hospitals), and
-figures are computed by the function that releases them. ``python -m tests.long.coverage`` prints
-the long table; ``tests/long/test_coverage.py`` holds a short one to 93 %.
+Patients, scores, classes and noise are drawn as a run draws them (four hospitals), and figures are
+computed by the function that releases them. ``python -m tests.long.evaluation.coverage`` prints
+the long table; ``test_coverage`` holds a short one to 93 %.
 """
 
 import math

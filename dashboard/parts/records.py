@@ -1,0 +1,54 @@
+"""Records of one run: budgets for life, rounds and the audit trail."""
+
+import streamlit as st
+
+from compliance.charts import run as charts
+from compliance.facts.dossier import Dossier
+from compliance.facts.formatting import Format, show
+from compliance.reports import run_tables
+from compliance.reports.sections import statements
+from dashboard import presentation
+from dashboard.parts.elements import show_chart, show_table
+
+
+def show_budget(dossier: Dossier) -> None:
+    """Shows what is spent of each hospital's budget for life."""
+    st.subheader("Privacy budget at each hospital")
+    if not dossier.protected or not dossier.sites:
+        st.warning(statements.claim(dossier).text)
+        return
+    show_chart(charts.privacy_spent(dossier.sites), run_tables.budget_table(dossier))
+
+
+def show_rounds(dossier: Dossier) -> None:
+    """Shows the rounds of a run, how groups lay under a robust rule, and an adaptive clip."""
+    st.subheader("Rounds")
+    if not dossier.rounds:
+        st.info(f"No round was opened; {dossier.rounds_planned} were planned.")
+        return
+    show_chart(charts.rounds_timeline(dossier.rounds), run_tables.rounds_table(dossier))
+    if dossier.robust is not None:
+        show_table(run_tables.robust_table(dossier.robust))
+        st.markdown(dossier.robust.sentence)
+    if dossier.has_adaptive_clip:
+        st.subheader("Clip by round")
+        show_chart(charts.clip_by_round(dossier.rounds), run_tables.clips_table(dossier))
+
+
+def show_audit_trail(dossier: Dossier) -> None:
+    """Shows the entries of a run in the log, which can be searched."""
+    st.subheader("Audit trail")
+    words = st.text_input("Search the entries of this run", placeholder="for example: result")
+    found = presentation.found_entries(dossier.audit.entries, words)
+    st.caption(f"{len(found)} of {len(dossier.audit.entries)} entries; root {dossier.audit.root}")
+    rows = [
+        {
+            "Index": entry.index,
+            "Time": show(entry.time, Format.TIME),
+            "Type": entry.type,
+            "Digest of the details": entry.payload,
+            "Leaf": entry.leaf_hash,
+        }
+        for entry in found
+    ]
+    st.dataframe(rows, hide_index=True, width="stretch")

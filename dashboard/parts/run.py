@@ -1,0 +1,107 @@
+"""One run, which is chosen of all runs in the folder."""
+
+from dataclasses import replace
+from functools import partial
+
+import streamlit as st
+
+from compliance.charts.descriptions import site_claim, unclaimed
+from compliance.facts.dossier import Dossier
+from compliance.facts.formatting import Format, show
+from compliance.reports.privacy_report import privacy_report
+from compliance.reports.sections import statements
+from dashboard import presentation
+from dashboard.parts.alerts import show_run_alerts
+from dashboard.parts.columns import show_columns, show_shares
+from dashboard.parts.drift import show_run_drift
+from dashboard.parts.elements import show_downloads, show_metrics, show_statement
+from dashboard.parts.figures import (
+    show_calibration,
+    show_fairness,
+    show_groups,
+    show_outcomes,
+    show_thresholds,
+    show_utility,
+)
+from dashboard.parts.records import show_audit_trail, show_budget, show_rounds
+from dashboard.parts.verification import verified_log
+from dashboard.presentation import DashboardViews
+
+
+def show_run(views: DashboardViews) -> None:
+    """Shows the run that is chosen."""
+    runs = presentation.ordered(views.runs())
+    if not runs:
+        st.info("No run yet. Start one with: collegium demo --out FOLDER")
+        return
+    labels = {run.run_id: presentation.run_label(run) for run in runs}
+    chosen = st.selectbox("Run", list(labels), format_func=lambda run_id: labels[run_id])
+    dossier = views.dossier(chosen)
+    dossier = replace(dossier, verification=verified_log(views, dossier))
+    show_statement(statements.verification(dossier))
+    _head(dossier)
+    _headlines(dossier)
+    if dossier.drift is not None:
+        show_run_drift(dossier.drift)
+    first, second = st.columns(2, gap="large"), st.columns(2, gap="large")
+    left, right = (
+        (partial(show_utility, views), show_fairness)
+        if dossier.trains
+        else (show_columns, show_shares)
+    )
+    with first[0]:
+        left(dossier)
+    with first[1]:
+        right(dossier)
+    with second[0]:
+        show_budget(dossier)
+    with second[1]:
+        show_rounds(dossier)
+    show_groups(dossier)
+    if dossier.outcomes:
+        show_outcomes(dossier)
+    if dossier.operating_points:
+        show_thresholds(dossier)
+    if dossier.calibration:
+        show_calibration(dossier)
+    show_run_alerts(views.alerts(dossier.run_id, closed=True))
+    show_audit_trail(dossier)
+    show_downloads(
+        "Report for the compliance officer",
+        f"collegium-{dossier.run_id}",
+        partial(privacy_report, dossier),
+    )
+
+
+def _head(dossier: Dossier) -> None:
+    st.title(presentation.plain(dossier.study_title))
+    st.caption(presentation.plain(dossier.study_purpose))
+    for statement in statements.banner(dossier):
+        show_statement(statement)
+    if dossier.state == "running":
+        st.button("Look again", icon=":material/refresh:", help="Reads the folder anew.")
+
+
+def _headlines(dossier: Dossier) -> None:
+    claims = [claim for s in dossier.sites if (claim := site_claim(s)) is not None]
+    claimed = dossier.protected and claims
+    items = [
+        *((f"{kind.label}, released",
+           presentation.figure(dossier.released.get(kind.name), kind.form),
+           presentation.interval_note(dossier.released.get(kind.name), kind.form))
+          for kind in dossier.figures.pooled[:2]),
+        ("ε for one patient", show(max(claims), Format.EPSILON) if claimed else "none",
+         _claim_note(dossier) if claimed else unclaimed(dossier)),
+        ("Training rounds", str(dossier.rounds_trained), f"of {dossier.rounds_planned} planned")
+        if dossier.trains else presentation.counted_figure(dossier),
+    ]  # fmt: skip
+    if dossier.simulation:
+        headline = dossier.figures.headline
+        exact = presentation.figure(dossier.exact.get(headline.name), headline.form)
+        items.insert(0, (f"{headline.label}, exact", exact, "simulation only"))
+    show_metrics(items)
+
+
+def _claim_note(dossier: Dossier) -> str:
+    alone = "" if dossier.sweep_share is None else ", this run alone"
+    return f"the worst hospital's claim{alone}"

@@ -1,0 +1,1 @@
+"""Whole runs of every task, of statistics and of monitoring."""
