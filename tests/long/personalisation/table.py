@@ -1,4 +1,7 @@
-"""The table of one cohort at one epsilon: training alone, MR-MTL with each pull, and FedAvg."""
+"""The table of one cohort at one epsilon: training alone, MR-MTL with each pull, and FedAvg.
+
+Rows of as many steps draw the same patients and the same noise, whatever they make of it.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -12,13 +15,15 @@ from scipy.stats import t as student
 from collegium.simulation.baselines.scoring import TestPatients
 from collegium.simulation.comparison.plan import variants
 from protocol.errors import StudyRefused
+from tests.long.communication.utility import SameNoise
 from tests.long.personalisation.cohorts import COHORTS, X_RAYS
 from tests.long.results.choosing import figures
 from tests.long.results.cohorts import Cohort
 
 EPSILONS = (1.0, 4.0)
 ALONE, AVERAGED = "alone", "fedavg"
-#: By how much of the way to the mean a step goes back: ``pull`` times ``learning_rate``.
+#: By how much of the way to the mean a step goes back, ``pull`` times ``learning_rate``, and the
+#: own model in the end, ``last_pull``.
 PULLS = (0.03, 0.1, 0.3, 0.6, 0.9, 0.99)
 ROWS = (ALONE, *(f"{pull:g}" for pull in PULLS), AVERAGED)
 SEEDS: Mapping[str, int] = {name: 5 if name == X_RAYS else 20 for name in COHORTS}
@@ -37,9 +42,10 @@ def grid(name: str) -> tuple[tuple[int, ...], tuple[int, ...], tuple[float, ...]
 
 def setting(row: str, rounds: int, steps: int, rate: float) -> str:
     """Returns a row with these keys, as ``collegium compare`` takes it."""
-    own = "fedavg" if row == AVERAGED else "mrmtl"
-    pull = "" if row == AVERAGED else f":pull={0 if row == ALONE else float(row) / rate:g}"
-    return f"{own}{pull}:rounds={rounds}:local_steps={steps}:learning_rate={rate:g}"
+    share = 0.0 if row in {ALONE, AVERAGED} else float(row)
+    pulls = f":pull={share / rate:g}:last_pull={share:g}" if share else ":pull=0"
+    own = "fedavg" if row == AVERAGED else f"mrmtl{pulls}"
+    return f"{own}:rounds={rounds}:local_steps={steps}:learning_rate={rate:g}"
 
 
 @lru_cache(maxsize=1)
@@ -67,7 +73,8 @@ def chosen(name: str, epsilon: float, row: str) -> str:
             continue
         each = []
         for fold, patients, training in zip(folds, tested, trainings, strict=True):
-            _, known = figures(cohort.study, fold, patients, training)
+            entropy = SameNoise(training.seed, simulated=True)
+            _, known = figures(cohort.study, fold, patients, training, entropy)
             each.append(np.nanmean(_by_site(cohort, known, patients)))
         if np.mean(each) > found:
             best, found = asked, float(np.mean(each))
@@ -91,10 +98,12 @@ def trained(name: str, epsilon: float, row: str) -> tuple[str, str, list[list[fl
     cohort = _cohort(name, epsilon)
     asked, count = chosen(name, epsilon, row), SEEDS[name]
     patients = TestPatients(cohort.study, cohort.hospitals)
-    return row, asked, [
-        _by_site(cohort, figures(cohort.study, cohort.hospitals, patients, training)[1], patients)
-        for training in variants(cohort.study, [asked], count)[:count]
-    ]  # fmt: skip
+    found = []
+    for training in variants(cohort.study, [asked], count)[:count]:
+        entropy = SameNoise(training.seed, simulated=True)
+        _, known = figures(cohort.study, cohort.hospitals, patients, training, entropy)
+        found.append(_by_site(cohort, known, patients))
+    return row, asked, found
 
 
 def lead(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float, float]:

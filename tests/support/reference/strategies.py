@@ -135,8 +135,13 @@ def server_optimised(
 Personal = tuple[list[Vector], list[Vector]]
 
 
-def mr_mtl(clients: Sequence[Client], x: Vector, settings: Settings, pull: float) -> Personal:
-    """Liu et al. 2022, algorithm 1: w_i on F_i + pull / 2 |w_i - mean|**2, then the mean again."""
+def mr_mtl(
+    clients: Sequence[Client], x: Vector, settings: Settings, pull: float, last_pull: float = 0.0
+) -> Personal:
+    """Liu et al. 2022, algorithm 1: w_i on F_i + pull / 2 |w_i - mean|**2, then the mean again.
+
+    In the end each goes last_pull of the way to the last mean.
+    """
     own, found = [x.copy() for _ in clients], []
     for _ in range(settings.rounds):
         for at, client in enumerate(clients):
@@ -147,7 +152,7 @@ def mr_mtl(clients: Sequence[Client], x: Vector, settings: Settings, pull: float
             own[at] = w
         x = _mean([c.weight for c in clients], own)
         found.append(x)
-    return found, own
+    return found, [(1 - last_pull) * w + last_pull * x for w in own]
 
 
 def ditto(clients: Sequence[Client], x: Vector, settings: Settings, pull: float) -> Personal:

@@ -144,7 +144,11 @@ def test_every_round_is_that_of_the_papers_algorithm(
 
 
 PERSONAL: dict[str, tuple[dict[str, Any], Callable[..., oracles.Personal], dict[str, Any]]] = {
-    "mrmtl": ({"pull": 0.4, "momentum": 0.5}, oracles.mr_mtl, {"pull": 0.4}),
+    "mrmtl": (
+        {"pull": 0.4, "last_pull": 0.3, "momentum": 0.5},
+        oracles.mr_mtl,
+        {"pull": 0.4, "last_pull": 0.3},
+    ),
     "ditto": ({"pull": 0.4}, oracles.ditto, {"pull": 0.4}),
     "interpolation": ({"own_share": 0.3}, oracles.interpolation, {"share": 0.3}),
     "finetuning": ({"own_rounds": 2}, oracles.fine_tuning, {"own_rounds": 2}),
@@ -188,6 +192,19 @@ def test_the_pull_leads_from_models_trained_alone_to_one_for_all() -> None:
     assert apart[0.0] > 1.2 * apart[0.3] > 5 * apart[15.0]
     for own, client in zip(ends[0.0], clients(), strict=True):
         assert np.linalg.norm(client.gradient(own)) < 0.01  # each at its own minimum
+
+
+def test_after_its_last_pull_an_own_model_is_the_mean_or_as_it_was() -> None:
+    models = {
+        last: together(section("mrmtl", pull=0.3, last_pull=last), clients()) for last in (0.0, 1.0)
+    }
+    means, own = models[1.0]
+    for one in own:
+        np.testing.assert_allclose(one, means[-1], rtol=1e-12)
+    source_means, source = oracles.mr_mtl(clients(), np.zeros(4), Settings(6, 0.05), 0.3)
+    for one, theirs in zip(models[0.0][1], source, strict=True):
+        np.testing.assert_allclose(one, theirs, rtol=2e-5, atol=2e-6)
+    np.testing.assert_allclose(means[-1], source_means[-1], rtol=2e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize("strategy", ["ditto", "interpolation", "perfedavg"])
