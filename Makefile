@@ -9,7 +9,7 @@ TORCH  ?= cpu cuda
 TORCH_VERSION := 2.13.0
 VENV   := .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed-$(shell (cat *.lock tests/*.lock pyproject.toml; echo $(TORCH)) | sha256sum | cut -c1-16)
+STAMP  := $(VENV)/.installed-$(shell (cat *.lock tests/support/*.lock pyproject.toml; echo $(TORCH)) | sha256sum | cut -c1-16)
 TOOLS  := $(STAMP)-tools
 OUT    ?= demo-out
 PACKAGES := protocol pipelines compliance silos coordinator dashboard collegium
@@ -56,7 +56,7 @@ $(STAMP):
 $(TOOLS): $(STAMP)
 	@echo "Adding what make test and make check need ..."
 	@$(INSTALL) -r requirements-dev.lock
-	@$(INSTALL) --upgrade --target $(VENV)/share/synthetic-omop -r tests/data.lock
+	@$(INSTALL) --upgrade --target $(VENV)/share/synthetic-omop -r tests/support/data.lock
 	@$(BIN)/python -m pip check
 	@$(BIN)/python -c "import altair, monai, opacus, pandas, pyarrow, ray, sklearn, streamlit"  # compiles them once
 	@touch $@

@@ -425,7 +425,7 @@ class Plan:
     """
 
     def __init__(self, study: Study, options: Any) -> None:
-        from collegium.studies.planning import plan_study
+        from collegium.studies.planning.plan import plan_study
 
         self.facts, self._text = with_printed_lines(
             lambda to: plan_study(study.document, options, to)

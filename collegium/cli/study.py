@@ -243,7 +243,7 @@ def study_plan(
 
     It also says what they should reach.
     """
-    from collegium.studies.planning import plan_study
+    from collegium.studies.planning.plan import plan_study
     from collegium.studies.question import PlanOptions
 
     options = PlanOptions(

@@ -24,7 +24,7 @@ from rich.console import Console
 
 from collegium.output.folder_page import finish_folder
 from collegium.studies.forecast import forecast_text
-from collegium.studies.planning import assumed_auroc
+from collegium.studies.planning.settings import assumed_auroc
 from coordinator.database.workspace import Workspace
 from pipelines.recipes.admission import wheels_in
 from protocol.errors import CohortRefused, FederationError, WorkspaceRefused

@@ -1,1 +1,1 @@
-"""What tests stand on: fakes, consortia, folders and servers."""
+"""Foundations of tests: fakes, consortia, folders, servers, and plain reference computations."""

@@ -26,7 +26,7 @@ from collegium.studies.forecast import (
     group_text,
     study_forecast,
 )
-from collegium.studies.planning import forecast_plans
+from collegium.studies.planning.settings import forecast_plans
 from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC
 from compliance.facts.formatting import Format, show
 from compliance.facts.training_description import training_description

@@ -15,7 +15,7 @@ from collegium.simulation.settings import (
 from collegium.studies.forecast import (
     small_groups_text,
 )
-from collegium.studies.planning import assumed_auroc
+from collegium.studies.planning.settings import assumed_auroc
 from collegium.studies.preflight.description import describe_evaluation
 from pipelines.cohort.inspection.columns import column_remarks
 from pipelines.cohort.plausibility import (

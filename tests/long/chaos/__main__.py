@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.long.chaos.faults import FAULTS
+from tests.long.chaos.faults.every import FAULTS
 from tests.long.chaos.parallel import played
 from tests.long.chaos.run import Ended
 from tests.long.chaos.table import document

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from tests.long.chaos.faults import FAULTS
+from tests.long.chaos.faults.every import FAULTS
 from tests.long.chaos.run import Consortia, Ended
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from protocol.errors import FederationError
 from protocol.study.study import Study
 from silos.rounds.silo import MakeTrainer
-from tests.long.chaos.fault import Fault
+from tests.long.chaos.faults.fault import Fault
 from tests.long.chaos.judge import Verdict
 from tests.long.chaos.stage import Stage, found
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.long.chaos.fault import Fault
-from tests.long.chaos.faults import FAULTS
+from tests.long.chaos.faults.every import FAULTS
+from tests.long.chaos.faults.fault import Fault
 from tests.long.chaos.judge import Verdict, judge
 from tests.long.chaos.run import Consortia, undisturbed
 from tests.long.chaos.stage import PER_SITE, Stage

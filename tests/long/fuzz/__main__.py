@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from tests.long.fuzz.engine import Report, Target, fuzz
 from tests.long.fuzz.findings import passed_over
-from tests.long.fuzz.targets import TARGETS
+from tests.long.fuzz.targets.every import TARGETS
 
 #: Inputs between two lines of progress, at most.
 _STRETCH = 50_000

@@ -23,10 +23,10 @@ from protocol.study.cohort.columns import CategoryColumn
 from protocol.study.study_file import read_study
 from protocol.transport.privacy_summary import SignedSummary, open_summary, read_summaries
 from protocol.vectors.tensors import decode_tensors, encode_tensors, model_digest
-from tests.long.fuzz.documents import SUMMARY
 from tests.long.fuzz.engine import Broken, Finding
-from tests.long.fuzz.honest import recorded
-from tests.long.fuzz.messages import honest_transcript
+from tests.long.fuzz.targets.documents import SUMMARY
+from tests.long.fuzz.targets.honest import recorded
+from tests.long.fuzz.targets.messages import honest_transcript
 from tests.support.simulated.contexts import context_of
 from tests.support.simulated.studies import changed
 

@@ -17,7 +17,7 @@ from tests.long.fuzz.__main__ import shares
 from tests.long.fuzz.engine import WATCHED, Attempt, Report, Target, fuzz
 from tests.long.fuzz.findings import KNOWN, Known, passed_over
 from tests.long.fuzz.mutations import spoil_bytes, spoil_text, spoil_tree
-from tests.long.fuzz.targets import BY_NAME, TARGETS
+from tests.long.fuzz.targets.every import BY_NAME, TARGETS
 from tests.support.machine.short_form import short_form
 
 SEED = 20

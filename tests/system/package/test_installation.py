@@ -80,5 +80,5 @@ def test_tests_add_their_tools_and_nothing_else(checkout: Checkout) -> None:
     assert code == 0
     tools, data = installed
     assert "requirements-dev.lock" in tools
-    assert "--target" in data and "tests/data.lock" in data  # no package of the environment
+    assert "--target" in data and "tests/support/data.lock" in data  # no package of the environment
     assert asked[-1] == "-m pytest"

@@ -9,7 +9,7 @@ import pytest
 
 from collegium.output.console import console
 from collegium.simulation.sweeps.grid import Grid, plan_jobs
-from collegium.studies.planning import plan_study
+from collegium.studies.planning.plan import plan_study
 from collegium.studies.question import PlanOptions
 from compliance.governance.promise_check import require_promised
 from compliance.ledger.entries import State

@@ -12,7 +12,7 @@ from tests.make_vectors.contents import COUNTING, TRAINING, contents
 from tests.make_vectors.operations import MESSAGES, OPERATIONS
 from tests.make_vectors.recorded_round import Exchange, Recorded
 from tests.make_vectors.sheet import VECTORS, expanded, placeholders, read, written
-from tests.reference.second_reading import SecondReading
+from tests.support.reference.second_reading import SecondReading
 
 FILES = sorted(path.name for path in VECTORS.glob("*.json"))
 ROUNDS = [TRAINING, COUNTING]

@@ -35,7 +35,7 @@ from protocol.secagg.masking import (
 from protocol.secagg.messages import Advertise
 from protocol.secagg.secret_sharing import PRIME, SHARE_BYTES, ShareKind, commit, split
 from protocol.vectors.keystream import KEY_BYTES, Keystream, derive_key, fresh_key
-from tests.reference.secure_sum import keystream_words, masked
+from tests.support.reference.secure_sum import keystream_words, masked
 from tests.support.simulated.contexts import context_of, site_names
 
 CONTEXT = context_of(4)

@@ -11,7 +11,7 @@ from collegium.cli.main import app
 from collegium.demos.demo import EPSILON, OTHERS, demo_study, other_runs, print_hospitals
 from collegium.studies.bundled import BUNDLED_STUDIES, BundledStudy, bundled_study
 from collegium.studies.forecast import forecast_text
-from collegium.studies.planning import assumed_auroc
+from collegium.studies.planning.settings import assumed_auroc
 from protocol.errors import CohortRefused, FederationError, StudyRefused
 
 HEART = bundled_study("heart-disease")

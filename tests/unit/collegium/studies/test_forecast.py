@@ -14,7 +14,7 @@ from collegium.demos.network_demo import NetworkDemo, network_demo
 from collegium.studies.authoring.template import study_template
 from collegium.studies.bundled import BUNDLED_STUDIES, bundled_study
 from collegium.studies.forecast import study_forecast
-from collegium.studies.planning import assumed_auroc
+from collegium.studies.planning.settings import assumed_auroc
 from collegium.studies.preflight import check_records, describe_study
 from compliance.estimates.proportion import proportion
 from protocol.errors import FederationError

@@ -23,7 +23,7 @@ from compliance.empirical_audit.checks import (
 )
 from compliance.privacy.noise import DiscreteGaussian
 from protocol.vectors.keystream import Keystream, derive_key
-from tests.reference.discrete_gaussian import pmf
+from tests.support.reference.discrete_gaussian import pmf
 
 SIGMA = 5.5 * 2**17
 

@@ -6,7 +6,7 @@ from rich.console import Console
 
 import compliance.planning.correlated_noise as forecasts
 from collegium.studies.forecast import correlated_forecast, correlated_text
-from collegium.studies.planning import _own, _question
+from collegium.studies.planning.settings import asked_of, own_settings
 from collegium.studies.preflight import describe_study
 from collegium.studies.question import PlanOptions
 from compliance.planning.correlated_noise import WORTH_IT, best_forecast, forecast_of
@@ -78,8 +78,8 @@ def test_the_check_says_how_noise_is_correlated_and_what_is_left() -> None:
 
 def test_the_plan_simulates_the_noise_that_the_study_has() -> None:
     own = study(4, steps=8)
-    asked = _question(own, PlanOptions())
-    settings = _own(asked, own, PlanOptions())
+    asked = asked_of(own, PlanOptions())
+    settings = own_settings(asked, own, PlanOptions())
     assert settings is not None and settings.bands == 4
     assert settings.event.sampling_rate == 1.0
     batch = 0.25 * 160

@@ -13,8 +13,8 @@ from coordinator.evaluation.released import Released, released_from, released_js
 from protocol.vectors.score_grid import ScoreGrid
 from tests.long.evaluation.censoring import EIGHT, LEAVE, TIMES, shares_of
 from tests.long.evaluation.censoring import held as held_without_noise
-from tests.reference.kaplan_meier import event_free_at
 from tests.support.machine.short_form import short_form
+from tests.support.reference.kaplan_meier import event_free_at
 from tests.support.simulated.tasks import SURVIVAL
 from tests.unit.coordinator.evaluation.test_survival_figures import (
     BINS,

@@ -14,7 +14,7 @@ from protocol.study.rounds.round_vector import round_vector
 from protocol.study.strategies.strategy import Mean
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors
-from tests.reference.robust_means import coordinate_median, trimmed_mean
+from tests.support.reference.robust_means import coordinate_median, trimmed_mean
 from tests.support.simulated.nine_hospitals import grouped_study
 
 #: Of 24 bits, so that sums of a few are exact in float64.

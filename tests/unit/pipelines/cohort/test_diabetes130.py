@@ -29,7 +29,7 @@ from silos.training.steps.step_form import StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import Worker
 from tests import ROOT
-from tests.reference.per_patient_gradients import exact_norm_squared
+from tests.support.reference.per_patient_gradients import exact_norm_squared
 
 EXAMPLE = ROOT / "examples" / "diabetes130"
 ARCHIVE = ROOT.parent / "shared" / "data" / "diabetes130" / "dataset_diabetes.zip"

@@ -19,7 +19,7 @@ from pipelines.gradients.clipping import (
     scores,
 )
 from protocol.study.rounds.noise_shares import units_for
-from tests.reference.per_patient_gradients import clipped_exactly, exact_norm_squared
+from tests.support.reference.per_patient_gradients import clipped_exactly, exact_norm_squared
 
 
 def on_the_processor(rows, *, clip, units):

@@ -21,12 +21,12 @@ from protocol.study.task.networks.fusions import LateFusion
 from protocol.study.task.networks.registry import NETWORKS, Network
 from protocol.study.task.task import BinaryClassification, MulticlassClassification
 from protocol.vectors.tensors import flatten
-from tests.reference.per_patient_gradients import (
+from tests.support.machine.short_form import short_form
+from tests.support.reference.per_patient_gradients import (
     clipped_exactly,
     exact_norm_squared,
     one_at_a_time,
 )
-from tests.support.machine.short_form import short_form
 from tests.support.simulated.tasks import BINARY_CLASSIFICATION
 
 TABLE = TableCohort(

@@ -15,7 +15,7 @@ from protocol.log.merkle import (
     verify_inclusion,
 )
 from protocol.log.merkle_proofs import Tree
-from tests.reference.merkle import audit_path, tree_hash
+from tests.support.reference.merkle import audit_path, tree_hash
 
 # The inputs and roots of the certificate-transparency project's own tests.
 ENTRIES = [

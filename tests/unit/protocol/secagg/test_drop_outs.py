@@ -24,7 +24,7 @@ from protocol.secagg.masking import rebuild
 from protocol.secagg.messages import Advertise, Consistency, Masked, Message, Reveal, ShareHeader
 from protocol.secagg.server import SecAggServer, Step
 from protocol.vectors.keystream import RingVector
-from tests.reference.secure_sum import plain_sum
+from tests.support.reference.secure_sum import plain_sum
 from tests.support.simulated.contexts import site_names
 from tests.support.simulated.sum_federation import FIRST, STEPS, Federation, reached
 

@@ -39,7 +39,7 @@ from protocol.secagg.messages import (
 from protocol.secagg.secret_sharing import OPENING_BYTES, SALT_BYTES, SHARE_BYTES, Opening
 from protocol.secagg.server import Step
 from protocol.vectors.keystream import RingVector
-from tests.reference.secure_sum import plain_sum
+from tests.support.reference.secure_sum import plain_sum
 from tests.support.simulated.sum_federation import (
     FIRST,
     LEDGER_HEAD,

@@ -23,7 +23,7 @@ from protocol.secagg.masking import (
     unseal,
 )
 from protocol.vectors.keystream import CHUNK_BYTES
-from tests.reference.secure_sum import masked, plain_sum
+from tests.support.reference.secure_sum import masked, plain_sum
 from tests.support.simulated.contexts import context_of, site_names
 
 CONTEXT = context_of(4)

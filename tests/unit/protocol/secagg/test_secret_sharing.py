@@ -19,7 +19,7 @@ from protocol.secagg.secret_sharing import (
     parse_opening,
     split,
 )
-from tests.reference.secure_sum import interpolate_at_zero
+from tests.support.reference.secure_sum import interpolate_at_zero
 
 SECRETS = st.binary(min_size=32, max_size=32)
 

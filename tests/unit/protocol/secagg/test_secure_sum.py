@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy.stats import chisquare
 
 from protocol.secagg.server import Step
-from tests.reference.secure_sum import plain_sum
+from tests.support.reference.secure_sum import plain_sum
 from tests.support.simulated.sum_federation import STEPS, Federation
 
 

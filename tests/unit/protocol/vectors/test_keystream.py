@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.vectors.keystream import CHUNK_BYTES, Keystream, derive_key, fresh_key
-from tests.reference.secure_sum import keystream_words
+from tests.support.reference.secure_sum import keystream_words
 
 KEY = bytes(range(32))
 

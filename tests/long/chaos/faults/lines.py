@@ -6,10 +6,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from tests.long.chaos.fault import Fault
+from tests.long.chaos.faults.fault import Fault
+from tests.long.chaos.faults.trainers import WideTrainer
 from tests.long.chaos.points import Point, armed, replaced
 from tests.long.chaos.stage import HASTY, Stage
-from tests.long.chaos.trainers import WideTrainer
 from tests.support.networked.network import until
 from tests.support.networked.proxy import Proxy
 

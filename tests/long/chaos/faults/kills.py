@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.long.chaos.fault import Fault
+from tests.long.chaos.faults.fault import Fault
 from tests.long.chaos.points import Point
 from tests.long.chaos.stage import DISTRIBUTED, HASTY, PER_SITE, Stage
 

@@ -35,9 +35,9 @@ from protocol.secagg.messages import (
 from protocol.secagg.server import SecAggServer, Step
 from protocol.transport.steps import Reply, Request
 from protocol.vectors.tensors import decode_tensors
-from tests.long.fuzz.documents import spoilt_model
 from tests.long.fuzz.engine import Attempt, Broken, Make, Target
 from tests.long.fuzz.mutations import spoil_bytes, spoil_tree, written
+from tests.long.fuzz.targets.documents import spoilt_model
 from tests.support.hospital.coordinator_log import CoordinatorLog
 from tests.support.simulated.federation import Federation
 from tests.support.simulated.studies import small_study

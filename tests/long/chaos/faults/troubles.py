@@ -22,7 +22,7 @@ from protocol.transport.enrolment import (
 )
 from silos.config.credentials import Credentials
 from silos.network.client import CoordinatorClient
-from tests.long.chaos.fault import Fault
+from tests.long.chaos.faults.fault import Fault
 from tests.long.chaos.points import Point, arm, armed, disk_full, disk_full_for_a_while, replaced
 from tests.long.chaos.stage import HASTY, Stage
 from tests.support.networked.network import until

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-from tests.long.fuzz.attestation import ATTESTATION_TARGETS
-from tests.long.fuzz.documents import DOCUMENT_TARGETS
 from tests.long.fuzz.engine import Target
-from tests.long.fuzz.hospital import HOSPITAL_TARGETS
-from tests.long.fuzz.joining import JOINING_TARGETS
-from tests.long.fuzz.messages import MESSAGE_TARGETS
-from tests.long.fuzz.wire import WIRE_TARGETS
+from tests.long.fuzz.targets.attestation import ATTESTATION_TARGETS
+from tests.long.fuzz.targets.documents import DOCUMENT_TARGETS
+from tests.long.fuzz.targets.hospital import HOSPITAL_TARGETS
+from tests.long.fuzz.targets.joining import JOINING_TARGETS
+from tests.long.fuzz.targets.messages import MESSAGE_TARGETS
+from tests.long.fuzz.targets.wire import WIRE_TARGETS
 
 TARGETS: tuple[Target, ...] = (
     *MESSAGE_TARGETS,

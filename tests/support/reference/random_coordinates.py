@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tests.reference.strategies import Client, Settings, Vector
+from tests.support.reference.strategies import Client, Settings, Vector
 
 Sent = Callable[[int], Sequence[int]]
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from tests.reference.secure_sum import masked
+from tests.support.reference.secure_sum import masked
 
 P = 2**521 - 1
 LEDGER_HEAD = "9" * 64

@@ -1,0 +1,1 @@
+"""Plans of a study: settings advised for a consortium, and a study's own beside them."""

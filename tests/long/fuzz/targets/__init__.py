@@ -1,0 +1,1 @@
+"""Decoders of outside bytes, and the honest inputs that are spoilt for them."""

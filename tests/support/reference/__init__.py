@@ -1,0 +1,1 @@
+"""Reference computations, plain and slow, that the tests hold the product to."""

@@ -1,0 +1,1 @@
+"""Figures of fairlearn and lifelines, which ours are held to."""
