@@ -49,6 +49,7 @@ class Statistics(FrozenModel):
     bins: int = Field(default=0, ge=0, le=64)
 
     gives: ClassVar[str] = "scores"
+    lower_is_better: ClassVar[bool] = False
     label: ClassVar[type | UnionType] = (
         BinaryLabel | EventLabel | ClassLabel | FindingsLabel | NumberLabel
     )

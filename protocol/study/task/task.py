@@ -42,6 +42,8 @@ class _Task(FrozenModel):
     """
 
     gives: ClassVar[str] = "scores"
+    #: Whether the task's headline figure, its first one, is an error.
+    lower_is_better: ClassVar[bool] = False
 
     network: Network
     pretrained: Pretrained | None = Field(default=None, exclude_if=lambda named: named is None)
@@ -143,6 +145,7 @@ class Regression(_OwnLoss):
 
     kind: Literal["regression"]
     label: ClassVar[type] = NumberLabel
+    lower_is_better: ClassVar[bool] = True
 
 
 class Segmentation(_OwnLoss):
