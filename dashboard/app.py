@@ -41,7 +41,7 @@ from compliance.facts.comparison.baselines import (
 )
 from compliance.facts.comparison.modes import gaps
 from compliance.facts.comparison.strategies import STRATEGIES_FILE, ComparisonFindings
-from compliance.facts.dossier import Dossier, LogVerification
+from compliance.facts.dossier import CourseFacts, Dossier, LogVerification
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.formatting import Format, show
 from compliance.facts.groups import by_grouping
@@ -396,12 +396,24 @@ def _rounds(dossier: Dossier) -> None:
         st.info(f"No round was opened; {dossier.rounds_planned} were planned.")
         return
     _chart(charts.rounds_timeline(dossier.rounds), run_tables.rounds_table(dossier))
+    if dossier.course is not None:
+        _course(dossier.course)
     if dossier.robust is not None:
         _table(run_tables.robust_table(dossier.robust))
         st.markdown(dossier.robust.sentence)
     if dossier.has_adaptive_clip:
         st.subheader("Clip by round")
         _chart(charts.clip_by_round(dossier.rounds), run_tables.clips_table(dossier))
+
+
+def _course(course: CourseFacts) -> None:
+    st.subheader(f"Released {presentation.plain(course.figure.title)} by round")
+    if any(one.released.value is not None for one in course.evaluations):
+        _chart(charts.figure_by_round(course), run_tables.course_table(course))
+    elif course.evaluations:
+        _table(run_tables.course_table(course))
+    for sentence in course.sentences:
+        st.markdown(presentation.plain(sentence))
 
 
 def _drift(views: DashboardViews, calendars: Sequence[DriftCalendar]) -> None:

@@ -35,6 +35,7 @@ from compliance.planning.advice import (
 )
 from compliance.planning.evaluation_forecast import EvaluationForecast, forecast_evaluation
 from compliance.planning.expected_auroc import Descent
+from compliance.planning.interim_forecast import interim_text
 from compliance.planning.tuning import ComparedRuns, compared_runs
 from compliance.privacy.accounting import calibrate
 from compliance.privacy.budget_filter import Filter
@@ -96,7 +97,9 @@ def plan_study(study: Study | None, options: PlanOptions, console: Console) -> d
     result = _as_json(asked, advised, evaluation, own, names, lines, unsaid)
     result["compared_runs"] = compared and asdict(compared)
     result["notes"] += [] if compared is None else [_compared_text(asked, chosen, compared)]
-    result["notes"] += [] if study is None else bins_text(study)
+    result["notes"] += (
+        [] if study is None else [*bins_text(study), *interim_text(study, evaluation)]
+    )
     result["notes"] += _price_notes(asked, advised.chosen, study, options.budget)
     forecast = None if study is None else correlated_forecast(study)
     result["correlated_noise"] = forecast and asdict(forecast)
@@ -327,7 +330,7 @@ def _price_notes(
     asked: PlanningInput, chosen: SuitableSettings, study: Study | None, budget: float
 ) -> list[str]:
     """Returns notes on what the suggestion takes of a budget for life, its evaluation included."""
-    attempts = study.evaluation.attempts if study else 1
+    attempts = study.priced_evaluations if study else 1
     tested = (study.evaluation.epsilon if study else None) or asked.epsilon
     noise = calibrate(epsilon=tested, delta=asked.delta, sampling_rate=1.0, steps=attempts)
     counting = SampledGaussian(noise_multiplier=noise, sampling_rate=1.0, steps=attempts)

@@ -21,7 +21,7 @@ from compliance.storage.schema_check import schema_faults
 from compliance.storage.unnamed_files import named_text
 from coordinator.audit.faults import AuditFault, Faults
 from coordinator.audit.folder_checks import FilesFound, check_files
-from coordinator.audit.recompute import Recomputed, recompute
+from coordinator.audit.recompute import Recomputed, name_of, recompute
 from coordinator.audit.verification import Verified, check_records
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import MIGRATIONS, RunRow, Store
@@ -292,6 +292,7 @@ def recompute_round(
     with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
         row = newest_run(session) if run is None else find_run(session, run)
         round_kind, number = _which(wanted, session, row)
+        name = name_of(study_of(session, row), round_kind, number)
         found = recompute(
             session,
             RoundArchive(workspace.rounds),
@@ -302,7 +303,7 @@ def recompute_round(
         )
     for one in found.sums:
         console.print(
-            f"{round_kind} round {found.round} of run {found.run_id}: masked vectors of {one.dim} "
+            f"{name} of run {found.run_id}: masked vectors of {one.dim} "
             f"numbers from {', '.join(one.survivors)}",
             markup=False,
         )

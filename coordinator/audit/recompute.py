@@ -200,11 +200,18 @@ def _transcript(session: Session, archive: RoundArchive, row: RoundRow, study: S
     transcript = archive.transcript(row.context)
     if transcript is None:
         raise WorkspaceRefused(
-            f"{row.round_kind} round {row.number + 1} is no longer kept: the study keeps the last "
-            "rounds only (aggregation.keep_rounds); there are: "
+            f"{name_of(study, row.round_kind, row.number)} is no longer kept: the study keeps the "
+            "last rounds only (aggregation.keep_rounds); there are: "
             f"{_kept(session, archive, row.run_id, study)}"
         )
     return transcript
+
+
+def name_of(study: Study, round_kind: str, number: int) -> str:
+    """Returns what people call a round, which counts from 0."""
+    if round_kind == "evaluation" and number > study.training.rounds:
+        return f"the {study.evaluations.place(round_kind, number)}"
+    return f"{round_kind} round {number + 1}"
 
 
 def _kept(session: Session, archive: RoundArchive, run_id: str, study: Study) -> str:
