@@ -52,7 +52,7 @@ class PoisonedAtTheEnd(LinearTrainer):
 
     def update(self, given: RoundInput, entropy: Entropy) -> LocalEnd:
         honest = super().update(given, entropy)
-        bad = self._site == "south" and given.number == ROUNDS - 1
+        bad = self._site == "south" and given.number == self._study.training.rounds - 1
         return LocalEnd(update=honest.update * (-50 if bad else 1))
 
 
