@@ -266,13 +266,13 @@ def own_results(home: Path, hospital: SiteDatabase, run: JoinedRun) -> OwnResult
         announced=announced,
         model_file=path,
         model=None if path is None else model_digest(read_model(path)),
-        evaluated=_evaluated(hospital, run.run_id, study, announced),
+        evaluated=evaluated(hospital, run.run_id, study, announced),
         cohort=cohort,
         has_left=cohort is not None and bool(cohorts.left(cohort)),
     )
 
 
-def _evaluated(
+def evaluated(
     hospital: SiteDatabase, run_id: str, study: Study | None, announced: RunResult | None
 ) -> str | None:
     """Returns the model that the hospital evaluated, of several the one that the run ended with."""

@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from collegium.verification.hospital_checks import _check_end
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.accounting import epsilon
 from compliance.privacy.events import SampledGaussian
@@ -26,8 +28,10 @@ from protocol.study.strategies.local_steps import LocalEnd
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.transport.privacy_summary import open_summary
+from protocol.transport.run_announcement import sign_end
 from protocol.transport.steps import Request
 from protocol.vectors.tensors import decode_tensors, model_digest
+from silos.results.run_results import evaluated
 from silos.rounds.participation import LocalTrainer
 from silos.training.randomness import Entropy, RoundInput
 from tests.support.simulated.federation import Federation, LinearTrainer
@@ -332,3 +336,37 @@ def test_batches_and_sums_in_place_of_models_are_taken_back_too(tmp_path: Path, 
     assert all(sites == ("east", "north", "south", "west") for sites in asked.values())
     with federation.store.read() as session:
         verify_records(session, federation.workspace.public_key())
+
+
+def test_a_hospital_that_missed_the_best_evaluation_is_not_told_of_another_end(
+    tmp_path: Path,
+) -> None:
+    """West had no part in the interim evaluations, and the run goes back behind the last one."""
+    federation, seen = Federation(tmp_path, free_study(), trainer=PoisonedAtTheEnd), 0
+
+    def lost(site: str, request: Request) -> bool:
+        nonlocal seen
+        seen += site == "west" and request.step == "advertise"
+        return site == "west" and seen in (3, 6)  # the interim evaluations
+
+    federation.link.lost = lost
+    outcome = federation.run()
+    with federation.store.read() as session:
+        found = verify_records(session, federation.workspace.public_key())
+        announced = result_of(session, "run-1")
+    assert announced is not None and announced.model == outcome.model_digest
+    other = replace(announced, model="f" * 64)
+    for site, silo in federation.silos.items():
+        hospital, missed = silo._database, site == "west"
+        known = evaluated(hospital, "run-1", federation.study, announced)
+        assert known == (None if missed else outcome.model_digest)
+        told = SimpleNamespace(
+            run_id="run-1", end=sign_end("run-1", federation.workspace.signing_key(), announced)
+        )
+        signed = hospital.signing_record().of("run-1")
+        _check_end(told, found, federation.workspace.public_key(), signed)  # type: ignore[arg-type]
+        # A model that nobody evaluated is told whoever was there.
+        told.end = sign_end("run-1", federation.workspace.signing_key(), other)
+        lying = replace(found, results={"run-1": other})
+        with pytest.raises(StoreBroken, match="another model to it than it evaluated"):
+            _check_end(told, lying, federation.workspace.public_key(), signed)  # type: ignore[arg-type]

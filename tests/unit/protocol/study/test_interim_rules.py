@@ -8,6 +8,7 @@ from compliance.ledger.privacy_plan import PrivacyPlan
 from protocol.errors import StudyRefused
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
+from protocol.study.variants import as_distributed
 from tests.support.simulated.studies import MONITORING_STUDY, STATISTICS_STUDY, TABLE_STUDY
 
 TEN = TABLE_STUDY.replace("rounds: 2", "rounds: 10")
@@ -99,3 +100,12 @@ def test_a_study_that_trains_nothing_has_no_interim_evaluation(text: str, keys: 
 def test_evaluations_alone_go_with_every_strategy(training: str) -> None:
     found: Any = study("every: 3", TEN.replace(TRAINING, f"{{{training}{TRAINING[1:]}"))
     assert found.evaluations.interim == 3
+
+
+def test_in_mode_distributed_a_study_is_evaluated_as_often() -> None:
+    found = as_distributed(study("every: 2, roll_back: 0.05"))
+    assert (found.training.rounds, found.evaluation.every) == (20, 4)
+    assert found.evaluations.interim == 4
+    heavy = study(text=TEN.replace("learning_rate: 0.5", "learning_rate: 0.5, momentum: 0.5"))
+    with pytest.raises(StudyRefused, match="its momentum is the server's"):
+        as_distributed(heavy)
