@@ -1,4 +1,4 @@
-"""What interim evaluations cost and can tell, and whether noise alone would take rounds back."""
+"""Price and noise of interim evaluations, and whether noise alone would take rounds back."""
 
 import math
 from typing import Any

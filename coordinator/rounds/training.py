@@ -242,6 +242,8 @@ class Runner:
         """
         if rounds not in self._evaluated and self._stores.states is not None:
             self._evaluated[rounds] = self._stores.states.read(self._run_id, rounds)
+        if rounds not in self._evaluated:
+            raise StoreBroken(f"run {self._run_id}: the state after round {rounds} is missing")
         return self._evaluated[rounds]
 
     def _may_go_back_to(self) -> set[int]:

@@ -36,13 +36,14 @@ class CourseFacts:
     """The evaluations of a run that has interim ones, in order; ``planned`` of them were planned.
 
     ``roll_back`` is by how much a figure may be worse than the best one; None where nothing is
-    taken back.
+    taken back. ``is_priced`` is False of a run without noise.
     """
 
     figure: FigureKind
     planned: int
     rounds: int
     roll_back: float | None
+    is_priced: bool
     evaluations: tuple[EvaluationFacts, ...]
 
     @property
@@ -59,10 +60,9 @@ class CourseFacts:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """What was evaluated, what was taken back, and what stands for the run."""
-        said = [
-            f"{counted(len(self.evaluations), 'evaluation')} of {self.planned}; each was paid for."
-        ]
+        """The course in sentences: what was evaluated, taken back, and stands for the run."""
+        priced = "; each was paid for" if self.is_priced else ""
+        said = [f"{counted(len(self.evaluations), 'evaluation')} of {self.planned}{priced}."]
         for one in self.taken_back:
             said.append(
                 f"Rolled back after round {one.rounds}: {self.figure.title} "
@@ -119,5 +119,6 @@ def course_facts(
         planned=EvaluationSchedule(rounds=rounds, every=every).interim + 1,
         rounds=rounds,
         roll_back=study["evaluation"].get("roll_back"),
+        is_priced=study["privacy"]["mode"] != "none",
         evaluations=evaluations,
     )

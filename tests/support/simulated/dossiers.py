@@ -356,6 +356,7 @@ def with_course(**changes: object) -> Dossier:
     study = {
         **study,
         "training": {"rounds": 6},
+        "privacy": {"mode": "per_site"},
         "evaluation": {"every": 2, "roll_back": 0.05},
     }
     given: dict[str, object] = {

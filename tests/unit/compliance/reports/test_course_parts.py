@@ -56,6 +56,12 @@ def test_a_run_under_way_has_no_final_evaluation_and_a_calm_one_took_nothing_bac
     )  # fmt: skip
 
 
+def test_without_noise_nothing_is_said_to_be_paid_for() -> None:
+    dossier = with_course()
+    free = replace(dossier, study={**dossier.study, "privacy": {"mode": "none"}})
+    assert free.course is not None and free.course.sentences[0] == "3 evaluations of 3."
+
+
 def test_the_table_has_a_row_for_each_evaluation_and_where_the_run_went_back_to() -> None:
     dossier = with_course()
     assert dossier.course is not None

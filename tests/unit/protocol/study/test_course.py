@@ -9,6 +9,7 @@ import pytest
 from compliance.facts.figures import TASK_FIGURES
 from protocol.errors import MessageRefused
 from protocol.study.rounds.course import (
+    MAX_COURSE_BYTES,
     Course,
     EvaluatedModel,
     best_of,
@@ -18,6 +19,7 @@ from protocol.study.rounds.course import (
     require_whole,
 )
 from protocol.study.study import EvaluationSchedule, Study
+from protocol.study.study.rules.interim_rules import MOST_INTERIM
 from protocol.study.study_file import read_study
 from protocol.study.task.task import (
     BinaryClassification,
@@ -170,6 +172,17 @@ def test_a_course_has_every_evaluation_that_is_due_and_no_other() -> None:
     for course, rounds in ((course_of(1), 4), (course_of(1, 2, 3), 4)):
         with pytest.raises(MessageRefused, match="not of the evaluations that its study names"):
             require_whole(study, course, rounds)
+
+
+def test_the_longest_course_fits_its_field() -> None:
+    longest = Course(
+        evaluations=tuple(
+            EvaluatedModel(rounds=9_899 + n, model="f" * 64, figure=-(10**15))
+            for n in range(MOST_INTERIM + 1)
+        )
+    )
+    assert len(longest.canonical_bytes) < MAX_COURSE_BYTES / 2
+    assert parse_course(longest.canonical_bytes) == longest
 
 
 def test_figures_are_compared_in_millionths_and_never_overflow() -> None:
