@@ -37,6 +37,7 @@ from silos.training.randomness import Entropy, RoundInput
 from tests.support.simulated.federation import Federation, LinearTrainer
 from tests.support.simulated.nine_hospitals import without_noise
 from tests.support.simulated.studies import TABLE_STUDY, small_study
+from tests.system.test_distributed_noise import ONE_STEP, distributed
 from tests.system.test_retries import paid_by, sent_of
 
 ROUNDS = 6
@@ -370,3 +371,14 @@ def test_a_hospital_that_missed_the_best_evaluation_is_not_told_of_another_end(
         lying = replace(found, results={"run-1": other})
         with pytest.raises(StoreBroken, match="another model to it than it evaluated"):
             _check_end(told, lying, federation.workspace.public_key(), signed)  # type: ignore[arg-type]
+
+
+def test_evaluations_go_with_shared_noise_and_are_paid_one_by_one(tmp_path: Path) -> None:
+    shared = distributed(training=ONE_STEP)
+    keys = shared.evaluation.model_copy(update={"every": 1, "roll_back": 0.05})
+    federation = Federation(tmp_path, shared.replaced(evaluation=keys), budget=200.0)
+    federation.run()
+    assert [rounds.rounds for rounds in course(federation).evaluations] == [1, 2, 3]
+    with federation.store.read() as session:
+        verify_records(session, federation.workspace.public_key())
+    assert paid_by(federation, "east", "evaluation") == 3
