@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from compliance.facts.dossier import RoundFacts
+from compliance.facts.dossier import CourseFacts, RoundFacts
 from compliance.facts.privacy_utility import RELEASED, UtilityPoint, Withheld, figure_of
 
 _INTERVAL = {"value", "low", "high", "note"}
@@ -50,6 +50,27 @@ def _numeric(frame: pd.DataFrame) -> pd.DataFrame:
     """Returns a table in which a column that is wholly missing is one of numbers."""
     missing = [name for name in frame.columns if len(frame) and frame[name].isna().all()]
     return frame.astype(dict.fromkeys(missing, float))
+
+
+def course_frame(course: CourseFacts | None) -> pd.DataFrame:
+    """Returns a row for each evaluation of a run with interim ones; no row of another."""
+    found = [] if course is None else course.to_json()["evaluations"]
+    rows = [
+        {
+            "after_round": one["after_round"],
+            "figure": course.figure.name if course else "",
+            "released": one["released"],
+            "sites": len(one["sites"]),
+            "rolled_back_to": one["rolled_back_to"],
+            "model_digest": one["model_digest"],
+        }
+        for one in found
+    ]
+    columns = [
+        "figure", "released", "released_low", "released_high", "released_note", "sites",
+        "rolled_back_to", "model_digest",
+    ]  # fmt: skip
+    return rows_of(rows, "after_round", columns)
 
 
 def utility_frame(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]) -> pd.DataFrame:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from collegium.api.chart import Chart
-from collegium.api.frames import by_name, flat, rounds_frame, utility_frame
+from collegium.api.frames import by_name, course_frame, flat, rounds_frame, utility_frame
 from collegium.api.inputs import QUIET, PathLike, as_path
 from collegium.api.study import Study
 from collegium.extras import require_extra
 from collegium.output.report_files import export_report
 from compliance.charts import run as charts
-from compliance.facts.dossier import Dossier, run_json
+from compliance.facts.dossier import CourseFacts, Dossier, run_json
 from compliance.facts.formatting import show
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports.document import Block
@@ -172,6 +172,24 @@ class Run:
         """
         return rounds_frame(self._dossier().rounds)
 
+    def course(self) -> pd.DataFrame:
+        """Returns a row for each evaluation of a run whose study has interim ones; else no row.
+
+        Returns:
+            Indexed by ``after_round``: the name of the ``figure``, what was ``released`` of it
+            with ``_low``, ``_high`` and ``_note``, how many ``sites`` were in the sum, the round
+            whose model the run was ``rolled_back_to`` (none: nothing was taken back), and the
+            ``model_digest``.
+
+        Raises:
+            WorkspaceRefused, StoreBroken: as ``summary``.
+
+        Example::
+
+            run.course()["rolled_back_to"].dropna()
+        """
+        return course_frame(self._dossier().course)
+
     def utility(self) -> pd.DataFrame:
         """Returns utility against privacy over all runs in the folder that ask the same.
 
@@ -195,8 +213,9 @@ class Run:
 
         Args:
             of: ``utility`` (the headline figure against epsilon, over all runs that ask the same),
-                ``sites`` (a figure at each hospital), ``privacy`` (each hospital's budget) or
-                ``rounds``.
+                ``sites`` (a figure at each hospital), ``privacy`` (each hospital's budget),
+                ``rounds``, or ``course`` (the headline figure by round, where the study has
+                interim evaluations).
 
         Raises:
             ValueError: there is no such chart.
@@ -211,6 +230,7 @@ class Run:
             "sites": lambda dossier: charts.site_metrics(dossier.sites, dossier.site_kinds[0]),
             "privacy": lambda dossier: charts.privacy_spent(dossier.sites),
             "rounds": lambda dossier: charts.rounds_timeline(dossier.rounds),
+            "course": lambda dossier: charts.figure_by_round(_course_of(dossier)),
         }
         if of not in drawn:
             raise ValueError(f"chart {of!r}: give one of {', '.join(drawn)}")
@@ -346,3 +366,9 @@ class Run:
         if dossier.model_digest is None:
             raise WorkspaceRefused(f"run {self.id} is {dossier.state}: it has no final model")
         return dossier.model_digest
+
+
+def _course_of(dossier: Dossier) -> CourseFacts:
+    if dossier.course is None:
+        raise ValueError("the study has no interim evaluations")
+    return dossier.course

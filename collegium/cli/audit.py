@@ -60,7 +60,10 @@ def audit_verify(
 @app.command("recompute")
 def audit_recompute(
     wanted: Annotated[
-        str, typer.Argument(metavar="ROUND", help="A training round's number, or: evaluation.")
+        str,
+        typer.Argument(
+            metavar="ROUND", help="A training round's number, or: evaluation, evaluation-5."
+        ),
     ],
     out: Out,
     run: Annotated[

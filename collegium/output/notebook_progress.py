@@ -7,8 +7,9 @@ import html
 import sys
 
 from collegium.output.console import console
-from collegium.output.progress import Silent, Watch, on_screen, round_text, unwatched
+from collegium.output.progress import Silent, Watch, on_screen, round_text, steps_of, unwatched
 from protocol.counted import counted
+from protocol.study.rounds.course import rolled_back_text
 from protocol.study.study import Study
 
 _BAR = (
@@ -47,7 +48,7 @@ class NotebookProgress(Silent):
         from IPython.display import display  # type: ignore[import-not-found]
 
         self._study, self._runs = study, runs
-        self._total = runs + rounds * (study.training.rounds + 1)
+        self._total = runs + rounds * steps_of(study)
         self._done = 0
         self._handle = display(_Html(self._bar("starting")), display_id=True)
 
@@ -64,6 +65,10 @@ class NotebookProgress(Silent):
         """Moves the bar on: round, sites, epsilon."""
         self._done += 1
         self._show(round_text(self._study, round_kind, number, survivors))
+
+    def rolled_back(self, after: int, to: int) -> None:
+        """Says that the run went back to an earlier model."""
+        self._show(rolled_back_text(after, to))
 
     def run_finished(self, which: str) -> None:
         """Moves the bar on by one run of a sweep, or one baseline."""

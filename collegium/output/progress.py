@@ -13,6 +13,7 @@ from rich.table import Column
 from compliance.privacy.rounding import percent
 from pipelines.sources.progress import told_of_rows
 from protocol.study.privacy import PatientPrivacy
+from protocol.study.rounds.course import rolled_back_text
 from protocol.study.study import Study
 
 
@@ -29,6 +30,9 @@ class Watching(Protocol):
 
     def round_finished(self, round_kind: str, number: int, survivors: tuple[str, ...]) -> None:
         """Shows that a round of a run is done."""
+
+    def rolled_back(self, after: int, to: int) -> None:
+        """Shows that a run went back, after so many rounds, to the model after ``to`` rounds."""
 
     def run_finished(self, which: str) -> None:
         """Shows that a run of a sweep is done."""
@@ -51,6 +55,9 @@ class Silent:
         """Says nothing."""
 
     def round_finished(self, round_kind: str, number: int, survivors: tuple[str, ...]) -> None:
+        """Says nothing."""
+
+    def rolled_back(self, after: int, to: int) -> None:
         """Says nothing."""
 
     def run_finished(self, which: str) -> None:
@@ -99,7 +106,7 @@ class Progress:
             expand=True,
         )
         self._task = self._bar.add_task(
-            study.title, total=runs + rounds * (study.training.rounds + 1), detail=""
+            study.title, total=runs + rounds * steps_of(study), detail=""
         )
 
     def __enter__(self) -> "Progress":
@@ -128,6 +135,10 @@ class Progress:
         if not self._console.is_terminal:
             self._console.print(f"  {detail}", markup=False)
 
+    def rolled_back(self, after: int, to: int) -> None:
+        """Says that the run went back to an earlier model."""
+        self.say(rolled_back_text(after, to))
+
     def run_finished(self, which: str) -> None:
         """Moves the bar on by one run of a sweep, or one baseline."""
         self._runs_done += 1
@@ -137,19 +148,23 @@ class Progress:
             self._console.print(f"  {detail}", markup=False)
 
 
+def steps_of(study: Study) -> int:
+    """Returns how many rounds a run has, of training and of evaluation."""
+    return study.training.rounds + 1 + study.evaluations.interim
+
+
 def round_text(study: Study, round_kind: str, number: int, survivors: tuple[str, ...]) -> str:
     """Returns which round is done, how many sites answered, and what of the plan is used up."""
-    total = study.training.rounds
-    where = "evaluation" if round_kind == "evaluation" else f"round {number + 1} of {total}"
-    where = where if study.trains else "columns counted"
-    spent = "" if study.calendar is not None else _spent(study, number)
+    where = study.evaluations.place(round_kind, number) if study.trains else "columns counted"
+    done = study.evaluations.rounds_before(round_kind, number) + (round_kind == "training")
+    spent = "" if study.calendar is not None else _spent(study, done)
     return f"{where}, {len(survivors)} of {len(study.sites)} sites{spent}"
 
 
-def _spent(study: Study, number: int) -> str:
+def _spent(study: Study, rounds: int) -> str:
     """Returns the part of the plan used by the rounds so far; epsilon grows faster at first."""
     privacy = study.privacy
     if not isinstance(privacy, PatientPrivacy):
         return ", no privacy"
-    done = min(1.0, (number + 1) / max(1, study.training.rounds))
+    done = min(1.0, rounds / study.training.rounds) if study.training.rounds else 1.0
     return f", {percent(done)} of the plan for epsilon {privacy.epsilon:g}"

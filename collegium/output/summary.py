@@ -61,6 +61,9 @@ def _summarise_model(run: dict[str, Any], console: Console) -> None:
         console.print(f"  {kind.title:{width}}  {exact}{released}", markup=False)
     if "global_model" in run:
         console.print(f"  {_own_models(run)}", markup=False, soft_wrap=True)
+    if "course" in run:
+        for sentence in run["course"]["sentences"]:
+            console.print(f"  {sentence}", markup=False, soft_wrap=True)
     if "robust" in run:
         console.print(f"  {run['robust']['sentence']}", markup=False, soft_wrap=True)
     for warning in run["warnings"]:

@@ -61,7 +61,7 @@ def forecast_for(
         budgets = [study.evaluation_epsilon_of(site) for site in study.site_names]
     return forecast_evaluation(
         asked, auroc=auroc, budgets=[budget or asked.epsilon for budget in budgets],
-        site_share=plan.site_share, attempts=plan.attempts,
+        site_share=plan.site_share, attempts=study.priced_evaluations,
         influence=study.evaluation_vector.influence, bins=bins or [study.score_bins],
     )  # fmt: skip
 

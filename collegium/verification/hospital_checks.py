@@ -31,6 +31,8 @@ from silos.database.joined_runs import JoinedRun, JoinedRuns
 from silos.rounds.log_heads import all_heads
 
 _DATABASE = "hospital.db"
+#: The beginning of the slots that name the models which a hospital evaluated.
+_EVALUATED = "model/evaluation/"
 #: What a hospital whose vector is in a sum has signed in that round.
 _SIGNED = ("advert", "masked", "masked-message", "senders")
 
@@ -155,8 +157,16 @@ def _check_end(run: JoinedRun, found: Verified, public: bytes, signed: Mapping[s
         raise StoreBroken(
             "the coordinator signed another model or other figures to it than its records hold"
         )
-    evaluated = [model for slot, model in signed.items() if slot.startswith("model/evaluation/")]
-    if told is not None and evaluated and told.model not in evaluated:
+    evaluated = [model for slot, model in signed.items() if slot.startswith(_EVALUATED)]
+    if told is None or not evaluated or told.model in evaluated:
+        return
+    missed = {  # the run may have gone back to a model that this hospital did not evaluate
+        attempt.context.model_hash
+        for attempt in found.attempts
+        if (attempt.context.run_id, attempt.context.round_kind) == (run.run_id, "evaluation")
+        and f"{_EVALUATED}{attempt.context.round}" not in signed
+    }
+    if told.model not in missed:
         raise StoreBroken("the coordinator signed another model to it than it evaluated")
 
 

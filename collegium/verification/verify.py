@@ -21,12 +21,12 @@ from compliance.storage.schema_check import schema_faults
 from compliance.storage.unnamed_files import named_text
 from coordinator.audit.faults import AuditFault, Faults
 from coordinator.audit.folder_checks import FilesFound, check_files
-from coordinator.audit.recompute import Recomputed, recompute
+from coordinator.audit.recompute import Recomputed, name_of, recompute
 from coordinator.audit.verification import Verified, check_records
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import MIGRATIONS, RunRow, Store
 from coordinator.database.workspace import Workspace
-from coordinator.views.rows import evaluation_number, find_run, newest_run
+from coordinator.views.rows import find_run, newest_run, study_of
 from protocol.counted import counted
 from protocol.errors import StoreBroken, WorkspaceRefused
 from silos.config.directory import read_own
@@ -277,7 +277,8 @@ def recompute_round(
 
     Args:
         out: the folder.
-        wanted: the number of a training round, from 1, or ``evaluation``.
+        wanted: the number of a training round, from 1, or ``evaluation``, or ``evaluation-5`` for
+            the one after round 5.
         run: the beginning of a run's id; the newest run when None.
         console: where people read what was found.
         key: the log's key that is trusted, as ``audit verify`` takes it; the folder's when None.
@@ -291,6 +292,7 @@ def recompute_round(
     with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
         row = newest_run(session) if run is None else find_run(session, run)
         round_kind, number = _which(wanted, session, row)
+        name = name_of(study_of(session, row), round_kind, number)
         found = recompute(
             session,
             RoundArchive(workspace.rounds),
@@ -301,7 +303,7 @@ def recompute_round(
         )
     for one in found.sums:
         console.print(
-            f"{round_kind} round {found.round} of run {found.run_id}: masked vectors of {one.dim} "
+            f"{name} of run {found.run_id}: masked vectors of {one.dim} "
             f"numbers from {', '.join(one.survivors)}",
             markup=False,
         )
@@ -326,8 +328,22 @@ def _sums(found: Recomputed) -> str:
 
 
 def _which(wanted: str, session: Session, run: RunRow) -> tuple[str, int]:
+    schedule = study_of(session, run).evaluations
     if wanted == "evaluation":
-        return "evaluation", evaluation_number(session, run.id) or 0
-    if not (wanted.isascii() and wanted.isdigit() and 0 < int(wanted) < 10**6):
-        raise WorkspaceRefused(f"round {wanted!r}: give a training round's number, or evaluation")
+        return "evaluation", schedule.rounds
+    after = wanted.removeprefix("evaluation-")
+    if after != wanted and _is_number(after):
+        number = schedule.number_after(int(after))
+        if number is None:
+            raise WorkspaceRefused(f"the study makes no evaluation after round {after}")
+        return "evaluation", number
+    if not _is_number(wanted):
+        raise WorkspaceRefused(
+            f"round {wanted!r}: give a training round's number, or evaluation, or evaluation-5 for "
+            "the one after round 5"
+        )
     return "training", int(wanted) - 1
+
+
+def _is_number(wanted: str) -> bool:
+    return wanted.isascii() and wanted.isdigit() and 0 < int(wanted) < 10**6

@@ -18,7 +18,7 @@ from compliance.facts.comparison.modes import (
     num_missing,
     over_of,
 )
-from compliance.facts.dossier import Dossier, RoundFacts, SiteFacts
+from compliance.facts.dossier import CourseFacts, Dossier, RoundFacts, SiteFacts
 from compliance.facts.figures import FigureKind
 from compliance.facts.formatting import Format, show
 from compliance.facts.privacy_utility import (
@@ -292,6 +292,16 @@ def describe_clips(rounds: Sequence[RoundFacts]) -> str:
         f"The adaptive clip in {counted(len(clips), 'training round')}: from {clips[0]:.4g} to "
         f"{clips[-1]:.4g}, between {min(clips):.4g} and {max(clips):.4g}."
     )
+
+
+def describe_course(course: CourseFacts) -> str:
+    """Says in words what ``run.figure_by_round`` draws."""
+    figures = "; ".join(
+        f"{show(one.released, course.figure.form)} after round {one.rounds}"
+        + (f", rolled back to that after round {one.goes_on}" if one.is_taken_back else "")
+        for one in course.evaluations
+    )
+    return f"Released {course.figure.title}: {figures}."
 
 
 def site_claim(site: SiteFacts) -> float | None:

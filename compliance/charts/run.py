@@ -18,6 +18,7 @@ from compliance.charts.descriptions import (
     TOO_FEW,
     UNFINISHED,
     describe_clips,
+    describe_course,
     describe_privacy,
     describe_rounds,
     describe_sites,
@@ -43,7 +44,7 @@ from compliance.charts.theme import (
     tick_format,
     to_svg,
 )
-from compliance.facts.dossier import RoundFacts, SiteFacts
+from compliance.facts.dossier import CourseFacts, RoundFacts, SiteFacts
 from compliance.facts.figures import FigureKind
 from compliance.facts.formatting import show
 from compliance.facts.privacy_utility import EXACT, RELEASED
@@ -53,6 +54,7 @@ __all__ = [
     "GREY",
     "Chart",
     "clip_by_round",
+    "figure_by_round",
     "privacy_spent",
     "rounds_timeline",
     "site_metrics",
@@ -62,6 +64,7 @@ __all__ = [
 
 _MAX_BARS = 120
 _NOTHING = "nothing released"
+_KEPT, _TAKEN_BACK = "went on from it", "rolled back"
 
 
 def site_metrics(sites: Sequence[SiteFacts], figure: FigureKind) -> Chart:
@@ -184,6 +187,64 @@ def clip_by_round(rounds: Sequence[RoundFacts]) -> Chart:
     return finished([line], describe_clips(rounds), height=150)
 
 
+def figure_by_round(course: CourseFacts) -> Chart:
+    """Draws the released headline figure after each evaluated round, with 95 % intervals.
+
+    Models that were taken back have another colour and shape.
+
+    Raises:
+        ValueError: no evaluation has released a figure.
+    """
+    rows = _course_rows(course)
+    if not rows:
+        raise ValueError("no evaluation has released a figure")
+    kinds = [kind for kind in (_KEPT, _TAKEN_BACK) if _has(rows, kind)]
+    colours = {_KEPT: BLUE, _TAKEN_BACK: VERMILLION}
+    values = [row[key] for row in rows for key in ("value", "low", "high") if key in row]
+    x = alt.X("round:Q", title="after training round").scale(zero=False).axis(tickMinStep=1)
+    y = (
+        alt.Y("value:Q", title=f"released {course.figure.title}")
+        .scale(domain=domain_of(course.figure, values), zero=False, nice=False)
+        .axis(format=tick_format(course.figure))
+    )
+    colour = alt.Color("what:N", title=None).scale(
+        domain=kinds, range=[colours[kind] for kind in kinds]
+    )
+    shape = alt.Shape("what:N", title=None).scale(
+        domain=kinds, range=[{_KEPT: "circle", _TAKEN_BACK: "cross"}[kind] for kind in kinds]
+    )
+    layers = [
+        data([row for row in rows if row["what"] == _KEPT])
+        .mark_line(color=BLUE, opacity=0.5)
+        .encode(x=x, y=y),
+        data([row for row in rows if "low" in row])
+        .mark_rule(strokeWidth=3, strokeCap="round", opacity=0.55)
+        .encode(x=x, y=y, y2="high:Q", color=colour)
+        .transform_calculate(value="datum.low"),
+        data(rows)
+        .mark_point(filled=True, size=110, opacity=1)
+        .encode(x=x, y=y, color=colour, shape=shape),
+    ]
+    return finished(layers, describe_course(course), height=180)
+
+
+def _course_rows(course: CourseFacts) -> Rows:
+    rows: Rows = []
+    for one in course.evaluations:
+        released = one.released
+        if released.value is None:
+            continue
+        row: dict[str, Any] = {
+            "round": one.rounds,
+            "what": _TAKEN_BACK if one.is_taken_back else _KEPT,
+            "value": released.value,
+        }
+        if released.low is not None and released.high is not None:
+            row |= {"low": released.low, "high": released.high}
+        rows.append(row)
+    return rows
+
+
 def _site_axis(names: list[str]) -> alt.Y:
     axis = alt.Axis(labelFontSize=13, labelColor=INK, ticks=False, domain=False, labelLimit=180)
     return alt.Y("site:N", title=None, sort=names, scale=alt.Scale(domain=names), axis=axis)
@@ -268,4 +329,6 @@ def _round_label(round_: RoundFacts) -> str:
     again = f" ({round_.attempt + 1})" if round_.attempt else ""
     if round_.group is not None:
         return f"{round_.number}, group {round_.group}{again}"
+    if round_.is_interim:
+        return f"eval {round_.number}{again}"
     return f"{'eval' if round_.round_kind == 'evaluation' else round_.number}{again}"

@@ -33,7 +33,7 @@ _MOST_FELT = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class PrivacyPlan:
-    """The price of a run: the whole training and the one evaluation, priced beforehand.
+    """The price of a run: the whole training and all evaluations, priced beforehand.
 
     Of a study that trains nothing both are its one release of counts: each patient, whether of
     training or of tests, pays it, once. Of a monitoring study they are its whole ``calendar``: its

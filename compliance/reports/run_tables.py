@@ -8,7 +8,14 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from compliance.charts.descriptions import site_claim
-from compliance.facts.dossier import Dossier, RobustFacts, RoundFacts, SiteFacts
+from compliance.facts.dossier import (
+    CourseFacts,
+    Dossier,
+    EvaluationFacts,
+    RobustFacts,
+    RoundFacts,
+    SiteFacts,
+)
 from compliance.facts.figures import FigureKind
 from compliance.facts.formatting import Cell, Format
 from compliance.privacy.rounding import TWO_FIGURES
@@ -223,6 +230,22 @@ def robust_table(robust: RobustFacts) -> Table:
         "is often far may be poisoned, or treat other patients than the rest; nothing here tells "
         "which.",
     )
+
+
+def course_table(course: CourseFacts) -> Table:
+    """Returns the headline figure of every evaluation, and where the run went on from."""
+    columns: Columns[EvaluationFacts] = (
+        ("After round", Format.COUNT, lambda e: e.rounds),
+        (f"{course.figure.label}, released", course.figure.form, lambda e: e.released),
+        ("Hospitals", Format.COUNT, lambda e: len(e.survivors)),
+        (
+            "Rolled back to the model after round",
+            Format.COUNT,
+            lambda e: e.goes_on if e.is_taken_back else None,
+        ),
+        ("Model", Format.CODE, lambda e: e.model_digest),
+    )
+    return table_of("Evaluations", course.evaluations, columns)
 
 
 def clips_table(dossier: Dossier) -> Table:

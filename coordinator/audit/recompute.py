@@ -16,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.governance.audit_log import verify_log
+from coordinator.audit.course_check import require_course
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import (
     ReleaseRow,
@@ -28,6 +29,7 @@ from coordinator.database.store import (
 from coordinator.evaluation.released import released_json
 from coordinator.rounds.attempts.conduct import conduct_from
 from coordinator.rounds.means import RoundMean, SummedSites, round_mean
+from coordinator.rounds.run_course import kinds_of
 from coordinator.rounds.site_tables import figures_of
 from protocol.encoding import blob_digest, digest
 from protocol.errors import (
@@ -111,7 +113,8 @@ def recompute(
 
     Raises:
         WorkspaceRefused: there is no such finished round, or it is no longer kept.
-        StoreBroken: the evidence, or what followed from it, is not what was logged.
+        StoreBroken: the evidence, or what followed from it, is not what was logged; or the run took
+            another course than its released figures give.
     """
     where = {"run_id": run_id, "round_kind": round_kind, "number": number, "state": "finished"}
     rows = session.scalars(select(RoundRow).filter_by(**where).order_by(RoundRow.id)).all()
@@ -120,10 +123,11 @@ def recompute(
     log = _verified_log(session, public)
     run = session.get_one(RunRow, run_id)
     study, roster = _study(session, run), parse_roster(run.roster_json.encode())
+    require_course(session, run, study, log)
     machines = []
     for row in rows:
         logged = _logged(log, row)
-        transcript = _transcript(session, archive, row)
+        transcript = _transcript(session, archive, row, study)
         if transcript.digest != logged.get("transcript"):
             raise StoreBroken("the transcript is not the one in the log")
         machines.append(_replayed(archive, transcript, roster, study, logged))
@@ -145,7 +149,7 @@ def recompute(
             for machine in machines
         ),
         model=_followed(session, run, archive, machines, log) if training else None,
-        figures=not training and _require_figures(session, run, roster, machines[-1]),
+        figures=not training and _require_figures(session, run, study, roster, machines[-1]),
     )
 
 
@@ -192,22 +196,33 @@ def _require_sums_of(study: Study, number: int, machines: Sequence[SecAggServer]
         raise StoreBroken("the hospitals were not summed with each other as the study says")
 
 
-def _transcript(session: Session, archive: RoundArchive, row: RoundRow) -> Transcript:
+def _transcript(session: Session, archive: RoundArchive, row: RoundRow, study: Study) -> Transcript:
     transcript = archive.transcript(row.context)
     if transcript is None:
         raise WorkspaceRefused(
-            f"{row.round_kind} round {row.number + 1} is no longer kept: the study keeps the last "
-            "rounds only (aggregation.keep_rounds); there are: "
-            f"{_kept(session, archive, row.run_id)}"
+            f"{name_of(study, row.round_kind, row.number)} is no longer kept: the study keeps the "
+            "last rounds only (aggregation.keep_rounds); there are: "
+            f"{_kept(session, archive, row.run_id, study)}"
         )
     return transcript
 
 
-def _kept(session: Session, archive: RoundArchive, run_id: str) -> str:
+def name_of(study: Study, round_kind: str, number: int) -> str:
+    """Returns what people call a round, which counts from 0."""
+    if round_kind == "evaluation" and number > study.training.rounds:
+        return f"the {study.evaluations.place(round_kind, number)}"
+    return f"{round_kind} round {number + 1}"
+
+
+def _kept(session: Session, archive: RoundArchive, run_id: str, study: Study) -> str:
     rows = session.scalars(select(RoundRow).filter_by(run_id=run_id).order_by(RoundRow.id))
+    schedule = study.evaluations
     kept = [row for row in rows if archive.holds(row.context)]
     names = [
-        "evaluation" if row.round_kind == "evaluation" else str(row.number + 1) for row in kept
+        schedule.place("evaluation", row.number).replace(" after round ", "-")
+        if row.round_kind == "evaluation"
+        else str(row.number + 1)
+        for row in kept
     ]
     return ", ".join(dict.fromkeys(names)) or "none"
 
@@ -321,13 +336,16 @@ def _averaged_before(
     return total
 
 
-def _require_figures(session: Session, run: RunRow, roster: Roster, machine: SecAggServer) -> bool:
+def _require_figures(
+    session: Session, run: RunRow, study: Study, roster: Roster, machine: SecAggServer
+) -> bool:
     """Checks that the released figures are the ones that follow from the sum.
 
     Raises:
         StoreBroken: they are others, or are not there.
     """
-    kept = session.scalars(select(ReleaseRow).filter_by(run_id=run.id, kind="evaluation")).all()
+    kind, _ = kinds_of(study, machine.context.round)
+    kept = session.scalars(select(ReleaseRow).filter_by(run_id=run.id, kind=kind)).all()
     try:
         signed_summaries = read_summaries(run.sites_json)
         summaries = {
@@ -335,9 +353,7 @@ def _require_figures(session: Session, run: RunRow, roster: Roster, machine: Sec
             for site in machine.survivors
         }
         tables = {site: machine.tables[site] for site in machine.survivors}
-        follows = released_json(
-            figures_of(_study(session, run), summaries, machine.total(), tables)
-        )
+        follows = released_json(figures_of(study, summaries, machine.total(), tables))
         said = [json.loads(row.payload_json) for row in kept]
     except (MessageRefused, KeyError, ValueError, TypeError) as error:
         raise StoreBroken(

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from compliance.facts.dossier import CONTRADICTED
 from compliance.governance.promise_check import require_promised
 from coordinator.audit.accusations import require_accusations
+from coordinator.audit.course_check import require_course
 from coordinator.audit.faults import Faults
 from coordinator.database.store import (
     MaskedRow,
@@ -27,12 +28,14 @@ from coordinator.database.store import (
     StudyRow,
 )
 from coordinator.rounds.attempts.conduct import conduct_from
-from coordinator.rounds.site_tables import TABLES, require_signed_tables
+from coordinator.rounds.run_course import kinds_of
+from coordinator.rounds.site_tables import require_signed_tables
 from protocol.encoding import digest, digest_json, parse_canonical
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity.roster import Roster, parse_roster
 from protocol.log.entry import RESULT, LogEntry
 from protocol.secagg.context import RoundContext
+from protocol.secagg.log_proof import result_before
 from protocol.secagg.messages import Masked, Origin, open_message
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary, open_summary, read_summaries
@@ -98,10 +101,12 @@ def check_run(session: Session, row: RunRow, log: RunLog, faults: Faults) -> Run
         roster = _checked_roster(row, log)
     for round_ in session.scalars(select(RoundRow).filter_by(run_id=run).order_by(RoundRow.id)):
         with faults.checking("its record", **round_.place):
-            _check_round(round_, log)
+            _check_round(round_, log, _study(session, row))
             attempts.append(_attempt(round_, log))
     with faults.checking("the record of its rounds", run=run):
         _check_rounds(session, row, log)
+    with faults.checking("its course", run=run):
+        require_course(session, row, _study(session, row), log.entries)
     with faults.checking("its model", run=run):
         _check_model(session, row, log)
     with faults.checking("its seed", run=run):
@@ -146,7 +151,9 @@ def _check_state(row: RunRow, log: RunLog) -> None:
 def _check_figures(session: Session, row: RunRow, log: RunLog) -> None:
     releases = session.scalars(select(ReleaseRow).filter_by(run_id=row.id)).all()
     kinds = [r.kind for r in releases if r.kind != FINDINGS]
-    if len(kinds) != len(set(kinds)) or not set(kinds) <= {"evaluation", TABLES}:
+    study = _study(session, row)
+    known = {kind for number in study.evaluations.numbers for kind in kinds_of(study, number)}
+    if len(kinds) != len(set(kinds)) or not set(kinds) <= known:
         raise StoreBroken(f"it releases each kind of figures once, and has {sorted(kinds)}")
     stored = [digest(r.payload_json.encode()) for r in releases if r.kind != FINDINGS]
     if sorted(stored) != sorted(log.payloads("release")):
@@ -177,7 +184,7 @@ def _checked_roster(row: RunRow, log: RunLog) -> Roster:
     return roster
 
 
-def _check_round(row: RoundRow, log: RunLog) -> None:
+def _check_round(row: RoundRow, log: RunLog, study: Study) -> None:
     """Requires a row's attempt to be that of its context, under a head that the log had."""
     context = _context(row)
     said = (row.context, row.run_id, row.round_kind, row.number, row.attempt)
@@ -194,8 +201,11 @@ def _check_round(row: RoundRow, log: RunLog) -> None:
             f"the hospitals took part under a log of {context.log_size} entries and root "
             f"{context.log_root[:16]}, which is not a head that this log had before it was opened"
         )
-    before = [e.payload for e in log.all(RESULT) if e.round == context.round - 1]
-    if context.round and before != [context.model_hash]:
+    before = result_before(study, context.round_kind, context.round)
+    if before is None or before[0] != RESULT:  # see ``course_check``
+        return
+    gave = [e.payload for e in log.all(RESULT) if e.round == before[1]]
+    if gave != [context.model_hash]:
         raise StoreBroken("it did not begin with the model that the round before it gave")
 
 

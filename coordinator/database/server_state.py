@@ -1,9 +1,11 @@
 """The server's state after each finished round, so that a coordinator that was killed goes on.
 
 One file a run, named by the round after which it is the state; written before
-the round is committed, so that a committed round always has its state.
+the round is committed, so that a committed round always has its state. Where a
+run may go back to the model that was best, that state is kept too.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +52,11 @@ class ServerStates:
         }
         return ServerState(parameters=parameters, rounds=rounds, slots=slots)
 
-    def forget(self, run_id: str, *, before: int) -> None:
-        """Removes the states before so many rounds."""
+    def forget(self, run_id: str, *, before: int, keep: Collection[int] = ()) -> None:
+        """Removes the states before so many rounds, but for those to ``keep``."""
         for path in self._folder.glob(f"{run_id}-*.safetensors"):
             number = path.stem.removeprefix(f"{run_id}-")
-            if number.isdecimal() and int(number) < before:
+            if number.isdecimal() and int(number) < before and int(number) not in keep:
                 path.unlink(missing_ok=True)
 
     def _path(self, run_id: str, rounds: int) -> Path:

@@ -179,7 +179,8 @@ class MaskedRow(LoggedRow):
 class ReleaseRow(LoggedRow):
     """Figures about a run: what the protocol released, and what a red team found (``redteam``).
 
-    A run releases each kind once; a red team may come again.
+    A run releases each kind once, where every evaluation's figures are a kind; a red team may come
+    again.
     """
 
     __tablename__ = "release"
@@ -424,16 +425,18 @@ def _head(row: CheckpointRow) -> LogHead:
     return LogHead(size=row.size, root=row.root, note=row.note, frontier=hashes)
 
 
-def evaluation_of(session: Session, run_id: str) -> str | None:
-    """Returns the figures that a run released, as JSON; None before its evaluation.
+def evaluation_of(session: Session, run_id: str, kind: str = "evaluation") -> str | None:
+    """Returns the figures that an evaluation of a run released, as JSON; None before it.
+
+    Without a ``kind`` it is the run's last evaluation.
 
     Raises:
         StoreBroken: there are several: nobody can say which were released.
     """
-    query = select(ReleaseRow.payload_json).filter_by(run_id=run_id, kind="evaluation")
+    query = select(ReleaseRow.payload_json).filter_by(run_id=run_id, kind=kind)
     found = session.scalars(query).all()
     if len(found) > 1:
-        raise StoreBroken(f"run {run_id} has {len(found)} evaluations: a run releases one")
+        raise StoreBroken(f"run {run_id} has {len(found)} releases of one evaluation")
     return found[0] if found else None
 
 

@@ -8,7 +8,7 @@ it does not tell the truth, or this database was set back.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import select
 
@@ -18,8 +18,10 @@ from protocol.errors import StoreBroken
 from protocol.log.entry import RESULT, parse_log_entry
 from protocol.log.merkle_proofs import Tree
 from protocol.secagg.context import RoundContext
-from protocol.secagg.log_proof import LoggedResult, LogProof
+from protocol.secagg.log_proof import LoggedResult, LogProof, result_before
 from protocol.secagg.messages import HeldHead
+from protocol.study.rounds.course import COURSE, Course
+from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
 
 log = logging.getLogger("collegium.coordinator")
@@ -31,13 +33,25 @@ class LogProofs:
     Args:
         store: the consortium's database.
         run_id: the run.
+        study: its study.
         summaries: what the hospitals signed when they joined; more may join.
+        course: returns the run's course until now, which the log names.
     """
 
-    def __init__(self, store: Store, run_id: str, summaries: Mapping[str, Summary]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        run_id: str,
+        study: Study,
+        summaries: Mapping[str, Summary],
+        course: Callable[[], Course | None] = lambda: None,
+    ) -> None:
         self._store, self._run_id, self._summaries = store, run_id, summaries
+        self._study, self._course = study, course
         self._tree = Tree()
-        self._results: dict[int, tuple[int, bytes]] = {}  # by round: place and entry
+        #: By type and round: place and entry.
+        self._results: dict[tuple[str, int], tuple[int, bytes]] = {}
+        self._courses: dict[tuple[str, int], bytes | None] = {}
         self._note = b""
         self._held: dict[str, int] = {}
 
@@ -81,6 +95,7 @@ class LogProofs:
             known=known,
             consistency=self._tree.consistency(first, second) if first else (),
             result=self._result(context),
+            course=self._shown_course(context),
         )
 
     def opened(self, site: str, context: RoundContext) -> None:
@@ -109,13 +124,24 @@ class LogProofs:
         return self._held.get(site, 0)
 
     def _result(self, context: RoundContext) -> LoggedResult | None:
-        if context.round not in self._results:
+        before = result_before(self._study, context.round_kind, context.round)
+        if before is None or before not in self._results:
             return None
-        index, entry = self._results[context.round]
+        index, entry = self._results[before]
         path = self._tree.inclusion(index, context.log_size)
         return LoggedResult(index=index, entry=entry, path=path)
 
+    def _shown_course(self, context: RoundContext) -> bytes | None:
+        """Returns the course that a round follows from; None of one that follows from a result."""
+        before = result_before(self._study, context.round_kind, context.round)
+        if before is None or before[0] != COURSE:
+            return None
+        if before not in self._courses:
+            course = self._course()
+            self._courses[before] = None if course is None else course.canonical_bytes
+        return self._courses[before]
+
     def _remember(self, index: int, data: bytes) -> None:
         entry = parse_log_entry(data)
-        if entry.type == RESULT and entry.round is not None:
-            self._results[entry.round + 1] = index, data
+        if entry.type in (RESULT, COURSE) and entry.round is not None:
+            self._results[entry.type, entry.round] = index, data

@@ -22,13 +22,16 @@ from coordinator.rounds.attempts.aggregation import Sum
 from coordinator.rounds.attempts.conduct import Conduct, conduct_from
 from coordinator.rounds.attempts.retries import Begun
 from coordinator.rounds.attempts.standing import SUSPECTED, Standing
+from coordinator.rounds.run_course import course_of, released_at_end
 from protocol.encoding import canonical, digest, digest_json, parse_canonical
 from protocol.errors import FederationError
 from protocol.identity.roster import SigningKey
 from protocol.secagg.context import RoundContext
 from protocol.secagg.evidence.accusation import Accusation
 from protocol.secagg.server import SecAggServer
+from protocol.study.rounds.course import Course
 from protocol.study.strategies.strategy import ServerState
+from protocol.study.study import Study
 
 
 class RoundRecords:
@@ -104,11 +107,22 @@ class RoundRecords:
             last = session.scalar(query)
         return None if last is None else states.read(self._run_id, last + 1)
 
-    def released(self) -> Released | None:
-        """Returns the figures of the evaluation, if it was committed."""
+    def released(self, kind: str) -> Released | None:
+        """Returns the figures of an evaluation, if it was committed."""
         with self._store.read() as session:
-            payload = evaluation_of(session, self._run_id)
+            payload = evaluation_of(session, self._run_id, kind)
         return None if payload is None else released_from(json.loads(payload))
+
+    def released_at_end(self, study: Study) -> Released | None:
+        """Returns the figures of the model that the run ends with; None before its end."""
+        with self._store.read() as session:
+            payload = released_at_end(session, self._run_id, study)
+        return None if payload is None else released_from(json.loads(payload))
+
+    def course(self, study: Study) -> Course | None:
+        """Returns the run's course until now; None before any evaluation."""
+        with self._store.read() as session:
+            return course_of(session, self._run_id, study)
 
     def abandon(self) -> list[str]:
         """Writes down that what was begun will not be finished; returns those contexts' digests."""

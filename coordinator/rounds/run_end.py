@@ -6,9 +6,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.estimates.interval import Interval
-from coordinator.database.store import SnapshotRow, evaluation_of
+from coordinator.database.store import RunRow, SnapshotRow, StudyRow
 from coordinator.evaluation.released import released_from
+from coordinator.rounds.run_course import released_at_end
 from protocol.identity.roster import SigningKey
+from protocol.study.study import Study
 from protocol.transport.run_announcement import MILLIONTHS, ReleasedFigure, RunResult, sign_end
 
 
@@ -20,7 +22,8 @@ def signed_end(session: Session, run_id: str, key: SigningKey) -> bytes:
 def result_of(session: Session, run_id: str) -> RunResult | None:
     """Returns what a run came to; None where it has no final model or no evaluation."""
     model = session.scalars(select(SnapshotRow.model_digest).filter_by(run_id=run_id)).one_or_none()
-    payload = evaluation_of(session, run_id)
+    run = session.get(RunRow, run_id)
+    payload = None if run is None else released_at_end(session, run_id, _study(session, run))
     if model is None or payload is None:
         return None
     released = released_from(json.loads(payload))
@@ -28,6 +31,10 @@ def result_of(session: Session, run_id: str) -> RunResult | None:
         model=model,
         figures=tuple(_figure(name, found) for name, found in released.figures.items()),
     )
+
+
+def _study(session: Session, run: RunRow) -> Study:
+    return Study.model_validate_json(session.get_one(StudyRow, run.study_digest).document)
 
 
 def _figure(name: str, released: Interval) -> ReleasedFigure:

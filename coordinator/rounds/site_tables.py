@@ -26,6 +26,7 @@ from coordinator.evaluation.released import (
     Released,
     released_from,
 )
+from coordinator.rounds.run_course import kinds_of
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity.roster import Roster, parse_roster
 from protocol.secagg.messages import Masked, Origin, open_message
@@ -34,9 +35,6 @@ from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
 from protocol.vectors.evaluation import read_grid
 from protocol.vectors.fixed_point import decode_counts
-
-#: The kind of the record of signed tables, beside the figures.
-TABLES = "site-tables"
 
 
 def deviations_of(study: Study, summary: Summary) -> tuple[float, float]:
@@ -113,11 +111,27 @@ def require_signed_tables(session: Session, run: RunRow, summaries: Iterable[Sum
         row.kind: row.payload_json
         for row in session.scalars(select(ReleaseRow).filter_by(run_id=run.id))
     }
-    if "evaluation" not in releases:
-        return
+    document = session.get_one(StudyRow, run.study_digest).document
+    study = Study.model_validate_json(document)
+    own = {summary.site: deviations_of(study, summary)[1] for summary in summaries}
+    for number in study.evaluations.numbers:
+        if kinds_of(study, number)[0] in releases:
+            _require_signed(session, run, study, number, releases, own)
+
+
+def _require_signed(
+    session: Session,
+    run: RunRow,
+    study: Study,
+    number: int,
+    releases: Mapping[str, str],
+    own: Mapping[str, float],
+) -> None:
+    """Checks the figures about sites of one evaluation."""
+    figures, tables = kinds_of(study, number)
     try:
-        said = released_from(json.loads(releases["evaluation"]))
-        found = _figures(session, run, json.loads(releases[TABLES]), summaries)
+        said = released_from(json.loads(releases[figures]))
+        found = _figures(session, run, study, number, json.loads(releases[tables]), own)
     except MessageRefused as error:
         raise StoreBroken(f"run {run.id}: a site's table is not genuine: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
@@ -134,16 +148,20 @@ def require_signed_tables(session: Session, run: RunRow, summaries: Iterable[Sum
 
 
 def _figures(
-    session: Session, run: RunRow, kept: Mapping[str, str], summaries: Iterable[Summary]
+    session: Session,
+    run: RunRow,
+    study: Study,
+    number: int,
+    kept: Mapping[str, str],
+    own: Mapping[str, float],
 ) -> dict[str, Figures]:
     """Returns the figures that the kept messages give."""
-    query = select(RoundRow).filter_by(run_id=run.id, round_kind="evaluation", state="finished")
+    query = select(RoundRow).filter_by(
+        run_id=run.id, round_kind="evaluation", state="finished", number=number
+    )
     row = session.scalars(query).one()
     if sorted(kept) != sorted(json.loads(row.survivors_json)):
         raise MessageRefused("there is not one for each site in the sum")
-    document = session.get_one(StudyRow, run.study_digest).document
-    study = Study.model_validate_json(document)
-    own = {summary.site: deviations_of(study, summary)[1] for summary in summaries}
     tables = read_tables(kept, parse_roster(run.roster_json.encode()), row.context)
     vector = study.evaluation_vector
     return {

@@ -1,4 +1,4 @@
-"""Runs a study: rounds of training, then one evaluation, each committed as a whole.
+"""Runs a study: rounds of training and evaluations between and after them, each a whole.
 
 A round is one secure sum of all hospitals, or the sums of several groups of them, which go through
 their attempts side by side (``sums``); the server's step is given their mean (``means``).
@@ -6,13 +6,15 @@ No decision about privacy is made here. Rounds are opened, sums go to the
 strategy, and what happened is written down: model, round and audit entries of a
 round are one transaction, so a crash leaves the last finished round. A round
 that fails is tried again (``retries``); every attempt has its own context.
+After an evaluation the run goes on from where its course says
+(``protocol.study.rounds.course``).
 Who is left out of a run's rounds is in ``standing``.
 """
 
 import json
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NoReturn, Protocol
 
@@ -37,11 +39,14 @@ from coordinator.rounds.attempts.round_sums import (
 from coordinator.rounds.attempts.standing import Standing
 from coordinator.rounds.means import RoundMean, round_mean
 from coordinator.rounds.round_records import RoundRecords
-from coordinator.rounds.site_tables import TABLES, figures_of, signed_tables
+from coordinator.rounds.run_course import course_with, kinds_of
+from coordinator.rounds.site_tables import figures_of, signed_tables
+from protocol.errors import StoreBroken
 from protocol.identity.roster import Roster, SigningKey
 from protocol.secagg.context import RoundContext, round_context
 from protocol.secagg.server import SecAggServer
 from protocol.study.privacy import NoPrivacy
+from protocol.study.rounds.course import COURSE, Course, best_of, goes_on_from
 from protocol.study.rounds.sent_sum import SentSum, can_be_sent
 from protocol.study.strategies.sent_slots import without_slots
 from protocol.study.strategies.server_state import begun, model_of, next_state
@@ -63,6 +68,9 @@ class Watcher(Protocol):
 
     def round_finished(self, round_kind: str, number: int, survivors: tuple[str, ...]) -> None:
         """Called when a round is committed; ``number`` counts from 0."""
+
+    def rolled_back(self, after: int, to: int) -> None:
+        """Called when a run went back, after so many rounds, to the model after ``to`` rounds."""
 
 
 class SnapshotArchive(Protocol):
@@ -92,7 +100,7 @@ class Outcome:
 
 
 class Runner:
-    """Carries one run from its first round to its evaluation.
+    """Carries one run from its first round to its last evaluation.
 
     Args:
         run_id: the run's name.
@@ -134,7 +142,9 @@ class Runner:
         self._stores, self._store = stores, stores.store
         self._records = RoundRecords(stores.store, key, run_id)
         self._summaries = summaries
-        self._log = LogProofs(stores.store, run_id, summaries)
+        self._log = LogProofs(
+            stores.store, run_id, study, summaries, lambda: self._records.course(study)
+        )
         self._link = link
         self._watcher = watcher
         self._timeout = step_timeout
@@ -150,6 +160,8 @@ class Runner:
         }
         #: The contexts of each finished round whose vectors are kept, oldest first.
         self._kept: deque[list[str]] = deque()
+        #: The states that the run may go back to, by the rounds before them.
+        self._evaluated: dict[int, ServerState] = {}
 
     def run(self, initial: Tensors) -> Outcome:
         """Returns the trained model and its released figures.
@@ -169,17 +181,86 @@ class Runner:
         instead: bytes | None = b"" if known else None  # whoever begins a run knows its first model
         before: Mean | None = None
         for number in range(state.rounds, training.rounds):
-            model = model_of(training, layout, state)
+            goes_on = self._evaluated_state(layout, state, instead)
+            instead = instead if goes_on is state else None  # it leads to what was taken back
+            state, model = goes_on, model_of(training, layout, goes_on)
             done = self._round("training", number, model, instead)
             instead = self._instead(number, done)
             found = round_mean(self._study, model, number, [one.summed for one in done])
             state = next_state(training, state, found.mean)
             self._commit_training(_described(self._study, done, found, before), layout, state)
             before = found.mean
-        model = model_of(training, layout, state)
-        released = self._records.released() or self._evaluate(model, self._summaries, instead)
-        name = self._keep(model)
+        ends = self._evaluated_state(layout, state, instead)
+        course = self._course()
+        rounds = training.rounds if course is None else goes_on_from(self._study, course).rounds
+        model = model_of(training, layout, ends)
+        released = self._released_after(rounds)
+        name = self._keep(model, rounds)
         return Outcome(model=model, model_digest=name, released=released)
+
+    def _evaluated_state(
+        self, layout: Layout, state: ServerState, instead: bytes | None
+    ) -> ServerState:
+        """Returns the state from which the run goes on, after the evaluation that is due there.
+
+        That is the same state where none is due, and where nothing is taken back.
+        """
+        number = self._study.evaluations.number_after(state.rounds)
+        if number is None:
+            return state
+        if self._records.released(kinds_of(self._study, number)[0]) is None:
+            model = model_of(self._study.training, layout, state)
+            self._evaluate(number, model, self._summaries, instead)
+        course = self._course()
+        if course is None:
+            return state
+        goes_on = goes_on_from(self._study, course)
+        if goes_on.rounds == state.rounds:
+            if goes_on == best_of(self._study, course.evaluations):
+                self._evaluated = {state.rounds: state}
+            return state
+        best = self._state_after(goes_on.rounds)
+        if model_digest(model_of(self._study.training, layout, best)) != goes_on.model:
+            raise StoreBroken(
+                f"run {self._run_id}: the state after round {goes_on.rounds} is not the one that "
+                "was evaluated: the run cannot go on"
+            )
+        self._watcher.rolled_back(state.rounds, goes_on.rounds)
+        return replace(best, rounds=state.rounds)
+
+    def _course(self) -> Course | None:
+        """Returns the run's course until now; None where its study takes nothing back."""
+        if self._study.evaluation.roll_back is None:
+            return None
+        return self._records.course(self._study)
+
+    def _state_after(self, rounds: int) -> ServerState:
+        """Returns the state after so many rounds, as it was evaluated.
+
+        Raises:
+            StoreBroken: it is missing.
+        """
+        if rounds not in self._evaluated and self._stores.states is not None:
+            self._evaluated[rounds] = self._stores.states.read(self._run_id, rounds)
+        if rounds not in self._evaluated:
+            raise StoreBroken(f"run {self._run_id}: the state after round {rounds} is missing")
+        return self._evaluated[rounds]
+
+    def _may_go_back_to(self) -> set[int]:
+        """Returns after how many rounds the state is that the run may go back to: the best one."""
+        course = self._course()
+        best = None if course is None else best_of(self._study, course.evaluations)
+        return set() if best is None else {best.rounds}
+
+    def _released_after(self, rounds: int) -> Released:
+        """Returns what was released of the model after so many rounds."""
+        number = self._study.evaluations.number_after(rounds)
+        found = None
+        if number is not None:
+            found = self._records.released(kinds_of(self._study, number)[0])
+        if found is None:
+            raise StoreBroken(f"run {self._run_id}: its released figures are missing")
+        return found
 
     def _round(
         self, round_kind: str, number: int, model: Tensors, instead: bytes | None
@@ -345,7 +426,8 @@ class Runner:
             transaction.log([*entries, self._records.entry(context, "result", name)], self._key)
         self._forget(done)
         if self._stores.states is not None:
-            self._stores.states.forget(self._run_id, before=state.rounds)
+            keep = self._may_go_back_to()
+            self._stores.states.forget(self._run_id, before=state.rounds, keep=keep)
         self._watcher.round_finished("training", context.round, survivors_of(done))
 
     def _forget(self, done: Sequence[DoneSum]) -> None:
@@ -363,34 +445,38 @@ class Runner:
         return SentSum(survivors=total.survivors, total=total.total).to_bytes
 
     def _evaluate(
-        self, model: Tensors, summaries: Mapping[str, Summary], instead: bytes | None
-    ) -> Released:
-        number = self._study.training.rounds
+        self, number: int, model: Tensors, summaries: Mapping[str, Summary], instead: bytes | None
+    ) -> None:
         done = self._round("evaluation", number, model, instead)
         ((total, conduct),) = [(one.total, one.conduct) for one in done]
         tables = {site: total.tables[site] for site in total.survivors}
         released = figures_of(self._study, summaries, total.total, tables)
         payload = released_json(released)
-        context = total.transcript.context
+        context, before = total.transcript.context, self._course()
         with self._store.transaction() as transaction:
             entries = self._records.close(transaction, total, conduct, None)
+            of_figures, of_tables = kinds_of(self._study, number)
             entries += [
                 self._records.entry(context, "release", *transaction.release(self._run_id, *kept))
                 for kept in (
-                    ("evaluation", payload),
-                    (TABLES, signed_tables(total.transcript)),
+                    (of_figures, payload),
+                    (of_tables, signed_tables(total.transcript)),
                 )
             ]
+            if self._study.evaluation.roll_back is not None:
+                rounds = self._study.evaluations.rounds_before("evaluation", number)
+                course = course_with(self._study, before, rounds, context.model_hash, released)
+                entries.append(self._records.entry(context, COURSE, course.digest))
             transaction.log(entries, self._key)
         self._forget(done)
         self._watcher.round_finished("evaluation", number, total.survivors)
-        return released
 
-    def _keep(self, model: Tensors) -> str:
+    def _keep(self, model: Tensors, rounds: int) -> str:
+        """Keeps the final model, which the run had after so many rounds; returns its digest."""
         manifest: dict[str, Any] = {
             "study_digest": self._study.digest,
             "run_id": self._run_id,
-            "round": self._study.training.rounds,
+            "round": rounds,
             "roster_digest": self._roster.digest,
             "created_at": timestamp(),
         }
@@ -399,7 +485,7 @@ class Runner:
         name = self._stores.snapshots.keep_snapshot(model, manifest)
         row = SnapshotRow(
             run_id=self._run_id,
-            round_number=self._study.training.rounds,
+            round_number=rounds,
             model_digest=name,
             manifest_json=json.dumps(manifest, sort_keys=True),
             created_at=timestamp(),
@@ -409,7 +495,7 @@ class Runner:
                 type="snapshot",
                 run_id=self._run_id,
                 payload=name,
-                round=self._study.training.rounds,
+                round=rounds,
                 attempt=0,
                 record=transaction.write(row),
             )

@@ -34,6 +34,7 @@ from coordinator.runs.resources import RunResources
 from coordinator.runs.run_control import RunControl
 from protocol.errors import FederationError, MessageRefused, QuorumLost, StoreBroken
 from protocol.identity.roster import Roster, SigningKey
+from protocol.study.rounds.course import rolled_back_text
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import SignedSummary, read_summaries
 from protocol.transport.requests import MAX_BLOB_BYTES, Delivery
@@ -171,7 +172,7 @@ class NetworkRun:
         with self._resources.store.read() as session:
             query = select(SnapshotRow.model_digest).filter_by(run_id=self.run_id)
             name = session.scalars(query).one_or_none()
-        released = self._rounds.released()
+        released = self._rounds.released_at_end(self.study)
         if name is None or released is None:
             return None
         model = self._resources.workspace.read_snapshot(name)
@@ -222,13 +223,17 @@ class NetworkRun:
     def round_finished(self, round_kind: str, number: int, survivors: tuple[str, ...]) -> None:
         """Counts a finished round."""
         self._rest = self._resources.timeouts.first_rest
-        self.monitor.round_finished(number)
+        self.monitor.round_finished(round_kind, number)
         self._resources.metrics.rounds.labels(round_kind).inc()
         self._resources.progressed()
 
+    def rolled_back(self, after: int, to: int) -> None:
+        """Says that the run went back to an earlier model."""
+        log.warning("run %s: %s", self.run_id, rolled_back_text(after, to))
+
     def _before_attempt(self, round_kind: str, number: int) -> None:
         """Waits while the run is paused, and until enough hospitals are heard from."""
-        self.monitor.round_begins(number)
+        self.monitor.round_begins(round_kind, number)
         self._wait_while_paused()
         while not self.monitor.has_enough:
             if self.monitor.idle_seconds > self._resources.timeouts.patience:

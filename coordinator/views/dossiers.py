@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from compliance.facts.dossier import (
     Dossier,
     EntryFacts,
+    EvaluationFacts,
     LogFacts,
     RoundFacts,
     SiteFacts,
@@ -29,6 +30,7 @@ from coordinator.evaluation.released import (
     risks_from,
 )
 from coordinator.rounds.attempts.conduct import Conduct, conduct_from
+from coordinator.rounds.run_course import evaluations_of
 from coordinator.views.calendars import calendar_until
 from coordinator.views.rows import released_figures, rounds_of, study_of, summaries_of
 from coordinator.views.simulated import exact_figures, sweep_share, unprotected_runs
@@ -84,6 +86,7 @@ def dossier_of(session: Session, row: RunRow, state: str) -> Dossier:
         audit=_audit(session, row.id),
         environment=json.loads(row.environment_json) | _engines(row),
         unprotected_runs=unprotected_runs(session, row, study),
+        evaluations=_evaluations(session, row.id, study),
     )
 
 
@@ -94,8 +97,9 @@ def _rounds(session: Session, run_id: str, study: Study) -> tuple[RoundFacts, ..
 def _round(row: RoundRow, study: Study) -> RoundFacts:
     sums, conduct = len(study.sums(row.round_kind, row.number)), conduct_from(row.conduct_json)
     own, place = divmod(row.attempt, sums)
+    interim = row.round_kind == "evaluation" and row.number > study.training.rounds
     return RoundFacts(
-        number=row.number + 1,  # people count from one
+        number=study.evaluations.rounds_before(row.round_kind, row.number) + (not interim),
         attempt=own,
         group=place + 1 if sums > 1 else None,
         round_kind=row.round_kind,
@@ -113,6 +117,22 @@ def _round(row: RoundRow, study: Study) -> RoundFacts:
         norm=conduct.norm,
         direction=conduct.direction,
         distance=conduct.distance,
+        is_interim=interim,
+    )
+
+
+def _evaluations(session: Session, run_id: str, study: Study) -> tuple[EvaluationFacts, ...]:
+    if not study.trains:
+        return ()
+    return tuple(
+        EvaluationFacts(
+            rounds=one.rounds,
+            model_digest=one.model,
+            released=one.headline,
+            survivors=one.survivors,
+            goes_on=one.goes_on,
+        )
+        for one in evaluations_of(session, run_id, study)
     )
 
 

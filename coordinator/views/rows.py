@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from coordinator.database.store import ReferenceRow, RoundRow, RunRow, StudyRow, evaluation_of
+from coordinator.database.store import ReferenceRow, RoundRow, RunRow, StudyRow
+from coordinator.rounds.run_course import released_at_end
 from protocol.errors import PolicyRefused, StoreBroken, WorkspaceRefused
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary, read_summaries, read_summary
@@ -54,12 +55,6 @@ def rounds_of(session: Session, run_id: str) -> Sequence[RoundRow]:
     return session.scalars(query).all()
 
 
-def evaluation_number(session: Session, run_id: str) -> int | None:
-    """Returns the number of a run's evaluation round, from 0; None where none was begun."""
-    query = select(RoundRow.number).filter_by(run_id=run_id, round_kind="evaluation").limit(1)
-    return session.scalars(query).first()
-
-
 def study_of(session: Session, row: RunRow | ReferenceRow) -> Study:
     """Returns the study of a run or reference.
 
@@ -93,8 +88,9 @@ def study_digest(session: Session, beginning: str) -> str:
 
 
 def released_figures(session: Session, run_id: str) -> dict[str, Any] | None:
-    """Returns the released figures of a run's evaluation; None before there is one."""
-    payload = evaluation_of(session, run_id)
+    """Returns the released figures of the model that a run ends with; None before there are any."""
+    row = session.get(RunRow, run_id)
+    payload = None if row is None else released_at_end(session, run_id, study_of(session, row))
     found: dict[str, Any] | None = json.loads(payload) if payload else None
     return found
 

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from compliance.charts import run as charts
-from compliance.facts.dossier import Dossier
+from compliance.facts.dossier import CourseFacts, Dossier
 from compliance.facts.formatting import Format, show
 from compliance.reports import run_tables
 from compliance.reports.sections import statements
@@ -21,18 +21,30 @@ def show_budget(dossier: Dossier) -> None:
 
 
 def show_rounds(dossier: Dossier) -> None:
-    """Shows the rounds of a run, how groups lay under a robust rule, and an adaptive clip."""
+    """Shows the rounds of a run, its evaluations, its groups and its clip."""
     st.subheader("Rounds")
     if not dossier.rounds:
         st.info(f"No round was opened; {dossier.rounds_planned} were planned.")
         return
     show_chart(charts.rounds_timeline(dossier.rounds), run_tables.rounds_table(dossier))
+    if dossier.course is not None:
+        _show_course(dossier.course)
     if dossier.robust is not None:
         show_table(run_tables.robust_table(dossier.robust))
         st.markdown(dossier.robust.sentence)
     if dossier.has_adaptive_clip:
         st.subheader("Clip by round")
         show_chart(charts.clip_by_round(dossier.rounds), run_tables.clips_table(dossier))
+
+
+def _show_course(course: CourseFacts) -> None:
+    st.subheader(f"Released {presentation.plain(course.figure.title)} by round")
+    if any(one.released.value is not None for one in course.evaluations):
+        show_chart(charts.figure_by_round(course), run_tables.course_table(course))
+    elif course.evaluations:
+        show_table(run_tables.course_table(course))
+    for sentence in course.sentences:
+        st.markdown(presentation.plain(sentence))
 
 
 def show_audit_trail(dossier: Dossier) -> None:

@@ -7,7 +7,9 @@ The opening carries, for each hospital,
 * the *consistency proof* between that head and one that the hospital has kept
   (of size ``known``; 0 and no proof for a hospital that has kept none);
 * from the second round on, the *result*: the entry that names the model of the
-  round before, and the proof that it stands in the log.
+  round before, and the proof that it stands in the log. After an evaluation
+  that may have taken rounds back (``protocol.study.rounds.course``) it is the
+  entry that names the course of the run, and the *course* comes with it.
 
 The hospitals are thereby witnesses: a log that was rewritten, or that shows two
 hospitals two histories, cannot be proven to them, and two notes signed by one
@@ -22,10 +24,19 @@ from typing import Annotated
 
 from protocol.codec import base64_bytes, hex_bytes, integer, list_of, nested, optional
 from protocol.errors import LogForked, MessageRefused, PolicyRefused
-from protocol.log.entry import MAX_ENTRY_BYTES, RESULT, parse_log_entry
+from protocol.log.entry import MAX_ENTRY_BYTES, RESULT, LogEntry, parse_log_entry
 from protocol.log.merkle import HASH_BYTES, leaf_hash, verify_consistency, verify_inclusion
 from protocol.log.signed_note import log_origin, open_note, parse_checkpoint
 from protocol.secagg.context import RoundContext
+from protocol.study.rounds.course import (
+    COURSE,
+    MAX_COURSE_BYTES,
+    Course,
+    goes_on_from,
+    parse_course,
+    require_whole,
+)
+from protocol.study.study import Study
 
 #: A note with several cosignatures.
 MAX_NOTE_BYTES = 1 << 13
@@ -37,7 +48,7 @@ _PATH = list_of(hex_bytes(HASH_BYTES), _MAX_PATH)
 
 @dataclass(frozen=True, kw_only=True)
 class LoggedResult:
-    """The entry that names the model of the round before, and its place in the log."""
+    """The entry that names the model to begin with, or the course, and its place in the log."""
 
     index: Annotated[int, _SIZE]
     entry: Annotated[bytes, base64_bytes(MAX_ENTRY_BYTES)]
@@ -46,12 +57,16 @@ class LoggedResult:
 
 @dataclass(frozen=True, kw_only=True)
 class LogProof:
-    """The proofs for one hospital; ``known`` is the size of the head that they start from."""
+    """The proofs for one hospital; ``known`` is the size of the head that they start from.
+
+    ``course`` is the run's, in canonical bytes; None where the round does not follow from it.
+    """
 
     note: Annotated[bytes, base64_bytes(MAX_NOTE_BYTES)]
     known: Annotated[int, _SIZE]
     consistency: Annotated[tuple[bytes, ...], _PATH]
     result: Annotated[LoggedResult | None, optional(nested(LoggedResult))]
+    course: Annotated[bytes | None, optional(base64_bytes(MAX_COURSE_BYTES))] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,23 +119,61 @@ def verify_extension(kept: SignedHead, head: SignedHead, consistency: tuple[byte
         ) from error
 
 
-def verify_result(proof: LogProof, context: RoundContext) -> None:
-    """Checks that a round begins with the model that the log names as the last result of its run.
+def result_before(study: Study, round_kind: str, number: int) -> tuple[str, int] | None:
+    """Returns type and round of the entry that says what a round begins with.
 
-    Nothing is asked of a run's first round: it begins with the study's own parameters.
+    That is the result of the training round before it; after an evaluation that may have taken
+    rounds back, the course of the run. None of a run's first round, which begins with the study's
+    own parameters.
+    """
+    before = study.evaluations.rounds_before(round_kind, number)
+    if not before:
+        return None
+    evaluated = study.evaluations.number_after(before)
+    if study.evaluation.roll_back is None or round_kind != "training" or evaluated is None:
+        return RESULT, before - 1
+    return COURSE, evaluated
+
+
+def verify_result(proof: LogProof, context: RoundContext, study: Study) -> Course | None:
+    """Checks that a round begins with the model that the log names for it; returns the course.
+
+    That is the last result of its run, or where an evaluation may have taken rounds back, the
+    model from which the course goes on. Nothing is asked of a run's first round.
 
     Raises:
         PolicyRefused: no such entry is shown, or it names another model, round or run.
-        MessageRefused: the entry is malformed, or does not stand in the log.
+        MessageRefused: the entry or the course is malformed, or does not stand in the log.
     """
-    if context.round == 0:
-        return
+    expected = result_before(study, context.round_kind, context.round)
+    if expected is None:
+        return None
     if proof.result is None:
         raise PolicyRefused("the round does not show the result of the one before")
     entry = parse_log_entry(proof.result.entry)
-    if (entry.type, entry.run, entry.round) != (RESULT, context.run_id, context.round - 1):
+    if (entry.type, entry.run, entry.round) != (expected[0], context.run_id, expected[1]):
         raise PolicyRefused("the round shows another entry than the result of the one before")
-    if entry.payload != context.model_hash:
-        raise PolicyRefused("the round does not begin with the model that the log names as result")
     leaf, root = leaf_hash(proof.result.entry), bytes.fromhex(context.log_root)
+    course, begins = None, entry.payload
+    if entry.type == COURSE:
+        course = _logged_course(proof, entry, study, context)
+        begins = goes_on_from(study, course).model
+    if begins != context.model_hash:
+        raise PolicyRefused(
+            "the round does not begin with the model that the log names as result"
+            if course is None
+            else "the round does not begin with the model from which the run's course goes on"
+        )
     verify_inclusion(leaf, proof.result.index, context.log_size, proof.result.path, root)
+    return course
+
+
+def _logged_course(proof: LogProof, entry: LogEntry, study: Study, context: RoundContext) -> Course:
+    """Returns the course that is shown, which an entry of the log names."""
+    if proof.course is None:
+        raise PolicyRefused("the round does not show the course of its run")
+    course = parse_course(proof.course)
+    if course.digest != entry.payload:
+        raise PolicyRefused("the course that is shown is not the one that the log names")
+    require_whole(study, course, context.round)
+    return course

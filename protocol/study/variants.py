@@ -90,6 +90,12 @@ def as_distributed(study: Study) -> Study:
             f"study {study.name}: its groups or batches of hospitals need each hospital's own "
             "noise, so there is no such study of mode distributed"
         )
+    momentum = training.momentum if training.local_steps > 1 else 0.0
+    if momentum and study.evaluation.roll_back is not None:
+        raise StudyRefused(
+            f"study {study.name}: in mode distributed its momentum is the server's, which an "
+            "earlier model does not take back: leave evaluation.roll_back or training.momentum out"
+        )
     own = privacy.model_dump(exclude={"mode", "noise_multiplier", "correlated_noise"})
     return study.replaced(
         title=_titled(study, "distributed"),
@@ -100,7 +106,10 @@ def as_distributed(study: Study) -> Study:
             rounds=training.steps,
             local_steps=1,
             average_last=_in_steps(training.average_last, training.local_steps),
-            momentum=training.momentum if training.local_steps > 1 else 0.0,
+            momentum=momentum,
+        ),
+        evaluation=study.evaluation.model_copy(
+            update={"every": _in_rounds(study.evaluation.every, training.local_steps)}
         ),
     )
 
@@ -108,6 +117,11 @@ def as_distributed(study: Study) -> Study:
 def _in_steps(rounds: int, steps: int) -> int:
     """Returns how many steps' models lie from the first averaged round's model to the last."""
     return (rounds - 1) * steps + 1
+
+
+def _in_rounds(every: int | None, steps: int) -> int | None:
+    """Returns after how many rounds of one step a study is evaluated: as often as it was."""
+    return None if every is None else every * steps
 
 
 def without_choices(study: Study) -> Study:

@@ -35,6 +35,8 @@ from silos.database.tables import (
 )
 
 _DOMAIN = "run-decision"
+#: The beginning of the signing record's slots that name the models that were evaluated.
+_EVALUATED = "model/evaluation/"
 _NONE = "0" * 64
 
 
@@ -85,11 +87,22 @@ class RunDecision:
 
 
 def evaluated_model(session: Session, run_id: str) -> str | None:
-    """Returns the digest of the model that the hospital evaluated in a run; None before that."""
-    found = select(SigningRecordRow.digest).where(
-        SigningRecordRow.context == run_id, SigningRecordRow.slot.like("model/evaluation/%")
+    """Returns the digest of the model that the hospital evaluated in a run; None before that.
+
+    Of several it is the last evaluation's, which has the lowest number (``EvaluationSchedule``);
+    before that the first one's.
+    """
+    found = evaluated_models(session, run_id)
+    return found[min(found)] if found else None
+
+
+def evaluated_models(session: Session, run_id: str) -> dict[int, str]:
+    """Returns the digests of the models that the hospital evaluated in a run, by the round."""
+    found = select(SigningRecordRow.slot, SigningRecordRow.digest).where(
+        SigningRecordRow.context == run_id, SigningRecordRow.slot.like(f"{_EVALUATED}%")
     )
-    return session.scalars(found.limit(1)).first()
+    named = {slot.removeprefix(_EVALUATED): model for slot, model in session.execute(found).all()}
+    return {int(number): model for number, model in named.items() if number.isdecimal()}
 
 
 def decide(session: Session, hospital: SiteDatabase, run: JoinedRunRow) -> None:

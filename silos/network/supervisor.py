@@ -46,11 +46,11 @@ from silos.config.attestation import AttestationPolicy, MachineCheck, machine_ev
 from silos.config.credentials import Credentials
 from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
-from silos.database.joined_runs import JoinedRuns, RunState
+from silos.database.joined_runs import JoinedRun, JoinedRuns, RunState
 from silos.database.trusted_rosters import TrustedRosters
 from silos.network.client import CoordinatorClient, LineLimits
 from silos.patients.retention import BY_SITE_FILE, delete_old
-from silos.results.kept_models import keep_model
+from silos.results.kept_models import keep_announced, keep_model
 from silos.rounds.invitation import Invitation
 from silos.rounds.rollback_evidence import SignedLedgerHeads, read_signed_heads
 from silos.rounds.silo import Silo
@@ -454,6 +454,15 @@ class Supervisor:
         except OSError as error:  # the round does not wait for a full disk to be mended
             log.warning("run %s: its model is not kept: %s", run_id, error.strerror)
 
+    def _keep_announced(self, run: JoinedRun, end: bytes | None) -> None:
+        """Keeps the model that a run ended with, where it went back to an earlier one."""
+        try:
+            study, _ = self._studies.read(run.study)
+            result = None if end is None else open_end(end, run.run_id, self._coordinator).result
+            keep_announced(self._home, run.run_id, study, None if result is None else result.model)
+        except (OSError, FederationError) as error:  # settling does not wait for a full disk
+            log.warning("run %s: its final model is not kept: %s", run.run_id, error)
+
     def _leave(self, run_id: str, end: bytes | None = None) -> bytes:
         """Settles a run; ``end`` is the coordinator's statement that it is over, if any."""
         if run_id in self._final_statements:
@@ -461,6 +470,7 @@ class Supervisor:
         signed_summary = self._silo.leave(run_id)
         for run in self._runs.open():
             if run.run_id == run_id:
+                self._keep_announced(run, end)
                 self._runs.record(run_id, study=run.study, state=RunState.LEFT, end=end)
         said = Joined(
             summary=signed_summary.data, signature=signed_summary.signature, model="0" * 64

@@ -52,13 +52,13 @@ from silos.database.approvals import approvals_of
 from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 from silos.database.joined_runs import JoinedRun, JoinedRuns, RunState
-from silos.database.run_decisions import RunDecision, RunDecisions, evaluated_model
+from silos.database.run_decisions import RunDecision, RunDecisions, evaluated_models
 from silos.database.tables import LogHeadRow, RunDecisionRow
 from silos.database.trusted_rosters import TrustedRosters
 from silos.patients.entries import PatientEntries
 from silos.patients.frozen_cohorts import FrozenCohorts
 from silos.patients.marks import as_marks
-from silos.results.kept_models import KEPT, require_about
+from silos.results.kept_models import KEPT, evaluated_files, require_about
 from silos.results.run_results import own_results
 from silos.rounds.log_heads import LogHeads
 
@@ -161,7 +161,7 @@ def check_own(home: Path) -> OwnCheck:
             checked_at=hospital.now(),
             holds=holds,
             faults=tuple(faults),
-            unnamed=unnamed_files(home, _named(hospital).__contains__),
+            unnamed=unnamed_files(home, _named(home, hospital).__contains__),
             has_decided=_has_decided(hospital),
         )
 
@@ -171,7 +171,7 @@ def _has_decided(hospital: SiteDatabase) -> bool:
         return session.scalars(select(RunDecisionRow.number).limit(1)).first() is not None
 
 
-def _named(hospital: SiteDatabase) -> set[str]:
+def _named(home: Path, hospital: SiteDatabase) -> set[str]:
     """Returns the files of a home that the checks above look at; what cannot be read names none."""
     named = {SITE_FILE, *(f"tls/{name}" for name in ("root.pem", "silo.key", "silo.pem"))}
     with suppress(FederationError):
@@ -181,6 +181,8 @@ def _named(hospital: SiteDatabase) -> set[str]:
     with suppress(FederationError):
         runs = {run.run_id for run in JoinedRuns(hospital).all()}
         named |= {f"results/{run}/{name}" for run in runs for name in KEPT}
+        earlier = (file for run in runs for file in evaluated_files(home, run))
+        named |= {file.relative_to(home).as_posix() for file in earlier}
     return named
 
 
@@ -264,7 +266,7 @@ def _check_decided(hospital: SiteDatabase, decisions: tuple[RunDecision, ...], t
         heads = {
             (row.origin, row.size, row.root.hex()) for row in session.scalars(select(LogHeadRow))
         }
-        evaluated = {d.run_id: evaluated_model(session, d.run_id) for d in decisions}
+        evaluated = {d.run_id: evaluated_models(session, d.run_id) for d in decisions}
     for decision in decisions:
         where = f"run {decision.run_id}, decision {decision.number}"
         if (decision.site, decision.simulated) != (hospital.site, hospital.simulated):
@@ -273,7 +275,7 @@ def _check_decided(hospital: SiteDatabase, decisions: tuple[RunDecision, ...], t
         for origin, size, root in decision.log_heads:
             if (origin, size, root) not in heads:
                 tell(f"{where}: the log's head of {size} entries that it names is not kept")
-        if decision.evaluated not in (None, evaluated[decision.run_id]):
+        if decision.evaluated not in (None, *evaluated[decision.run_id].values()):
             tell(f"{where}: another model was evaluated than the database says")
 
 

@@ -154,6 +154,18 @@ def _work(study: Study, site: str) -> str:
         f"{counted(study.rounds_of(site), 'round')}{_of_all(study)} of "
         f"{counted(study.training.local_steps, 'step')}; "
         f"{study.aggregation.spare_draws} more if rounds fail and must be repeated, priced below"
+        + _evaluated(study)
+    )
+
+
+def _evaluated(study: Study) -> str:
+    """Returns how often the model is evaluated, where that is more than once."""
+    interim = study.evaluations.interim
+    if not interim:
+        return ""
+    back = study.evaluation.roll_back
+    return f"; evaluated {interim + 1} times, priced below together" + (
+        "" if back is None else f"; rounds that make it worse by more than {back:g} are undone"
     )
 
 

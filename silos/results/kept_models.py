@@ -5,10 +5,12 @@
     results/<run>/model.safetensors   the parameters, as they arrived for the evaluation
     results/<run>/model.json          digests, network, and how a record becomes its input
     results/<run>/personalised-model.safetensors   where the strategy gives each hospital its own
+    results/<run>/evaluated/<digest>.safetensors   of a run under way that may go back to one
 
-A hospital is sent the model at every round. The one that the evaluation counts
-its test patients by is the run's last, so it is kept then. Files are the
-owner's alone to read.
+A hospital is sent the model at every round. The one that the last evaluation counts
+its test patients by is the run's last, so it is kept then. A run that takes back rounds may
+end with the model of an earlier evaluation, so each of those is kept until the end. Files
+are the owner's alone to read.
 """
 
 import json
@@ -28,6 +30,7 @@ _MODEL, _ABOUT, _PERSONALISED = KEPT = (
     "model.json",
     "personalised-model.safetensors",
 )
+_EVALUATED = "evaluated"
 
 
 def keep_model(
@@ -40,11 +43,46 @@ def keep_model(
     """
     folder = _folder(home, run_id)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_whole(folder / _MODEL, encode_tensors(model))
+    encoded = encode_tensors(model)
+    if study.evaluation.roll_back is not None:
+        earlier = folder / _EVALUATED
+        earlier.mkdir(mode=0o700, exist_ok=True)
+        write_whole(earlier / f"{model_digest(model)}.safetensors", encoded)
+    write_whole(folder / _MODEL, encoded)
     write_whole(folder / _ABOUT, _about(run_id, study, model))
     if personalised is not None:
         write_whole(folder / _PERSONALISED, encode_tensors(personalised))
     return folder / _MODEL
+
+
+def keep_announced(home: Path, run_id: str, study: Study, name: str | None) -> None:
+    """Keeps, of the models that were evaluated, the one that a run ended with; drops the others.
+
+    Args:
+        home: the hospital's folder.
+        run_id: the run, which is over.
+        study: its study.
+        name: the digest of its final model; None where it has none.
+
+    Raises:
+        OSError: the folder cannot be written.
+        StoreBroken: the model is damaged.
+    """
+    folder = _folder(home, run_id)
+    final = folder / _EVALUATED / f"{name}.safetensors"
+    if final.is_file():
+        model = read_model(final)
+        write_whole(folder / _MODEL, encode_tensors(model))
+        write_whole(folder / _ABOUT, _about(run_id, study, model))
+    for path in evaluated_files(home, run_id):
+        path.unlink(missing_ok=True)
+    if (folder / _EVALUATED).is_dir():
+        (folder / _EVALUATED).rmdir()
+
+
+def evaluated_files(home: Path, run_id: str) -> tuple[Path, ...]:
+    """Returns the files of the models that a run under way may go back to."""
+    return tuple(sorted((_folder(home, run_id) / _EVALUATED).glob("*.safetensors")))
 
 
 def require_about(home: Path, run_id: str, study: Study) -> None:

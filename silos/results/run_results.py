@@ -12,6 +12,7 @@ from typing import Any
 
 from compliance.governance.study_store import StudyStore
 from protocol.errors import MessageRefused, PolicyRefused, StudyRefused, WorkspaceRefused
+from protocol.study.study import Study
 from protocol.transport.run_announcement import RunResult, open_end
 from protocol.vectors.tensors import model_digest
 from silos.config.coordinator_identity import coordinator_keys
@@ -20,7 +21,7 @@ from silos.config.site_file import SiteFile
 from silos.config.study_authorization import admit_recipes
 from silos.database.database import SiteDatabase
 from silos.database.joined_runs import JoinedRun, JoinedRuns, told_state
-from silos.database.run_decisions import evaluated_model
+from silos.database.run_decisions import evaluated_models
 from silos.isolation.remote_trainer import TrainingProcess, machine_of
 from silos.patients.frozen_cohorts import FrozenCohort, FrozenCohorts
 from silos.patients.own_records import read_own_records
@@ -49,7 +50,8 @@ class OwnResults:
     ``state``: joined, finished, ended (without a result), left or refused.
     ``cohort`` is what it drew from, and ``has_left`` whether any of its patients left since.
     ``model`` is the digest of the model in ``model_file``, ``evaluated`` of the one that
-    this hospital evaluated; None where it evaluated none. ``announced`` is None where the
+    this hospital evaluated; None where it evaluated none, or where the run went back to one that
+    it did not. ``announced`` is None where the
     run is under way, did not reach its end, or was left before.
     """
 
@@ -249,14 +251,14 @@ def own_results(home: Path, hospital: SiteDatabase, run: JoinedRun) -> OwnResult
     """
     path = model_file(home, run.run_id)
     try:
-        study = StudyStore(home / "studies").read(run.study)[0].name
+        study: Study | None = StudyStore(home / "studies").read(run.study)[0]
     except StudyRefused:  # it asked to run and was never approved
         study = None
     announced, cohorts = announced_result(home, hospital, run), FrozenCohorts(hospital)
     cohort = cohorts.of_run(run.run_id)
     return OwnResults(
         run_id=run.run_id,
-        study=study,
+        study=None if study is None else study.name,
         study_digest=run.study,
         state=told_state(run, has_result=announced is not None),
         joined_at=run.joined_at,
@@ -264,15 +266,24 @@ def own_results(home: Path, hospital: SiteDatabase, run: JoinedRun) -> OwnResult
         announced=announced,
         model_file=path,
         model=None if path is None else model_digest(read_model(path)),
-        evaluated=_evaluated(hospital, run.run_id),
+        evaluated=evaluated(hospital, run.run_id, study, announced),
         cohort=cohort,
         has_left=cohort is not None and bool(cohorts.left(cohort)),
     )
 
 
-def _evaluated(hospital: SiteDatabase, run_id: str) -> str | None:
+def evaluated(
+    hospital: SiteDatabase, run_id: str, study: Study | None, announced: RunResult | None
+) -> str | None:
+    """Returns the model that the hospital evaluated, of several the one that the run ended with."""
     with hospital.session() as session:
-        return evaluated_model(session, run_id)
+        found = evaluated_models(session, run_id)
+    if announced is not None and announced.model in found.values():
+        return announced.model
+    went_back = announced is not None and study is not None and study.evaluation.roll_back
+    if study is not None and went_back and not set(study.evaluations.numbers) <= found.keys():
+        return None  # to a model, maybe, in whose evaluation this hospital had no part
+    return found[min(found)] if found else None
 
 
 def announced_result(home: Path, hospital: SiteDatabase, run: JoinedRun) -> RunResult | None:

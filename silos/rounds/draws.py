@@ -2,8 +2,9 @@
 
 A *draw* is one noised vector of a round. Rules:
 
-1. Training rounds only go forward; the evaluation comes last. Draws of a round
-   only go forward too, and all of them begin from the same model.
+1. Rounds only go forward: training rounds, and each evaluation after those that the study says
+   (``EvaluationSchedule``). Draws of a round only go forward too, and all of them begin from the
+   same model.
 2. In a draw there is one noised vector. Another attempt of the same draw masks
    it again, at no charge. A hospital that has lost it, by a restart, takes part
    in a later draw only.
@@ -23,27 +24,26 @@ from numpy.typing import NDArray
 
 from protocol.errors import BudgetSpent, DrawSpent, MessageRefused, OutOfOrder
 from protocol.secagg.context import RoundContext
+from protocol.study.study import EvaluationSchedule
 
 Noised: TypeAlias = NDArray[np.float64] | NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class _Place:
-    """The place of a draw in a run; later ones are larger."""
+    """The place of a draw in a run; later ones are larger.
 
-    is_evaluation: bool
-    round: int
+    ``before`` is the number of training rounds before it. An evaluation comes before the training
+    round that has as many before it.
+    """
+
+    before: int
+    is_training: bool
     draw: int
 
-    @classmethod
-    def of(cls, context: RoundContext) -> "_Place":
-        return cls(
-            is_evaluation=context.round_kind == "evaluation", round=context.round, draw=context.draw
-        )
-
     @property
-    def of_round(self) -> tuple[bool, int]:
-        return self.is_evaluation, self.round
+    def of_round(self) -> tuple[int, bool]:
+        return self.before, self.is_training
 
 
 class Draws:
@@ -53,22 +53,29 @@ class Draws:
         kept: the run's lines of the signing record, digest by slot.
         spare: how many draws beyond the first of each round may be made, by
             round_kind; None where they cost nothing.
+        schedule: when the run is evaluated.
     """
 
-    def __init__(self, kept: Mapping[str, str], *, spare: Mapping[str, int] | None) -> None:
-        self._spare = spare
+    def __init__(
+        self,
+        kept: Mapping[str, str],
+        *,
+        spare: Mapping[str, int] | None,
+        schedule: EvaluationSchedule,
+    ) -> None:
+        self._spare, self._schedule = spare, schedule
         self._made: set[_Place] = set()
-        self._models: dict[tuple[bool, int], str] = {}
+        self._models: dict[tuple[int, bool], str] = {}
         self._among: dict[_Place, str] = {}
         self._held: tuple[_Place, Noised] | None = None
         for slot, digest in kept.items():
             what, *place = slot.split("/")
             if what == "vector":
-                self._made.add(_place(place))
+                self._made.add(self._read(place))
             elif what == "survivors":
-                self._among[_place(place)] = digest
+                self._among[self._read(place)] = digest
             elif what == "model":
-                self._models[_place([*place, "0"]).of_round] = digest
+                self._models[self._read([*place, "0"]).of_round] = digest
 
     def require_due(self, context: RoundContext) -> None:
         """Refuses a context whose draw is not due.
@@ -80,17 +87,17 @@ class Draws:
         """
         if not self._made:
             return
-        place, newest = _Place.of(context), max(self._made)
+        place, newest = self._place(context), max(self._made)
         if place.of_round < newest.of_round:
             raise OutOfOrder(
                 "this run was evaluated already"
-                if newest.is_evaluation
-                else f"training round {context.round} is past"
+                if newest.of_round == (self._schedule.rounds, False)
+                else f"{self._name(context)} is past"
             )
         if place.of_round > newest.of_round:
             return
         if self._models.get(place.of_round) != context.model_hash:
-            raise OutOfOrder(f"{context.round_kind} round {context.round} began from another model")
+            raise OutOfOrder(f"{self._name(context)} began from another model")
         if place < newest:
             raise DrawSpent(f"draw {context.draw} of round {context.round} is past")
         if place == newest and self.held(context) is None:
@@ -100,41 +107,54 @@ class Draws:
 
     def held(self, context: RoundContext) -> Noised | None:
         """Returns the noised vector of a context's draw, if it was made and is not lost."""
-        if self._held is None or self._held[0] != _Place.of(context):
+        if self._held is None or self._held[0] != self._place(context):
             return None
         return self._held[1]
 
     def hold(self, context: RoundContext, noised: Noised) -> None:
         """Keeps the noised vector of a new draw, in memory only."""
-        place = _Place.of(context)
+        place = self._place(context)
         self._made.add(place)
         self._models[place.of_round] = context.model_hash
         self._held = place, noised
 
     def among(self, context: RoundContext) -> str | None:
         """Returns the digest of the sites among which a context's draw was revealed, if it was."""
-        return self._among.get(_Place.of(context))
+        return self._among.get(self._place(context))
 
     def reveal(self, context: RoundContext, among: str) -> None:
         """Records among which sites a draw was revealed."""
-        self._among[_Place.of(context)] = among
+        self._among[self._place(context)] = among
+
+    def evaluated(self, number: int) -> str | None:
+        """Returns the model of an evaluation that this hospital began; None where it did not."""
+        return self._models.get((self._schedule.rounds_before("evaluation", number), False))
 
     def _left(self, round_kind: str) -> bool:
         """Whether another draw may be made in a round that has one."""
         if self._spare is None:
             return True
         rounds = Counter(
-            place.round
-            for place in self._made
-            if place.is_evaluation == (round_kind == "evaluation")
+            place.before for place in self._made if place.is_training == (round_kind == "training")
         )
         return sum(rounds.values()) - len(rounds) < self._spare[round_kind]
 
+    def _place(self, context: RoundContext) -> _Place:
+        return self._placed(context.round_kind, context.round, context.draw)
 
-def _place(written: list[str]) -> _Place:
-    """Returns the place that a slot names: kind of round, round, draw."""
-    try:
-        round_kind, number, draw = written
-        return _Place(is_evaluation=round_kind == "evaluation", round=int(number), draw=int(draw))
-    except ValueError as error:
-        raise MessageRefused("the signing record holds a line of another form") from error
+    def _placed(self, round_kind: str, number: int, draw: int) -> _Place:
+        before = self._schedule.rounds_before(round_kind, number)
+        return _Place(before=before, is_training=round_kind == "training", draw=draw)
+
+    def _name(self, context: RoundContext) -> str:
+        if context.round_kind == "training":
+            return f"training round {context.round}"
+        return f"the {self._schedule.place(context.round_kind, context.round)}"
+
+    def _read(self, written: list[str]) -> _Place:
+        """Returns the place that a slot names: kind of round, round, draw."""
+        try:
+            round_kind, number, draw = written
+            return self._placed(round_kind, int(number), int(draw))
+        except ValueError as error:
+            raise MessageRefused("the signing record holds a line of another form") from error

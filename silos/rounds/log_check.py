@@ -5,28 +5,46 @@ Rules:
 1. The head that the context names is signed by the log's key, and is shown to
    extend the newest head that this hospital keeps, or to be part of it (runs
    side by side may be opened in another order than their heads were signed).
-2. A training round that is not the first, and the evaluation, begin with the
-   model that the log names as the result of the round before.
+2. A training round that is not the first, and every evaluation, begin with the
+   model that the log names as the result of the round before. After an
+   evaluation that may have taken rounds back they begin with the model that
+   follows from the run's course, which the log names too; and that course says
+   of each evaluation the model by which this hospital counted then.
 3. A log that is not shown to agree with what is kept is refused, and both notes
    are kept (``silos.rounds.log_heads``).
 """
 
 import logging
+from collections.abc import Callable
 
 from protocol.errors import LogForked, PolicyRefused
 from protocol.secagg.log_proof import SignedHead, verify_extension, verify_head, verify_result
 from protocol.secagg.messages import HeldHead, RoundOpen
+from protocol.study.study import Study
 from silos.rounds.log_heads import LogHeads
 
 log = logging.getLogger("collegium.silo")
 
 
-def check_log(opening: RoundOpen, heads: LogHeads) -> SignedHead | HeldHead:
+def check_log(
+    opening: RoundOpen,
+    heads: LogHeads,
+    study: Study,
+    evaluated: Callable[[int], str | None],
+) -> SignedHead | HeldHead:
     """Returns the head to keep; or, where the proof starts from another head, what is held.
+
+    Args:
+        opening: of the round.
+        heads: those that this hospital keeps.
+        study: the study.
+        evaluated: returns the model of an evaluation, by its number, that this hospital had a part
+            in; None where it had none.
 
     Raises:
         LogForked: the head was not shown to be of the log that this hospital knows.
-        PolicyRefused: no proof came, or the model is not the log's last result.
+        PolicyRefused: no proof came, or the model is not the log's last result, or not that from
+            which the run's course goes on.
         MessageRefused: the note or a proof is malformed or not the log's.
     """
     proof, context = opening.log, opening.context
@@ -45,7 +63,14 @@ def check_log(opening: RoundOpen, heads: LogHeads) -> SignedHead | HeldHead:
         if start is None or start.size < min(newest.size, head.size):
             return HeldHead(size=newest.size, root=newest.root.hex())
         _require_extension(start, head, proof.consistency, heads, context.run_id)
-    verify_result(proof, context)
+    course = verify_result(proof, context, study)
+    counted = course.evaluations if course else ()
+    for number, one in zip(study.evaluations.numbers, counted, strict=False):
+        if evaluated(number) not in (None, one.model):
+            raise PolicyRefused(
+                f"the run's course says that another model was evaluated after round {one.rounds} "
+                "than this hospital evaluated"
+            )
     return head
 
 

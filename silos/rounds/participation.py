@@ -6,7 +6,8 @@ Rules, even against a hostile coordinator:
    roster, participants, threshold, layout, weights and privacy plan, and the digest
    of the very model bytes it was sent.
 2. Training starts from the study's own first parameters and goes on from what
-   the coordinator's log names as the last result (``log_check``); rounds and
+   the coordinator's log names as the last result, or from where the run's
+   course goes on after an evaluation (``log_check``); rounds and
    their draws only go forward, and spare draws are counted (``draws``).
 3. A repeated request gets the same bytes. Another attempt of a draw gets the
    same noised vector under another mask, at no charge, and reveals it among one
@@ -134,7 +135,9 @@ class Participation:
         self._database = database
         self._signing_record = database.signing_record()
         self._draws = Draws(
-            self._signing_record.of(run_id), spare=study.spare_draws if plan else None
+            self._signing_record.of(run_id),
+            spare=study.spare_draws if plan else None,
+            schedule=study.evaluations,
         )
         self._own = OwnStates(database.own_states, run_id, study.training.late_discount)
         self._heads = LogHeads(database, coordinator_public)
@@ -184,9 +187,9 @@ class Participation:
         if request.step == "unmask" and self._round is not None:
             context = self._round.context
             log.info(
-                "run %s: %s round %d: %d bytes sent, %d received, of the run so far",
-                self.run_id, context.round_kind, context.round + 1, self.traffic.sent,
-                self.traffic.received,
+                "run %s: %s: %d bytes sent, %d received, of the run so far",
+                self.run_id, self.study.evaluations.place(context.round_kind, context.round),
+                self.traffic.sent, self.traffic.received,
             )  # fmt: skip
         return reply
 
@@ -221,7 +224,7 @@ class Participation:
         self._check(context, model)
         if opening.own is not None:
             require_own_head(opening.own, self.site, self.key, self._database)
-        head = check_log(opening, self._heads)
+        head = check_log(opening, self._heads, self.study, self._draws.evaluated)
         if isinstance(head, HeldHead):
             return sign_message(head, context=context.digest, sender=self.site, key=self.key)
         opened = SecAggClient(
@@ -241,9 +244,20 @@ class Participation:
         self._drop_kept()
         self._round, self._model, self._masked = opened, model, None
         self._vector = vector
-        if context.round_kind == "evaluation" and self._keep_model is not None:
+        if self._keep_model is not None and self._may_be_final(context):
             self._keep_model(model, self.personal_model(model))
         return advert
+
+    def _may_be_final(self, context: RoundContext) -> bool:
+        """Whether the run may end with a round's model: the last, or one that it may go back to."""
+        if context.round_kind != "evaluation":
+            return False
+        last = context.round == self.study.training.rounds
+        return last or self.study.evaluation.roll_back is not None
+
+    def _rounds_before(self, context: RoundContext) -> int:
+        """Returns how many training rounds come before a round."""
+        return self.study.evaluations.rounds_before(context.round_kind, context.round)
 
     def _model_sent(self, context: RoundContext, blob: bytes | None) -> Tensors:
         """Returns a round's model: as it was sent, or as it follows from what this hospital holds.
@@ -253,23 +267,24 @@ class Participation:
         """
         if self.study.communication is None or (blob and not is_sum(blob)):
             return decode_tensors(blob or b"")
+        number = self._rounds_before(context) - 1
         before, held = self._round.context if self._round else None, self._model
         if before is not None and held is not None and before.model_hash == context.model_hash:
             return held
         follows: Tensors | None = None
         sites: Collection[str] = self.study.site_names
-        if not blob and context.round == 0:
+        if not blob and number < 0:
             follows = self.trainer.initial_model()
-        elif blob and held is not None and _is_just_before(before, context):
-            sent = read_sum(self.study, held, context.round - 1, blob)
-            follows = model_after(self.study, held, context.round - 1, sent)
+        elif blob and held and before and self._rounds_before(before) == number:
+            sent = read_sum(self.study, held, number, blob)
+            follows = model_after(self.study, held, number, sent)
             sites = sent.survivors
         if follows is None or model_digest(follows) != context.model_hash:
             raise ModelMissing(
                 "no model is held from which the round's follows: it is asked for as a whole"
             )
         if self.site not in sites:
-            self._own.missed(context.round - 1)
+            self._own.missed(number)
         return follows
 
     def personal_model(self, model: Tensors) -> Tensors | None:
@@ -289,12 +304,14 @@ class Participation:
         self._draws.require_due(context)
         if context.round_kind == "training" and not context.round < rounds:
             raise OutOfOrder(f"training round {context.round} is not in the study")
-        if context.round_kind == "evaluation" and context.round != rounds:
-            raise OutOfOrder(f"the evaluation is round {rounds}, not {context.round}")
+        numbers = self.study.evaluations.numbers
+        if context.round_kind == "evaluation" and context.round not in numbers:
+            rightly = ", ".join(map(str, numbers))
+            raise OutOfOrder(f"the evaluation is round {rightly}, not {context.round}")
         if context.round == 0:
             self._check_initial(model)
         if layout_of(model) != (
-            self._layout if context.round < self.study.training.rounds else self._final
+            self._layout if self._rounds_before(context) < rounds else self._final
         ):
             raise PolicyRefused("the model sent has another layout than the study's network")
         self._check_clip(context, model)
@@ -335,7 +352,7 @@ class Participation:
         privacy, clip = self.study.privacy, self.study.clip_of(model)
         if privacy.adaptive_clip is None:
             return
-        steps = context.round * self.study.training.gradients_per_round
+        steps = self._rounds_before(context) * self.study.training.gradients_per_round
         moved, rate = log_clip_of(model), privacy.adaptive_clip.rate
         if not can_be_reached(moved, rate=rate, steps=steps):
             raise PolicyRefused(
@@ -372,7 +389,8 @@ class Participation:
         self._kept = context.digest
         self._database.keep_blob(context.digest, blob, silo_round.blob)
         head = self._charge(context, silo_round)
-        self._own.paid(context)
+        if context.round_kind == "training":  # an evaluation makes no update late
+            self._own.paid(context)
         self._masked = Reply(message=silo_round.masked_message(ledger_head=head), blob=blob)
         return self._masked
 
@@ -454,10 +472,3 @@ class Participation:
     def _noised_counts(self, given: RoundInput) -> NDArray[np.int64]:
         """Returns the noised counts and, behind them, this hospital's noised table and its grid."""
         return noised_counts(self.study, self.site, self.trainer, given, self._entropy)
-
-
-def _is_just_before(before: RoundContext | None, context: RoundContext) -> bool:
-    """Whether a round is the training round before another."""
-    if before is None or before.round_kind != "training":
-        return False
-    return before.round == context.round - 1

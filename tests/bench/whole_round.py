@@ -119,6 +119,9 @@ class Stopwatch:
             self.seconds.append(dict(self._spans.seconds))
             self.calls.append(dict(self._spans.calls))
 
+    def rolled_back(self, after: int, to: int) -> None:
+        """Remembers nothing of it."""
+
     @property
     def rounds(self) -> list[float]:
         """The milliseconds of every round but the first."""

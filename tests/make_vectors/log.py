@@ -1,12 +1,14 @@
 """What a hospital is shown of the coordinator's log: one log of nine entries, and false proofs."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from protocol.codec import to_json
 from protocol.identity.roster import SigningKey
 from protocol.log.entry import RESULT
-from protocol.secagg.log_proof import LogProof
+from protocol.secagg.log_proof import LoggedResult, LogProof
+from protocol.study.rounds.course import COURSE, Course, EvaluatedModel
 from tests.make_vectors.recorded_round import Recorded
 from tests.make_vectors.sheet import Sheet
 from tests.support.hospital.coordinator_log import CoordinatorLog
@@ -96,4 +98,44 @@ def log_sheet(recorded: Recorded) -> Sheet:
     if newest is not None:
         bad("a result that names another model", "PolicyRefused", "does not begin with the model",
             replace(true, result=newest))  # fmt: skip
+    _course(sheet, given, context)
     return sheet
+
+
+def _course(sheet: Sheet, given: Callable[..., dict[str, Any]], context: Any) -> None:
+    """A round after an evaluation that took two rounds back, and false courses."""
+    better = EvaluatedModel(rounds=2, model=MODELS[0], figure=800_000)
+    worse = EvaluatedModel(rounds=4, model=MODELS[1], figure=740_000)
+    course, other = Course(evaluations=(better, worse)), Course(evaluations=(worse,))
+    log = log_of(SigningKey.from_bytes(b"\7" * 32))
+    log.append(COURSE, course.digest, round=12, attempt=0)
+    log.append(COURSE, other.digest, round=12, attempt=1)
+    keys = {"evaluation": {"every": 2, "roll_back": 50}}
+
+    def shown(place: int, of: Course, **changes: Any) -> tuple[Any, LogProof]:
+        at = replace(
+            context(0), round=4, log_size=11, log_root=log.head.root.hex(),
+            **({"model_hash": MODELS[0]} | changes),
+        )  # fmt: skip
+        entry = log.entries[place]
+        result = LoggedResult(index=place, entry=entry.data, path=log.tree.inclusion(place, 11))
+        return at, replace(log.proof(at, 0), result=result, course=of.canonical_bytes)
+
+    def tell(name: str, at: Any, proof: LogProof, because: str = "", kind: str = "") -> None:
+        more = {**given(at, proof, 0), **keys}
+        if because:
+            sheet.bad(name, "log_proof", kind, because, **more)
+        else:
+            sheet.good(name, "log_proof", **more)
+
+    at, true = shown(9, course)
+    tell("two rounds were taken back", at, true)
+    tell("the model that was taken back", *shown(9, course, model_hash=MODELS[1]),
+         "from which the run's course goes on", "PolicyRefused")  # fmt: skip
+    tell("no course", at, replace(true, course=None), "does not show the course", "PolicyRefused")
+    tell("another course than the log's", *shown(9, other), "not the one that the log names",
+         "PolicyRefused")  # fmt: skip
+    tell("a course without an evaluation", *shown(10, other, model_hash=MODELS[1]),
+         "not of the evaluations that its study names", "MessageRefused")  # fmt: skip
+    tell("a result in place of the course", *shown(7, course), "another entry than the result",
+         "PolicyRefused")  # fmt: skip

@@ -31,6 +31,7 @@ from protocol.secagg.encrypted_shares import open_entry
 from protocol.secagg.messages import Origin
 from protocol.secagg.server import SecAggServer, Step
 from protocol.study.strategies.registry import STRATEGIES
+from protocol.study.study import Study
 from protocol.vectors import fixed_point, tensors
 from protocol.vectors import ring_bounds as no_wrap
 from protocol.vectors.keystream import Keystream, derive_key
@@ -42,6 +43,7 @@ from tests.make_vectors.recorded_round import (
     wire_bytes,
     wire_json,
 )
+from tests.support.simulated.studies import small_study
 
 Given: TypeAlias = Mapping[str, Any]
 Operation: TypeAlias = Callable[[Given], Any]
@@ -421,7 +423,10 @@ def _coordinator(given: Given) -> str:
 
 
 def _log_proof(given: Given) -> dict[str, Any]:
-    """What a hospital checks of the log that a round shows it; a kept head may be none."""
+    """What a hospital checks of the log that a round shows it; a kept head may be none.
+
+    The study has ten rounds, and evaluates as ``evaluation`` says.
+    """
     context, public = context_of(given), _hex("public", given)
     proof = from_json(log_proof.LogProof, given["proof"])
     head = log_proof.verify_head(proof, context, public)
@@ -429,8 +434,20 @@ def _log_proof(given: Given) -> dict[str, Any]:
     if kept is not None:
         known = log_proof.SignedHead(size=kept["size"], root=bytes.fromhex(kept["root"]), note=b"")
         log_proof.verify_extension(known, head, proof.consistency)
-    log_proof.verify_result(proof, context)
+    log_proof.verify_result(proof, context, _study_of_ten(given.get("evaluation", {})))
     return {"size": head.size, "root": head.root.hex()}
+
+
+def _study_of_ten(evaluation: Mapping[str, Any]) -> Study:
+    """Returns a study of ten rounds; ``roll_back`` is in thousandths."""
+    keys = dict(evaluation)
+    if "roll_back" in keys:
+        keys["roll_back"] /= 1000
+    study = small_study()
+    return study.replaced(
+        training=study.training.model_copy(update={"rounds": 10}),
+        evaluation=study.evaluation.model_copy(update=keys),
+    )
 
 
 OPERATIONS: Mapping[str, Operation] = {

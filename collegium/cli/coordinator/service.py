@@ -199,7 +199,7 @@ def _tell_run(told: Mapping[str, Any], tell: Callable[..., None]) -> None:
     """Says how far a run is, whom it waits for, and who is left out because it is silent."""
     number, rounds = told["round"], told["rounds"]
     place = "evaluation" if number > rounds else f"round {number} of {rounds}"
-    left = told["seconds_left"]
+    place, left = told.get("at") or place, told["seconds_left"]
     about = "" if left is None else f", about {duration(left)} left"
     tell(f"run        {told['run_id']}  {told['study']}  {told['state']}: {place}{about}")
     if told["missing"]:

@@ -59,7 +59,7 @@ def price_notes(
     asked: PlanningInput, chosen: SuitableSettings, study: Study | None, budget: float
 ) -> list[str]:
     """Returns notes on what the suggestion takes of a budget for life, its evaluation included."""
-    attempts = study.evaluation.attempts if study else 1
+    attempts = study.priced_evaluations if study else 1
     tested = (study.evaluation.epsilon if study else None) or asked.epsilon
     noise = calibrate(epsilon=tested, delta=asked.delta, sampling_rate=1.0, steps=attempts)
     counting = SampledGaussian(noise_multiplier=noise, sampling_rate=1.0, steps=attempts)

@@ -20,6 +20,7 @@ from compliance.planning.advice import (
     SuitableSettings,
     distributed_epsilons,
 )
+from compliance.planning.interim_forecast import interim_text
 from compliance.planning.tuning import compared_runs
 from protocol.errors import StudyRefused
 from protocol.study.study import Study
@@ -52,7 +53,7 @@ def plan_study(study: Study | None, options: PlanOptions, console: Console) -> d
         *notes_of(planned),
         *([_WHAT_MODELS_REACH] if options.auroc is None else []),
         *([] if compared is None else [compared_text(asked, chosen, compared)]),
-        *([] if study is None else bins_text(study)),
+        *([] if study is None else [*bins_text(study), *interim_text(study, planned.evaluation)]),
         *price_notes(asked, chosen, study, options.budget),
         *([] if forecast is None else [correlated_text(forecast, study)]),
     ]

@@ -31,6 +31,7 @@ from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC
 from compliance.facts.formatting import Format, show
 from compliance.facts.training_description import training_description
 from compliance.ledger.privacy_plan import PrivacyPlan
+from compliance.planning.interim_forecast import interim_facts, interim_text
 from compliance.privacy.budget_filter import Filter
 from compliance.privacy.claims import correlated_noise, if_more_collude, while_few_collude
 from compliance.privacy.rounding import TWO_FIGURES, percent
@@ -99,6 +100,7 @@ def describe_study(
         "bytes_per_round": crosses,
         "expected_auroc": expected,
         "evaluation": None if with_records else describe_evaluation(study, expected, console),
+        **({} if (interim := interim_facts(study)) is None else {"interim_evaluations": interim}),
     }
 
 
@@ -222,10 +224,11 @@ def _robust_text(study: Study) -> Iterator[str]:
         "a robust rule leaves out, as it leaves out poison: docs/robustness.md has a measured "
         "example"
     )
-    yield (
-        "a round that makes the model worse cannot be rolled back: this study releases one "
-        "evaluation, at its end"
-    )
+    if study.evaluation.roll_back is None:
+        yield (
+            "a round that makes the model worse is not rolled back: the study does not say "
+            "evaluation.roll_back"
+        )
 
 
 def _work(study: Study) -> str:
@@ -287,6 +290,9 @@ def describe_evaluation(
         console.print(f"  {line}", markup=False, soft_wrap=True)
     auroc = ASSUMED_AUROC if expected is None else max(0.5, expected)
     found = study_forecast(study, auroc=auroc, tested=tested)
+    for line in interim_text(study, found):
+        style = "yellow" if line.startswith("warning") else None
+        console.print(f"  {line}", style=style, markup=False, soft_wrap=True)
     if found is None:
         return None
     for number, line in enumerate(forecast_text(study, auroc=auroc, tested=tested)):

@@ -6,6 +6,7 @@ hospitals' records in one place, which no real consortium can do; they are
 ``None`` for a real run.
 """
 
+from compliance.facts.dossier.course_facts import CourseFacts, EvaluationFacts
 from compliance.facts.dossier.record import (
     CONTRADICTED,
     Dossier,
@@ -21,8 +22,10 @@ from compliance.facts.dossier.run_json import run_json
 __all__ = [
     "CONTRADICTED",
     "FAR",
+    "CourseFacts",
     "Dossier",
     "EntryFacts",
+    "EvaluationFacts",
     "LogFacts",
     "LogVerification",
     "RobustFacts",

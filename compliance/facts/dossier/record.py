@@ -13,6 +13,7 @@ from compliance.estimates.column_figures import ColumnFigures
 from compliance.estimates.interval import Interval
 from compliance.estimates.largest_gap import LargestGap, largest_gap
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
+from compliance.facts.dossier.course_facts import CourseFacts, EvaluationFacts, course_facts
 from compliance.facts.dossier.round_facts import RobustFacts, RoundFacts
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.figures import COUNTING, TASK_FIGURES, FigureKind, TaskFigures
@@ -126,6 +127,12 @@ class Dossier:
     drift: DriftCalendar | None = None  # of a monitoring study, as it stood with this run
     exact_columns: tuple[Mapping[str, Any], ...] = ()  # of these columns: simulation only
     unprotected_runs: tuple[str, ...] = ()  # of the same hospitals, begun before this one ended
+    evaluations: tuple[EvaluationFacts, ...] = ()  # all that were released, in order
+
+    @cached_property
+    def course(self) -> CourseFacts | None:
+        """The run's interim evaluations, and what was taken back; None of a study without any."""
+        return course_facts(self.study, self.figures.headline, self.evaluations)
 
     @property
     def has_adaptive_clip(self) -> bool:
@@ -139,7 +146,10 @@ class Dossier:
         if named is None:
             return None
         rounds = tuple(one for one in self.rounds if one.norm is not None)
-        return RobustFacts(rule=RobustRule.model_validate(named), rounds=rounds)
+        rolls_back = self.study.get("evaluation", {}).get("roll_back") is not None
+        return RobustFacts(
+            rule=RobustRule.model_validate(named), rounds=rounds, rolls_back=rolls_back
+        )
 
     @property
     def bands(self) -> int:

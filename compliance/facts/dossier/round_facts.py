@@ -14,6 +14,8 @@ from protocol.study.study import RobustRule
 class RoundFacts:
     """One aggregation; ``number`` counts from 1. ``remarks`` are sentences about its sites.
 
+    Of an evaluation that ``is_interim`` ``number`` is that of the training round before it.
+
     ``clip`` is the adaptive clip of a training round; None where the clip is fixed. All its sites
     together sent ``bytes_up`` and were sent ``bytes_down``; None where nobody counted. Under a
     robust rule each group (from 1) is an aggregation: ``norm`` is the length of what the rule gave,
@@ -39,6 +41,7 @@ class RoundFacts:
     norm: float | None = None
     direction: float | None = None
     distance: float | None = None
+    is_interim: bool = False
 
 
 #: A group lies far from what a robust rule gave if so many times as far as the middle one.
@@ -51,6 +54,7 @@ class RobustFacts:
 
     rule: RobustRule
     rounds: tuple[RoundFacts, ...]
+    rolls_back: bool = False
 
     def is_far(self, one: RoundFacts) -> bool:
         """Whether a group's mean lay far from what the rule gave, next to the others'."""
@@ -77,15 +81,17 @@ class RobustFacts:
 
     @property
     def sentence(self) -> str:
-        """The rule, which groups lay far from what it gave, and that no round is taken back."""
+        """The rule, which groups lay far from what it gave, and whether rounds are taken back."""
         far = ", ".join(
             f"group {group} ({', '.join(self.rule.groups[group - 1])}) in {counted(times, 'round')}"
             for group, times in self.often_far.items()
         )
+        said = f"Robust rule: {self.text}. Far from what it gave: {far or 'no group'}."
+        if self.rolls_back:
+            return said
         return (
-            f"Robust rule: {self.text}. Far from what it gave: {far or 'no group'}. A round that "
-            "makes the model worse is not rolled back: this study releases one evaluation, at its "
-            "end."
+            f"{said} A round that makes the model worse is not rolled back: the study does not say "
+            "evaluation.roll_back."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -93,7 +99,7 @@ class RobustFacts:
         return {
             **self.rule.model_dump(mode="json"),
             "bears": self.rule.bears,
-            "rolls_back": False,
+            "rolls_back": self.rolls_back,
             "sentence": self.sentence,
             "rounds": [
                 {

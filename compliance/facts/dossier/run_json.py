@@ -50,6 +50,7 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         "recalibration_released": (line := dossier.recalibration) and line.to_json(),
         **_global_model(dossier),
         **({} if dossier.robust is None else {"robust": dossier.robust.to_json()}),
+        **({} if dossier.course is None else {"course": dossier.course.to_json()}),
         "risks_released": None if dossier.risks is None else asdict(dossier.risks),
         "drift": None if dossier.drift is None else dossier.drift.to_json(),
         "outcomes_released": [outcome.to_json() for outcome in dossier.outcomes],

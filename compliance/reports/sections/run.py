@@ -3,10 +3,11 @@
 from compliance.charts import run as charts
 from compliance.charts.descriptions import (
     describe_clips,
+    describe_course,
     describe_privacy,
     describe_rounds,
 )
-from compliance.facts.dossier import Dossier, RobustFacts
+from compliance.facts.dossier import CourseFacts, Dossier, RobustFacts
 from compliance.facts.formatting import Format
 from compliance.reports.document import (
     Block,
@@ -19,7 +20,13 @@ from compliance.reports.document import (
     Section,
     Table,
 )
-from compliance.reports.run_tables import budget_table, clips_table, robust_table, rounds_table
+from compliance.reports.run_tables import (
+    budget_table,
+    clips_table,
+    course_table,
+    robust_table,
+    rounds_table,
+)
 from compliance.reports.sections.statements import claim
 from protocol.counted import counted
 
@@ -69,6 +76,8 @@ def rounds_section(dossier: Dossier) -> Section:
                 table=rounds_table(dossier),
             ),
         )
+    if dossier.course is not None:
+        blocks = (*blocks, *_course(dossier.course))
     if dossier.robust is not None:
         blocks = (*blocks, *_robust(dossier.robust))
     if dossier.has_adaptive_clip:
@@ -82,6 +91,21 @@ def rounds_section(dossier: Dossier) -> Section:
         )
         blocks = (*blocks, clips)
     return Section(key="rounds", title="Rounds", blocks=blocks)
+
+
+def _course(course: CourseFacts) -> tuple[Block, ...]:
+    said = Paragraph(text=" ".join(course.sentences))
+    if all(one.released.value is None for one in course.evaluations):
+        return (said, course_table(course)) if course.evaluations else (said,)
+    drawn = Figure(
+        title=f"Released {course.figure.title} by round",
+        svg=charts.to_svg(charts.figure_by_round(course)),
+        alt=describe_course(course),
+        caption="Every evaluation is of all hospitals, with its own noise; bars are 95 % "
+        "intervals. A cross is a model that was rolled back.",
+        table=course_table(course),
+    )
+    return said, drawn
 
 
 def _robust(robust: RobustFacts) -> tuple[Block, ...]:

@@ -22,7 +22,8 @@ class RunProgress:
     """One look at a run.
 
     ``state`` is joining, running, waiting or paused; ``round`` counts from 1, the
-    evaluation is the one after the ``rounds`` of training; ``silent`` says since
+    last evaluation is the one after the ``rounds`` of training; at an interim one it
+    is the training round before it, and ``at`` says so in words; ``silent`` says since
     when (UTC, ISO 8601) each hospital that is left out was not heard from, empty
     when it never was. ``asked`` says since when a step waits for each hospital that
     has not answered it, and ``until`` when it ends without them; ``waits_for`` is
@@ -33,6 +34,7 @@ class RunProgress:
     state: str
     round: int
     rounds: int
+    at: str = ""
     waits_for: str = ""
     silent: Mapping[str, str] = field(default_factory=dict)
     asked: Mapping[str, str] = field(default_factory=dict)
@@ -41,7 +43,9 @@ class RunProgress:
 
     @property
     def place(self) -> str:
-        """The place of the run, in words: a training round or the evaluation."""
+        """The place of the run, in words: a training round or an evaluation."""
+        if self.at:
+            return self.at
         if self.round > self.rounds:
             return "evaluation"
         return f"round {self.round} of {self.rounds}"

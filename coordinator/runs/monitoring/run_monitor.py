@@ -53,7 +53,9 @@ class RunMonitor:
         self.blocked_reason = ""
         #: The step that is under way.
         self.step = StepWait(run_id, changed=self.tell)
-        self._round, self._clock = 1, RoundClock()
+        #: Kind and number of the round that is due.
+        self._due = ("training", 0) if study.training.rounds else ("evaluation", 0)
+        self._clock = RoundClock()
         self._progress_at = time.monotonic()
 
     @property
@@ -64,9 +66,8 @@ class RunMonitor:
     @property
     def has_enough(self) -> bool:
         """Whether as many hospitals are there as the round that is due needs."""
-        number, there = self._round - 1, self._participants.joined - self.silent.keys()
-        kind = "training" if number < self._study.training.rounds else "evaluation"
-        return self._study.enough(kind, number, there)
+        there = self._participants.joined - self.silent.keys()
+        return self._study.enough(*self._due, there)
 
     @property
     def idle_seconds(self) -> float:
@@ -83,14 +84,14 @@ class RunMonitor:
             for site, at in self.silent.items()
         }
 
-    def round_begins(self, number: int) -> None:
+    def round_begins(self, round_kind: str, number: int) -> None:
         """Takes note that a round is tried; ``number`` counts from 0."""
-        self._round = number + 1
+        self._due = round_kind, number
 
-    def round_finished(self, number: int) -> None:
+    def round_finished(self, round_kind: str, number: int) -> None:
         """Takes note that a round was committed; ``number`` counts from 0."""
         self._progress_at = time.monotonic()
-        self._round = number + 2  # the next one, counted from 1
+        self._due = self._study.evaluations.round_after(round_kind, number)
         self._clock.round_ended()
         self.tell()
 
@@ -111,11 +112,15 @@ class RunMonitor:
         asked = dict.fromkeys(waits.sites, told_time(waits.since)) if waits else {}
         until = told_time(waits.until) if waits else ""
         silent = {site: at for site, at in self.silent.items() if site not in asked}
-        left = self._clock.seconds_left(rounds + 2 - self._round) if state == "running" else None
+        (kind, number), schedule = self._due, self._study.evaluations
+        left = None
+        if state == "running":
+            left = self._clock.seconds_left(schedule.left(kind, number))
         return RunProgress(
             state=state,
-            round=self._round,
+            round=schedule.rounds_before(kind, number) + (kind == "training" or number == rounds),
             rounds=rounds,
+            at=schedule.place(kind, number),
             waits_for=waiting_text(asked, until) if asked else self.blocked_reason,
             silent={site: told_time(at) if at else "" for site, at in silent.items()},
             asked=asked,

@@ -12,6 +12,7 @@ Rules that every record keeps:
 """
 
 from protocol.study.study.names import BUNDLED, NAME, Digest, Name, RelativePath, Seed, nearest
+from protocol.study.study.schedule import EvaluationSchedule
 from protocol.study.study.sites import PartitionByColumn, PartitionBySkew, Partitioning, Site
 from protocol.study.study.splits import ColumnSplit, FileSplit, KeyedHashSplit, Split
 from protocol.study.study.study import Study
@@ -27,6 +28,7 @@ __all__ = [
     "ColumnSplit",
     "Communication",
     "Digest",
+    "EvaluationSchedule",
     "FileSplit",
     "KeyedHashSplit",
     "Name",

@@ -6,6 +6,7 @@ Each is a path in the study's document and what is wrong there.
 from protocol.study.strategies.strategy import Problem
 from protocol.study.study.record import StudyRecord
 from protocol.study.study.rules.correlated_noise_rules import correlated_noise_problems
+from protocol.study.study.rules.interim_rules import interim_problems
 from protocol.study.study.rules.participation_rules import participation_problems
 from protocol.study.study.rules.privacy_rules import aggregation_problems, privacy_problems
 from protocol.study.study.rules.records_rules import column_problems, record_problems, site_problems
@@ -23,6 +24,7 @@ def contradictions(study: StudyRecord) -> list[Problem]:
         *record_problems(study),
         *(task_problems(study) if study.trains else statistics_problems(study)),
         *evaluation_problems(study),
+        *interim_problems(study),
         *recipe_problems(study.recipes, study.task.recipe_uses),
         *training_problems(study),
         *privacy_problems(study),

@@ -15,6 +15,7 @@ from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PerSitePrivacy
 from protocol.study.strategies.registry import STRATEGIES, TrainingSection
 from protocol.study.strategies.training import Training
 from protocol.study.study.names import Name
+from protocol.study.study.schedule import EvaluationSchedule
 from protocol.study.study.sites import Partitioning, Site
 from protocol.study.study.splits import KeyedHashSplit, Split
 from protocol.study.study.sums.aggregation import Aggregation, Seeds
@@ -170,7 +171,7 @@ class StudyRecord(FrozenModel):
             deviation = vector.influence * roughly_noised(
                 [budget for budget in budgets if budget is not None],
                 privacy.delta,
-                evaluation.attempts,
+                self.priced_evaluations,
                 evaluation.site_share,
             )
         return number_of_bins(
@@ -312,9 +313,15 @@ class StudyRecord(FrozenModel):
     def priced_evaluations(self) -> int:
         """The number of evaluations that a hospital pays for beforehand, spare ones included.
 
-        One, unless the study monitors: then its reference and every release of its calendar.
+        One and the interim ones; where the study monitors, its reference and every release of its
+        calendar.
         """
-        return self.evaluation.attempts + (self.calendar or 0)
+        return self.evaluation.attempts + self.evaluations.interim + (self.calendar or 0)
+
+    @property
+    def evaluations(self) -> EvaluationSchedule:
+        """The evaluations of a run, and after which rounds they are made."""
+        return EvaluationSchedule(rounds=self.training.rounds, every=self.evaluation.every)
 
     @property
     def calendar(self) -> int | None:

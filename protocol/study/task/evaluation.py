@@ -103,7 +103,7 @@ def _written(edge: float) -> str:
 
 
 class Evaluation(FrozenModel):
-    """One final evaluation on the test patients, through the same secure sum.
+    """The evaluation on the test patients after the last round, through the same secure sum.
 
     Scores are counted in ``bins`` that lie around the released model's scores
     (``protocol.vectors.score_grid``); ``auto`` is as many as suit the declared patients and
@@ -113,6 +113,10 @@ class Evaluation(FrozenModel):
     classification ``site_bins`` of scores by label, where two are the table of decisions.
     ``groups`` are counted beside all patients, in ``group_bins``. Counting again after counts
     were revealed needs new noise: ``attempts`` such releases are paid for beforehand.
+
+    ``every`` so many rounds the model is evaluated so too, and each such evaluation is paid for:
+    ``epsilon`` is of all of them together. With ``roll_back`` a run whose headline figure has
+    become worse by more than that goes back to the model that was best.
     """
 
     epsilon: Epsilon | None = None
@@ -124,6 +128,12 @@ class Evaluation(FrozenModel):
         default_factory=dict, max_length=8, exclude_if=lambda groups: not groups
     )
     group_bins: PartBins = Field(default=8, exclude_if=lambda bins: bins == 8)
+    every: int | None = Field(
+        default=None, ge=1, le=10_000, exclude_if=lambda rounds: rounds is None
+    )
+    roll_back: float | None = Field(
+        default=None, gt=0, le=1e6, exclude_if=lambda worse: worse is None
+    )
 
     @field_validator("groups")
     @classmethod

@@ -50,6 +50,7 @@ class Statistics(FrozenModel):
 
     gives: ClassVar[str] = "scores"
     output: ClassVar[str] = "nothing: no network is trained"
+    lower_is_better: ClassVar[bool] = False
     label: ClassVar[type | UnionType] = (
         BinaryLabel | EventLabel | ClassLabel | FindingsLabel | NumberLabel
     )

@@ -44,6 +44,8 @@ class _Task(FrozenModel):
     gives: ClassVar[str] = "scores"
     #: The sentence that says, beside a model's file, what the network's numbers mean.
     output: ClassVar[str]
+    #: Whether the task's headline figure, its first one, is an error.
+    lower_is_better: ClassVar[bool] = False
 
     network: Network
     pretrained: Pretrained | None = Field(default=None, exclude_if=lambda named: named is None)
@@ -151,6 +153,7 @@ class Regression(_OwnLoss):
     output: ClassVar[str] = (
         "one number; times the label's scale, plus its centre, it is in the label's unit"
     )
+    lower_is_better: ClassVar[bool] = True
 
 
 class Segmentation(_OwnLoss):

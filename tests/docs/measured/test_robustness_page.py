@@ -3,6 +3,7 @@
 import pytest
 
 from tests import ROOT
+from tests.long.poisoning import roll_back
 from tests.long.poisoning.attacks import ATTACKS
 from tests.long.poisoning.cohorts import BREAST_CANCER, HEART
 from tests.long.poisoning.minority import MINORITIES
@@ -65,3 +66,62 @@ def test_a_line_of_the_page_is_what_its_command_gives() -> None:
     plain, median = aurocs(HEART, NOISES[0], attack, range(SEEDS))
     said = reached(HEART)[NOISES[0], attack]
     assert (sum(plain) / SEEDS, sum(median) / SEEDS) == pytest.approx(said, abs=0.006)
+
+
+# --- rounds that are taken back --------------------------------------------------------------
+
+ROLLED_BACK = {
+    HEART: "**Heart disease, evaluated after every five rounds**",
+    BREAST_CANCER: "**Breast cancer, evaluated after every five rounds**",
+}
+FIRST, HALF = roll_back.STARTS
+
+
+def rolled_back(cohort: str) -> dict[tuple[str, str, str], tuple[float, float, float]]:
+    """Returns the mean AUROC without and with roll_back, and how often a run went back."""
+    return {
+        (noise, attack, start): (
+            float(plain.split(" ± ")[0]), float(back.split(" ± ")[0]), float(times),
+        )
+        for noise, attack, start, plain, back, times in table(ROLLED_BACK[cohort])
+    }  # fmt: skip
+
+
+def test_the_page_measures_what_it_says_it_measures() -> None:
+    assert (roll_back.EVERY, roll_back.WORSE) == (5, 0.1)
+    wanted = [(CLEAN, ""), *((a, s) for a in roll_back.WANTED for s in roll_back.STARTS)]
+    for cohort in ROLLED_BACK:
+        assert [*rolled_back(cohort)] == [(n, *one) for n in NOISES for one in wanted]
+
+
+def test_a_run_that_is_poisoned_from_some_round_on_is_saved_and_one_from_the_first_is_not() -> None:
+    found = rolled_back(HEART)
+    for noise in NOISES:
+        clean = found[noise, CLEAN, ""][0]
+        for attack in roll_back.WANTED:
+            plain, back, times = found[noise, attack, HALF]
+            assert back > clean - 0.03 > plain and times >= 1
+            assert found[noise, attack, FIRST][1] < 0.5
+
+
+def test_the_page_names_what_going_back_loses_and_costs() -> None:
+    found = rolled_back(HEART)
+    worst = max(
+        found[noise, CLEAN, ""][0] - found[noise, attack, HALF][1]
+        for noise in NOISES
+        for attack in roll_back.WANTED
+    )
+    cost = max(
+        rolled_back(c)[noise, CLEAN, ""][0] - rolled_back(c)[noise, CLEAN, ""][1]
+        for c in ROLLED_BACK
+        for noise in NOISES
+    )
+    assert f"within {100 * worst:.1f} points of its clean run" in PAGE
+    assert f"going back costs {100 * cost:.1f} points at most" in PAGE
+
+
+@pytest.mark.long
+def test_a_line_of_going_back_is_what_its_command_gives() -> None:
+    attack = roll_back.WANTED[1]
+    line = roll_back.row(HEART, NOISES[0], attack, HALF)
+    assert line in PAGE

@@ -20,9 +20,6 @@ from silos.training.trainer import Trainer
 from tests.long.poisoning.attacks import ATTACKS, Attack
 from tests.long.poisoning.cohorts import NAMES, Cohort
 
-#: Wide enough for what an honest hospital would have shortened.
-_WIDE = 1e6
-
 
 def trained(
     study: Study, hospitals: Mapping[str, Records], test: Records, attacks: Mapping[str, Attack],
@@ -38,11 +35,11 @@ def trained(
         seed: of the noise.
     """
     entropy, nobody = FixedEntropy(seed, simulated=True), Attack()
+    plans = {site: PrivacyPlan.at(study, site) for site in hospitals}
     trainers = {
         site: Trainer(study, site, attacks.get(site, nobody).records(own), test)
         for site, own in hospitals.items()
     }
-    plans = {site: PrivacyPlan.at(study, site) for site in hospitals}
     initial = next(iter(trainers.values())).initial_model()
     layout, state = layout_of(initial), begun(study.training, initial)
     for number in range(study.training.rounds):
@@ -54,23 +51,31 @@ def trained(
             plan = plans[site]
             noise = plan.training.noise_multiplier if plan else None
             given = RoundInput(model=model, number=number, noise_multiplier=noise)
-            update = trainers[site].update(given, entropy).update
-            vector = round_vector(study, model, number)
-            if site not in attacks:
-                return vector.encode(site, update)
-            sent = attacks[site].update(update, study)
-            return encode(
-                sent,
-                weight=1.0,
-                bound=_WIDE,
-                frac_bits=vector.frac_bits,
-                ring_bits=vector.ring_bits,
-            )
+            return contribution_of(study, trainers[site], attacks.get(site), given, entropy)
 
         sums = summed(study, number, trainers, contribution)
         found = round_mean(study, model, number, sums)
         state = next_state(study.training, state, found.mean)
     return model_of(study.training, layout, state)
+
+
+def contribution_of(
+    study: Study, trainer: Trainer, attack: Attack | None, given: RoundInput, entropy: FixedEntropy
+) -> NDArray[np.unsignedinteger]:
+    """Returns the ring elements that a hospital sends in a round, by its attack if any."""
+    update = trainer.update(given, entropy).update
+    vector = round_vector(study, given.model, given.number)
+    if attack is None:
+        return vector.encode(trainer._site, update)
+    sent = attack.update(update, study)
+    return encode(
+        sent,
+        weight=1.0,
+        # As long as one vector of the ring can be: an honest hospital would have shortened it.
+        bound=2.0 ** (vector.ring_bits - 2 - vector.frac_bits),
+        frac_bits=vector.frac_bits,
+        ring_bits=vector.ring_bits,
+    )
 
 
 def auroc_of(cohort: Cohort, study: Study, attack: str, seed: int) -> float:
@@ -80,7 +85,13 @@ def auroc_of(cohort: Cohort, study: Study, attack: str, seed: int) -> float:
     """
     poisoned = NAMES[seed % len(NAMES)]
     attacks = {} if attack == "none" else {poisoned: ATTACKS[attack]}
-    model = trained(study, cohort.partitioned(seed), cohort.test, attacks, seed)
+    return exact_auroc(
+        cohort, study, trained(study, cohort.partitioned(seed), cohort.test, attacks, seed)
+    )
+
+
+def exact_auroc(cohort: Cohort, study: Study, model: Tensors) -> float:
+    """Returns a model's AUROC on all test patients, without noise or bins."""
     found = task_of(study.task, study.cohort).exact(
         _scores(cohort, study, model), cohort.test.labels
     )

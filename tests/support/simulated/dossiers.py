@@ -11,6 +11,7 @@ from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.dossier import (
     Dossier,
     EntryFacts,
+    EvaluationFacts,
     LogFacts,
     RoundFacts,
     SiteFacts,
@@ -333,3 +334,35 @@ def modes(*epsilons: float | None) -> tuple[UtilityPoint, ...]:
                 for seed, shift in ((1, -0.004), (2, 0.0), (3, 0.004))
             ]
     return tuple(points)
+
+
+def with_course(**changes: object) -> Dossier:
+    """Returns a run of six rounds, evaluated after every two: rounds 3 and 4 were taken back."""
+    found, study = finished(), finished().study
+    figures = {2: interval(0.85, 0.03), 4: interval(0.62, 0.05), 6: interval(0.868, 0.031)}
+    evaluations = tuple(
+        EvaluationFacts(
+            rounds=rounds,
+            model_digest=digest(f"model {rounds - 1}"),
+            released=released,
+            survivors=SITES,
+            goes_on=2 if rounds == 4 else rounds,
+        )
+        for rounds, released in figures.items()
+    )
+    rounds = [round_facts(number) for number in range(1, 7)]
+    rounds.insert(2, round_facts(2, "evaluation", is_interim=True))
+    rounds.insert(5, round_facts(4, "evaluation", is_interim=True))
+    study = {
+        **study,
+        "training": {"rounds": 6},
+        "privacy": {"mode": "per_site"},
+        "evaluation": {"every": 2, "roll_back": 0.05},
+    }
+    given: dict[str, object] = {
+        "study": study,
+        "rounds_planned": 6,
+        "rounds": (*rounds, round_facts(7, "evaluation")),
+        "evaluations": evaluations,
+    }
+    return replace(found, **{**given, **changes})  # type: ignore[arg-type]

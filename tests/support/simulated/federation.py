@@ -149,9 +149,13 @@ class Watch:
 
     def __init__(self) -> None:
         self.rounds: list[tuple[str, int, tuple[str, ...]]] = []
+        self.taken_back: list[tuple[int, int]] = []
 
     def round_finished(self, round_kind: str, number: int, survivors: tuple[str, ...]) -> None:
         self.rounds.append((round_kind, number, survivors))
+
+    def rolled_back(self, after: int, to: int) -> None:
+        self.taken_back.append((after, to))
 
 
 class Federation:

@@ -80,6 +80,18 @@ def test_a_late_update_is_added_to_the_next_and_discounted(late: set[int], tmp_p
     assert federation.watch.rounds[1][2] == ("east", "north", "south")
 
 
+def test_an_evaluation_in_between_neither_pays_for_a_late_update_nor_loses_it(
+    tmp_path: Path,
+) -> None:
+    study = late_study(0.5)
+    evaluation = study.evaluation.model_copy(update={"every": 2})
+    federation = Federation(tmp_path, study.replaced(evaluation=evaluation), trainer=Descending)
+    model = run_without_west_in(federation, {1})
+    assert [number for _, number, _ in federation.watch.rounds] == [0, 1, 5, 2, 3, 4]
+    assert "west" in federation.watch.rounds[2][2]
+    assert model_digest(model) == model_digest(in_the_clear(federation, {1}, 0.5))
+
+
 def test_without_a_discount_it_is_lost(tmp_path: Path) -> None:
     federation = Federation(tmp_path, late_study(None), trainer=Descending)
     model = run_without_west_in(federation, {1})

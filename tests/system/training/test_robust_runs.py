@@ -27,7 +27,7 @@ from protocol.transport.steps import Request
 from protocol.vectors.tensors import Tensors, layout_of, model_digest
 from silos.training.randomness import Entropy, RoundInput
 from tests.support.simulated.federation import Federation, LinearTrainer
-from tests.support.simulated.nine_hospitals import grouped_study, grouped_text
+from tests.support.simulated.nine_hospitals import grouped_study, grouped_text, without_noise
 
 
 class SignFlipping(LinearTrainer):
@@ -36,6 +36,15 @@ class SignFlipping(LinearTrainer):
     def update(self, given: RoundInput, entropy: Entropy) -> LocalEnd:
         honest = super().update(given, entropy)
         return LocalEnd(update=honest.update * (-100 if self._site == "g" else 1))
+
+
+class TwoGroups(LinearTrainer):
+    """In the second round d and g send the opposite of their updates, a hundred times over."""
+
+    def update(self, given: RoundInput, entropy: Entropy) -> LocalEnd:
+        honest = super().update(given, entropy)
+        bad = given.number == 1 and self._site in ("d", "g")
+        return LocalEnd(update=honest.update * (-100 if bad else 1))
 
 
 def rows(federation: Federation, state: str = "finished") -> list[RoundRow]:
@@ -133,7 +142,7 @@ def test_the_run_says_which_group_lay_far_and_that_no_round_is_rolled_back(
     robust = dossier.robust
     assert robust is not None and robust.often_far == {3: 2}
     assert "Far from what it gave: group 3 (g, h, i) in 2 rounds" in robust.sentence
-    assert "not rolled back: this study releases one evaluation" in robust.sentence
+    assert "not rolled back: the study does not say evaluation.roll_back" in robust.sentence
     assert [(one.group, one.attempt) for one in robust.rounds] == [(1, 0), (2, 0), (3, 0)] * 2
     assert dossier.threshold == 3 and dossier.rounds_trained == 2
     told = run_json(dossier)["robust"]
@@ -142,6 +151,27 @@ def test_the_run_says_which_group_lay_far_and_that_no_round_is_rolled_back(
     assert "3 must answer in each group, 1 may collude" in str(run_page(dossier, ()))
     shown = str(rounds_section(dossier).blocks)
     assert "Groups under the robust rule" in shown and robust.sentence in shown
+
+
+def test_groups_whose_rule_is_outvoted_are_taken_back_and_the_evaluation_is_one_sum_of_all(
+    tmp_path: Path,
+) -> None:
+    """Poisoned hospitals in two of three groups are more than a median bears."""
+    text = without_noise(grouped_text()).replace(
+        "{bins: 8}", "{bins: 8, every: 1, roll_back: 0.05}"
+    )
+    study = keeping(read_study(text.replace("rounds: 2", "rounds: 3")))
+    federation = Federation(tmp_path, study, trainer=TwoGroups)
+    federation.run()
+    assert federation.watch.taken_back == [(2, 1)]
+    asked = {sites for kind, _, sites in federation.watch.rounds if kind == "evaluation"}
+    assert asked == {tuple("abcdefghi")}
+    with federation.store.read() as session:
+        verify_records(session, federation.workspace.public_key())
+        dossier = dossier_of(session, session.get_one(RunRow, "run-1"), "finished")
+    assert dossier.robust is not None and "not rolled back" not in dossier.robust.sentence
+    assert run_json(dossier)["robust"]["rolls_back"] is True
+    assert dossier.course is not None and len(dossier.course.taken_back) == 1
 
 
 def test_a_figure_of_the_spread_that_was_changed_is_found(

@@ -331,6 +331,15 @@ def test_finished_run_has_four_charts_each_with_its_numbers() -> None:
     assert len(page.expander) == 4
 
 
+def test_interim_figures_are_drawn_with_their_numbers_and_what_was_rolled_back() -> None:
+    page = _page(FakeViews(dossiers.with_course(), points=dossiers.sweep()))
+    assert "Released AUROC by round" in [found.value for found in page.subheader]
+    assert len(page.get("vega_lite_chart")) == len(page.expander) == 5
+    assert "Rolled back after round 4: AUROC 0.620" in _words(page)
+    (table,) = [f.value for f in page.dataframe if "After round" in f.value.columns]
+    assert list(table["Rolled back to the model after round"]) == ["—", "2", "—"]
+
+
 def test_thresholds_are_drawn_with_their_numbers_and_gaps_said_in_words() -> None:
     counts = np.array([[40.0, 30.0, 20.0, 10.0], [10.0, 20.0, 30.0, 40.0]])
     points = operating_points(counts, 2.0, (100.0, 100.0), ScoreGrid())

@@ -33,7 +33,11 @@ def test_a_rule_says_what_it_bears_whom_it_silences_and_that_nothing_is_rolled_b
     assert "group 2: d, e, f; 3 must answer, 1 may collude in it" in found
     assert "the groups declare 120 to 480 patients, and count alike" in found
     assert "patients whom nobody else treats" in found
-    assert "cannot be rolled back: this study releases one evaluation" in found
+    assert "not rolled back: the study does not say evaluation.roll_back" in found
+    text = text.replace("rounds: 2", "rounds: 4").replace(
+        "{bins: 8}", "{bins: 8, every: 2, roll_back: 0.1}"
+    )
+    assert "not rolled back" not in said(text)
 
 
 def test_the_baseline_without_a_hospital_leaves_it_out_of_its_group() -> None:

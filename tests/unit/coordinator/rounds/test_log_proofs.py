@@ -121,7 +121,7 @@ def test_a_log_that_was_set_back_finds_no_hospital(tmp_path: Path) -> None:
 def test_a_log_whose_entries_are_not_its_heads_opens_no_round(tmp_path: Path) -> None:
     federation = Federation(tmp_path, small_study())
     logged_more(federation)
-    proofs = LogProofs(federation.store, "run-1", {})
+    proofs = LogProofs(federation.store, "run-1", small_study(), {})
     with federation.store.transaction() as transaction:
         from sqlalchemy import text
 
@@ -134,12 +134,12 @@ def test_a_log_whose_entries_are_not_its_heads_opens_no_round(tmp_path: Path) ->
 def test_an_empty_log_opens_no_round(tmp_path: Path) -> None:
     federation = Federation(tmp_path, small_study())
     with pytest.raises(StoreBroken, match="no signed head"):
-        LogProofs(federation.store, "run-1", {}).head()
+        LogProofs(federation.store, "run-1", small_study(), {}).head()
 
 
 def test_what_a_hospital_says_it_holds_is_believed_only_where_it_is_true(tmp_path: Path) -> None:
     federation = Federation(tmp_path, small_study())
-    proofs = LogProofs(federation.store, "run-1", {})
+    proofs = LogProofs(federation.store, "run-1", small_study(), {})
     first = logged_more(federation)
     proofs.head()
     assert proofs.is_known("east", HeldHead(size=0, root="0" * 64))

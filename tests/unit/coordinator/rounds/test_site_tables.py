@@ -13,7 +13,8 @@ from scipy.stats import chi2
 from coordinator.database.store import ReleaseRow, RoundRow, RunRow
 from coordinator.evaluation.released import Released
 from coordinator.rounds import training as runner
-from coordinator.rounds.site_tables import TABLES, read_tables, require_signed_tables
+from coordinator.rounds.run_course import TABLES
+from coordinator.rounds.site_tables import read_tables, require_signed_tables
 from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.secagg.client import content_digest

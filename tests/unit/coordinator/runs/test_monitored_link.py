@@ -86,7 +86,7 @@ def test_progress_says_where_the_run_is_and_for_what_it_waits(
     )
     control.hold()
     assert monitor.progress.state == "paused"
-    monitor.round_finished(0)
+    monitor.round_finished("training", 0)
     told = read_progress(tmp_path, "run-1")
     assert told is not None and (told.round, told.state) == (2, "paused")
     monitor.forget()

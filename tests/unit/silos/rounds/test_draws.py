@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from protocol.encoding import digest_json
-from protocol.errors import DrawSpent, MessageRefused, QuorumLost
+from protocol.errors import BudgetSpent, DrawSpent, MessageRefused, OutOfOrder, QuorumLost
 from protocol.secagg.client import SecAggClient
 from protocol.secagg.context import RoundContext
 from protocol.secagg.server import Step
-from protocol.study.study import Study
+from protocol.study.study import EvaluationSchedule, Study
 from protocol.study.study_file import read_study
 from silos.rounds.draws import Draws
 from tests.support.simulated.contexts import context_of
@@ -26,6 +26,7 @@ from tests.unit.silos.rounds.test_participation import Attack
 
 #: Three rounds and no spare draw: what is left over must still do for the last round.
 THREE = changed("rounds: 2", "rounds: 3")
+SCHEDULE = EvaluationSchedule(rounds=3)
 
 
 class Adversary(Attack):
@@ -262,7 +263,7 @@ class Schedule(Federation):
             coordinator_public=self.coordinator_key.public,
             guard=self.guards[site],
             min_sites=min_sites,
-            among=Draws(kept, spare=None).among(self.context),
+            among=Draws(kept, spare=None, schedule=SCHEDULE).among(self.context),
         )
 
     def try_once(self, random: Random) -> None:
@@ -336,23 +337,49 @@ def test_draws_are_read_back_from_the_signing_record() -> None:
         "model/training/0": "4" * 64,
         "survivors/training/0/0": "3" * 64,
     }
-    draws = Draws(kept, spare={"training": 1, "evaluation": 0})
+    draws = Draws(kept, spare={"training": 1, "evaluation": 0}, schedule=SCHEDULE)
     context = context_of(4, attempt=1)
     with pytest.raises(DrawSpent, match="was restarted and has lost"):
         draws.require_due(context)
     assert draws.among(context) == "3" * 64
     draws.require_due(replace(context, draw=1))
     draws.require_due(replace(context, round=1))
-    draws.require_due(replace(context, round_kind="evaluation"))
+    draws.require_due(replace(context, round_kind="evaluation", round=3))
+
+
+def test_evaluations_in_between_are_due_after_their_rounds_and_spare_draws_are_of_all_of_them() -> (
+    None
+):
+    """Of six rounds every second is evaluated: rounds 7 and 8, and at the end 6."""
+    order = [
+        ("training", 0), ("training", 1), ("evaluation", 7), ("training", 2), ("training", 3),
+        ("evaluation", 8), ("training", 4), ("training", 5), ("evaluation", 6),
+    ]  # fmt: skip
+    schedule = EvaluationSchedule(rounds=6, every=2)
+    draws = Draws({}, spare={"training": 0, "evaluation": 1}, schedule=schedule)
+    for place, (kind, number) in enumerate(order):
+        due = replace(context_of(4), round_kind=kind, round=number)
+        draws.require_due(due)
+        draws.hold(due, np.zeros(1))
+        for past_kind, past in order[:place]:
+            with pytest.raises(OutOfOrder, match="past|evaluated already"):
+                draws.require_due(replace(due, round_kind=past_kind, round=past))
+        again = replace(due, draw=1, attempt=1)
+        if (kind, number) == ("evaluation", 7):
+            draws.require_due(again)
+            draws.hold(again, np.zeros(1))
+        else:
+            with pytest.raises(BudgetSpent, match=f"no spare draw of the {kind}"):
+                draws.require_due(again)
 
 
 def test_a_signing_record_of_another_form_is_refused() -> None:
     with pytest.raises(MessageRefused, match="a line of another form"):
-        Draws({"vector/training/zero/0": "2" * 64}, spare=None)
+        Draws({"vector/training/zero/0": "2" * 64}, spare=None, schedule=SCHEDULE)
 
 
 def test_free_draws_are_not_counted() -> None:
-    draws, context = Draws({}, spare=None), context_of(4)
+    draws, context = Draws({}, spare=None, schedule=SCHEDULE), context_of(4)
     for draw in range(5):
         due: RoundContext = replace(context, attempt=draw, draw=draw)
         draws.require_due(due)
