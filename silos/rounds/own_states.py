@@ -7,7 +7,8 @@ Rules:
 2. It is durable before that answer leaves, so a hospital that was restarted goes on with it.
 3. Where late updates count, an update that was paid for is added to the next one, times a public
    discount for each round in between, if the hospital was told which sites are in that round's sum
-   and is not among them. A restart forgets it.
+   and is not among them. One whose arrival the hospital has confirmed is never added again, whoever
+   is said to be in the sum. A restart forgets it.
 4. It is as private as the gradients that it was made of. It lies in the hospital's folder, for its
    owner alone, and is removed when the run is over.
 """
@@ -39,6 +40,7 @@ class OwnStates:
         self._folder, self._run_id, self._discount = folder, run_id, late_discount
         self._made: tuple[tuple[int, int], LocalEnd] | None = None
         self._paid: tuple[int, int] | None = None
+        self._arrived: tuple[int, int] | None = None
         self._missed: int | None = None
         self._carried: tuple[int, Floats] | None = None
 
@@ -65,7 +67,7 @@ class OwnStates:
         self._carried = None
         if self._made is not None and self._made[0] == self._paid:
             (number, _), end = self._made
-            if number == self._missed:
+            if number == self._missed and self._made[0] != self._arrived:
                 self._carried = (
                     context.round,
                     end.update * self._discount ** (context.round - number),
@@ -87,6 +89,10 @@ class OwnStates:
         """Takes note that a draw of a round is paid for: it may be sent, then or later."""
         self._paid = context.round, context.draw
 
+    def arrived(self, context: RoundContext) -> None:
+        """Takes note that a draw's vector has arrived, and can be in a sum."""
+        self._arrived = context.round, context.draw
+
     def missed(self, number: int) -> None:
         """Takes note that a round's sum was made without this hospital."""
         self._missed = number
@@ -94,20 +100,22 @@ class OwnStates:
     def keep(self, context: RoundContext) -> None:
         """Keeps the state of a round's draw, durably: from now on it counts.
 
+        The one before it stays too: another draw of this round would begin with it.
+
         Raises:
             StoreBroken: it cannot be written.
         """
         if self._made is None or self._made[0] != (context.round, context.draw):
             return
         own = self._made[1].own
-        if not own:
+        earlier = sorted(number for number in self._numbers() if number < context.round)
+        if not own and not earlier:
             return
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_whole(self._path(context.round), save(dict(own)))
-            for number in self._numbers():
-                if number < context.round - 1:
-                    self._path(number).unlink(missing_ok=True)
+            for number in earlier[:-1]:
+                self._path(number).unlink(missing_ok=True)
         except OSError as error:
             raise StoreBroken(f"an own state cannot be kept: {error.strerror}") from error
 

@@ -200,7 +200,7 @@ class Participation:
         if request.step == "masked":
             return self._masked or self._contribute(self._round, request)
         if request.step == "consistency":
-            return Reply(message=self._round.confirm(request.message))
+            return self._confirm(self._round, request)
         if request.step == "unmask":
             return self._reveal(self._round, request)
         raise OutOfOrder(f"there is no step {request.step!r}")
@@ -375,6 +375,11 @@ class Participation:
         self._own.paid(context)
         self._masked = Reply(message=silo_round.masked_message(ledger_head=head), blob=blob)
         return self._masked
+
+    def _confirm(self, silo_round: SecAggClient, delivery: Request) -> Reply:
+        confirmed = Reply(message=silo_round.confirm(delivery.message))
+        self._own.arrived(silo_round.context)
+        return confirmed
 
     def _reveal(self, silo_round: SecAggClient, delivery: Request) -> Reply:
         revealed = Reply(message=silo_round.reveal(delivery.message))

@@ -23,7 +23,7 @@ from protocol.study.rounds.mean import mean_of
 from protocol.study.strategies.registry import next_state
 from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.strategies.training import Training
-from protocol.study.study import Study
+from protocol.study.study import Communication, Study
 from protocol.study.study_file import read_study
 from protocol.study.variants import as_distributed, as_per_site
 from protocol.transport.steps import Request
@@ -229,3 +229,27 @@ def test_parts_of_a_step_count_what_the_whole_step_does() -> None:
     assert whole[-1] == 100 * (2 * within - 30)
     nobody = PatientRecords(np.arange(40), form.records).drawn(np.arange(0), form, starts)
     assert not worker.clipped(np.zeros(SIZE), nobody, MEDIAN, 100).any()
+
+
+def test_a_late_update_is_carried_without_the_clip_s_movement(tmp_path: Path) -> None:
+    """West's vector of the first round comes too late; the second begins with it."""
+    study = adaptive("per_site", rounds=3)
+    study = study.replaced(
+        training=study.training.model_copy(update={"late_discount": 0.5}),
+        communication=Communication(),
+    )
+    federation = Federation(tmp_path, study, trainer=trainer)
+    masked = 0
+
+    def late(site: str, request: Request) -> bool:
+        nonlocal masked
+        if site != "west" or request.step != "masked":
+            return False
+        masked += 1
+        if masked == 1:
+            federation.silos[site].answer(request)
+        return masked == 1
+
+    federation.link.lost = late
+    federation.run()
+    assert [len(survivors) for _, _, survivors in federation.watch.rounds] == [3, 4, 4, 4]
