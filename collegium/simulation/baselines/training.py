@@ -37,10 +37,10 @@ from silos.training.trainer import Trainer
 def trained_in_one_place(
     study: Study, trainer: Trainer, plan: PrivacyPlan | None, entropy: Entropy
 ) -> Tensors:
-    """Returns the model of a training whose patients are all in one place.
+    """Returns the model of a training whose patients are all in one place: its own, if it has one.
 
     Args:
-        study: in which the place, its first site, declares these patients.
+        study: in which the place, its first site, declares these patients; it sends all parameters.
         trainer: holds them.
         plan: the noise, in full; None trains without.
         entropy: where sampling and noise come from.
@@ -64,7 +64,8 @@ def trained_in_one_place(
         scalars = {name: scalar(update, bound) for name, scalar in strategy.scalars.items()}
         return Mean(update=update, scalars=scalars, bound=bound)
 
-    return _trained(study, trainer.initial_model(), mean)
+    model = _trained(study, trainer.initial_model(), mean)
+    return personal_model(study.training, model, kept) or model
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

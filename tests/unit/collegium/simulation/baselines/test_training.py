@@ -16,7 +16,8 @@ from pipelines.cohort.train_test import parts_of
 from pipelines.evaluation.metrics import auroc
 from pipelines.records import Records
 from protocol.errors import StudyRefused, UpdateRefused
-from protocol.study.study import Study
+from protocol.study.strategies.registry import changed as training_changed
+from protocol.study.study import Communication, Study
 from protocol.study.study_file import read_study
 from protocol.study.variants import as_distributed
 from protocol.vectors.tensors import flatten, layout_of, model_digest, unflatten
@@ -93,6 +94,40 @@ def test_a_hospital_alone_takes_the_steps_that_it_takes_in_a_run(hospitals: Hosp
     one = baseline(LOCAL, "west", noised=False, study=small_study())
     found, _, _ = trained_model(one, {"west": hospitals["west"]}, FIXED)
     assert model_digest(found.model) == model_digest(model)
+
+
+@pytest.mark.parametrize("kind", [POOLED, LOCAL])
+@pytest.mark.parametrize("strategy", ["fedavg", "scaffold"])
+def test_where_nothing_crosses_a_short_round_is_the_whole_training(
+    kind: str, strategy: str, hospitals: Hospitals
+) -> None:
+    study = small_study().without_noise()
+    study = study.replaced(training=training_changed(study.training, strategy=strategy))
+    short = study.replaced(communication=Communication(ring_bits=16, coordinates=0.5))
+    site = "west" if kind == LOCAL else None
+    models = [
+        trained_model(baseline(kind, site, noised=False, study=one), hospitals, FIXED)[0].model
+        for one in (study, short)
+    ]
+    assert model_digest(models[0]) == model_digest(models[1])
+
+
+@pytest.mark.parametrize("kind", [POOLED, LOCAL])
+def test_own_layers_are_trained_where_all_layers_are_the_places_own(
+    kind: str, hospitals: Hospitals
+) -> None:
+    """With everybody in one place, a step of all layers is a step of averaging."""
+    study = small_study().without_noise()
+    own = study.replaced(
+        training=training_changed(study.training, strategy="fedper", own_layers=("output",))
+    )
+    site = "west" if kind == LOCAL else None
+    seen = {"west": hospitals["west"]} if kind == LOCAL else hospitals
+    averaged, personal = (
+        flatten(trained_model(baseline(kind, site, noised=False, study=one), seen, FIXED)[0].model)
+        for one in (study, own)
+    )
+    assert np.allclose(averaged, personal, atol=1e-6)
 
 
 def test_a_hospital_alone_has_the_noise_of_its_own_promise() -> None:
