@@ -1,5 +1,8 @@
 """Rules about a study's promises, noise and secure sum."""
 
+import math
+from collections.abc import Iterator
+
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy
 from protocol.study.strategies.strategy import Problem
 from protocol.study.study.record import StudyRecord
@@ -7,6 +10,8 @@ from protocol.vectors.ring_bounds import finest_frac_bits, fits, max_sum_of_upda
 
 #: The count of a batch as small as this leaves too little of the clip's bound to the gradient.
 _LEAST_COUNTED = 21
+#: Half of a smaller delta may be no number that a price can be computed from.
+_LEAST_DELTA = 1e-300
 
 
 def privacy_problems(study: StudyRecord) -> list[Problem]:
@@ -34,6 +39,11 @@ def privacy_problems(study: StudyRecord) -> list[Problem]:
         problems.append(
             ("privacy.clip", "an adaptive clip starts between 1e-20 and 1e20, to stay a float32")
         )
+    if study.privacy.delta < _LEAST_DELTA:
+        problems.append(
+            ("privacy.delta", f"{study.privacy.delta:g} is nothing: {_LEAST_DELTA:g} is the least")
+        )
+    problems += _hardly_drawn(study)
     for site in study.sites:
         if site.epsilon is not None and site.epsilon > study.privacy.epsilon:
             problems.append(
@@ -52,6 +62,24 @@ def privacy_problems(study: StudyRecord) -> list[Problem]:
                 )
             )
     return problems
+
+
+def _hardly_drawn(study: StudyRecord) -> Iterator[Problem]:
+    """Yields the problem of a hospital whose patients are as good as never drawn.
+
+    Any noise, also none, keeps such a promise, so no noise multiplier follows from it.
+    """
+    if not study.trains:
+        return
+    for site in study.sites:
+        rate, steps = study.privacy_of(site.name).priced_rate, study.priced_steps_of(site.name)
+        if rate < 1 and -math.expm1(steps * math.log1p(-rate)) <= study.privacy.delta:
+            yield (
+                "privacy.sampling_rate" if site.sampling_rate is None else "sites",
+                f"in its whole training {site.name} draws a patient with a chance of delta "
+                f"({study.privacy.delta:g}) at most, so nothing is learned: raise sampling_rate",
+            )
+            return
 
 
 def aggregation_problems(study: StudyRecord) -> list[Problem]:
