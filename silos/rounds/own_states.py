@@ -9,22 +9,26 @@ Rules:
    discount for each round in between, if the hospital was told which sites are in that round's sum
    and is not among them. One whose arrival the hospital has confirmed is never added again, whoever
    is said to be in the sum. A restart forgets it.
-4. It is as private as the gradients that it was made of. It lies in the hospital's folder, for its
+4. A file bears a digest of its run, its round and its numbers: one that was damaged, or put in the
+   place of another, is refused.
+5. It is as private as the gradients that it was made of. It lies in the hospital's folder, for its
    owner alone, and is removed when the run is over.
 """
 
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from compliance.storage.atomic_file import write_whole
+from protocol.encoding import Json, digest, digest_json
 from protocol.errors import StoreBroken
 from protocol.secagg.context import RoundContext
 from protocol.study.strategies.local_steps import UNSENT, Floats, LocalEnd, OwnState
 
 _NOTHING: Floats = np.empty(0)
+_DIGEST = "digest"  # the name under which a file bears it
 
 
 class OwnStates:
@@ -113,7 +117,8 @@ class OwnStates:
             return
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_whole(self._path(context.round), save(dict(own)))
+            sealed = {_DIGEST: self._digest(context.round, own)}
+            write_whole(self._path(context.round), save(dict(own), metadata=sealed))
             for number in earlier[:-1]:
                 self._path(number).unlink(missing_ok=True)
         except OSError as error:
@@ -131,13 +136,27 @@ class OwnStates:
             path.unlink(missing_ok=True)
 
     def _read(self, number: int) -> OwnState:
+        broken = StoreBroken(
+            f"run {self._run_id}: this hospital's own state after round {number + 1} is "
+            "missing or damaged: leave the run"
+        )
         try:
-            return load(self._path(number).read_bytes())
+            with safe_open(self._path(number), framework="np") as file:
+                names = file.keys()
+                own = {name: file.get_tensor(name) for name in names}
+                named = (file.metadata() or {}).get(_DIGEST)
         except (OSError, SafetensorError) as error:
-            raise StoreBroken(
-                f"run {self._run_id}: this hospital's own state after round {number + 1} is "
-                "missing or damaged: leave the run"
-            ) from error
+            raise broken from error
+        if named != self._digest(number, own):
+            raise broken
+        return own
+
+    def _digest(self, number: int, own: OwnState) -> str:
+        arrays: list[Json] = [
+            [name, own[name].dtype.str, list(own[name].shape), digest(own[name].tobytes())]
+            for name in sorted(own)
+        ]
+        return digest_json([self._run_id, number, arrays])
 
     def _numbers(self) -> list[int]:
         stems = [path.stem for path in self._folder.glob(f"{self._run_id}-*.safetensors")]

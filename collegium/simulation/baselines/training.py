@@ -62,7 +62,8 @@ def trained_in_one_place(
         end = trainer.update(given, entropy)
         update, kept = shortened(end.update, bound), end.own
         scalars = {name: scalar(update, bound) for name, scalar in strategy.scalars.items()}
-        return Mean(update=update, scalars=scalars, bound=bound)
+        moves_clip = study.privacy.adaptive_clip is not None
+        return Mean(update=update, scalars=scalars, bound=bound, moves_clip=moves_clip)
 
     model = _trained(study, trainer.initial_model(), mean)
     return personal_model(study.training, model, kept) or model

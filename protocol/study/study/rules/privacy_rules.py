@@ -43,7 +43,7 @@ def privacy_problems(study: StudyRecord) -> list[Problem]:
         problems.append(
             ("privacy.delta", f"{study.privacy.delta:g} is nothing: {_LEAST_DELTA:g} is the least")
         )
-    problems += _hardly_drawn(study)
+    problems += _hardly_drawn(study, study.privacy.delta)
     for site in study.sites:
         if site.epsilon is not None and site.epsilon > study.privacy.epsilon:
             problems.append(
@@ -64,7 +64,7 @@ def privacy_problems(study: StudyRecord) -> list[Problem]:
     return problems
 
 
-def _hardly_drawn(study: StudyRecord) -> Iterator[Problem]:
+def _hardly_drawn(study: StudyRecord, delta: float) -> Iterator[Problem]:
     """Yields the problem of a hospital whose patients are as good as never drawn.
 
     Any noise, also none, keeps such a promise, so no noise multiplier follows from it.
@@ -73,11 +73,11 @@ def _hardly_drawn(study: StudyRecord) -> Iterator[Problem]:
         return
     for site in study.sites:
         rate, steps = study.privacy_of(site.name).priced_rate, study.priced_steps_of(site.name)
-        if rate < 1 and -math.expm1(steps * math.log1p(-rate)) <= study.privacy.delta:
+        if rate < 1 and -math.expm1(steps * math.log1p(-rate)) <= delta:
             yield (
                 "privacy.sampling_rate" if site.sampling_rate is None else "sites",
                 f"in its whole training {site.name} draws a patient with a chance of delta "
-                f"({study.privacy.delta:g}) at most, so nothing is learned: raise sampling_rate",
+                f"({delta:g}) at most, so nothing is learned: raise sampling_rate",
             )
             return
 

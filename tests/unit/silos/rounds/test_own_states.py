@@ -1,9 +1,13 @@
 """Own states of a hospital: which draw begins with what, and what is carried of a late update."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
+from safetensors.numpy import load, save
 
+from protocol.errors import StoreBroken
 from protocol.secagg.context import RoundContext, round_context
 from protocol.study.strategies.local_steps import UNSENT, LocalEnd
 from silos.rounds.own_states import OwnStates
@@ -95,3 +99,42 @@ def test_a_vector_that_arrived_is_not_carried_whoever_is_said_to_be_in_the_sum(
     states = missing_round_1(tmp_path, 0.5)
     states.arrived(context(1))
     assert states.before(context(2)) == {}
+
+
+def another_run(folder: Path) -> bytes:
+    """The file of a state of another run, of the same round."""
+    keeping(OwnStates(folder, "other"), 0, model=1.0)
+    return (folder / "other-0.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda kept, _: kept[:-1] + bytes([kept[-1] ^ 1]),  # one bit of a number
+        lambda _, folder: another_run(folder),
+        lambda kept, _: save(load(kept)),
+        lambda *_: save({}),
+        lambda *_: save({"model": np.full(1, np.nan)}),
+        lambda *_: b"",
+    ],
+    ids=["damaged", "another run's", "without a digest", "none", "not finite", "empty"],
+)
+def test_a_state_that_was_damaged_or_replaced_is_refused(
+    put: Callable[[bytes, Path], bytes], tmp_path: Path
+) -> None:
+    states = OwnStates(tmp_path, "run")
+    keeping(states, 0, model=1.0)
+    assert states.newest() == {"model": np.ones(1)}
+    file = tmp_path / "run-0.safetensors"
+    file.write_bytes(put(file.read_bytes(), tmp_path))
+    with pytest.raises(StoreBroken, match="own state after round 1 is missing or damaged"):
+        states.before(context(1))
+
+
+def test_a_state_of_another_round_is_refused(tmp_path: Path) -> None:
+    states = OwnStates(tmp_path, "run")
+    for number in range(2):
+        keeping(states, number, model=1.0)
+    (tmp_path / "run-0.safetensors").replace(tmp_path / "run-1.safetensors")
+    with pytest.raises(StoreBroken, match="after round 2 is missing or damaged"):
+        states.newest()
