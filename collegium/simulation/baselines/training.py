@@ -101,7 +101,13 @@ def trained_together(study: Study, trainers: Mapping[str, Trainer], entropy: Ent
         plan = plans[site]
         noise = plan.training.noise_multiplier if plan else None
         own = kept.get(site, {})
-        given = RoundInput(model=model, number=number, noise_multiplier=noise, own=own)
+        given = RoundInput(
+            model=model,
+            number=number,
+            attempt=_place_of(study, site, number),
+            noise_multiplier=noise,
+            own=own,
+        )
         end = trainers[site].update(given, entropy)
         kept[site] = end.own
         return vector.encode(site, end.update)
@@ -123,6 +129,12 @@ def plan_in_one_place(study: Study) -> PrivacyPlan | None:
     """
     privacy = study.privacy_of(_place(study))
     return PrivacyPlan.of(study, privacy) if isinstance(privacy, PatientPrivacy) else None
+
+
+def _place_of(study: Study, site: str, number: int) -> int:
+    """Returns which of a round's sums a hospital is in: the number of their first attempts."""
+    sums = study.sums("training", number)
+    return next(place for place, one in enumerate(sums) if site in one.sites)
 
 
 def _place(study: Study) -> str:

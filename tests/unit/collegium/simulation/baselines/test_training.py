@@ -25,6 +25,7 @@ from silos.training.randomness import FixedEntropy, RoundInput
 from silos.training.trainer import Trainer
 from tests.support.machine.short_form import short_form
 from tests.support.simulated.federation import Federation, write_hospitals
+from tests.support.simulated.nine_hospitals import grouped_text
 from tests.support.simulated.studies import STATISTICS_STUDY, changed, small_study
 
 FIXED = FixedEntropy(1, simulated=True)
@@ -62,6 +63,15 @@ def test_the_federated_baseline_is_bit_for_bit_the_model_of_a_run(
     run.close()
     trained = trained_together(study, trainers, FIXED)
     assert model_digest(trained.model) == model_digest(outcome.model) and not trained.own
+
+
+def test_of_a_run_of_groups_the_noise_is_the_same_too(tmp_path: Path) -> None:
+    run = Federation(tmp_path, read_study(grouped_text()), fixed_noise=1)
+    outcome = run.run()
+    trainers = {site: silo.simulated_part("run-1") for site, silo in run.silos.items()}
+    trained = trained_together(run.study, trainers, FIXED)  # type: ignore[arg-type]
+    run.close()
+    assert model_digest(trained.model) == model_digest(outcome.model)
 
 
 @pytest.mark.parametrize("noised", [False, True])
