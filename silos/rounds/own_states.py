@@ -2,8 +2,9 @@
 
 Rules:
 
-1. A state counts from when the hospital revealed its part of the round's sum: an update that went
-   into no sum leaves the state as it was. Another draw of a round begins where the first began.
+1. A state counts from when the hospital revealed its part of the round's sum, or was told that it
+   is in it: an update that went into no sum leaves the state as it was. Another draw of a round
+   begins where the first began.
 2. It is durable before that answer leaves, so a hospital that was restarted goes on with it.
 3. Where late updates count, an update that was paid for is added to the next one, times a public
    discount for each round in between, if the hospital was told which sites are in that round's sum
@@ -45,6 +46,7 @@ class OwnStates:
         self._made: tuple[tuple[int, int], LocalEnd] | None = None
         self._paid: tuple[int, int] | None = None
         self._arrived: tuple[int, int] | None = None
+        self._kept: tuple[int, int] | None = None
         self._missed: int | None = None
         self._carried: tuple[int, Floats] | None = None
 
@@ -109,18 +111,32 @@ class OwnStates:
         Raises:
             StoreBroken: it cannot be written.
         """
-        if self._made is None or self._made[0] != (context.round, context.draw):
+        if self._made is not None and self._made[0] == (context.round, context.draw):
+            self._keep(context.round, self._made[1].own)
+            self._kept = self._made[0]
+
+    def summed(self, number: int) -> None:
+        """Keeps the state of a round whose sum holds this hospital's vector, revealed or not.
+
+        Raises:
+            StoreBroken: it cannot be written.
+        """
+        if self._made is None or self._made[0] == self._kept:
             return
-        own = self._made[1].own
-        earlier = sorted(number for number in self._numbers() if number < context.round)
+        if self._made[0] == self._paid and self._made[0][0] == number:
+            self._keep(number, self._made[1].own)
+            self._kept = self._made[0]
+
+    def _keep(self, number: int, own: OwnState) -> None:
+        earlier = sorted(before for before in self._numbers() if before < number)
         if not own and not earlier:
             return
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            sealed = {_DIGEST: self._digest(context.round, own)}
-            write_whole(self._path(context.round), save(dict(own), metadata=sealed))
-            for number in earlier[:-1]:
-                self._path(number).unlink(missing_ok=True)
+            sealed = {_DIGEST: self._digest(number, own)}
+            write_whole(self._path(number), save(dict(own), metadata=sealed))
+            for before in earlier[:-1]:
+                self._path(before).unlink(missing_ok=True)
         except OSError as error:
             raise StoreBroken(f"an own state cannot be kept: {error.strerror}") from error
 

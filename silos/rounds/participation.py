@@ -257,7 +257,7 @@ class Participation:
         if before is not None and held is not None and before.model_hash == context.model_hash:
             return held
         follows: Tensors | None = None
-        sites: Collection[str] = self.study.site_names
+        sites: Collection[str] | None = None
         if not blob and context.round == 0:
             follows = self.trainer.initial_model()
         elif blob and held is not None and _is_just_before(before, context):
@@ -268,7 +268,9 @@ class Participation:
             raise ModelMissing(
                 "no model is held from which the round's follows: it is asked for as a whole"
             )
-        if self.site not in sites:
+        if sites is not None and self.site in sites:
+            self._own.summed(context.round - 1)
+        elif sites is not None:
             self._own.missed(context.round - 1)
         return follows
 
