@@ -17,6 +17,9 @@ _LEAST_DELTA = 1e-300
 def privacy_problems(study: StudyRecord) -> list[Problem]:
     """Returns the problems of promises and noise: of the clip, and of each hospital."""
     problems: list[Problem] = []
+    clip = study.privacy.clip
+    if clip is not None and not 1e-20 <= clip <= 1e20:
+        problems.append(("privacy.clip", "a clip lies between 1e-20 and 1e20, to stay a float32"))
     if isinstance(study.privacy, NoPrivacy):
         chosen = [site.name for site in study.sites if site.epsilon is not None]
         if chosen:
@@ -34,10 +37,6 @@ def privacy_problems(study: StudyRecord) -> list[Problem]:
                 "little of the bound to the gradient; raise privacy.sampling_rate, or leave "
                 "adaptive_clip out",
             )
-        )
-    if study.privacy.adaptive_clip is not None and not 1e-20 <= study.privacy.clip <= 1e20:
-        problems.append(
-            ("privacy.clip", "an adaptive clip starts between 1e-20 and 1e20, to stay a float32")
         )
     if study.privacy.delta < _LEAST_DELTA:
         problems.append(
