@@ -18,8 +18,13 @@ def privacy_problems(study: StudyRecord) -> list[Problem]:
     """Returns the problems of promises and noise: of the clip, and of each hospital."""
     problems: list[Problem] = []
     clip = study.privacy.clip
-    if clip is not None and not 1e-20 <= clip <= 1e20:
-        problems.append(("privacy.clip", "a clip lies between 1e-20 and 1e20, to stay a float32"))
+    if clip is not None and not 1e-20 <= clip <= 1e15:
+        problems.append(
+            (
+                "privacy.clip",
+                "a clip lies between 1e-20 and 1e15: others are no float32, or no number in JSON",
+            )
+        )
     if isinstance(study.privacy, NoPrivacy):
         chosen = [site.name for site in study.sites if site.epsilon is not None]
         if chosen:
