@@ -25,6 +25,7 @@ MISTAKES = [
     ("delta: 1e-3", "delta: 0.1", 24, "delta must be below 1/n; east declares 40 patients"),
     ("clip: 1.0", "clip: 5e-324", 24, "a clip lies between 1e-20 and 1e15: others are"),
     ("clip: 1.0", "clip: 1e20", 24, "a clip lies between 1e-20 and 1e15: others are"),
+    ("range: [0, 120]", "range: [0, 1e18]", 10, "1e+18 is too large a number for a study"),
     ("delta: 1e-3", "delta: 5e-324", 24, "4.94066e-324 is nothing: 1e-300 is the least"),
     ("sampling_rate: 1.0", "sampling_rate: 1e-4", 24, "draws a patient with a chance of delta"),
     ("sampling_rate: 1.0", "sampling_rate: 5e-324", 24, "so nothing is learned: raise sampling_"),
