@@ -24,11 +24,20 @@ from collegium.cli.options import (
 from collegium.extras import needs
 from collegium.output.console import console, emit
 
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Replaces the study's model seed.")]
+_LARGEST_SEED = 2**53 - 1  # as in a study
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed", min=0, max=_LARGEST_SEED, help="Replaces the study's model seed.",
+    ),
+]  # fmt: skip
 SplitSeed = Annotated[
     int | None,
     typer.Option(
-        "--split-seed", min=0, help="Replaces the study's split seed: others are tested on."
+        "--split-seed",
+        min=0,
+        max=_LARGEST_SEED,
+        help="Replaces the study's split seed: others are tested on.",
     ),
 ]
 Splits = Annotated[

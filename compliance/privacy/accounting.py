@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # importing it takes two seconds, and most commands price not
     import dp_accounting
 
 _LARGEST_MULTIPLIER = 1e6
+#: Less noise protects nobody, and squares of what it hides leave the range of floats.
+_SMALLEST_MULTIPLIER = 1e-100
 #: Below this delta the rounding of the Fourier transform is no longer negligible.
 _PLD_SMALLEST_DELTA = 1e-10
 _ORDERS = tuple(float(order) for order in np.round(1 + np.geomspace(0.05, 2000, 240), 6))
@@ -78,7 +80,7 @@ def joint_epsilon(releases: Iterable[JointRelease], delta: float) -> float:
 def _joint_epsilon(releases: tuple[JointRelease, ...], delta: float) -> float:
     if not releases:
         return 0.0
-    if any(release.noise_multiplier == 0 for release in releases):
+    if any(release.noise_multiplier < _SMALLEST_MULTIPLIER for release in releases):
         return math.inf
     if all(min(release.rates) == 1 for release in releases):
         import dp_accounting

@@ -6,6 +6,8 @@ another mode keeps its network, patients, gradient steps and epsilon, so that
 the mode is all that differs; where a setting has no fair equivalent it is refused.
 """
 
+from pydantic import ValidationError
+
 from protocol.encoding import digest, digest_json
 from protocol.errors import StudyRefused
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PerSitePrivacy
@@ -78,7 +80,8 @@ def as_distributed(study: Study) -> Study:
     to be set, by ``with_noise``: what it must be depends on ``releases``.
 
     Raises:
-        StudyRefused: the study has no privacy, or sums of fewer than all hospitals.
+        StudyRefused: the study has no privacy, sums of fewer than all hospitals, or anything else
+            that does not go with shared noise.
     """
     privacy, training = study.privacy, study.training
     if isinstance(privacy, DistributedPrivacy):
@@ -97,21 +100,24 @@ def as_distributed(study: Study) -> Study:
             "earlier model does not take back: leave evaluation.roll_back or training.momentum out"
         )
     own = privacy.model_dump(exclude={"mode", "noise_multiplier", "correlated_noise"})
-    return study.replaced(
-        title=_titled(study, "distributed"),
-        privacy=DistributedPrivacy(mode="distributed", noise_multiplier=_MAX_NOISE, **own),
-        training=changed(
-            training,
-            strategy="fedsgd",
-            rounds=training.steps,
-            local_steps=1,
-            average_last=_in_steps(training.average_last, training.local_steps),
-            momentum=momentum,
-        ),
-        evaluation=study.evaluation.model_copy(
-            update={"every": _in_rounds(study.evaluation.every, training.local_steps)}
-        ),
-    )
+    try:
+        return study.replaced(
+            title=_titled(study, "distributed"),
+            privacy=DistributedPrivacy(mode="distributed", noise_multiplier=_MAX_NOISE, **own),
+            training=changed(
+                training,
+                strategy="fedsgd",
+                rounds=training.steps,
+                local_steps=1,
+                average_last=_in_steps(training.average_last, training.local_steps),
+                momentum=momentum,
+            ),
+            evaluation=study.evaluation.model_copy(
+                update={"every": _in_rounds(study.evaluation.every, training.local_steps)}
+            ),
+        )
+    except ValidationError as error:
+        raise _no_such("distributed", study, error) from error
 
 
 def _in_steps(rounds: int, steps: int) -> int:
@@ -136,6 +142,14 @@ def without_choices(study: Study) -> Study:
 def _titled(study: Study, mode: str) -> str:
     """Returns a title that does not pass the study off as the one that people wrote."""
     return f"{study.title[:160]} (in mode {mode})"
+
+
+def _no_such(mode: str, study: Study, error: ValidationError) -> StudyRefused:
+    problem = error.errors()[0]
+    where = problem.get("ctx", {}).get("path") or ".".join(map(str, problem["loc"]))
+    return StudyRefused(
+        f"study {study.name}: there is no such study of mode {mode}: {where}: {problem['msg']}"
+    )
 
 
 def _no_privacy(mode: str) -> StudyRefused:

@@ -15,6 +15,7 @@ from silos.config.directory import opened
 from silos.database.database import SiteDatabase
 from silos.database.joined_runs import JoinedRun, JoinedRuns, RunState
 from silos.operations.budget import read_budget
+from silos.rounds.own_states import OwnStates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +55,9 @@ def leave_run(home: Path, run_id: str, *, by: str, reason: str) -> LeftRun:
 def end_part(
     hospital: SiteDatabase, run: JoinedRun, *, by: str | None = None, reason: str | None = None
 ) -> JoinedRun:
-    """Marks a run as left and closes its plans; cut off anywhere, it may be said again.
+    """Marks a run as left, closes its plans and removes what the hospital kept of its own in it.
 
+    Cut off anywhere, it may be said again.
     A calendar of releases ends with it, for the whole study: what it has not sent is free again.
     """
     runs = JoinedRuns(hospital)
@@ -65,4 +67,5 @@ def end_part(
         )
     for name in (run.run_id, calendar_name(run.study)):
         hospital.ledger.settle_run(name)
+    OwnStates(hospital.own_states, run.run_id).forget()
     return runs.of(run.run_id) or run

@@ -203,7 +203,7 @@ class Participation:
         if request.step == "masked":
             return self._masked or self._contribute(self._round, request)
         if request.step == "consistency":
-            return Reply(message=self._round.confirm(request.message))
+            return self._confirm(self._round, request)
         if request.step == "unmask":
             return self._reveal(self._round, request)
         raise OutOfOrder(f"there is no step {request.step!r}")
@@ -272,7 +272,7 @@ class Participation:
         if before is not None and held is not None and before.model_hash == context.model_hash:
             return held
         follows: Tensors | None = None
-        sites: Collection[str] = self.study.site_names
+        sites: Collection[str] | None = None
         if not blob and number < 0:
             follows = self.trainer.initial_model()
         elif blob and held and before and self._rounds_before(before) == number:
@@ -283,7 +283,9 @@ class Participation:
             raise ModelMissing(
                 "no model is held from which the round's follows: it is asked for as a whole"
             )
-        if self.site not in sites:
+        if sites is not None and self.site in sites:
+            self._own.summed(number)
+        elif sites is not None:
             self._own.missed(number)
         return follows
 
@@ -393,6 +395,11 @@ class Participation:
             self._own.paid(context)
         self._masked = Reply(message=silo_round.masked_message(ledger_head=head), blob=blob)
         return self._masked
+
+    def _confirm(self, silo_round: SecAggClient, delivery: Request) -> Reply:
+        confirmed = Reply(message=silo_round.confirm(delivery.message))
+        self._own.arrived(silo_round.context)
+        return confirmed
 
     def _reveal(self, silo_round: SecAggClient, delivery: Request) -> Reply:
         revealed = Reply(message=silo_round.reveal(delivery.message))

@@ -45,7 +45,7 @@ from protocol.encoding import digest, digest_json
 from protocol.study.privacy import NoPrivacy, PatientPrivacy
 from protocol.study.rounds.noise_shares import count_units_of, units_of
 from protocol.study.rounds.round_vector import RoundVector, round_vector
-from protocol.study.strategies.local_steps import LocalEnd, LocalStart
+from protocol.study.strategies.local_steps import UNSENT, LocalEnd, LocalStart, OwnState
 from protocol.study.strategies.registry import local_end, strategy_of
 from protocol.study.strategies.sent_slots import slots_of, with_slots, without_slots
 from protocol.study.study import Study
@@ -212,7 +212,7 @@ class Trainer:
             round=given.number,
             steps=self._study.local_steps_of(self._site),
             bound=self._study.aggregation.bound,
-            own=given.own,
+            own=_without_clip(given.own, size),
             sent=slots_of(given.model, strategy.sends),
             coordinates=_of_network(round_vector(self._study, given.model, given.number), size),
         )
@@ -401,6 +401,11 @@ class Trainer:
         """Returns each test patient's score and label; they stay in the hospital."""
         load_parameters(self._module, model)
         return self._scores()
+
+
+def _without_clip(own: OwnState, size: int) -> OwnState:
+    """Returns an own state without the clip's movement in a late update: it was of its round."""
+    return {**own, UNSENT: own[UNSENT][:size]} if UNSENT in own else own
 
 
 def _of_network(vector: RoundVector, size: int) -> Ints | None:

@@ -85,22 +85,22 @@ def _at(study: Study, *, noised: bool) -> Sequence[Baseline]:
 def together(study: Study) -> Study:
     """Returns the study in which each site declares the patients of all of them.
 
-    No hospital promises more than the study does.
+    No hospital promises more than the study does, and nothing crosses that could be shortened.
     """
     common = without_choices(study)
     patients = sum(site.patients for site in common.sites)
     sites = tuple(site.model_copy(update={"patients": patients}) for site in common.sites)
-    return common.model_copy(update={"sites": sites})
+    return common.model_copy(update={"sites": sites, "communication": None})
 
 
 def alone(study: Study, site: str) -> Study:
     """Returns the study in which each site is as one of them: its patients, and what it promises.
 
-    Its first site then trains as that hospital would, if there were no other.
+    Its first site then trains as that hospital would, if there were no other: nothing crosses.
     """
     own = study.site(site)
     sites = tuple(own.model_copy(update={"name": name}) for name in study.site_names)
-    return study.model_copy(update={"sites": sites})
+    return study.model_copy(update={"sites": sites, "communication": None})
 
 
 def all_but(study: Study, site: str) -> Study:

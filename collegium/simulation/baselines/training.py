@@ -32,10 +32,10 @@ from silos.training.trainer import Trainer
 def trained_in_one_place(
     study: Study, trainer: Trainer, plan: PrivacyPlan | None, entropy: Entropy
 ) -> Tensors:
-    """Returns the model of a training whose patients are all in one place.
+    """Returns the model of a training whose patients are all in one place: its own, if it has one.
 
     Args:
-        study: in which the place, its first site, declares these patients.
+        study: in which the place, its first site, declares these patients; it sends all parameters.
         trainer: holds them.
         plan: the noise, in full; None trains without.
         entropy: where sampling and noise come from.
@@ -57,9 +57,11 @@ def trained_in_one_place(
         end = trainer.update(given, entropy)
         update, kept = shortened(end.update, bound), end.own
         scalars = {name: scalar(update, bound) for name, scalar in strategy.scalars.items()}
-        return Mean(update=update, scalars=scalars, bound=bound)
+        moves_clip = study.privacy.adaptive_clip is not None
+        return Mean(update=update, scalars=scalars, bound=bound, moves_clip=moves_clip)
 
-    return _trained(study, trainer.initial_model(), mean)
+    model = _trained(study, trainer.initial_model(), mean)
+    return personal_model(study.training, model, kept) or model
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,7 +96,13 @@ def trained_together(study: Study, trainers: Mapping[str, Trainer], entropy: Ent
         plan = plans[site]
         noise = plan.training.noise_multiplier if plan else None
         own = kept.get(site, {})
-        given = RoundInput(model=model, number=number, noise_multiplier=noise, own=own)
+        given = RoundInput(
+            model=model,
+            number=number,
+            attempt=_place_of(study, site, number),
+            noise_multiplier=noise,
+            own=own,
+        )
         end = trainers[site].update(given, entropy)
         kept[site] = end.own
         return vector.encode(site, end.update)
@@ -116,6 +124,12 @@ def plan_in_one_place(study: Study) -> PrivacyPlan | None:
     """
     privacy = study.privacy_of(_place(study))
     return PrivacyPlan.of(study, privacy) if isinstance(privacy, PatientPrivacy) else None
+
+
+def _place_of(study: Study, site: str, number: int) -> int:
+    """Returns which of a round's sums a hospital is in: the number of their first attempts."""
+    sums = study.sums("training", number)
+    return next(place for place, one in enumerate(sums) if site in one.sites)
 
 
 def _place(study: Study) -> str:

@@ -51,6 +51,10 @@ def variants(study: Study, asked: Sequence[str], seeds: int) -> tuple[Variant, .
         raise StudyRefused("--strategies names each strategy once: fedavg,scaffold,mrmtl:pull=0.3")
     chosen = {name: with_strategy(study, name) for name in asked}
     first, found = study.seeds.model, []
+    try:
+        study.with_seed(first + seeds - 1)
+    except ValidationError:
+        raise StudyRefused(f"seeds.model {first}: {seeds} seeds from it on are too large") from None
     for name, own in chosen.items():
         found += [_variant(name, own.with_seed(first + seed), FEDERATED) for seed in range(seeds)]
     for seed in range(seeds):
@@ -77,10 +81,14 @@ def with_strategy(study: Study, asked: str) -> Study:
     section = STRATEGIES[name].keys
     values = study.training.model_dump() | {"strategy": name}
     values = {key: value for key, value in values.items() if key in section.model_fields}
+    known, written_keys = set(section.model_fields) - {"strategy"}, set[str]()
     for pair in keys:
         key, separator, written = pair.partition("=")
-        if not separator or key not in section.model_fields or key == "strategy":
-            hint = nearest(key, list(section.model_fields))
+        if key in written_keys:
+            raise StudyRefused(f"--strategies {asked}: {key} stands there twice")
+        written_keys.add(key)
+        if not separator or key not in known:
+            hint = nearest(key, sorted(known))
             raise StudyRefused(f"--strategies {asked}: {name} has no key {key!r}{hint}")
         values[key] = tuple(written.split("+")) if key == "own_layers" else _value(written)
     try:

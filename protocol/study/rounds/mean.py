@@ -61,6 +61,7 @@ def mean_of(
         update=update,
         scalars={name: value / share for name, value in scalars.items()},
         bound=vector.bound,
+        moves_clip=privacy.adaptive_clip is not None,
         coordinates=vector.coordinates,
         local_steps=sum(weights[site] * study.local_steps_of(site) for site in survivors) / weight,
         attendance=weight / sum(weights.values()),

@@ -11,7 +11,7 @@ never leaves the hospital.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -76,10 +76,12 @@ def with_unsent(start: LocalStart, end: LocalEnd) -> LocalEnd:
     """Returns the end of a round whose update has with it what earlier rounds did not send.
 
     What this round does not send waits in the own state. All of it is made of noised gradients, so
-    it may be sent in any round. A round without an update sends none of it.
+    it may be sent in any round. A round without an update sends none of it: all goes on waiting.
     """
     carried = start.own.get(UNSENT)
-    if (start.coordinates is None and carried is None) or not end.update.any():
+    if not end.update.any():
+        return end if carried is None else replace(end, own={**end.own, UNSENT: carried})
+    if start.coordinates is None and carried is None:
         return end
     update = end.update if carried is None else end.update + carried
     if start.coordinates is None:

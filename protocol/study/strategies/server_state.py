@@ -37,18 +37,22 @@ def model_of(training: Training, layout: Layout, state: ServerState) -> Tensors:
 def next_state(training: Training, state: ServerState, mean: Mean) -> ServerState:
     """Returns the server's state after a round: the strategy's step, and the mean of models.
 
-    An adaptive clip, the last parameter, moves as the mean says. Of a round that sends some
-    coordinates only, the step is taken among these: a parameter that was not sent stays where it
-    is, and so does all that the server remembers of it.
+    An adaptive clip, the last parameter, moves as the mean says, whatever the strategy makes of an
+    update: hospitals refuse a clip that moved further. Of a round that sends some coordinates only,
+    the step is taken among these: a parameter that was not sent stays where it is, and so does all
+    that the server remembers of it.
     """
-    strategy = strategy_of(training)
+    strategy, moves = strategy_of(training), mean.scalars.get(CLIP_MOVES)
+    if mean.moves_clip:
+        moves = float(mean.update[-1])
+        mean = replace(mean, update=np.append(mean.update[:-1], 0.0))
     after = _spread(state, mean.coordinates, strategy.apply(training, _within(state, mean), mean))
     for slot in strategy.sends:  # as hospitals will read it
         sent = after.slots[slot].astype(np.float32).astype(np.float64)
         after = replace(after, slots={**after.slots, slot: sent})
-    if CLIP_MOVES in mean.scalars:
+    if moves is not None:
         parameters = after.parameters.copy()
-        parameters[-1] = bounded_log_clip(float(parameters[-1]) + mean.scalars[CLIP_MOVES])
+        parameters[-1] = bounded_log_clip(float(parameters[-1]) + moves)
         after = replace(after, parameters=parameters)
     return _averaged(training, state, after)
 

@@ -49,6 +49,7 @@ class Mean:
         scalars: by name.
         bound: the L2 norm to which every update was shortened.
         is_gradient: whether it is a gradient.
+        moves_clip: whether its last number is by how much an adaptive clip moves.
         local_steps: the mean of the sites' local steps.
         attendance: the part of all sites' weights that is in the sum.
         coordinates: the rising places of the parameters that were sent; None where all were.
@@ -58,6 +59,7 @@ class Mean:
     scalars: Mapping[str, float]
     bound: float
     is_gradient: bool = False
+    moves_clip: bool = False
     local_steps: float = 1.0
     attendance: float = 1.0
     coordinates: NDArray[np.int64] | None = None

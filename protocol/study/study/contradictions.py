@@ -3,6 +3,9 @@
 Each is a path in the study's document and what is wrong there.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 from protocol.study.strategies.strategy import Problem
 from protocol.study.study.record import StudyRecord
 from protocol.study.study.rules.correlated_noise_rules import correlated_noise_problems
@@ -14,6 +17,9 @@ from protocol.study.study.rules.statistics_rules import statistics_problems
 from protocol.study.study.rules.task_rules import evaluation_problems, task_problems
 from protocol.study.study.rules.training_rules import training_problems
 from protocol.study.task.recipes import recipe_problems
+
+#: From here on integers have no form in canonical JSON, and below that floats look like them.
+_LEAST_UNREADABLE, _WITH_EXPONENT = 2.0**53, 1e21
 
 
 def contradictions(study: StudyRecord) -> list[Problem]:
@@ -31,4 +37,17 @@ def contradictions(study: StudyRecord) -> list[Problem]:
         *correlated_noise_problems(study),
         *aggregation_problems(study),
         *participation_problems(study),
+        *_unreadable_numbers(study.model_dump(mode="json"), ""),
     ]
+
+
+def _unreadable_numbers(value: Any, path: str) -> Iterator[Problem]:
+    """Yields numbers that canonical JSON writes like an integer which it then does not read."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _unreadable_numbers(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _unreadable_numbers(inner, path)
+    elif isinstance(value, float) and _LEAST_UNREADABLE <= abs(value) < _WITH_EXPONENT:
+        yield path, f"{value:g} is too large a number for a study: stay below 9e15"

@@ -48,6 +48,20 @@ def test_a_run_of_16_bits_and_half_the_coordinates_is_the_same_training_in_the_c
     assert model_digest(last) == outcome.model_digest
 
 
+@pytest.mark.parametrize("step", ["consistency", "unmask"])
+@pytest.mark.parametrize("strategy", ["fedavg", "mrmtl"])
+def test_what_a_hospital_keeps_counts_where_it_is_in_the_sum_though_it_fell_silent(
+    strategy: str, step: str, tmp_path: Path
+) -> None:
+    """West's vectors arrive, so they are in all sums: what of them was sent waits no more."""
+    federation = Federation(tmp_path, communicating(strategy), trainer=Descending)
+    federation.link.lost = lambda site, request: site == "west" and request.step == step
+    outcome = federation.run()
+    assert all("west" in survivors for _, _, survivors in federation.watch.rounds)
+    *_, last = in_the_clear(federation)
+    assert model_digest(last) == outcome.model_digest
+
+
 @pytest.mark.parametrize("strategy", ["fedavg", "scaffold"])
 def test_a_run_with_a_drop_out_is_recomputed_by_an_auditor(strategy: str, tmp_path: Path) -> None:
     """West's masked vector of the second round is lost."""

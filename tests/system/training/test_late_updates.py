@@ -108,6 +108,25 @@ def test_a_vector_that_is_in_the_sum_is_not_added_again_though_its_site_revealed
     assert model_digest(model) == model_digest(in_the_clear(federation, set(), 0.5))
 
 
+def test_a_vector_that_arrived_is_not_added_again_whatever_the_coordinator_says(
+    tmp_path: Path,
+) -> None:
+    """West is told of each round before that it is not in its sum."""
+    federation = Federation(tmp_path, late_study(0.5), trainer=Descending)
+    masked = 0
+
+    def denying(site: str, request: Request) -> bool:
+        nonlocal masked
+        if site == "west" and request.step == "masked":
+            federation.silos[site]._joined("run-1")._own.missed(masked - 1)
+            masked += 1
+        return False
+
+    federation.link.lost = denying
+    model = federation.run().model
+    assert model_digest(model) == model_digest(in_the_clear(federation, set(), 0.5))
+
+
 @pytest.mark.parametrize(
     ("study", "said"),
     [

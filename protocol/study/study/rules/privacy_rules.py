@@ -1,5 +1,8 @@
 """Rules about a study's promises, noise and secure sum."""
 
+import math
+from collections.abc import Iterator
+
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy
 from protocol.study.strategies.strategy import Problem
 from protocol.study.study.record import StudyRecord
@@ -7,11 +10,21 @@ from protocol.vectors.ring_bounds import finest_frac_bits, fits, max_sum_of_upda
 
 #: The count of a batch as small as this leaves too little of the clip's bound to the gradient.
 _LEAST_COUNTED = 21
+#: Half of a smaller delta may be no number that a price can be computed from.
+_LEAST_DELTA = 1e-300
 
 
 def privacy_problems(study: StudyRecord) -> list[Problem]:
     """Returns the problems of promises and noise: of the clip, and of each hospital."""
     problems: list[Problem] = []
+    clip = study.privacy.clip
+    if clip is not None and not 1e-20 <= clip <= 1e15:
+        problems.append(
+            (
+                "privacy.clip",
+                "a clip lies between 1e-20 and 1e15: others are no float32, or no number in JSON",
+            )
+        )
     if isinstance(study.privacy, NoPrivacy):
         chosen = [site.name for site in study.sites if site.epsilon is not None]
         if chosen:
@@ -30,10 +43,11 @@ def privacy_problems(study: StudyRecord) -> list[Problem]:
                 "adaptive_clip out",
             )
         )
-    if study.privacy.adaptive_clip is not None and not 1e-20 <= study.privacy.clip <= 1e20:
+    if study.privacy.delta < _LEAST_DELTA:
         problems.append(
-            ("privacy.clip", "an adaptive clip starts between 1e-20 and 1e20, to stay a float32")
+            ("privacy.delta", f"{study.privacy.delta:g} is nothing: {_LEAST_DELTA:g} is the least")
         )
+    problems += _hardly_drawn(study, study.privacy.delta)
     for site in study.sites:
         if site.epsilon is not None and site.epsilon > study.privacy.epsilon:
             problems.append(
@@ -52,6 +66,24 @@ def privacy_problems(study: StudyRecord) -> list[Problem]:
                 )
             )
     return problems
+
+
+def _hardly_drawn(study: StudyRecord, delta: float) -> Iterator[Problem]:
+    """Yields the problem of a hospital whose patients are as good as never drawn.
+
+    Any noise, also none, keeps such a promise, so no noise multiplier follows from it.
+    """
+    if not study.trains:
+        return
+    for site in study.sites:
+        rate, steps = study.privacy_of(site.name).priced_rate, study.priced_steps_of(site.name)
+        if rate < 1 and -math.expm1(steps * math.log1p(-rate)) <= delta:
+            yield (
+                "privacy.sampling_rate" if site.sampling_rate is None else "sites",
+                f"in its whole training {site.name} draws a patient with a chance of delta "
+                f"({delta:g}) at most, so nothing is learned: raise sampling_rate",
+            )
+            return
 
 
 def aggregation_problems(study: StudyRecord) -> list[Problem]:

@@ -65,6 +65,11 @@ def test_run_names_and_formats_are_completed(out: Path) -> None:
             "greater than or equal to 1",
         ),
         (("simulate", "--nonsense"), "No such option"),
+        (("simulate", "s", "--out", "o", "--seed", str(2**53)), "equal to 9007199254740991"),
+        (
+            ("simulate", "s", "--out", "o", "--split-seed", str(2**53)),
+            "than or equal to 9007199254740991",
+        ),
     ],
 )
 def test_wrong_usage_is_told_like_every_refusal(

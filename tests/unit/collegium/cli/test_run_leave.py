@@ -77,6 +77,20 @@ def test_said_again_it_changes_nothing_and_the_first_decision_stays(home: Path) 
     assert again == first
 
 
+def test_what_the_hospital_kept_of_its_own_in_the_run_is_removed(home: Path) -> None:
+    kept = home / "hospital-own-states"
+    with closing(open_hospital(home / "hospital.db", site="east")) as east:
+        assert east.own_states == kept
+    kept.mkdir()
+    for run in ("run-1", "run-10", "run-1-2"):
+        (kept / f"{run}-0.safetensors").write_bytes(b"")
+    leave_run(home, "run-1", by=OFFICER, reason="")
+    assert {path.name for path in kept.iterdir()} == {
+        "run-10-0.safetensors",
+        "run-1-2-0.safetensors",
+    }
+
+
 def test_cut_off_before_the_plans_are_closed_it_may_be_said_again(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -118,6 +118,7 @@ def test_rdp_that_cannot_be_computed_is_infinite() -> None:
     ("plan", "expected"),
     [
         (event(noise_multiplier=0.0), math.inf),
+        (event(noise_multiplier=1e-300), math.inf),
         (event(steps=0), 0.0),
         (event(sampling_rate=0.0), 0.0),
         (event(noise_multiplier=0.0, steps=0), 0.0),

@@ -1,9 +1,13 @@
 """Own states of a hospital: which draw begins with what, and what is carried of a late update."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
+from safetensors.numpy import load, save
 
+from protocol.errors import StoreBroken
 from protocol.secagg.context import RoundContext, round_context
 from protocol.study.strategies.local_steps import UNSENT, LocalEnd
 from silos.rounds.own_states import OwnStates
@@ -58,3 +62,79 @@ def test_an_evaluation_carries_nothing_and_neither_does_a_study_without_discount
     states = missing_round_1(tmp_path, None)
     assert states.before(context(2)) == {}
     assert states._made is not None and states._made[1].update.size == 0  # nor is it held
+
+
+def keeping(states: OwnStates, number: int, **own: float) -> None:
+    """A round of which the hospital revealed its part, and the state after it."""
+    arrays = {name: np.array([value]) for name, value in own.items()}
+    states.made(context(number), LocalEnd(update=np.ones(1), own=arrays))
+    states.keep(context(number))
+
+
+def test_another_draw_begins_where_the_first_did_though_the_round_before_was_missed(
+    tmp_path: Path,
+) -> None:
+    states = OwnStates(tmp_path, "run")
+    for number in range(2):
+        keeping(states, number, model=number)
+    first = states.before(context(4))
+    keeping(states, 4, model=4)
+    assert states.before(context(4, draw=1)) == first == {"model": np.array([1.0])}
+    assert states.newest() == {"model": np.array([4.0])}
+    assert len([*tmp_path.iterdir()]) == 2
+
+
+def test_what_waited_and_was_sent_waits_no_more_where_nothing_else_is_kept(tmp_path: Path) -> None:
+    states = OwnStates(tmp_path, "run")
+    keeping(states, 0)
+    assert not [*tmp_path.iterdir()]
+    keeping(states, 0, unsent=3.0)
+    keeping(states, 1)
+    assert states.before(context(2)) == {}
+
+
+def test_a_vector_that_arrived_is_not_carried_whoever_is_said_to_be_in_the_sum(
+    tmp_path: Path,
+) -> None:
+    states = missing_round_1(tmp_path, 0.5)
+    states.arrived(context(1))
+    assert states.before(context(2)) == {}
+
+
+def another_run(folder: Path) -> bytes:
+    """The file of a state of another run, of the same round."""
+    keeping(OwnStates(folder, "other"), 0, model=1.0)
+    return (folder / "other-0.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda kept, _: kept[:-1] + bytes([kept[-1] ^ 1]),  # one bit of a number
+        lambda _, folder: another_run(folder),
+        lambda kept, _: save(load(kept)),
+        lambda *_: save({}),
+        lambda *_: save({"model": np.full(1, np.nan)}),
+        lambda *_: b"",
+    ],
+    ids=["damaged", "another run's", "without a digest", "none", "not finite", "empty"],
+)
+def test_a_state_that_was_damaged_or_replaced_is_refused(
+    put: Callable[[bytes, Path], bytes], tmp_path: Path
+) -> None:
+    states = OwnStates(tmp_path, "run")
+    keeping(states, 0, model=1.0)
+    assert states.newest() == {"model": np.ones(1)}
+    file = tmp_path / "run-0.safetensors"
+    file.write_bytes(put(file.read_bytes(), tmp_path))
+    with pytest.raises(StoreBroken, match="own state after round 1 is missing or damaged"):
+        states.before(context(1))
+
+
+def test_a_state_of_another_round_is_refused(tmp_path: Path) -> None:
+    states = OwnStates(tmp_path, "run")
+    for number in range(2):
+        keeping(states, number, model=1.0)
+    (tmp_path / "run-0.safetensors").replace(tmp_path / "run-1.safetensors")
+    with pytest.raises(StoreBroken, match="after round 2 is missing or damaged"):
+        states.newest()

@@ -20,14 +20,21 @@ from coordinator.views.views import open_views
 from pipelines.records import Records
 from protocol.errors import QuorumLost, StoreBroken, StudyRefused
 from protocol.study.rounds.mean import mean_of
+from protocol.study.strategies.registry import changed as training_changed
 from protocol.study.strategies.server_state import next_state
 from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.strategies.training import Training
-from protocol.study.study import Study
+from protocol.study.study import Communication, Study
 from protocol.study.study_file import read_study
 from protocol.study.variants import as_distributed, as_per_site
 from protocol.transport.steps import Request
-from protocol.vectors.adaptive_clip import CLIP, clip_of, felt_multiplier, with_clip
+from protocol.vectors.adaptive_clip import (
+    CLIP,
+    clip_of,
+    felt_multiplier,
+    log_clip_of,
+    with_clip,
+)
 from protocol.vectors.fixed_point import encode
 from protocol.vectors.tensors import decode_tensors, encode_tensors
 from silos.training.randomness import FixedEntropy, RoundInput
@@ -39,6 +46,8 @@ from tests.support.simulated.studies import changed, small_study
 
 PER_SITE = "privacy: {mode: per_site, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}"
 SHORT = "{rounds: 2, local_steps: 2, learning_rate: 0.5, micro_batch: 8}"
+#: Servers with a memory, beside averaging with momentum and Adam.
+OTHERS = ("fedyogi", "fedadagrad")
 #: What the patients' gradients are long, in the middle.
 MEDIAN = 0.05
 #: Of the small study's network.
@@ -229,3 +238,52 @@ def test_parts_of_a_step_count_what_the_whole_step_does() -> None:
     assert whole[-1] == 100 * (2 * within - 30)
     nobody = PatientRecords(np.arange(40), form.records).drawn(np.arange(0), form, starts)
     assert not worker.clipped(np.zeros(SIZE), nobody, MEDIAN, 100).any()
+
+
+def test_a_late_update_is_carried_without_the_clip_s_movement(tmp_path: Path) -> None:
+    """West's vector of the first round comes too late; the second begins with it."""
+    study = adaptive("per_site", rounds=3)
+    study = study.replaced(
+        training=study.training.model_copy(update={"late_discount": 0.5}),
+        communication=Communication(),
+    )
+    federation = Federation(tmp_path, study, trainer=trainer)
+    masked = 0
+
+    def late(site: str, request: Request) -> bool:
+        nonlocal masked
+        if site != "west" or request.step != "masked":
+            return False
+        masked += 1
+        if masked == 1:
+            federation.silos[site].answer(request)
+        return masked == 1
+
+    federation.link.lost = late
+    federation.run()
+    assert [len(survivors) for _, _, survivors in federation.watch.rounds] == [3, 4, 4, 4]
+
+
+@pytest.mark.parametrize(
+    "strategy", ["fedavgm", "fedadam", *(pytest.param(s, marks=pytest.mark.long) for s in OTHERS)]
+)
+def test_no_server_moves_the_clip_further_than_hospitals_let_it(
+    strategy: str, tmp_path: Path
+) -> None:
+    """A server that took the clip for a parameter of the network would end the run."""
+    study = adaptive("per_site", rounds=4, rate=0.1, clip=0.002)
+    study = study.replaced(training=training_changed(study.training, strategy=strategy))
+    federation = Federation(tmp_path, study, trainer=trainer)
+    outcome = federation.run()
+    assert [len(survivors) for _, _, survivors in federation.watch.rounds] == [4] * 5
+    assert 0 < log_clip_of(outcome.model) <= 4 * 0.05
+
+
+@pytest.mark.parametrize("strategy", ["fedavg", "fedavgm", *OTHERS, "fedadam", "fednova"])
+def test_the_clip_moves_as_the_mean_says_in_every_strategy(strategy: str) -> None:
+    training = training_changed(adaptive("per_site", rounds=2).training, strategy=strategy)
+    state = ServerState(parameters=np.zeros(3, dtype=np.float32))
+    for number in (1, 2):
+        mean = Mean(update=np.array([1.0, -1.0, -0.25]), scalars={}, bound=9.0, moves_clip=True)
+        state = next_state(training, state, mean)
+        assert state.parameters[-1] == -0.25 * number and state.parameters[0] > 0

@@ -16,7 +16,8 @@ from pipelines.cohort.train_test import parts_of
 from pipelines.evaluation.metrics import auroc
 from pipelines.records import Records
 from protocol.errors import StudyRefused, UpdateRefused
-from protocol.study.study import Study
+from protocol.study.strategies.registry import changed as training_changed
+from protocol.study.study import Communication, Study
 from protocol.study.study_file import read_study
 from protocol.study.variants import as_distributed
 from protocol.vectors.tensors import flatten, layout_of, model_digest, unflatten
@@ -24,6 +25,7 @@ from silos.training.randomness import FixedEntropy, RoundInput
 from silos.training.trainer import Trainer
 from tests.support.machine.short_form import short_form
 from tests.support.simulated.federation import Federation, write_hospitals
+from tests.support.simulated.nine_hospitals import grouped_text
 from tests.support.simulated.studies import STATISTICS_STUDY, changed, small_study
 
 FIXED = FixedEntropy(1, simulated=True)
@@ -63,6 +65,15 @@ def test_the_federated_baseline_is_bit_for_bit_the_model_of_a_run(
     assert model_digest(trained.model) == model_digest(outcome.model) and not trained.own
 
 
+def test_of_a_run_of_groups_the_noise_is_the_same_too(tmp_path: Path) -> None:
+    run = Federation(tmp_path, read_study(grouped_text()), fixed_noise=1)
+    outcome = run.run()
+    trainers = {site: silo.simulated_part("run-1") for site, silo in run.silos.items()}
+    trained = trained_together(run.study, trainers, FIXED)  # type: ignore[arg-type]
+    run.close()
+    assert model_digest(trained.model) == model_digest(outcome.model)
+
+
 @pytest.mark.parametrize("noised", [False, True])
 def test_the_pooled_baseline_is_the_pooled_reference_of_a_sweep(
     hospitals: Hospitals, noised: bool
@@ -93,6 +104,40 @@ def test_a_hospital_alone_takes_the_steps_that_it_takes_in_a_run(hospitals: Hosp
     one = baseline(LOCAL, "west", noised=False, study=small_study())
     found, _, _ = trained_model(one, {"west": hospitals["west"]}, FIXED)
     assert model_digest(found.model) == model_digest(model)
+
+
+@pytest.mark.parametrize("kind", [POOLED, LOCAL])
+@pytest.mark.parametrize("strategy", ["fedavg", "scaffold"])
+def test_where_nothing_crosses_a_short_round_is_the_whole_training(
+    kind: str, strategy: str, hospitals: Hospitals
+) -> None:
+    study = small_study().without_noise()
+    study = study.replaced(training=training_changed(study.training, strategy=strategy))
+    short = study.replaced(communication=Communication(ring_bits=16, coordinates=0.5))
+    site = "west" if kind == LOCAL else None
+    models = [
+        trained_model(baseline(kind, site, noised=False, study=one), hospitals, FIXED)[0].model
+        for one in (study, short)
+    ]
+    assert model_digest(models[0]) == model_digest(models[1])
+
+
+@pytest.mark.parametrize("kind", [POOLED, LOCAL])
+def test_own_layers_are_trained_where_all_layers_are_the_places_own(
+    kind: str, hospitals: Hospitals
+) -> None:
+    """With everybody in one place, a step of all layers is a step of averaging."""
+    study = small_study().without_noise()
+    own = study.replaced(
+        training=training_changed(study.training, strategy="fedper", own_layers=("output",))
+    )
+    site = "west" if kind == LOCAL else None
+    seen = {"west": hospitals["west"]} if kind == LOCAL else hospitals
+    averaged, personal = (
+        flatten(trained_model(baseline(kind, site, noised=False, study=one), seen, FIXED)[0].model)
+        for one in (study, own)
+    )
+    assert np.allclose(averaged, personal, atol=1e-6)
 
 
 def test_a_hospital_alone_has_the_noise_of_its_own_promise() -> None:

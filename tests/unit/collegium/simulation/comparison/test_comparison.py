@@ -68,6 +68,8 @@ def test_trainings_of_a_seed_differ_by_their_strategy_alone() -> None:
         ("mrmtl:pull=much", "pull: Input should be a valid number"),
         ("mrmtl:pull=30", "keep it below 1"),
         ("fedavg:strategy=scaffold", "fedavg has no key 'strategy'"),
+        ("fedavg:strateg=scaffold", "fedavg has no key 'strateg'"),
+        ("mrmtl:pull=0.1:pull=0.2", "pull stands there twice"),
         ("fedsgd", "fedsgd needs privacy.mode distributed"),
         ("fedper", "own_layers: Field required"),
     ],
@@ -85,6 +87,13 @@ def test_what_cannot_be_compared_is_refused_by_its_name(asked: str, said: str) -
 def test_no_strategy_and_one_named_twice_are_refused(asked: tuple[str, ...]) -> None:
     with pytest.raises(StudyRefused, match="names each strategy once"):
         variants(small_study(), asked, 1)
+
+
+def test_seeds_beyond_the_largest_are_refused() -> None:
+    study = small_study().with_seed(2**53 - 2)
+    assert len(variants(study, ("fedavg",), 2)) == 4
+    with pytest.raises(StudyRefused, match="3 seeds from it on are too large"):
+        variants(study, ("fedavg",), 3)
 
 
 def test_a_study_that_trains_nothing_is_refused() -> None:

@@ -125,3 +125,18 @@ def _swapping(training: Training, state: ServerState, mean: Mean) -> ServerState
     if found.rounds < training.rounds:
         return found
     return replace(found, parameters=np.full_like(found.parameters, 7.0))
+
+
+@pytest.mark.parametrize(
+    ("keys", "more", "said"),
+    [
+        ("local_steps: 2, late_discount: 0.5", "communication: {}\n", "training.late_discount"),
+        ("local_steps: 6000", "", "rounds: Input should be less than or equal to 10000"),
+    ],
+)
+def test_a_study_without_an_equivalent_of_shared_noise_is_refused(
+    keys: str, more: str, said: str
+) -> None:
+    study = read_study(changed("local_steps: 2", keys) + more)
+    with pytest.raises(StudyRefused, match=f"no such study of mode distributed: {said}"):
+        as_distributed(study)
