@@ -32,12 +32,14 @@ _FOLDS, _WORKERS = 5, 2
 FEWEST = 5
 
 
-def grid(name: str) -> tuple[tuple[int, ...], tuple[int, ...], tuple[float, ...]]:
-    """Returns the rounds, local steps and learning rates that every row of a cohort is tried with.
+def grid(name: str) -> tuple[tuple[tuple[int, int], ...], tuple[float, ...]]:
+    """Returns the rounds with local steps, and the learning rates, that every row is tried with.
 
     Tables are small, and every patient is in every step; of images one in twenty is.
     """
-    return ((10,), (10,), (0.25, 0.5, 1.0)) if name == X_RAYS else ((24, 72), (1,), (0.5, 2.0, 8.0))
+    if name == X_RAYS:
+        return ((10, 10), (100, 1)), (0.5, 1.0, 2.0)
+    return ((24, 1), (72, 1)), (0.5, 2.0, 8.0)
 
 
 def setting(row: str, rounds: int, steps: int, rate: float) -> str:
@@ -65,8 +67,8 @@ def chosen(name: str, epsilon: float, row: str) -> str:
     folds = [*cohort.folds(_FOLDS, 1), *cohort.folds(_FOLDS, 2)][: 1 if name == X_RAYS else None]
     tested = [TestPatients(cohort.study, fold) for fold in folds]
     best, found = "", -np.inf
-    for keys in product(*grid(name)):
-        asked = setting(row, *keys)
+    for (rounds, steps), rate in product(*grid(name)):
+        asked = setting(row, rounds, steps, rate)
         try:
             trainings = variants(cohort.study, [asked], len(folds))[: len(folds)]
         except StudyRefused:
