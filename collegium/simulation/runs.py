@@ -22,7 +22,7 @@ from protocol.study.study import Study
 from protocol.transport.privacy_summary import SignedSummary
 from protocol.vectors.tensors import Tensors, decode_tensors, model_digest
 from silos.rounds.invitation import Invitation
-from silos.rounds.rollback_evidence import SignedLedgerHeads, read_signed_heads
+from silos.rounds.openings.rollback_evidence import SignedLedgerHeads, read_signed_heads
 from silos.training.ray_runtime import here, ray
 
 SILENT: Watcher = Silent()

@@ -28,7 +28,7 @@ from protocol.secagg.log_proof import SignedHead, open_head
 from protocol.transport.run_announcement import open_end
 from silos.database.database import SiteDatabase, read_hospital
 from silos.database.joined_runs import JoinedRun, JoinedRuns
-from silos.rounds.log_heads import all_heads
+from silos.rounds.openings.log_heads import all_heads
 
 _DATABASE = "hospital.db"
 #: The beginning of the slots that name the models which a hospital evaluated.

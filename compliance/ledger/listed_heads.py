@@ -18,7 +18,7 @@ Rules:
 4. The folder says to backup programs that it must be left out (CACHEDIR.TAG).
 
 Guarantee: against an old copy of the database alone. A rollback of both is
-found by what others hold (``silos/rounds/rollback_evidence.py``), or not at all.
+found by what others hold (``silos/rounds/openings/rollback_evidence.py``), or not at all.
 """
 
 import fcntl

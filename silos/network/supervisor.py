@@ -52,7 +52,7 @@ from silos.network.client import CoordinatorClient, LineLimits
 from silos.patients.retention import BY_SITE_FILE, delete_old
 from silos.results.kept_models import keep_announced, keep_model
 from silos.rounds.invitation import Invitation
-from silos.rounds.rollback_evidence import SignedLedgerHeads, read_signed_heads
+from silos.rounds.openings.rollback_evidence import SignedLedgerHeads, read_signed_heads
 from silos.rounds.silo import Silo
 
 log = logging.getLogger("collegium.silo")

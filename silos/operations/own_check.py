@@ -60,7 +60,7 @@ from silos.patients.frozen_cohorts import FrozenCohorts
 from silos.patients.marks import as_marks
 from silos.results.kept_models import KEPT, evaluated_files, require_about
 from silos.results.run_results import own_results
-from silos.rounds.log_heads import LogHeads
+from silos.rounds.openings.log_heads import LogHeads
 
 NOT_CHECKED = (
     "the coordinator's records: give its auditor the note that collegium silo log --to writes",

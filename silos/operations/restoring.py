@@ -23,7 +23,7 @@ from silos.database.identity_keys import IdentityKeys
 from silos.database.run_decisions import RunDecisions
 from silos.operations.roster import Line, line_of
 from silos.patients.entries import PatientEntries
-from silos.rounds.rollback_evidence import read_signed_heads
+from silos.rounds.openings.rollback_evidence import read_signed_heads
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from protocol.secagg.log_proof import SignedHead
 from silos.config.credentials import Credentials
 from silos.config.directory import read_own
 from silos.config.site_file import site_file_of
-from silos.rounds.log_heads import Fork, LogHeads
+from silos.rounds.openings.log_heads import Fork, LogHeads
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ from silos.database.database import SiteDatabase
 from silos.database.joined_runs import JoinedRun, JoinedRuns
 from silos.results.run_results import OwnResults, own_results
 from silos.rounds.joint_prices import joint_prices
-from silos.rounds.log_heads import LogHeads
+from silos.rounds.openings.log_heads import LogHeads
 
 
 def own_runs(home: Path) -> tuple[HospitalRun, ...]:

@@ -8,7 +8,7 @@ from protocol.identity.roster import Roster
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors
 from silos.config.attestation import AttestationPolicy, MachineCheck
-from silos.rounds.rollback_evidence import SignedLedgerHeads
+from silos.rounds.openings.rollback_evidence import SignedLedgerHeads
 
 
 @dataclass(frozen=True, kw_only=True)

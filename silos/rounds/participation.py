@@ -31,11 +31,10 @@ from numpy.typing import NDArray
 from compliance.ledger.entries import SentToken
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.events import SampledGaussian
-from protocol.counted import counted
 from protocol.errors import MessageRefused, ModelMissing, OutOfOrder, PolicyRefused
 from protocol.identity.roster import Member, Roster, SigningKey
 from protocol.secagg.client import SecAggClient, opened_round
-from protocol.secagg.context import RoundContext, round_context
+from protocol.secagg.context import RoundContext
 from protocol.secagg.log_proof import SignedHead
 from protocol.secagg.messages import HeldHead, sign_message
 from protocol.study.privacy import DistributedPrivacy
@@ -44,27 +43,25 @@ from protocol.study.rounds.round_vector import RoundVector, round_vector
 from protocol.study.rounds.sent_sum import is_sum, model_after, read_sum
 from protocol.study.strategies.local_steps import LocalEnd
 from protocol.study.strategies.registry import personal_model
-from protocol.study.strategies.sent_slots import without_slots
 from protocol.study.study import Study
 from protocol.transport.steps import Reply, Request, Traffic
-from protocol.vectors.adaptive_clip import can_be_reached, log_clip_of
 from protocol.vectors.fixed_point import encode_counts
 from protocol.vectors.keystream import RingVector
 from protocol.vectors.tensors import (
     Tensors,
     decode_tensors,
     encode_tensors,
-    layout_of,
     model_digest,
 )
 from silos.config.patient_statement import NOTHING_STATED, PatientStatement
 from silos.database.database import SiteDatabase
 from silos.patients.withdrawals import LeftInRun, PatientsInRun
 from silos.rounds.draws import Draws, Noised
-from silos.rounds.log_check import check_log
-from silos.rounds.log_heads import LogHeads
+from silos.rounds.openings.context_check import ContextCheck
+from silos.rounds.openings.log_check import check_log
+from silos.rounds.openings.log_heads import LogHeads
+from silos.rounds.openings.rollback_evidence import require_own_head
 from silos.rounds.own_states import OwnStates
-from silos.rounds.rollback_evidence import require_own_head
 from silos.training.counting.evaluation_counts import noised_counts
 from silos.training.randomness import Entropy, RoundInput
 from silos.training.second_opinion import SecondOpinion
@@ -143,8 +140,13 @@ class Participation:
         self._heads = LogHeads(database, coordinator_public)
         self._ledger = database.ledger
         self._entropy = entropy
-        initial = trainer.initial_model()
-        self._layout, self._final = layout_of(initial), layout_of(without_slots(initial))
+        self._contexts = ContextCheck(
+            site=site,
+            run_id=run_id,
+            study=study,
+            roster_digest=roster.digest,
+            initial=trainer.initial_model(),
+        )
         self._vector: RoundVector | None = None  # of the training round that is open
         self._round: SecAggClient | None = None
         self._masked: Reply | None = None
@@ -221,7 +223,8 @@ class Participation:
         if self._round is not None and self._round.context == context:
             return self._round.advertise()  # asked again, the same bytes again
         model = self._model_sent(context, request.blob)
-        self._check(context, model)
+        self._draws.require_due(context)
+        self._contexts.require(context, model)
         if opening.own is not None:
             require_own_head(opening.own, self.site, self.key, self._database)
         head = check_log(opening, self._heads, self.study, self._draws.evaluated)
@@ -299,68 +302,6 @@ class Participation:
             others = set(opened.sharers) - {self.site}
             self._require_machines(m for m in self._roster.members if m.site in others)
         return Reply(message=header, blob=entries)
-
-    def _check(self, context: RoundContext, model: Tensors) -> None:
-        """Refuses any context but the one this hospital would have written."""
-        rounds = self.study.training.rounds
-        self._draws.require_due(context)
-        if context.round_kind == "training" and not context.round < rounds:
-            raise OutOfOrder(f"training round {context.round} is not in the study")
-        numbers = self.study.evaluations.numbers
-        if context.round_kind == "evaluation" and context.round not in numbers:
-            rightly = ", ".join(map(str, numbers))
-            raise OutOfOrder(f"the evaluation is round {rightly}, not {context.round}")
-        if context.round == 0:
-            self._check_initial(model)
-        if layout_of(model) != (
-            self._layout if self._rounds_before(context) < rounds else self._final
-        ):
-            raise PolicyRefused("the model sent has another layout than the study's network")
-        self._check_clip(context, model)
-        own = self.study.sum_with(self.site, context.round_kind, context.round)
-        if own is None:
-            raise OutOfOrder(
-                f"training round {context.round} is of other hospitals: {self.site} has no part in "
-                "it (participation.batches)"
-            )
-        expected = round_context(  # which round, attempt, draw and head it is, the opening says
-            self.study,
-            run_id=self.run_id,
-            roster_digest=self._roster.digest,
-            round_kind=context.round_kind,
-            number=context.round,
-            attempt=context.attempt,
-            draw=context.draw,
-            log_size=context.log_size,
-            log_root=context.log_root,
-            model=model,
-            among=own,
-        )
-        if context != expected:
-            wrong = [
-                name for name, value in vars(expected).items() if value != getattr(context, name)
-            ]
-            raise PolicyRefused(f"the round's context is not the study's: {', '.join(wrong)}")
-
-    def _check_initial(self, model: Tensors) -> None:
-        if model_digest(model) != model_digest(self.trainer.initial_model()):
-            raise PolicyRefused("the first round does not start from the study's own parameters")
-
-    def _check_clip(self, context: RoundContext, model: Tensors) -> None:
-        """Refuses an adaptive clip that the rounds before cannot have led to.
-
-        That the model which brings it is the log's last result is checked with the log.
-        """
-        privacy, clip = self.study.privacy, self.study.clip_of(model)
-        if privacy.adaptive_clip is None:
-            return
-        steps = self._rounds_before(context) * self.study.training.gradients_per_round
-        moved, rate = log_clip_of(model), privacy.adaptive_clip.rate
-        if not can_be_reached(moved, rate=rate, steps=steps):
-            raise PolicyRefused(
-                f"the clip sent is {clip:.3g}, which "
-                f"{counted(steps, 'step')} from {privacy.clip:g} at rate {rate:g} cannot lead to"
-            )
 
     def _drop_kept(self) -> None:
         """Drops the masked bytes of a round that can no longer be asked for."""

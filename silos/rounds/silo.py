@@ -46,10 +46,10 @@ from silos.patients.wishes import PatientWishes
 from silos.patients.withdrawals import PatientsInRun, frozen_for
 from silos.rounds.invitation import Invitation
 from silos.rounds.joint_prices import joint_prices
+from silos.rounds.openings.rollback_evidence import SignedLedgerHeads
 from silos.rounds.own_states import OwnStates
 from silos.rounds.participation import LocalTrainer, Participation
 from silos.rounds.release_gate import require_paid
-from silos.rounds.rollback_evidence import SignedLedgerHeads
 from silos.training.randomness import Entropy, FixedEntropy, SecretEntropy
 from silos.training.second_opinion import second_opinion_of
 

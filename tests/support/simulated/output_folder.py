@@ -27,7 +27,7 @@ from protocol.identity.roster import SigningKey
 from protocol.log.entry import LogEntry
 from protocol.study.study import Study
 from protocol.vectors.tensors import decode_tensors
-from silos.rounds.rollback_evidence import read_signed_heads
+from silos.rounds.openings.rollback_evidence import read_signed_heads
 from tests.support.machine.databases import without_guards
 from tests.support.simulated.federation import Federation
 from tests.support.simulated.studies import small_study

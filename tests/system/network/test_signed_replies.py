@@ -26,7 +26,7 @@ from protocol.transport.run_announcement import (
 from silos.config.credentials import Credentials
 from silos.database.joined_runs import JoinedRuns, RunState
 from silos.network.client import CoordinatorClient
-from silos.rounds.rollback_evidence import read_signed_heads
+from silos.rounds.openings.rollback_evidence import read_signed_heads
 from tests.support.machine.patience import PATIENCE
 from tests.support.networked.network import Network, Site, until
 from tests.support.simulated.studies import small_study

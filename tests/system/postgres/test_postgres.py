@@ -31,7 +31,7 @@ from silos.patients.cohort_list import CohortList
 from silos.patients.frozen_cohorts import FrozenCohorts
 from silos.patients.marks import as_marks
 from silos.patients.retention import delete_old
-from silos.rounds.log_heads import LogHeads
+from silos.rounds.openings.log_heads import LogHeads
 from tests import ROOT
 from tests.support.machine.databases import run_sql
 from tests.support.machine.postgres import Server, started_server

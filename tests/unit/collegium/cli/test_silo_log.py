@@ -11,7 +11,7 @@ from coordinator.database.store import Store, signed_heads
 from coordinator.database.workspace import Workspace
 from protocol.secagg.log_proof import SignedHead, open_head
 from silos.config.site_template import site_template
-from silos.rounds.log_heads import LogHeads
+from silos.rounds.openings.log_heads import LogHeads
 from tests.support.networked.network import Network
 from tests.support.simulated.studies import small_study
 

@@ -9,7 +9,11 @@ from protocol.errors import LedgerBroken, MessageRefused, QuorumLost
 from protocol.identity.roster import SigningKey
 from protocol.transport.privacy_summary import own_statements, read_own_statements
 from protocol.transport.steps import Request
-from silos.rounds.rollback_evidence import SignedLedgerHeads, read_signed_heads, require_own_head
+from silos.rounds.openings.rollback_evidence import (
+    SignedLedgerHeads,
+    read_signed_heads,
+    require_own_head,
+)
 from tests.support.machine.databases import run_sql
 from tests.support.simulated.federation import Federation
 from tests.support.simulated.studies import small_study

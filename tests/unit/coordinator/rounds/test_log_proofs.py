@@ -13,7 +13,7 @@ from protocol.errors import QuorumLost, StoreBroken
 from protocol.secagg.log_proof import SignedHead, open_head
 from protocol.secagg.messages import HeldHead
 from protocol.transport.steps import Request
-from silos.rounds.log_heads import LogHeads
+from silos.rounds.openings.log_heads import LogHeads
 from tests.support.hospital.coordinator_log import CoordinatorLog
 from tests.support.simulated.federation import Federation
 from tests.support.simulated.studies import small_study

@@ -34,7 +34,7 @@ from silos.database.trusted_rosters import TrustedRosters
 from silos.operations.keys import leave_chain, rotate_over
 from silos.operations.restoring import accept_restored_over, write_off_over
 from silos.operations.roster import refresh, sign_over, trust_over
-from silos.rounds.rollback_evidence import SignedLedgerHeads
+from silos.rounds.openings.rollback_evidence import SignedLedgerHeads
 from tests.support.hospital.consortium_home import ConsortiumHome
 from tests.support.hospital.rosters import roster_with
 from tests.support.machine.databases import REFUSED, allow_updates, run_sql

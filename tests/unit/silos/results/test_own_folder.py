@@ -31,7 +31,7 @@ from silos.operations.own_check import NOT_DECIDED, check_own
 from silos.results.kept_models import read_model
 from silos.results.own_runs import own_run, own_runs
 from silos.results.run_results import take_model
-from silos.rounds.log_heads import LogHeads
+from silos.rounds.openings.log_heads import LogHeads
 from tests.support.hospital.hospital_home import make_east
 from tests.support.machine.databases import run_sql, without_guards
 from tests.support.machine.short_form import short_form

@@ -15,7 +15,7 @@ from protocol.study.privacy import DistributedPrivacy
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.transport.privacy_summary import Summary, open_summary, sign_summary
-from silos.rounds.rollback_evidence import SignedLedgerHeads
+from silos.rounds.openings.rollback_evidence import SignedLedgerHeads
 from silos.rounds.silo import Silo
 from tests.support.simulated.federation import Federation, LinearTrainer
 from tests.support.simulated.studies import TABLE_STUDY, changed

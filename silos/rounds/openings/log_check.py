@@ -11,7 +11,7 @@ Rules:
    follows from the run's course, which the log names too; and that course says
    of each evaluation the model by which this hospital counted then.
 3. A log that is not shown to agree with what is kept is refused, and both notes
-   are kept (``silos.rounds.log_heads``).
+   are kept (``silos.rounds.openings.log_heads``).
 """
 
 import logging
@@ -21,7 +21,7 @@ from protocol.errors import LogForked, PolicyRefused
 from protocol.secagg.log_proof import SignedHead, verify_extension, verify_head, verify_result
 from protocol.secagg.messages import HeldHead, RoundOpen
 from protocol.study.study import Study
-from silos.rounds.log_heads import LogHeads
+from silos.rounds.openings.log_heads import LogHeads
 
 log = logging.getLogger("collegium.silo")
 

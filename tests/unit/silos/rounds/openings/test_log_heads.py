@@ -15,7 +15,7 @@ from protocol.secagg.messages import HeldHead, Origin, open_message
 from protocol.secagg.server import SecAggServer, Step
 from protocol.transport.steps import Reply
 from protocol.vectors.tensors import Tensors, model_digest
-from silos.rounds.log_heads import MAX_FORKS, LogHeads
+from silos.rounds.openings.log_heads import MAX_FORKS, LogHeads
 from tests.support.hospital.coordinator_log import CoordinatorLog
 from tests.support.machine.short_form import short_form
 from tests.unit.silos.rounds.test_participation import Attack
