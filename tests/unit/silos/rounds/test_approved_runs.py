@@ -1,6 +1,5 @@
 """An approval is for a number of runs: what begins, counts and is refused at one hospital."""
 
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -157,7 +156,6 @@ def home(tmp_path: Path) -> Path:
 
 def runs_joined(home: Path, most: int = 50) -> int:
     """How many runs a coordinator gets that announces one after the other."""
-    logging.getLogger("collegium.silo").setLevel(logging.CRITICAL)
     study = small_study()
     with closing(open_hospital(home / "hospital.db", site="east")) as hospital:
         silo = Silo(
