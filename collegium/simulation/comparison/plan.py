@@ -47,7 +47,9 @@ def variants(study: Study, asked: Sequence[str], seeds: int) -> tuple[Variant, .
     """
     if not study.trains:
         raise StudyRefused(f"{study.name} trains nothing: there is no strategy to compare")
-    if len(set(asked)) < len(asked) or not asked:
+    if not asked:
+        raise StudyRefused("--strategies names none: fedavg,scaffold,mrmtl:pull=0.3")
+    if len(set(asked)) < len(asked):
         raise StudyRefused("--strategies names each strategy once: fedavg,scaffold,mrmtl:pull=0.3")
     chosen = {name: with_strategy(study, name) for name in asked}
     first, found = study.seeds.model, []
@@ -79,9 +81,11 @@ def with_strategy(study: Study, asked: str) -> Study:
     values = {key: value for key, value in values.items() if key in section.model_fields}
     for pair in keys:
         key, separator, written = pair.partition("=")
-        if not separator or key not in section.model_fields or key == "strategy":
+        if key not in section.model_fields or key == "strategy":
             hint = nearest(key, list(section.model_fields))
             raise StudyRefused(f"--strategies {asked}: {name} has no key {key!r}{hint}")
+        if not separator:
+            raise StudyRefused(f"--strategies {asked}: {key} needs a value: {key}=...")
         values[key] = tuple(written.split("+")) if key == "own_layers" else _value(written)
     try:
         return study.replaced(training=section.model_validate(values))

@@ -54,7 +54,7 @@ class StrategyTrainer(RecordsHolder):
 
 
 def _bytes(variant: Variant) -> tuple[int | None, int | None]:
-    """Returns how many bytes a hospital sends and is sent in a round, beside keys and shares."""
+    """Returns how many bytes a hospital sends and is sent in a round, without keys and shares."""
     if variant.name == POOLED_RECORDS:
         return None, None
     found = round_bytes(variant.study)
