@@ -105,7 +105,9 @@ def _sweep(dossier: Dossier) -> tuple[Statement, ...]:
 
 def _useless(warning: str) -> Statement:
     found, _, advice = warning.partition(": ")
-    return Statement(text=f"{found}.", detail=advice, tone=Tone.CAUTION)
+    return Statement(
+        text=f"{found}.", detail=f"{advice[:1].upper()}{advice[1:]}", tone=Tone.CAUTION
+    )
 
 
 def verification(dossier: Dossier) -> Statement:
