@@ -68,3 +68,10 @@ def test_a_recalibration_of_own_models_is_not_offered_for_the_global_one() -> No
     line = Recalibration(intercept=-1.2, slope=0.5, is_needed=True)
     said = recalibration_sentence(replace(personalised(simulation=False), recalibration=line))
     assert "the output of a hospital's own model" in said and "load_model" not in said
+
+
+def test_the_claim_is_said_to_cover_own_models_where_there_is_one() -> None:
+    covered = "so the claim covers it too"
+    private = personalised(simulation=False)
+    assert covered in text_of(private)
+    assert covered not in text_of(replace(dossiers.without_privacy(), has_own_models=True))
