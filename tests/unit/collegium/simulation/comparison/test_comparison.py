@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import pytest
 from collegium.simulation.comparison import run
 from collegium.simulation.comparison.plan import POOLED_RECORDS, variants, with_strategy
 from collegium.simulation.comparison.report import write_report
-from collegium.simulation.settings import require_network
 from compliance.facts.comparison.strategies import STRATEGIES_FILE, ComparisonFindings
 from compliance.facts.figures import AUROC
 from compliance.reports.several_runs.strategies_page import conclusion, strategies_page
@@ -206,5 +206,6 @@ def test_own_layers_that_are_none_or_all_are_refused(
     variant = variants(study, (f"fedper:own_layers={layers}",), 1)[0]
     error, scored = Trainer(study, tmp_path, None).train(variant)
     assert isinstance(error, StudyRefused) and said in str(error) and scored is None
-    with pytest.raises(StudyRefused, match="own_layers"):
-        require_network(variant.study)
+    with pytest.raises(StudyRefused, match=f"^--strategies {re.escape(variant.name)}: ") as refused:
+        run.require_layers(variant)
+    assert said in str(refused.value)
