@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from silos.results.kept_models import keep_model, read_model
 from silos.results.own_runs import own_run
 from silos.results.results_page import results_page
 from silos.results.run_results import NOT_PRIVATE, OwnResults, list_results
+from tests.structure.floors import ROOT
 from tests.support.networked.network import Network
 from tests.support.simulated.studies import small_study
 from tests.unit.collegium.cli.test_silo_commands import Person, person
@@ -269,3 +271,21 @@ def test_the_page_of_a_run_stays_in_the_hospital_and_its_owner_alone_reads_it(
     assert "On our own patients" not in page.read_text() and NOT_PRIVATE not in page.read_text()
     assert person.runs("silo", "results", "--home", home, "--html", page) == 2
     assert "name the run that the page is to be about" in person.err
+
+
+def test_new_patients_are_scored_as_the_page_says(
+    home: Path, run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = model_at(home, run).with_name("personalised-model.safetensors")
+    model = build(small_study().task, small_study().cohort, seed=8)
+    own.write_bytes(encode_tensors(parameters_of(model)))
+    page = (ROOT / "docs" / "hospital.md").read_text()
+    (block,) = (code for code in re.findall(r"```python\n(.*?)```", page, re.S) if "risk" in code)
+    monkeypatch.chdir(tmp_path)
+    Path("new-patients.csv").write_text("age,ward\n70,C\n50,A\n")
+    names: dict[str, Any] = {}
+    here = block.replace('"cleveland/', f'"{home}/').replace("RUN", run)
+    exec(here, names)  # noqa: S102 -- our own page
+    with torch.no_grad():
+        by_hand = torch.sigmoid(model(torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])))
+    assert torch.equal(names["risk"], by_hand)
