@@ -71,6 +71,7 @@ def banner(dossier: Dossier) -> tuple[Statement, ...]:
         *_beside(dossier),
         claim(dossier),
         *_own_models(dossier),
+        *_earlier_model(dossier),
         *((simulated,) if dossier.simulation else ()),
     )
 
@@ -83,6 +84,17 @@ def _own_models(dossier: Dossier) -> tuple[Statement, ...]:
         return (OWN_MODELS,)
     detail = f"{OWN_MODELS.detail} {OWN_MODELS_COVERED}"
     return (replace(OWN_MODELS, detail=detail),)
+
+
+def _earlier_model(dossier: Dossier) -> tuple[Statement, ...]:
+    """Returns that a run ended with an earlier model, whose figure is the best of several."""
+    if dossier.course is None or dossier.course.earlier_end is None:
+        return ()
+    return (
+        Statement(
+            text="Rounds were taken back.", detail=dossier.course.earlier_end, tone=Tone.CAUTION
+        ),
+    )
 
 
 def _beside(dossier: Dossier) -> tuple[Statement, ...]:
