@@ -291,14 +291,15 @@ class Run:
             study: the run's study, read from its file: needed where it starts from pretrained
                 parameters or takes code from a recipe, which no run keeps.
             recalibrated: give the logits on which the released counts are calibrated, where they
-                say so much (``recalibration_released``); no order of records changes.
+                say so much (``recalibration_released``); no order of records changes. Refused
+                where they are of hospitals' own models: this is the global one.
 
         It maps float32 records of shape (records, width), or ``(records, 1, *image)`` for images,
         encoded as the study's cohort says, to one logit each.
 
         Raises:
             WorkspaceRefused: the run has none yet, or came to none; torch is not installed; it is
-                to be recalibrated and nothing is known that would do it.
+                to be recalibrated and nothing is known of this model that would do it.
             StoreBroken: the file is missing or was changed.
             StudyRefused: pretrained parameters are needed, or the study is not this run's.
             MessageRefused: its parameters are not those of the study's network.
@@ -312,6 +313,11 @@ class Run:
         from pipelines.networks.networks import OnLine, build, load_parameters
 
         dossier = self._dossier()
+        if recalibrated and dossier.has_own_models:
+            raise WorkspaceRefused(
+                f"run {dossier.run_id} released the calibration of the hospitals' own models, "
+                "and this is the global one: leave recalibrated out"
+            )
         own = Document.model_validate(dossier.study)
         if study is not None and study.digest != own.digest:
             raise StudyRefused(f"study {study.digest[:16]} is not this run's, {own.digest[:16]}")

@@ -5,12 +5,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from collegium.api.frames import by_name
 from collegium.api.inputs import PathLike, as_path, number_of, with_printed_lines
+from collegium.extras import require_extra
 from collegium.studies.bundled import DEFAULT_STUDY, bundled_study
 from compliance.facts.formatting import Format
 from compliance.facts.privacy_utility import DISTRIBUTED, MODES, PER_SITE
@@ -31,6 +32,9 @@ from protocol.errors import StudyRefused
 from protocol.study.privacy import NoPrivacy
 from protocol.study.study import Study as Document
 from protocol.study.study_file import read_study
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _CHANGED = "the changed study"
 _LINE = re.compile(rf"^{_CHANGED}:\d+", re.MULTILINE)
@@ -232,6 +236,39 @@ class Study:
             study.check(data="records").sites
         """
         return Check(self, records_of(self, data), budget)
+
+    def load_model(self, file: PathLike) -> "nn.Module":
+        """Returns the model of a file as a torch module of this study's network.
+
+        For what a hospital keeps, ``results/RUN/model.safetensors`` or its own
+        ``personalised-model.safetensors``; ``Run.load_model`` also holds a model to its digest.
+        ``model.json`` beside it says how a record becomes an input.
+
+        Args:
+            file: the parameters that were trained (safetensors).
+
+        Returns:
+            A module from float32 records, encoded as the study's cohort says, to logits.
+
+        Raises:
+            StoreBroken: the file cannot be read, or is no model.
+            MessageRefused: its parameters are not those of the study's network.
+            WorkspaceRefused: torch is not installed.
+
+        Example::
+
+            study = cg.Study.load("hospital/studies/DIGEST/study.yaml")
+            model = study.load_model("hospital/results/RUN/personalised-model.safetensors")
+            risk = torch.sigmoid(model(records))
+        """
+        require_extra("silo")
+        from pipelines.networks.networks import build, load_parameters
+        from silos.results.kept_models import read_model
+
+        own = self.document
+        module = build(own.task, own.cohort, own.seeds.model)
+        load_parameters(module, read_model(as_path(file)))
+        return module.eval()
 
     def plan(
         self,

@@ -62,6 +62,8 @@ __all__ = [
     "utility_against_epsilon",
 ]
 
+#: Pixels between two groups' names on an axis, also where a browser has only a wider font.
+_NAMES_APART = 20
 _MAX_BARS = 120
 _NOTHING = "nothing released"
 _KEPT, _TAKEN_BACK = "went on from it", "rolled back"
@@ -140,12 +142,13 @@ def rounds_timeline(rounds: Sequence[RoundFacts]) -> Chart:
     if not rounds:
         raise ValueError("the timeline needs at least one round")
     rows = _round_rows(rounds)
+    apart = _NAMES_APART if any(one.group is not None for one in rounds) else 0
     kinds = [k for k in ("training", "evaluation", "not completed") if _has(rows, k)]
     colours = {"training": BLUE, "evaluation": GREY, "not completed": VERMILLION}
     x = (
         alt.X("label:N", title="round", sort=[row["label"] for row in rows])
         .scale(paddingInner=0.45)
-        .axis(labelAngle=0, labelOverlap="greedy", grid=False)
+        .axis(labelAngle=0, labelOverlap="greedy", labelSeparation=apart, grid=False)
     )
     y = alt.Y("seconds:Q", title="seconds").scale(domainMin=0)
     bars = (

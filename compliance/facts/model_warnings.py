@@ -11,6 +11,8 @@ from compliance.facts.figures import AUROC, FigureKind
 _ADVICE = "collegium study plan advises learning rate, clip and steps."
 #: Of tasks that ``study plan`` does not know.
 _OTHER_ADVICE = "try another learning rate and clip, or more steps, with collegium sweep."
+#: Where each hospital's patients are scored by its own model.
+_OWN = "This is of the hospitals' own models, all together, and not of the global one."
 #: Below this sensitivity at a risk of 0.5 the threshold is warned about.
 _FEW_FOUND = 0.1
 
@@ -21,6 +23,8 @@ def model_warnings(
     risks: RiskFigures | None,
     figure: FigureKind = AUROC,
     threshold: float = 0.5,
+    *,
+    own_models: bool = False,
 ) -> tuple[str, ...]:
     """Returns the warnings about a model; none where nothing is known against it.
 
@@ -30,9 +34,11 @@ def model_warnings(
         risks: what the released counts say of its risks.
         figure: the kind of the headline figure.
         threshold: the risk above which a patient is called ill.
+        own_models: whether the figures are of hospitals' own models on their own patients.
     """
     order = _of_exact(exact, figure) if exact is not None else _of_released(released, figure)
-    return tuple(said for said in (order, *_of_risks(risks, threshold)) if said is not None)
+    found = [said for said in (order, *_of_risks(risks, threshold)) if said is not None]
+    return tuple(f"{said} {_OWN}" if own_models else said for said in found)
 
 
 def _of_exact(value: float, figure: FigureKind) -> str | None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from protocol.counted import counted
+from protocol.study.strategies.registry import STRATEGIES
+from protocol.study.strategies.training import Training
 
 #: Settings that change nothing where they are zero, or false. An axis of zero is an axis.
 _NOTHING_AT_ZERO = frozenset(
@@ -48,10 +50,30 @@ def training_description(study: Mapping[str, Any]) -> tuple[tuple[str, str], ...
         words = ", ".join(_transform(each) for each in named["transforms"])
         copies = counted(named["copies"], "random variation")
         found.append(("augments", f"each training image, {copies} of it a step: {words}"))
+    if said := _strategy(study.get("training", {})):
+        found.append(("trains together by", said))
     count = study.get("training", {}).get("average_last", 1)
     if count > 1:
         found.append(("releases", f"the mean of the last {count} rounds' models"))
     return tuple(found)
+
+
+def _strategy(training: Mapping[str, Any]) -> str:
+    """Returns the strategy with its own keys, and what each hospital keeps; empty for fedavg."""
+    name = training.get("strategy", "fedavg")
+    if name == "fedavg" or name not in STRATEGIES:
+        return ""
+    keys = {
+        key: " + ".join(value) if isinstance(value, list) else value
+        for key, value in training.items()
+        if key not in Training.model_fields
+    }
+    said = [_transform({"_target_": name, **keys})]
+    if STRATEGIES[name].personal is not None:
+        said.append("each hospital keeps a model of its own, whose gradients are priced too")
+    if (gradients := STRATEGIES[name].keys.gradients_per_step) > 1:
+        said.append(f"{counted(gradients, 'gradient')} of a patient in each step, all priced")
+    return "; ".join(said)
 
 
 def _transform(settings: Mapping[str, Any]) -> str:

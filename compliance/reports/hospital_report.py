@@ -116,6 +116,7 @@ class StudyFacts:
     threshold: int
     colluders: int
     bands: int = 1
+    training: tuple[tuple[str, str], ...] = ()  # as ``training_description`` gives it
     plan: PlanFacts | None
 
 
@@ -135,10 +136,16 @@ class CohortFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultFacts:
-    """The result of a run as the coordinator signed it; ``about_model``: whether it is here."""
+    """The result of a run as the coordinator signed it; ``about_model``: whether it is here.
+
+    ``about_figures`` says whose test patients, and by which models, the figures are of;
+    ``has_own_model`` whether the run left this hospital a model of its own.
+    """
 
     model: str
     about_model: str
+    about_figures: str = "of all hospitals' test patients together"
+    has_own_model: bool = False
     figures: Mapping[str, Interval]  # released, by name; the headline first
 
 
@@ -264,6 +271,8 @@ def _what_was_run(run: HospitalRun) -> Section:
         Fact(label="Hospitals in every sum, at least", value=study.threshold if study else None,
              form=Format.COUNT),
         Fact(label="Mode of privacy", value=study.plan.mode if study and study.plan else None),
+        *(Fact(label=heading.capitalize(), value=words)
+          for heading, words in (study.training if study else ())),
     )  # fmt: skip
     return Section(key="run", title="What was run", blocks=(Facts(title="Run", rows=rows),))
 
@@ -395,8 +404,14 @@ def _came_back(run: HospitalRun) -> Section:
               for kind, found in named.items()),
         ),
     )  # fmt: skip
+    own = (
+        " It left this hospital a model of its own too, which stays here."
+        if (result and result.has_own_model)
+        else ""
+    )
+    whose = result.about_figures if result else "of all hospitals' test patients together"
     text = Paragraph(
-        text="Figures are of all hospitals' test patients together, and noised. What the model "
+        text=f"Figures are {whose}, and noised.{own} What a model "
         "is worth here, collegium silo results says; those figures are exact and in no report."
     )
     return Section(key="result", title="What came back", blocks=(facts, text))

@@ -78,7 +78,7 @@ class ReleasedFigure:
 class RunResult:
     """The result of a run: the digest of the final model, and the released figures of all sites.
 
-    The headline of the task is the first figure.
+    Figures come as the log keeps them, by name: the headline need not be the first.
     """
 
     model: Digest

@@ -58,7 +58,7 @@ from silos.database.trusted_rosters import TrustedRosters
 from silos.patients.entries import PatientEntries
 from silos.patients.frozen_cohorts import FrozenCohorts
 from silos.patients.marks import as_marks
-from silos.results.kept_models import KEPT, evaluated_files, require_about
+from silos.results.kept_models import HELD, evaluated_files, require_about
 from silos.results.run_results import own_results
 from silos.rounds.openings.log_heads import LogHeads
 
@@ -180,7 +180,7 @@ def _named(home: Path, hospital: SiteDatabase) -> set[str]:
         named |= {f"studies/{each.study}/study.yaml" for each in approvals_of(hospital).all()}
     with suppress(FederationError):
         runs = {run.run_id for run in JoinedRuns(hospital).all()}
-        named |= {f"results/{run}/{name}" for run in runs for name in KEPT}
+        named |= {f"results/{run}/{name}" for run in runs for name in HELD}
         earlier = (file for run in runs for file in evaluated_files(home, run))
         named |= {file.relative_to(home).as_posix() for file in earlier}
     return named

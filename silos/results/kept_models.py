@@ -25,11 +25,10 @@ from protocol.study.cohort.columns import CategoryColumn
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors, decode_tensors, encode_tensors, model_digest
 
-_MODEL, _ABOUT, _PERSONALISED = KEPT = (
-    "model.safetensors",
-    "model.json",
-    "personalised-model.safetensors",
-)
+#: The files that a check of the folder can hold to something that was signed.
+_MODEL, _ABOUT = HELD = ("model.safetensors", "model.json")
+#: No statement names a hospital's own model: nobody else ever sees it.
+_PERSONALISED = "personalised-model.safetensors"
 _EVALUATED = "evaluated"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from compliance.estimates.interval import Interval
+from compliance.facts.training_description import training_description
 from compliance.governance.study_store import StudyStore
 from compliance.ledger.entries import NOTHING, Budget, Entry, LedgerSummary, Rho, State
 from compliance.ledger.privacy_plan import PrivacyPlan, calendar_name
@@ -116,7 +117,9 @@ def _result(found: OwnResults) -> ResultFacts | None:
     return ResultFacts(
         model=found.announced.model,
         about_model=found.about_model,
-        figures={one.name: Interval(**one.to_interval()) for one in found.announced.figures},
+        about_figures=found.about_figures,
+        has_own_model=found.personalised_file is not None,
+        figures={one.name: Interval(**one.to_interval()) for one in found.figures},
     )
 
 
@@ -143,6 +146,7 @@ def _study(
         threshold=study.fewest_with(site),
         colluders=study.aggregation.colluders,
         bands=study.privacy.bands,
+        training=training_description(study.model_dump(mode="json")),
         plan=_plan(study, site, plan, together=together) if plan else None,
     )
     return facts, plan

@@ -100,11 +100,13 @@ def _use(results: OwnResults) -> Statement:
 
 
 def _run(results: OwnResults) -> Section:
+    own = results.personalised_file
     rows = (
         Fact(label="State", value=results.state),
         Fact(label="Joined", value=results.joined_at, form=Format.TIME),
         Fact(label="Model", value=str(results.model_file or "none")),
         Fact(label="Its digest", value=results.model),
+        *(() if own is None else (Fact(label="Personalised model", value=str(own)),)),
         Fact(label="Cohort", value=results.about_cohort),
     )
     return Section(
@@ -116,12 +118,12 @@ def _released(results: OwnResults) -> Section:
     """Returns the figures of all hospitals' test patients that the coordinator signed."""
     blocks: tuple[Block, ...] = (Paragraph(text="The coordinator has signed no result of it."),)
     if results.announced is not None:
-        kinds = [figure_kind(figure.name) for figure in results.announced.figures]
+        kinds = [figure_kind(figure.name) for figure in results.figures]
         rows = tuple(
             Fact(label=kind.label, value=Interval(**figure.to_interval()), form=kind.form)
-            for kind, figure in zip(kinds, results.announced.figures, strict=True)
+            for kind, figure in zip(kinds, results.figures, strict=True)
         )
-        note = "Of all hospitals' test patients together, with noise; as the coordinator signed it."
+        note = f"{results.about_figures[:1].upper()}{results.about_figures[1:]}; with noise."
         blocks = (Facts(title="With 95 % intervals", rows=rows), Paragraph(text=note))
     return Section(key="released", title="Released figures", blocks=blocks)
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from compliance.facts.figures import TASK_FIGURES
 from compliance.governance.study_store import StudyStore
 from protocol.errors import MessageRefused, PolicyRefused, StudyRefused, WorkspaceRefused
+from protocol.study.strategies.registry import strategy_of
 from protocol.study.study import Study
-from protocol.transport.run_announcement import RunResult, open_end
+from protocol.transport.run_announcement import ReleasedFigure, RunResult, open_end
 from protocol.vectors.tensors import model_digest
 from silos.config.coordinator_identity import coordinator_keys
 from silos.config.directory import reading
@@ -52,7 +54,9 @@ class OwnResults:
     ``model`` is the digest of the model in ``model_file``, ``evaluated`` of the one that
     this hospital evaluated; None where it evaluated none, or where the run went back to one that
     it did not. ``announced`` is None where the
-    run is under way, did not reach its end, or was left before.
+    run is under way, did not reach its end, or was left before. ``task`` is the study's kind,
+    None where no study is kept here; ``has_own_models`` is whether each hospital's patients
+    were scored by its own model, and ``personalised_file`` this hospital's.
     """
 
     run_id: str
@@ -67,6 +71,26 @@ class OwnResults:
     evaluated: str | None = None
     cohort: FrozenCohort | None = None
     has_left: bool = False
+    task: str | None = None
+    has_own_models: bool = False
+    personalised_file: Path | None = None
+
+    @property
+    def figures(self) -> tuple[ReleasedFigure, ...]:
+        """The figures that the coordinator signed, the headline first."""
+        if self.announced is None:
+            return ()
+        known = TASK_FIGURES[self.task].pooled if self.task else ()
+        places = {kind.name: place for place, kind in enumerate(known)}
+        return tuple(
+            sorted(self.announced.figures, key=lambda one: places.get(one.name, len(places)))
+        )
+
+    @property
+    def about_figures(self) -> str:
+        """The statement about whose figures these are, for people."""
+        whose = ", each hospital's by its own model" if self.has_own_models else ""
+        return f"of all hospitals' test patients together{whose}, as the coordinator signed it"
 
     @property
     def about_cohort(self) -> str:
@@ -138,6 +162,8 @@ class OwnResults:
             "changed_at": self.changed_at,
             "model_file": str(self.model_file) if self.model_file else None,
             "model_digest": self.model,
+            "personalised_file": str(self.personalised_file) if self.personalised_file else None,
+            "figures_are_of_own_models": self.has_own_models,
             "model_is_announced": self.is_announced_model,
             "model_evaluated": self.evaluated,
             "cohort": self.cohort and self.cohort.to_json(),
@@ -145,7 +171,7 @@ class OwnResults:
             "announced": announced
             and {
                 "model_digest": announced.model,
-                **{f"{one.name}_released": one.to_interval() for one in announced.figures},
+                **{f"{one.name}_released": one.to_interval() for one in self.figures},
             },
         }
 
@@ -226,7 +252,7 @@ def compare_with_own(home: Path, run_id: str) -> dict[str, Any]:
     machine = machine_of(home, site.resources.model_copy(update=_ALONE))
     process = TrainingProcess(machine, sorted({*train.descriptors, *test.descriptors}))
     try:
-        model, personalised = read_model(found.model_file), personalised_file(home, run.run_id)
+        model, personalised = read_model(found.model_file), found.personalised_file
         compared: dict[str, Any] = process.ask(
             "compare", study, site.name, train, test, model,
             None if personalised is None else read_model(personalised),
@@ -269,6 +295,9 @@ def own_results(home: Path, hospital: SiteDatabase, run: JoinedRun) -> OwnResult
         evaluated=evaluated(hospital, run.run_id, study, announced),
         cohort=cohort,
         has_left=cohort is not None and bool(cohorts.left(cohort)),
+        task=None if study is None else study.task.kind,
+        has_own_models=study is not None and strategy_of(study.training).personal is not None,
+        personalised_file=personalised_file(home, run.run_id),
     )
 
 

@@ -112,9 +112,11 @@ def _lines(one: "OwnResults") -> Iterator[str]:
     if one.model is not None:
         yield f"          digest {one.model}"
     yield f"          {one.about_model}"
+    if one.personalised_file is not None:
+        yield f"own model {one.personalised_file}"
     yield f"cohort    {one.about_cohort}"
     yield f"released  {_released(one)}"
-    yield "          of all hospitals' test patients together, as the coordinator signed it"
+    yield f"          {one.about_figures}"
 
 
 def _compared(found: dict[str, Any]) -> Iterator[str]:
@@ -124,12 +126,13 @@ def _compared(found: dict[str, Any]) -> Iterator[str]:
         f"here      on our {counted(found['test_patients'], 'test patient')}"
         f"{_positive(found['test_positive'])}, with 95 % intervals:"
     )
+    width = max(len(words) for name, words in MODELS.items() if name in found)
     for name, words in MODELS.items():
         if name not in found:
             continue
         reached = {key: value for key, value in found[name].items() if key != "trained"}
         said = (f"{figure_kind(key).title} {_figure(value)}" for key, value in reached.items())
-        yield f"          {words:16} {', '.join(said)}"
+        yield f"          {words:{width}} {', '.join(said)}"
     title = figure_kind(found["headline"]).title
     for name, (words, *_) in DIFFERENCES.items():
         if name in found:
@@ -160,7 +163,7 @@ def _released(one: "OwnResults") -> str:
     if one.announced is None:
         return "not known here"
     said = []
-    for figure in one.announced.figures:
+    for figure in one.figures:
         found = figure.to_interval()
         said.append(f"{figure_kind(figure.name).title} {found['note'] or _figure(found)}")
     return "; ".join(said)

@@ -47,7 +47,9 @@ def variants(study: Study, asked: Sequence[str], seeds: int) -> tuple[Variant, .
     """
     if not study.trains:
         raise StudyRefused(f"{study.name} trains nothing: there is no strategy to compare")
-    if len(set(asked)) < len(asked) or not asked:
+    if not asked:
+        raise StudyRefused("--strategies names none: fedavg,scaffold,mrmtl:pull=0.3")
+    if len(set(asked)) < len(asked):
         raise StudyRefused("--strategies names each strategy once: fedavg,scaffold,mrmtl:pull=0.3")
     chosen = {name: with_strategy(study, name) for name in asked}
     first, found = study.seeds.model, []
@@ -87,9 +89,11 @@ def with_strategy(study: Study, asked: str) -> Study:
         if key in written_keys:
             raise StudyRefused(f"--strategies {asked}: {key} stands there twice")
         written_keys.add(key)
-        if not separator or key not in known:
+        if key not in known:
             hint = nearest(key, sorted(known))
             raise StudyRefused(f"--strategies {asked}: {name} has no key {key!r}{hint}")
+        if not separator:
+            raise StudyRefused(f"--strategies {asked}: {key} needs a value: {key}=...")
         values[key] = tuple(written.split("+")) if key == "own_layers" else _value(written)
     try:
         return study.replaced(training=section.model_validate(values))

@@ -12,7 +12,7 @@ from collegium.simulation.consortium import simulation_ray
 from collegium.simulation.pricing import round_bytes
 from collegium.simulation.settings import SimulationSettings, require_network
 from compliance.facts.comparison.strategies import ComparisonFindings
-from protocol.errors import FederationError
+from protocol.errors import FederationError, StudyRefused
 from protocol.study.study import Study
 from protocol.study.study_file import index_beside
 from silos.training.ray_runtime import ray
@@ -54,11 +54,23 @@ class StrategyTrainer(RecordsHolder):
 
 
 def _bytes(variant: Variant) -> tuple[int | None, int | None]:
-    """Returns how many bytes a hospital sends and is sent in a round, beside keys and shares."""
+    """Returns how many bytes a hospital sends and is sent in a round, without keys and shares."""
     if variant.name == POOLED_RECORDS:
         return None, None
     found = round_bytes(variant.study)
     return found.up, found.down
+
+
+def require_layers(variant: Variant) -> None:
+    """Refuses a strategy, before anything is trained, whose layers the network does not have.
+
+    Raises:
+        StudyRefused: names the strategy as it was asked for.
+    """
+    try:
+        require_network(variant.study)
+    except StudyRefused as error:
+        raise StudyRefused(f"--strategies {variant.name}: {error}") from error
 
 
 def compare_strategies(
@@ -85,6 +97,9 @@ def compare_strategies(
     trainings = variants(study, asked, seeds)
     settings.require_sources(study)
     require_network(study)
+    for one in trainings:
+        if one.name in asked and one.seed == study.seeds.model:
+            require_layers(one)
     index = index_beside(study, folder)
     with watch(study, len(trainings), False) as progress, simulation_ray(settings):
         progress.say("reading the hospitals' records")

@@ -117,7 +117,7 @@ def _reason(asked: PlanningInput, advised: Advice) -> str:
 
 def _comparison(own: SuitableSettings, best: SuitableSettings) -> str:
     if own.expected is None or best.expected is None:
-        return "the study's own optimiser is not simulated: what it reaches is not forecast"
+        return "the study's own strategy is not simulated: what it reaches is not forecast"
     if own.expected.auroc >= best.expected.auroc - _AS_GOOD:
         return f"the study's own settings are as good: AUROC {own.expected.auroc:.2f} is expected"
     return (

@@ -120,8 +120,10 @@ def _describe_privacy(study: Study, privacy: PatientPrivacy, console: Console) -
             f"{if_more_collude(colluders)}, "
             f"epsilon {show(plan.fallback_epsilon, Format.EPSILON)}"
         )
-    trained = f"{plan.training.noise_multiplier:g}, in the evaluation " if plan.trains else ""
-    console.print(f"  noise multiplier {trained}{plan.evaluation.noise_multiplier:g}")
+    noise = [f"in the evaluation {plan.evaluation.noise_multiplier:g}"]
+    if plan.trains and study.participation is None:  # of batches each has its own, said above
+        noise.insert(0, f"{plan.training.noise_multiplier:g}")
+    console.print(f"  noise multiplier {', '.join(noise)}")
     if privacy.adaptive_clip is not None:
         felt = felt_multiplier(plan.training.noise_multiplier, study.count_deviation)
         console.print(
@@ -183,17 +185,24 @@ def _turns_text(study: Study) -> Iterator[str]:
     for place, batch in enumerate(study.participation.batches, start=1):
         threshold = SumOfSites.over(batch).threshold
         yield f"batch {place}: {', '.join(batch)}; {threshold} must answer"
+    alike: dict[str, list[str]] = {}
     for site in study.site_names:
-        plan = PrivacyPlan.at(study, site)
-        said = f"{site} takes part in {study.rounds_of(site)} of {study.training.rounds} rounds"
-        if plan is None:
-            yield said
-        else:
-            yield (
-                f"{said} and pays {counted(plan.training.steps, 'step')}, spare ones included: "
-                f"epsilon {show(plan.epsilon, Format.EPSILON)} at noise multiplier "
-                f"{plan.training.noise_multiplier:g}"
-            )
+        alike.setdefault(_turns_of(study, site), []).append(site)
+    for said, sites in alike.items():
+        yield f"{', '.join(sites)}: {'each ' if len(sites) > 1 else ''}{said}"
+
+
+def _turns_of(study: Study, site: str) -> str:
+    """Returns in how many rounds a hospital takes part, and what it pays for them."""
+    plan = PrivacyPlan.at(study, site)
+    said = f"in {study.rounds_of(site)} of {study.training.rounds} rounds"
+    if plan is None:
+        return said
+    return (
+        f"{said}, and pays {counted(plan.training.steps, 'step')}, spare ones included: epsilon "
+        f"{show(plan.epsilon, Format.EPSILON)} at noise multiplier "
+        f"{plan.training.noise_multiplier:g}"
+    )
 
 
 def _robust_text(study: Study) -> Iterator[str]:

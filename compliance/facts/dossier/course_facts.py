@@ -59,6 +59,17 @@ class CourseFacts:
         return None if ends is None else known.get(ends.goes_on)
 
     @property
+    def earlier_end(self) -> str | None:
+        """The statement that the run ended with an earlier model; None where it did not."""
+        final = self.final
+        if final is None or final.rounds == self.rounds:
+            return None
+        return (
+            f"The run ended with the model after round {final.rounds}, and its figures are "
+            "those that were released then: the best of several, so rather too good."
+        )
+
+    @property
     def sentences(self) -> tuple[str, ...]:
         """The course in sentences: what was evaluated, taken back, and stands for the run."""
         priced = "; each was paid for" if self.is_priced else ""
@@ -72,13 +83,7 @@ class CourseFacts:
             )
         if self.roll_back is not None and not self.taken_back:
             said.append("No round was taken back.")
-        final = self.final
-        if final is not None and final.rounds != self.rounds:
-            said.append(
-                f"The run ended with the model after round {final.rounds}, and its figures are "
-                "those that were released then: the best of several, so rather too good."
-            )
-        return tuple(said)
+        return (*said, *(() if self.earlier_end is None else (self.earlier_end,)))
 
     def to_json(self) -> dict[str, Any]:
         """Returns the course as ``--json`` shows it."""

@@ -251,7 +251,10 @@ class Dossier:
         """Warnings about a model that is no use or whose risks are wrong; see model_warnings."""
         kind = self.figures.judged
         exact, released = self.exact.get(kind.name), self.released.get(kind.name)
-        return model_warnings(exact, released, self.risks, kind, self.decision_threshold)
+        return model_warnings(
+            exact, released, self.risks, kind, self.decision_threshold,
+            own_models=self.has_own_models,
+        )  # fmt: skip
 
     @property
     def protected(self) -> bool:

@@ -1,5 +1,7 @@
 """Statements that stand above a run: what it claims, what limits it, whether its log holds."""
 
+from dataclasses import replace
+
 from compliance.facts.dossier import Dossier, LogVerification
 from compliance.facts.formatting import Format, show
 from compliance.privacy.rounding import percent
@@ -43,6 +45,10 @@ OWN_MODELS = Statement(
     detail="It stays there. Every figure here is of the hospitals' own models on their own test "
     "patients; the model that the coordinator keeps is the global one.",
 )
+#: Beside it, where anything is claimed: every strategy's local rule is given noised gradients only.
+OWN_MODELS_COVERED = (
+    "An own model is made of clipped and noised gradients and of sums, so the claim covers it too."
+)
 
 
 def banner(dossier: Dossier) -> tuple[Statement, ...]:
@@ -64,8 +70,30 @@ def banner(dossier: Dossier) -> tuple[Statement, ...]:
         *_sweep(dossier),
         *_beside(dossier),
         claim(dossier),
-        *((OWN_MODELS,) if dossier.has_own_models else ()),
+        *_own_models(dossier),
+        *_earlier_model(dossier),
         *((simulated,) if dossier.simulation else ()),
+    )
+
+
+def _own_models(dossier: Dossier) -> tuple[Statement, ...]:
+    """Returns whose figures these are where each hospital has a model of its own."""
+    if not dossier.has_own_models:
+        return ()
+    if not dossier.protected:
+        return (OWN_MODELS,)
+    detail = f"{OWN_MODELS.detail} {OWN_MODELS_COVERED}"
+    return (replace(OWN_MODELS, detail=detail),)
+
+
+def _earlier_model(dossier: Dossier) -> tuple[Statement, ...]:
+    """Returns that a run ended with an earlier model, whose figure is the best of several."""
+    if dossier.course is None or dossier.course.earlier_end is None:
+        return ()
+    return (
+        Statement(
+            text="Rounds were taken back.", detail=dossier.course.earlier_end, tone=Tone.CAUTION
+        ),
     )
 
 
@@ -105,7 +133,9 @@ def _sweep(dossier: Dossier) -> tuple[Statement, ...]:
 
 def _useless(warning: str) -> Statement:
     found, _, advice = warning.partition(": ")
-    return Statement(text=f"{found}.", detail=advice, tone=Tone.CAUTION)
+    return Statement(
+        text=f"{found}.", detail=f"{advice[:1].upper()}{advice[1:]}", tone=Tone.CAUTION
+    )
 
 
 def verification(dossier: Dossier) -> Statement:

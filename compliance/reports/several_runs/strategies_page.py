@@ -73,22 +73,24 @@ def _rows(findings: ComparisonFindings) -> list[tuple[str, Interval]]:
 
 
 def conclusion(findings: ComparisonFindings) -> str:
-    """Returns which strategies are better or worse than the first, in a sentence."""
+    """Returns which strategies are better or worse than the first, and by how much."""
     first = findings.strategies[0].name
     better, worse = [], []
     for one in findings.strategies[1:]:
         lead = one.lead
         if lead is None or lead.low is None or lead.high is None:
             continue
+        said = f"{one.name}, lead {show(lead, findings.headline.form)}"
         if lead.low > 0:
-            better.append(one.name)
+            better.append(said)
         elif lead.high < 0:
-            worse.append(one.name)
+            worse.append(said)
     if not better and not worse:
         return f"No difference from {first} is shown."
-    told = [f"better than {first}: {', '.join(better)}"] if better else []
-    told += [f"worse than {first}: {', '.join(worse)}"] if worse else []
-    return f"{'; '.join(told).capitalize()}."
+    told = [f"better than {first}: {' and '.join(better)}"] if better else []
+    told += [f"worse than {first}: {' and '.join(worse)}"] if worse else []
+    sentence = "; ".join(told)
+    return f"{sentence[0].upper()}{sentence[1:]}."
 
 
 def seeds_sentence(findings: ComparisonFindings) -> str:
@@ -125,7 +127,7 @@ def strategies_table(findings: ComparisonFindings) -> Table:
             Column(title="Seconds", form=Format.SECONDS),
         ),
         rows=tuple(_row(findings, one) for one in findings.strategies),
-        note="Bytes are a hospital's, beside keys and shares; seconds are of one training in one "
+        note="Bytes are a hospital's, without keys and shares; seconds are of one training in one "
         "process, beside whatever else the machine did.",
     )
 

@@ -235,7 +235,8 @@ def faults(
     problems = [problem for problem in error.errors(include_url=False) if _is_own(problem, error)]
     for problem in problems[:_MAX_SHOWN]:
         path = _written_path(tree, problem)
-        yield f"{source}:{_line_of(tree, path)}: {_named([*place, *path])}{_said(problem, keys)}"
+        said = _said(problem, keys, path)
+        yield f"{source}:{_line_of(tree, path)}: {_named([*place, *path])}{said}"
     if len(problems) > _MAX_SHOWN:
         yield f"{source}: and {len(problems) - _MAX_SHOWN} more"
 
@@ -284,12 +285,16 @@ def _named(path: Sequence[str | int]) -> str:
     return f"{text}: " if text else ""
 
 
-def _said(problem: Any, keys: list[str]) -> str:
+def _said(problem: Any, keys: list[str], path: Sequence[str | int]) -> str:
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "extra_forbidden":
         key = str(problem["loc"][-1])
         meant = nearest(key, keys)
-        return "this key does not belong here" if key in keys else f"unknown key{meant}"
+        if key not in keys:
+            return f"unknown key{meant}"
+        tag = problem["loc"][-2] if len(problem["loc"]) > 1 else None  # on no path: it is a value
+        of = f": {tag} has no such key" if isinstance(tag, str) and tag not in path else ""
+        return f"this key does not belong here{of}"
     if kind == "invalid_key":
         key = problem["loc"][-1]
         return f"a key is a text: put {key} in quotes; a decimal point is written as '.'"

@@ -67,11 +67,15 @@ def recalibration_sentence(dossier: Dossier) -> str:
         if dossier.risks is not None and dossier.risks.shift is not None
         else ""
     )
+    whose, how = (
+        ("the output of a hospital's own model", "")  # load_model gives the global one
+        if dossier.has_own_models
+        else ("the model's output", " In Python: run.load_model(recalibrated=True).")
+    )
     return (
         "Recalibration costs no privacy, for it follows from the released counts, and changes no "
-        f"order of patients: take {line.intercept:+.3g} {line.slope:+.3g} x the model's output, "
-        f"the logit, for the logit of the risk (Platt's scaling); {examples}.{instead} In "
-        "Python: run.load_model(recalibrated=True)."
+        f"order of patients: take {line.intercept:+.3g} {line.slope:+.3g} x {whose}, "
+        f"the logit, for the logit of the risk (Platt's scaling); {examples}.{instead}{how}"
     )
 
 

@@ -1,6 +1,7 @@
 """Run: what its tables, charts, report and model say is what the records say."""
 
 import json
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -135,6 +136,15 @@ def test_a_model_is_loaded_with_the_runs_own_study_only(run: cg.Run) -> None:
         run.load_model(other)
     with pytest.raises(MessageRefused, match="not this network's parameters"):
         run.load_model(run.study)
+
+
+def test_a_line_for_own_models_is_not_laid_on_the_global_one(
+    run: cg.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    personalised = replace(run._dossier(), has_own_models=True)
+    monkeypatch.setattr(cg.Run, "_dossier", lambda _: personalised)
+    with pytest.raises(WorkspaceRefused, match="of the hospitals' own models, and this is the gl"):
+        run.load_model(recalibrated=True)
 
 
 def test_a_changed_model_is_refused(folder: Path) -> None:

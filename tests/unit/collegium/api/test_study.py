@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from safetensors.numpy import save_file
 
 import collegium as cg
-from protocol.errors import CohortRefused, StudyRefused
+from protocol.errors import CohortRefused, MessageRefused, StoreBroken, StudyRefused
 from tests.support.simulated.federation import write_hospitals
 from tests.support.simulated.studies import TABLE_STUDY, changed, small_study
 
@@ -176,3 +177,14 @@ def test_an_epsilon_is_a_number(study: cg.Study, epsilon: object) -> None:
         study.with_epsilon(epsilon)  # type: ignore[arg-type]
     with pytest.raises(StudyRefused, match="give a number, or None"):
         cg.sweep(study, out="nowhere", epsilon=epsilon if epsilon != [1.0] else [[1.0]])  # type: ignore[arg-type]
+
+
+def test_a_file_of_another_network_is_no_model_of_the_study(
+    study: cg.Study, tmp_path: Path
+) -> None:
+    file = tmp_path / "model.safetensors"
+    with pytest.raises(StoreBroken, match="is no model"):
+        study.load_model(file)
+    save_file({"weight": np.zeros((1, 2), np.float32)}, file)
+    with pytest.raises(MessageRefused, match="not this network's parameters"):
+        study.load_model(file)

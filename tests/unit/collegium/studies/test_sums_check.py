@@ -22,8 +22,9 @@ def said(text: str) -> str:
 def test_the_price_of_each_hospital_is_of_its_own_rounds() -> None:
     found = said(TABLE_STUDY.replace("rounds: 2", "rounds: 3") + TURNS)
     assert "batch 1: east, north, south; 3 must answer" in found
-    assert "west takes part in 1 of 3 rounds and pays 4 steps, spare ones included" in found
-    assert "north takes part in 3 of 3 rounds and pays 8 steps" in found
+    assert "west: in 1 of 3 rounds, and pays 4 steps, spare ones included" in found
+    assert "north, south: each in 3 of 3 rounds, and pays 8 steps" in found
+    assert "  noise multiplier in the evaluation" in found  # in training each has its own
 
 
 def test_a_rule_says_what_it_bears_whom_it_silences_and_that_nothing_is_rolled_back() -> None:

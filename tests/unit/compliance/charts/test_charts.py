@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -315,6 +316,20 @@ def test_failed_round_and_drop_outs_are_marked() -> None:
     texts = _texts(charts.to_svg(charts.rounds_timeline(dossiers.failed().rounds)))
     assert "not completed" in texts
     assert "−2" in texts
+
+
+def test_names_of_groups_stand_apart_below_their_bars() -> None:
+    rounds = [
+        dossiers.round_facts(number, seconds=1.0, group=group)
+        for number in range(1, 13)
+        for group in (1, 2, 3)
+    ]
+    svg = charts.to_svg(charts.rounds_timeline(rounds))
+    named = re.findall(r'translate\(([\d.]+),[\d.]+\)"[^>]*opacity="1"[^>]*>\d+, group \d<', svg)
+    places = [float(place) for place in named]
+    assert len(places) >= 4
+    # such a name is 58 pixels wide, or 67 in the widest usual font
+    assert min(after - before for before, after in pairwise(places)) >= 75
 
 
 def test_ten_thousand_rounds_are_drawn_in_groups() -> None:

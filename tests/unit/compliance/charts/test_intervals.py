@@ -1,5 +1,7 @@
 """Figures with intervals are drawn one below the other, and said in words."""
 
+import re
+
 import pytest
 
 from compliance.charts.intervals import interval_rows
@@ -18,6 +20,12 @@ def test_every_row_is_drawn_and_a_figure_that_is_not_known_says_why() -> None:
     assert "federated model: 0.800 (0.700 to 0.900)" in drawn
     assert "our own model" in drawn and "too few patients" in drawn
     interval_rows(rows, AUROC).to_dict()  # valid Vega-Lite
+
+
+def test_a_long_name_is_not_cut_where_a_browser_has_a_wider_font() -> None:
+    rows = [("mrmtl:pull=0.3:last_pull=0.5", Interval(value=0.8, low=0.7, high=0.9))]
+    root = re.match(r"<svg [^>]*>", to_svg(interval_rows(rows, AUROC)))
+    assert root is not None and 'overflow="visible"' in root[0]
 
 
 def test_nothing_to_draw_is_refused() -> None:

@@ -57,3 +57,16 @@ def test_a_setting_that_does_nothing_is_not_told_and_the_first_axis_is() -> None
     assert said["augments"].endswith(
         ": RandAffined (prob 1, translate_range 2), RandFlipd (prob 0.5, spatial_axis 0)"
     )
+
+
+def test_a_strategy_is_told_with_its_keys_and_what_it_keeps_and_prices() -> None:
+    def said(**training: object) -> str:
+        return dict(training_description({"training": training})).get("trains together by", "")
+
+    own = "each hospital keeps a model of its own, whose gradients are priced too"
+    assert said(strategy="fedavg", rounds=2) == said() == ""
+    assert said(strategy="scaffold", rounds=2) == "scaffold"
+    assert said(strategy="mrmtl", pull=0.3, rounds=2) == f"mrmtl (pull 0.3); {own}"
+    assert said(strategy="fedper", own_layers=["a", "b"]) == f"fedper (own_layers a + b); {own}"
+    twice = "2 gradients of a patient in each step, all priced"
+    assert said(strategy="ditto", pull=0.1) == f"ditto (pull 0.1); {own}; {twice}"

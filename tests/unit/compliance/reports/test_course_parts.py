@@ -46,6 +46,10 @@ def test_a_run_that_ended_with_an_earlier_model_says_that_its_figures_are_rather
         "The run ended with the model after round 2, and its figures are those that were released "
         "then: the best of several, so rather too good."
     )
+    for page in (run_page(dossier, ()), privacy_report(dossier)):  # beside the figure that it is of
+        assert dossier.course.sentences[-1] in [statement.detail for statement in page.banner]
+    assert dossier.course.earlier_end is not None and with_course().course is not None
+    assert "Rounds were taken back." not in [one.text for one in run_page(with_course(), ()).banner]
 
 
 def test_a_run_under_way_has_no_final_evaluation_and_a_calm_one_took_nothing_back() -> None:

@@ -3,9 +3,12 @@
 from dataclasses import replace
 
 from collegium.output.summary import _own_models
+from compliance.estimates.binned_scores.calibration_line import Recalibration
+from compliance.estimates.interval import Interval
 from compliance.facts.dossier import Dossier, run_json
 from compliance.reports.renderers import render_html
 from compliance.reports.run_page import run_page
+from compliance.reports.sections.two_classes.calibration import recalibration_sentence
 from tests.support.simulated import dossiers
 
 
@@ -49,3 +52,26 @@ def test_the_terminal_says_by_which_models_figures_are() -> None:
     told = _own_models(run_json(personalised(simulation=True)))
     assert "hospitals' own models" in told and "AUROC is 0.71" in told
     assert "global" not in _own_models(run_json(personalised(simulation=False)))
+
+
+def test_what_is_said_against_own_models_is_not_said_of_the_global_one() -> None:
+    chance = Interval(value=0.5, low=0.45, high=0.55)
+    useless = replace(personalised(simulation=False), exact={}, released={"auroc": chance})
+    (said,) = useless.warnings
+    assert said.endswith("of the hospitals' own models, all together, and not of the global one.")
+    (other,) = replace(useless, has_own_models=False).warnings
+    assert "own models" not in other
+    assert "More test patients" in text_of(useless)  # a sentence of its own on the page
+
+
+def test_a_recalibration_of_own_models_is_not_offered_for_the_global_one() -> None:
+    line = Recalibration(intercept=-1.2, slope=0.5, is_needed=True)
+    said = recalibration_sentence(replace(personalised(simulation=False), recalibration=line))
+    assert "the output of a hospital's own model" in said and "load_model" not in said
+
+
+def test_the_claim_is_said_to_cover_own_models_where_there_is_one() -> None:
+    covered = "so the claim covers it too"
+    private = personalised(simulation=False)
+    assert covered in text_of(private)
+    assert covered not in text_of(replace(dossiers.without_privacy(), has_own_models=True))

@@ -18,6 +18,7 @@ from compliance.ledger.entries import State
 from compliance.privacy.events import SampledGaussian
 from compliance.reports.document import Statement
 from compliance.reports.hospital_report import hospital_report
+from compliance.reports.renderers import render_html
 from coordinator.audit.verification import Verified
 from coordinator.database.workspace import Workspace
 from protocol.errors import PolicyRefused, StoreBroken
@@ -148,6 +149,7 @@ def test_before_the_first_run_nothing_is_signed_about_a_simulated_hospital(
 def test_files_beside_a_hospitals_evidence_are_listed(home: Path, run: str, person: Person) -> None:
     before = set(check_own(home).unnamed)
     added = {"approval.pdf", f"results/{run}/figures.csv", "studies/note.txt", "tls/other.pem"}
+    added.add(f"results/{run}/personalised-model.safetensors")  # signed by nobody
     for name in added:
         (home / name).write_text("added")
     assert person.runs("audit", "verify", "--home", home, "--json") == 0
@@ -216,6 +218,24 @@ def test_a_real_hospitals_report_says_what_its_patients_were_promised(home: Path
     assert "No patient paid" in hospital_report(nothing_left, Statement(text="")).banner[1].detail
     unknown = replace(found, study=None)
     assert "No privacy is claimed" in hospital_report(unknown, Statement(text="")).banner[1].text
+
+
+def test_a_hospitals_report_says_by_which_models_figures_are(home: Path, run: str) -> None:
+    found = own_run(home, run)
+    assert found.study is not None and found.result is not None and found.study.training == ()
+    own = replace(
+        found,
+        study=replace(found.study, training=(("trains together by", "mrmtl (pull 0.3)"),)),
+        result=replace(found.result, has_own_model=True, about_figures="of own models"),
+    )
+    told, before = (render_html(hospital_report(each, Statement(text=""))) for each in (own, found))
+    for said in (
+        "Trains together by",
+        "mrmtl (pull 0.3)",
+        "Figures are of own models",
+        "which stays here",
+    ):
+        assert said in told and said not in before
 
 
 # --- tampering ------------------------------------------------------------------------------------

@@ -2,14 +2,18 @@
 
 import json
 import os
+import re
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from compliance.reports.renderers import render_html
 from coordinator.database.workspace import Workspace
 from coordinator.views.views import open_views
 from pipelines.evaluation.metrics import auroc
@@ -21,7 +25,9 @@ from silos.database.joined_runs import JoinedRun, RunState, told_state
 from silos.isolation.own_comparison import compare
 from silos.results.kept_models import keep_model, read_model
 from silos.results.own_runs import own_run
-from silos.results.run_results import NOT_PRIVATE, list_results
+from silos.results.results_page import results_page
+from silos.results.run_results import NOT_PRIVATE, OwnResults, list_results
+from tests.structure.floors import ROOT
 from tests.support.networked.network import Network
 from tests.support.simulated.studies import small_study
 from tests.unit.collegium.cli.test_silo_commands import Person, person
@@ -92,6 +98,34 @@ def test_only_a_run_that_its_own_people_ended_was_left(
         left_by=left_by,
     )  # fmt: skip
     assert told_state(run, has_result=has_result) == told
+
+
+def own_results(**more: Any) -> OwnResults:
+    """Returns a finished run whose figures came in the order of their names."""
+    figures = tuple(
+        ReleasedFigure(name=name, value=700_000, low=600_000, high=800_000)
+        for name in ("accuracy", "auroc")
+    )
+    return OwnResults(
+        run_id="run-1", study="small", study_digest="", state="finished", joined_at="",
+        changed_at="", announced=RunResult(model="0" * 64, figures=figures), model_file=None,
+        model=None, **more,
+    )  # fmt: skip
+
+
+def test_the_headline_is_the_first_of_the_figures() -> None:
+    found = own_results(task="binary_classification")
+    assert [figure.name for figure in found.figures] == ["auroc", "accuracy"]
+    assert [figure.name for figure in own_results().figures] == ["accuracy", "auroc"]
+    assert replace(found, announced=None).figures == ()
+
+
+def test_figures_of_own_models_are_said_to_be_of_these() -> None:
+    assert "own model" not in own_results().about_figures
+    found = own_results(has_own_models=True, personalised_file=Path("own.safetensors"))
+    assert "each hospital's by its own model" in found.about_figures
+    assert found.to_json()["figures_are_of_own_models"] is True
+    assert "own.safetensors" in render_html(results_page("east", found, None, at="now"))
 
 
 def test_beside_the_model_stands_how_a_record_becomes_its_input(home: Path, run: str) -> None:
@@ -237,3 +271,21 @@ def test_the_page_of_a_run_stays_in_the_hospital_and_its_owner_alone_reads_it(
     assert "On our own patients" not in page.read_text() and NOT_PRIVATE not in page.read_text()
     assert person.runs("silo", "results", "--home", home, "--html", page) == 2
     assert "name the run that the page is to be about" in person.err
+
+
+def test_new_patients_are_scored_as_the_page_says(
+    home: Path, run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = model_at(home, run).with_name("personalised-model.safetensors")
+    model = build(small_study().task, small_study().cohort, seed=8)
+    own.write_bytes(encode_tensors(parameters_of(model)))
+    page = (ROOT / "docs" / "hospital.md").read_text()
+    (block,) = (code for code in re.findall(r"```python\n(.*?)```", page, re.S) if "risk" in code)
+    monkeypatch.chdir(tmp_path)
+    Path("new-patients.csv").write_text("age,ward\n70,C\n50,A\n")
+    names: dict[str, Any] = {}
+    here = block.replace('"cleveland/', f'"{home}/').replace("RUN", run)
+    exec(here, names)  # noqa: S102 -- our own page
+    with torch.no_grad():
+        by_hand = torch.sigmoid(model(torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])))
+    assert torch.equal(names["risk"], by_hand)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import pytest
 from collegium.simulation.comparison import run
 from collegium.simulation.comparison.plan import POOLED_RECORDS, variants, with_strategy
 from collegium.simulation.comparison.report import write_report
-from collegium.simulation.settings import require_network
 from compliance.facts.comparison.strategies import STRATEGIES_FILE, ComparisonFindings
 from compliance.facts.figures import AUROC
 from compliance.reports.several_runs.strategies_page import conclusion, strategies_page
@@ -64,7 +64,7 @@ def test_trainings_of_a_seed_differ_by_their_strategy_alone() -> None:
     [
         ("fedavgg", "there is no 'fedavgg'; did you mean 'fedavg'?"),
         ("mrmtl:pul=1", "mrmtl has no key 'pul'; did you mean 'pull'?"),
-        ("mrmtl:pull", "mrmtl has no key 'pull'"),
+        ("mrmtl:pull", "pull needs a value: pull=..."),
         ("mrmtl:pull=much", "pull: Input should be a valid number"),
         ("mrmtl:pull=30", "keep it below 1"),
         ("fedavg:strategy=scaffold", "fedavg has no key 'strategy'"),
@@ -85,7 +85,7 @@ def test_what_cannot_be_compared_is_refused_by_its_name(asked: str, said: str) -
 
 @pytest.mark.parametrize("asked", [(), ("fedavg", "fedavg")])
 def test_no_strategy_and_one_named_twice_are_refused(asked: tuple[str, ...]) -> None:
-    with pytest.raises(StudyRefused, match="names each strategy once"):
+    with pytest.raises(StudyRefused, match="names (none|each strategy once)"):
         variants(small_study(), asked, 1)
 
 
@@ -148,8 +148,12 @@ def test_page_json_and_csv_have_the_same_figures(found: ComparisonFindings, tmp_
 @pytest.mark.parametrize(
     ("leads", "said"),
     [
-        ([(0.01, 0.05), (-0.02, 0.01)], "Better than first: s0."),
-        ([(-0.05, -0.01), (0.01, 0.02)], "Better than first: s1; worse than first: s0."),
+        ([(0.01, 0.05), (-0.02, 0.01)], "Better than first: s0, lead 0.000 (0.010 to 0.050)."),
+        (
+            [(-0.05, -0.01), (0.01, 0.02)],
+            "Better than first: s1, lead 0.000 (0.010 to 0.020); "
+            "worse than first: s0, lead 0.000 (-0.050 to -0.010).",
+        ),
         ([(-0.05, 0.01), (None, None)], "No difference from first is shown."),
         ([(0.0, 0.01), (-0.01, 0.0)], "No difference from first is shown."),
     ],
@@ -160,6 +164,14 @@ def test_a_strategy_is_called_better_where_its_interval_leaves_out_0(
     findings = compared_strategies(*leads)
     assert conclusion(findings) == said
     assert any(said == statement.text for statement in strategies_page(findings).banner)
+
+
+def test_a_conclusion_writes_names_as_they_were_asked_for() -> None:
+    findings = compared_strategies((0.01, 0.05))
+    first, other = findings.strategies
+    first = first.model_copy(update={"name": "fedper:own_layers=Head"})
+    named = findings.model_copy(update={"strategies": (first, other)})
+    assert conclusion(named).startswith("Better than fedper:own_layers=Head: s0")
 
 
 def test_what_was_written_is_read_back_and_what_differs_is_refused(
@@ -203,5 +215,6 @@ def test_own_layers_that_are_none_or_all_are_refused(
     variant = variants(study, (f"fedper:own_layers={layers}",), 1)[0]
     error, scored = Trainer(study, tmp_path, None).train(variant)
     assert isinstance(error, StudyRefused) and said in str(error) and scored is None
-    with pytest.raises(StudyRefused, match="own_layers"):
-        require_network(variant.study)
+    with pytest.raises(StudyRefused, match=f"^--strategies {re.escape(variant.name)}: ") as refused:
+        run.require_layers(variant)
+    assert said in str(refused.value)
