@@ -25,6 +25,8 @@ from compliance.facts.formatting import show
 #: A group's name, and its figures by what each is of.
 Group: TypeAlias = tuple[str, Sequence[tuple[str, Interval]]]
 
+#: Pixels for a letter of a name in the widest usual font, and for the longest name that is shown.
+_NAME_WIDTH, _MAX_ROOM = 7.6, 260
 #: Of one figure among others of its group.
 _LINE_HEIGHT, _GROUP_GAP = 19, 14
 
@@ -49,7 +51,10 @@ def interval_rows(rows: Sequence[tuple[str, Interval]], figure: FigureKind) -> C
         if found.value is not None
     ]
     names = [name for name, _ in rows]
-    axis = alt.Axis(labelFontSize=13, ticks=False, domain=False, labelLimit=220)
+    room = min(_NAME_WIDTH * max(map(len, names)), _MAX_ROOM)
+    axis = alt.Axis(
+        labelFontSize=13, ticks=False, domain=False, labelLimit=220, minExtent=room
+    )  # fmt: skip
     y = alt.Y("name:N", title=None, sort=names, scale=alt.Scale(domain=names), axis=axis)
     values = [row[key] for row in known for key in ("low", "value", "high")]
     x = (

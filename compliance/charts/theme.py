@@ -55,14 +55,12 @@ def to_svg(chart: Chart) -> str:
 
     Guarantee: equal charts give equal bytes. Names inside the drawing are
     numbered afresh (the converter counts on from drawing to drawing) and begin
-    with its own digest, so that several drawings can stand in one page. Where a
-    browser has only a wider font, names reach beyond the drawing and are not cut.
+    with its own digest, so that several drawings can stand in one page.
     """
     document = chart.to_dict(validate=False)  # test_charts does; it takes long
     svg = _renamed(_converted(json.dumps(document, sort_keys=True)))
     label = html.escape(str(document.get("description", "")), quote=True)
-    said = f'<svg role="img" aria-label="{label}" overflow="visible" '
-    return re.sub(r"^<svg ", said, svg, count=1)
+    return re.sub(r"^<svg ", f'<svg role="img" aria-label="{label}" ', svg, count=1)
 
 
 @functools.lru_cache(maxsize=64)  # a page, a report and a notebook show the same charts

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from compliance.facts.formatting import Format, show
 from compliance.ledger.entries import PlannedRelease, Reservation
 from compliance.ledger.ledger import Ledger
-from compliance.privacy.accounting import epsilon
+from compliance.privacy.accounting import calibrate, epsilon
 from compliance.privacy.events import SampledGaussian
 from compliance.privacy.noise import MAX_MULTIPLIER
 from compliance.privacy.promised_noise import evaluation_event, training_event
@@ -90,10 +90,14 @@ class PrivacyPlan:
             )
         spent = epsilon(event, privacy.delta)
         if not spent <= privacy.epsilon:
+            enough = calibrate(
+                epsilon=privacy.epsilon, delta=privacy.delta,
+                sampling_rate=event.sampling_rate, steps=event.steps,
+            )  # fmt: skip
             raise StudyRefused(
                 f"privacy.noise_multiplier {privacy.noise_multiplier} gives epsilon "
                 f"{show(spent, Format.EPSILON)}, more than the {privacy.epsilon:g} promised: "
-                "raise it"
+                f"raise it to {enough:g}"
                 + ("" if privacy == study.privacy else ", or lower the site's sampling_rate")
             )
         if privacy.adaptive_clip is not None:

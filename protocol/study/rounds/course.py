@@ -145,9 +145,6 @@ def rolled_back_text(after: int, to: int) -> str:
     """Returns that a run went back, in words: after so many rounds, to the model after others.
 
     >>> rolled_back_text(10, 5)
-    'rolled back after round 10: the model after round 5 was better, and the run goes on from it'
+    'rolled back after round 10, to the model after round 5, which was better'
     """
-    return (
-        f"rolled back after round {after}: the model after round {to} was better, and the run "
-        "goes on from it"
-    )
+    return f"rolled back after round {after}, to the model after round {to}, which was better"

@@ -282,7 +282,7 @@ def test_strategies_are_a_part_of_their_own_and_stand_alone_where_no_run_is(
         assert not page.exception and not page.error
         words = _words(page)
         assert "nothing of this page is differentially private" in words
-        assert "Better than first: s0." in words
+        assert "Better than first: s0, lead 0.000 (0.010 to 0.050)." in words
         assert list(page.dataframe[0].value["Strategy"]) == ["first", "s0", "s1"]
         assert len(page.get("vega_lite_chart")) == 1
 
