@@ -9,7 +9,7 @@ from tests.long.communication.forms import FORMS, measured
 from tests.long.communication.utility import STUDIES, hospitals_of, reached
 
 #: Parameters and hospitals of networks whose bytes are measured: shipped studies' among them.
-SIZES = ((14, 4), (2033, 4), (177_658, 3), (1_000_000, 4))
+SIZES = ((14, 4), (2033, 4), (52_314, 4), (177_658, 3), (1_000_000, 4))
 
 if __name__ == "__main__":
     for parameters, sites in () if sys.argv[1:] else SIZES:
