@@ -141,13 +141,13 @@ def _evaluated(session: Session, runs: Sequence[_Run]) -> tuple[EvaluatedRun, ..
     for run in runs:
         if run.state != "finished" or counts[run.study] >= _LOOKED_AT:
             continue
-        released = released_figures(session, run.run_id)
-        if released is None:
-            continue
-        counts[run.study] += 1
         if run.digest not in studies:
             studies[run.digest] = _study(session, run.digest)
         study = studies[run.digest]
+        released = released_figures(session, run.run_id, study)
+        if released is None:
+            continue
+        counts[run.study] += 1
         found.append(
             EvaluatedRun(
                 run_id=run.run_id,

@@ -216,13 +216,10 @@ def name_of(study: Study, round_kind: str, number: int) -> str:
 
 def _kept(session: Session, archive: RoundArchive, run_id: str, study: Study) -> str:
     rows = session.scalars(select(RoundRow).filter_by(run_id=run_id).order_by(RoundRow.id))
-    schedule = study.evaluations
-    kept = [row for row in rows if archive.holds(row.context)]
     names = [
-        schedule.place("evaluation", row.number).replace(" after round ", "-")
-        if row.round_kind == "evaluation"
-        else str(row.number + 1)
-        for row in kept
+        study.evaluations.name(row.round_kind, row.number)
+        for row in rows
+        if archive.holds(row.context)
     ]
     return ", ".join(dict.fromkeys(names)) or "none"
 

@@ -80,8 +80,10 @@ def evaluations_of(session: Session, run_id: str, study: Study) -> Iterator[Rele
     rows = {row.number: row for row in session.scalars(query)}
     course: Course | None = None
     for number in study.evaluations.numbers:
+        if number not in rows:
+            continue
         payload = evaluation_of(session, run_id, kinds_of(study, number)[0])
-        if payload is None or number not in rows:
+        if payload is None:
             continue
         released = released_from(json.loads(payload))
         context = RoundContext.from_json(parse_canonical(rows[number].context_json.encode()))

@@ -142,9 +142,7 @@ class Runner:
         self._stores, self._store = stores, stores.store
         self._records = RoundRecords(stores.store, key, run_id)
         self._summaries = summaries
-        self._log = LogProofs(
-            stores.store, run_id, study, summaries, lambda: self._records.course(study)
-        )
+        self._log = LogProofs(stores.store, run_id, study, summaries, self._course)
         self._link = link
         self._watcher = watcher
         self._timeout = step_timeout
@@ -162,6 +160,8 @@ class Runner:
         self._kept: deque[list[str]] = deque()
         #: The states that the run may go back to, by the rounds before them.
         self._evaluated: dict[int, ServerState] = {}
+        #: The run's course until now, once it was read; it grows with each evaluation.
+        self._known_course: Course | None = None
 
     def run(self, initial: Tensors) -> Outcome:
         """Returns the trained model and its released figures.
@@ -232,7 +232,9 @@ class Runner:
         """Returns the run's course until now; None where its study takes nothing back."""
         if self._study.evaluation.roll_back is None:
             return None
-        return self._records.course(self._study)
+        if self._known_course is None:
+            self._known_course = self._records.course(self._study)
+        return self._known_course
 
     def _state_after(self, rounds: int) -> ServerState:
         """Returns the state after so many rounds, as it was evaluated.
@@ -452,7 +454,7 @@ class Runner:
         tables = {site: total.tables[site] for site in total.survivors}
         released = figures_of(self._study, summaries, total.total, tables)
         payload = released_json(released)
-        context, before = total.transcript.context, self._course()
+        context, course = total.transcript.context, self._course()
         with self._store.transaction() as transaction:
             entries = self._records.close(transaction, total, conduct, None)
             of_figures, of_tables = kinds_of(self._study, number)
@@ -465,9 +467,10 @@ class Runner:
             ]
             if self._study.evaluation.roll_back is not None:
                 rounds = self._study.evaluations.rounds_before("evaluation", number)
-                course = course_with(self._study, before, rounds, context.model_hash, released)
+                course = course_with(self._study, course, rounds, context.model_hash, released)
                 entries.append(self._records.entry(context, COURSE, course.digest))
             transaction.log(entries, self._key)
+        self._known_course = course
         self._forget(done)
         self._watcher.round_finished("evaluation", number, total.survivors)
 

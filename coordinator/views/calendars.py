@@ -74,7 +74,9 @@ def _calendar(session: Session, study: Study, rows: Sequence[RunRow]) -> DriftCa
     """Returns the calendar that these runs of a study make, oldest first."""
     done = [row for row in rows if row.state == "finished"]
     planned, seed = study.calendar or 0, int(study.digest[:_SEED_DIGITS], 16)
-    releases = [_counted(session, row, number) for number, row in enumerate(done[: planned + 1])]
+    releases = [
+        _counted(session, row, number, study) for number, row in enumerate(done[: planned + 1])
+    ]
     reference, series = compared(releases, planned=planned, seed=seed)
     signed: dict[str, Summary] = {}
     for row in rows:
@@ -107,8 +109,8 @@ def _calendar(session: Session, study: Study, rows: Sequence[RunRow]) -> DriftCa
     )
 
 
-def _counted(session: Session, row: RunRow, number: int) -> CountedRelease:
-    kept = released_figures(session, row.id) or {}
+def _counted(session: Session, row: RunRow, number: int, study: Study) -> CountedRelease:
+    kept = released_figures(session, row.id, study) or {}
     return CountedRelease(
         number=number,
         run_id=row.id,

@@ -43,7 +43,7 @@ from protocol.vectors.adaptive_clip import felt_multiplier
 def dossier_of(session: Session, row: RunRow, state: str) -> Dossier:
     """Returns a run's dossier; ``state`` is as it is shown."""
     study = study_of(session, row)
-    released = released_figures(session, row.id)
+    released = released_figures(session, row.id, study)
     exact = exact_figures(row)
     return Dossier(
         run_id=row.id,

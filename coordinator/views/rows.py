@@ -87,10 +87,9 @@ def study_digest(session: Session, beginning: str) -> str:
     return str(found[0])
 
 
-def released_figures(session: Session, run_id: str) -> dict[str, Any] | None:
+def released_figures(session: Session, run_id: str, study: Study) -> dict[str, Any] | None:
     """Returns the released figures of the model that a run ends with; None before there are any."""
-    row = session.get(RunRow, run_id)
-    payload = None if row is None else released_at_end(session, run_id, study_of(session, row))
+    payload = released_at_end(session, run_id, study)
     found: dict[str, Any] | None = json.loads(payload) if payload else None
     return found
 

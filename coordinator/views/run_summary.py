@@ -53,7 +53,7 @@ def summary_of(
     """
     study = study_of(session, row)
     figure = TASK_FIGURES[study.task.kind].headline
-    released = released_figures(session, row.id)
+    released = released_figures(session, row.id, study)
     privacy = study.privacy
     claimed = privacy if isinstance(privacy, PatientPrivacy) and not row.test_noise else None
     return RunSummary(

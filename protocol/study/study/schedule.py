@@ -78,6 +78,21 @@ class EvaluationSchedule:
         due = [one for one in after if one > before or (one == before and round_kind != "training")]
         return self.rounds - before + len(due)
 
+    def name(self, round_kind: str, number: int) -> str:
+        """Returns the name by which ``audit recompute`` is asked for a round.
+
+        >>> schedule = EvaluationSchedule(rounds=20, every=5)
+        >>> schedule.name("training", 4), schedule.name("evaluation", 21)
+        ('5', 'evaluation-5')
+        >>> schedule.name("evaluation", 20)
+        'evaluation'
+        """
+        if round_kind == "training":
+            return str(number + 1)
+        if number == self.rounds:
+            return "evaluation"
+        return f"evaluation-{self.rounds_before(round_kind, number)}"
+
     def place(self, round_kind: str, number: int) -> str:
         """Returns the place of a round in its run, in words.
 

@@ -271,8 +271,7 @@ def test_an_auditor_refuses_figures_that_do_not_give_the_logged_course(tmp_path:
     federation = Federation(tmp_path, free_study(), trainer=PoisonedOnce)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "course_with", _flattering)
-        with pytest.raises(QuorumLost):
-            federation.run()
+        federation.run()  # hospitals see the same course as the log, and cannot know the figures
     with pytest.raises(StoreBroken, match="not the one that its released figures give"):
         federation.recomputed(1)
 
