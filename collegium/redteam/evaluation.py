@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from collegium.redteam.adversary import Claim
 from collegium.redteam.harness import MAX_RECORDS, AttackRandomness, MakeTrainer
-from compliance.empirical_audit.checks import (
+from compliance.privacy.empirical_audit.checks import (
     AuditCheck,
     check_independence,
     check_influence,

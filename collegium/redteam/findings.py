@@ -7,7 +7,7 @@ from typing import Any
 from collegium.redteam.adversary import Claim, View
 from collegium.redteam.noise.canaries import OneRunAudit
 from collegium.redteam.records import Attack, Inversion
-from compliance.empirical_audit.checks import AuditCheck
+from compliance.privacy.empirical_audit.checks import AuditCheck
 from compliance.privacy.rounding import rounded_down, rounded_up
 from protocol.errors import StudyRefused
 from protocol.study.study import Study

@@ -18,7 +18,7 @@ from collegium.redteam.harness import (
     varied,
     with_independent_noise,
 )
-from compliance.empirical_audit.checks import (
+from compliance.privacy.empirical_audit.checks import (
     CHECK_LEVEL,
     AuditCheck,
     check_inclusion,

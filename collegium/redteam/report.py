@@ -7,9 +7,9 @@ from rich.console import Console
 
 from collegium.redteam.findings import Findings
 from collegium.redteam.noise.canaries import OneRunAudit
-from compliance.empirical_audit.checks import CHECK_LEVEL, AuditCheck
 from compliance.estimates.interval import Interval
 from compliance.facts.formatting import Format, show
+from compliance.privacy.empirical_audit.checks import CHECK_LEVEL, AuditCheck
 from compliance.reports.document import (
     Bullets,
     Column,

@@ -25,9 +25,9 @@ from collegium.redteam.harness import AttackRandomness, MakeTrainer
 from collegium.redteam.records import Parts
 from collegium.simulation.records import read_hospitals
 from collegium.simulation.settings import SimulationSettings
-from compliance.empirical_audit.checks import check_masks, check_price
-from compliance.governance.audit_log import NewEntry
+from compliance.audit.log import NewEntry
 from compliance.privacy.accounting import epsilon
+from compliance.privacy.empirical_audit.checks import check_masks, check_price
 from coordinator.audit.run_checks import FINDINGS, failure_of
 from coordinator.audit.verification import verify_records
 from coordinator.database.round_archive import RoundArchive

@@ -21,8 +21,8 @@ from compliance.planning.correlated_noise import CorrelatedForecast, best_foreca
 from compliance.planning.evaluation_forecast import BINS, EvaluationForecast, forecast_evaluation
 from compliance.planning.group_forecast import GroupForecast, forecast_groups
 from compliance.privacy.promised_noise import evaluation_event
-from coordinator.evaluation.registry import group_figures
-from coordinator.evaluation.released import Figures, PartCounts
+from coordinator.rounds.evaluation.registry import group_figures
+from coordinator.rounds.evaluation.released import Figures, PartCounts
 from protocol.counted import counted
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study

@@ -1,1 +1,1 @@
-"""Decisions about studies: approvals, approved documents, promises; and the audit log."""
+"""Decisions about studies: approvals, approved documents, promises."""

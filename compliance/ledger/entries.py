@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Literal, TypeAlias, get_args
 
 from compliance.privacy.budget_filter import Filter
+from compliance.privacy.divergences.renyi import rdp
 from compliance.privacy.events import SampledGaussian
-from compliance.privacy.renyi import rdp
 from protocol.encoding import digest_json
 
 #: Test and training patients: a patient is in one of the two, or may be in both.

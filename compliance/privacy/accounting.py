@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from compliance.privacy.divergences.renyi import SLACK, conversion, rdp
 from compliance.privacy.events import JointRelease, SampledGaussian
-from compliance.privacy.renyi import SLACK, conversion, rdp
 from compliance.privacy.rounding import rounded_up
 
 if TYPE_CHECKING:  # importing it takes two seconds, and most commands price nothing

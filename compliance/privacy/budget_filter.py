@@ -29,8 +29,8 @@ from functools import cached_property
 
 import numpy as np
 
+from compliance.privacy.divergences.renyi import conversion, rdp
 from compliance.privacy.events import SampledGaussian
-from compliance.privacy.renyi import conversion, rdp
 
 #: How far above 1 the lower order lies, as a part of the upper one: measured, see the ADR.
 _LOWER = 2 / 3

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from sqlalchemy import select
 
-from compliance.governance.audit_log import NewEntry
+from compliance.audit.log import NewEntry
 from compliance.storage.clock import Clock, utc_now
 from coordinator.alerts.rules import AlertRules, Webhook
 from coordinator.database.alert_tables import AlertMessageRow

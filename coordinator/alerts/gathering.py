@@ -31,12 +31,12 @@ from coordinator.audit.faults import Faults
 from coordinator.audit.verification import check_records
 from coordinator.database.store import RoundRow, RunRow, Store, StudyRow
 from coordinator.database.workspace import Workspace
-from coordinator.evaluation.released import figures_from, groups_from, risks_from
 from coordinator.membership.authority import Authority
 from coordinator.membership.directory import is_coordinator
 from coordinator.membership.tables import CertificateRow, MemberRow
 from coordinator.membership.transactions import newest_roster
 from coordinator.rounds.attempts.conduct import conduct_from
+from coordinator.rounds.evaluation.released import figures_from, groups_from, risks_from
 from coordinator.views.rows import released_figures
 from protocol.errors import FederationError
 from protocol.identity.timestamps import read_time

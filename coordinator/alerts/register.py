@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from compliance.governance.audit_log import NewEntry
+from compliance.audit.log import NewEntry
 from compliance.storage.clock import Clock, utc_now
 from coordinator.alerts.judging import Cause, Judgement
 from coordinator.database.alert_tables import AlertMessageRow, AlertRow

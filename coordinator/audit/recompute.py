@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from compliance.governance.audit_log import verify_log
+from compliance.audit.log import verify_log
 from coordinator.audit.course_check import require_course
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import (
@@ -26,8 +26,8 @@ from coordinator.database.store import (
     logged_entries,
     signed_heads,
 )
-from coordinator.evaluation.released import released_json
 from coordinator.rounds.attempts.conduct import conduct_from
+from coordinator.rounds.evaluation.released import released_json
 from coordinator.rounds.means import RoundMean, SummedSites, round_mean
 from coordinator.rounds.run_course import kinds_of
 from coordinator.rounds.site_tables import figures_of

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from compliance.governance.audit_log import LoggedEntry, log_faults
+from compliance.audit.log import LoggedEntry, log_faults
 from coordinator.audit.faults import Faults
 from coordinator.audit.logged_rows import check_entry_runs, check_rows, check_tables
 from coordinator.audit.run_checks import LoggedAttempt, RunLog, check_run

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from compliance.governance.audit_log import NewEntry
+from compliance.audit.log import NewEntry
 from compliance.storage.clock import timestamp
 from coordinator.database.store import ReferenceRow, Store
 from protocol.identity.roster import SigningKey

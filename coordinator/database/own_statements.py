@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from compliance.governance.audit_log import NewEntry
+from compliance.audit.log import NewEntry
 from compliance.storage.clock import timestamp
 from coordinator.database.store import MaskedRow, RunRow, Transaction
 from protocol.encoding import digest

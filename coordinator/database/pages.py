@@ -1,6 +1,6 @@
 """The folder's page for people: about one run or sweep, and named by digest in the log."""
 
-from compliance.governance.audit_log import NewEntry
+from compliance.audit.log import NewEntry
 from compliance.storage.atomic_file import write_whole
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace

@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from compliance.governance.audit_log import LoggedEntry, LogHead, NewEntry, extend
+from compliance.audit.log import LoggedEntry, LogHead, NewEntry, extend
 from compliance.storage.clock import timestamp
 from compliance.storage.database import NAMING_CONVENTION, open_database, open_for_reading
 from compliance.storage.transactions import reading, writing

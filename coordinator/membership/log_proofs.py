@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import select
 
-from compliance.governance.audit_log import LogHead
+from compliance.audit.log import LogHead
 from coordinator.database.store import LogEntryRow, Store, newest_head
 from protocol.errors import StoreBroken
 from protocol.log.entry import RESULT, parse_log_entry

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from compliance.governance.audit_log import NewEntry
+from compliance.audit.log import NewEntry
 from coordinator.database.store import LoggedRow, Store, Transaction
 from coordinator.membership.tables import (
     CertificateRow,

@@ -6,7 +6,7 @@ from functools import partial
 
 from sqlalchemy import func, select
 
-from compliance.governance.audit_log import NewEntry
+from compliance.audit.log import NewEntry
 from compliance.storage.clock import timestamp
 from coordinator.database.own_statements import keep_masked
 from coordinator.database.server_state import ServerStates
@@ -17,11 +17,11 @@ from coordinator.database.store import (
     Transaction,
     evaluation_of,
 )
-from coordinator.evaluation.released import Released, released_from
 from coordinator.rounds.attempts.aggregation import Sum
 from coordinator.rounds.attempts.conduct import Conduct, conduct_from
 from coordinator.rounds.attempts.retries import Begun
 from coordinator.rounds.attempts.standing import SUSPECTED, Standing
+from coordinator.rounds.evaluation.released import Released, released_from
 from coordinator.rounds.run_course import course_of, released_at_end
 from protocol.encoding import canonical, digest, digest_json, parse_canonical
 from protocol.errors import FederationError

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from compliance.estimates.interval import Interval
 from compliance.facts.figures import TASK_FIGURES
 from coordinator.database.store import RoundRow, evaluation_of
-from coordinator.evaluation.released import Figures, Released, released_from
+from coordinator.rounds.evaluation.released import Figures, Released, released_from
 from protocol.encoding import parse_canonical
 from protocol.secagg.context import RoundContext
 from protocol.study.rounds.course import (

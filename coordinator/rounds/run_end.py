@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from compliance.estimates.interval import Interval
 from coordinator.database.store import RunRow, SnapshotRow, StudyRow
-from coordinator.evaluation.released import released_from
+from coordinator.rounds.evaluation.released import released_from
 from coordinator.rounds.run_course import released_at_end
 from protocol.identity.roster import SigningKey
 from protocol.study.study import Study

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from compliance.governance.audit_log import NewEntry
+from compliance.audit.log import NewEntry
 from compliance.governance.promise_check import require_promised
 from compliance.storage.clock import timestamp, utc_now
 from coordinator.database.store import RunRow, Store

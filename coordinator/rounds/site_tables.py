@@ -18,8 +18,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from coordinator.database.store import ReleaseRow, RoundRow, RunRow, StudyRow
-from coordinator.evaluation.registry import released_of, site_figures
-from coordinator.evaluation.released import (
+from coordinator.rounds.evaluation.registry import released_of, site_figures
+from coordinator.rounds.evaluation.released import (
     Figures,
     NoisedCounts,
     PartCounts,

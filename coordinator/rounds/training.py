@@ -18,14 +18,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NoReturn, Protocol
 
-from compliance.governance.audit_log import NewEntry
+from compliance.audit.log import NewEntry
 from compliance.storage.clock import timestamp
 from coordinator.database.own_statements import newest_masked
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.server_state import ServerStates
 from coordinator.database.store import SnapshotRow, Store
 from coordinator.delivery.link import SiloLink
-from coordinator.evaluation.released import Released, released_json
 from coordinator.membership.log_proofs import LogProofs
 from coordinator.rounds.attempts.aggregation import Sum, SumFailure, aggregate
 from coordinator.rounds.attempts.retries import Attempt, Attempts
@@ -37,6 +36,7 @@ from coordinator.rounds.attempts.round_sums import (
     why_too_few,
 )
 from coordinator.rounds.attempts.standing import Standing
+from coordinator.rounds.evaluation.released import Released, released_json
 from coordinator.rounds.means import RoundMean, round_mean
 from coordinator.rounds.round_records import RoundRecords
 from coordinator.rounds.run_course import course_with, kinds_of

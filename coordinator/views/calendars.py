@@ -8,7 +8,7 @@ from compliance.estimates.drift.histograms import CountedRelease
 from compliance.estimates.drift.series import RATE
 from compliance.facts.drift_calendar import DriftCalendar, UncountedRun, compared
 from coordinator.database.store import RunRow
-from coordinator.evaluation.released import histograms_from
+from coordinator.rounds.evaluation.released import histograms_from
 from coordinator.views.rows import all_runs, released_figures, study_of, summaries_of
 from protocol.errors import WorkspaceRefused
 from protocol.study.study import Study

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from compliance.audit.log import LoggedEntry
 from compliance.facts.dossier import (
     Dossier,
     EntryFacts,
@@ -17,9 +18,9 @@ from compliance.facts.dossier import (
 )
 from compliance.facts.figures import TASK_FIGURES
 from compliance.facts.groups import GroupFacts
-from compliance.governance.audit_log import LoggedEntry
 from coordinator.database.store import RoundRow, RunRow, head_after, logged_entries
-from coordinator.evaluation.released import (
+from coordinator.rounds.attempts.conduct import Conduct, conduct_from
+from coordinator.rounds.evaluation.released import (
     calibration_from,
     columns_from,
     figures_from,
@@ -29,7 +30,6 @@ from coordinator.evaluation.released import (
     recalibration_from,
     risks_from,
 )
-from coordinator.rounds.attempts.conduct import Conduct, conduct_from
 from coordinator.rounds.run_course import evaluations_of
 from coordinator.views.calendars import calendar_until
 from coordinator.views.rows import released_figures, rounds_of, study_of, summaries_of

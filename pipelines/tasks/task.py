@@ -2,7 +2,7 @@
 
 The study's section ``task`` names it (``protocol.study.task.task``); sizes and bounds of its
 evaluation, which both institutions need, are in ``protocol.vectors.evaluation``; the figures
-that follow from a sum of counts are the coordinator's (``coordinator.evaluation``).
+that follow from a sum of counts are the coordinator's (``coordinator.rounds.evaluation``).
 """
 
 from collections.abc import Callable, Mapping

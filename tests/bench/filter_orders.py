@@ -10,8 +10,8 @@ import numpy as np
 
 from compliance.privacy.accounting import calibrate, joint_epsilon
 from compliance.privacy.budget_filter import Filter
+from compliance.privacy.divergences.renyi import conversion, rdp
 from compliance.privacy.events import JointRelease, SampledGaussian
-from compliance.privacy.renyi import conversion, rdp
 
 #: Sampling rate, steps and epsilon of a study; epsilon and delta of the budget.
 STUDIES = (

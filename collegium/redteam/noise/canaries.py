@@ -22,7 +22,8 @@ from collegium.redteam.harness import (
     whole_cycles,
 )
 from collegium.redteam.noise.releases import MAX_LOCAL_STEPS, round_deviation
-from compliance.empirical_audit.one_run import (
+from compliance.privacy.accounting import epsilon
+from compliance.privacy.empirical_audit.one_run import (
     OneRun,
     audit_in_runs,
     guess,
@@ -30,7 +31,6 @@ from compliance.empirical_audit.one_run import (
     max_guesses,
     planned_guesses,
 )
-from compliance.privacy.accounting import epsilon
 from compliance.privacy.events import SampledGaussian
 from pipelines.attacks.canaries import ChosenGradients, Directions
 from protocol.study.rounds.noise_shares import units_for

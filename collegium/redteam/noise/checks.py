@@ -23,7 +23,7 @@ from collegium.redteam.noise.releases import (
     round_deviation,
 )
 from collegium.redteam.patients import patient_checks
-from compliance.empirical_audit.checks import (
+from compliance.privacy.empirical_audit.checks import (
     AuditCheck,
     check_every_hospital,
     check_independence,

@@ -14,7 +14,7 @@ import numpy as np
 
 from compliance.estimates.proportion import proportion
 from compliance.privacy.accounting import calibrate
-from coordinator.evaluation.binary_classification import released_auroc
+from coordinator.rounds.evaluation.binary_classification import released_auroc
 from pipelines.evaluation.metrics import histogram
 from protocol.vectors.evaluation import noise_deviations
 from protocol.vectors.score_grid import ScoreGrid

@@ -19,9 +19,9 @@ from protocol.vectors.number_of_bins import number_of_bins
 from tests.long.evaluation.censoring import EIGHT, shares_of, truth_at
 from tests.long.evaluation.tables import deviations
 from tests.support.simulated.tasks import SURVIVAL
-from tests.unit.coordinator.evaluation import test_segmentation_outcomes as masks
-from tests.unit.coordinator.evaluation import test_survival_figures as survival
-from tests.unit.coordinator.evaluation import test_task_figures as tasks
+from tests.unit.coordinator.rounds.evaluation import test_segmentation_outcomes as masks
+from tests.unit.coordinator.rounds.evaluation import test_survival_figures as survival
+from tests.unit.coordinator.rounds.evaluation import test_task_figures as tasks
 
 Floats = NDArray[np.float64]
 #: Of a population: a draw of figures from so many patients, with a multiple of an influence of

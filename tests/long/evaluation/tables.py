@@ -26,7 +26,7 @@ from compliance.estimates.binned_scores.release_rule import is_released, usual_s
 from compliance.estimates.binned_scores.within_bins import BinnedScores
 from compliance.estimates.interval import Z95, Interval
 from compliance.privacy.accounting import calibrate
-from coordinator.evaluation.released import Released
+from coordinator.rounds.evaluation.released import Released
 from pipelines.evaluation.metrics import histogram
 from protocol.vectors.evaluation import noise_deviations
 from protocol.vectors.number_of_bins import number_of_bins

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.ledger.privacy_plan import PrivacyPlan
-from coordinator.evaluation.released import Released
+from coordinator.rounds.evaluation.released import Released
 from coordinator.rounds.means import round_mean, summed
 from coordinator.rounds.run_course import course_with
 from coordinator.rounds.site_tables import figures_of

@@ -3,7 +3,7 @@
 from copy import deepcopy
 from typing import Any
 
-from compliance.governance.audit_log import LoggedEntry, LogHead, NewEntry, extend
+from compliance.audit.log import LoggedEntry, LogHead, NewEntry, extend
 from protocol.identity.roster import SigningKey
 from protocol.log.entry import RESULT
 from protocol.log.merkle_proofs import Tree

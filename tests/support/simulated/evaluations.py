@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.estimates.binned_scores.risk_figures import RiskFigures
-from coordinator.evaluation.binary_classification import BINARY_CLASSIFICATION
-from coordinator.evaluation.registry import released_of
-from coordinator.evaluation.released import NoisedCounts, Released
+from coordinator.rounds.evaluation.binary_classification import BINARY_CLASSIFICATION
+from coordinator.rounds.evaluation.registry import released_of
+from coordinator.rounds.evaluation.released import NoisedCounts, Released
 from protocol.study.study import Study
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.simulated.studies import small_study

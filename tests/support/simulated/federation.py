@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.governance.audit_log import NewEntry
+from compliance.audit.log import NewEntry
 from compliance.privacy.noise import DiscreteGaussian, poisson_sample
 from compliance.storage.clock import timestamp
 from coordinator.audit.recompute import Recomputed, recompute

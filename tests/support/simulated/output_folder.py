@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, text
 from sqlalchemy.orm import Session
 
 from collegium.output.folder_page import finish_folder
-from compliance.governance.audit_log import NewEntry, extend
+from compliance.audit.log import NewEntry, extend
 from coordinator.database.baselines import keep_reference
 from coordinator.database.own_statements import statements_of
 from coordinator.database.store import (

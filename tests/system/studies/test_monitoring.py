@@ -21,7 +21,7 @@ from coordinator.alerts.gathering import gathered
 from coordinator.alerts.judging import judged
 from coordinator.alerts.rules import AlertRules
 from coordinator.database.store import ReleaseRow, RunRow
-from coordinator.evaluation.released import released_from, released_json
+from coordinator.rounds.evaluation.released import released_from, released_json
 from coordinator.views.views import open_views
 from protocol.errors import BudgetSpent, QuorumLost, WorkspaceRefused
 from protocol.study.study_file import read_study

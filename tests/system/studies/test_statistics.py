@@ -14,7 +14,7 @@ from collegium.studies.question import PlanOptions
 from compliance.governance.promise_check import require_promised
 from compliance.ledger.entries import State
 from coordinator.database.store import ReleaseRow
-from coordinator.evaluation.released import released_from, released_json
+from coordinator.rounds.evaluation.released import released_from, released_json
 from coordinator.views.views import open_views
 from protocol.errors import StudyRefused
 from protocol.study.study import Study

@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from compliance.governance.audit_log import LoggedEntry, LogHead, NewEntry, extend, verify_log
+from compliance.audit.log import LoggedEntry, LogHead, NewEntry, extend, verify_log
 from compliance.privacy.events import SampledGaussian
 from protocol.codec import from_json, to_json
 from protocol.encoding import canonical, parse_canonical

@@ -27,7 +27,7 @@ from collegium.redteam.noise.checks import conformance
 from collegium.redteam.patients import patient_checks
 from collegium.redteam.records import inversion, trained_model
 from collegium.simulation.records import read_hospitals
-from compliance.empirical_audit.checks import AuditCheck, check_price
+from compliance.privacy.empirical_audit.checks import AuditCheck, check_price
 from compliance.privacy.noise import DiscreteGaussian
 from pipelines.attacks.canaries import ChosenGradients, Directions, canary_records
 from pipelines.attacks.inversion import FirstLayer, best_match, recover

@@ -18,8 +18,8 @@ from collegium.redteam.noise import canaries
 from collegium.redteam.noise import checks as noise_checks
 from collegium.redteam.run import Places, red_team_run
 from collegium.simulation.settings import simulated_split_key
-from compliance.empirical_audit.checks import check_masks
-from compliance.governance.audit_log import NewEntry
+from compliance.audit.log import NewEntry
+from compliance.privacy.empirical_audit.checks import check_masks
 from coordinator.audit.verification import verify_records
 from coordinator.database.store import ReleaseRow, logged_entries
 from coordinator.views.views import open_views

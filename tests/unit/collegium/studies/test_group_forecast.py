@@ -14,8 +14,8 @@ from collegium.studies.preflight import describe_study
 from compliance.estimates.interval import Interval
 from compliance.estimates.largest_gap import largest_gap
 from compliance.planning.group_forecast import GroupForecast
-from coordinator.evaluation.registry import group_figures
-from coordinator.evaluation.released import PartCounts
+from coordinator.rounds.evaluation.registry import group_figures
+from coordinator.rounds.evaluation.released import PartCounts
 from pipelines.tasks.binary_classification import binary_classification
 from protocol.study.study import Study
 from protocol.study.study_file import read_study

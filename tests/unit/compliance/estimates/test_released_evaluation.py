@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from compliance.estimates.proportion import proportion
 from compliance.estimates.withholding import TOO_FEW
-from coordinator.evaluation.released import released_from, released_json
+from coordinator.rounds.evaluation.released import released_from, released_json
 from protocol.vectors.evaluation import (
     binary_counts,
     class_counts,

@@ -27,8 +27,8 @@ from compliance.ledger.entries import (
     State,
 )
 from compliance.ledger.ledger import Ledger, LedgerStorage
+from compliance.privacy.divergences.renyi import rdp
 from compliance.privacy.events import SampledGaussian
-from compliance.privacy.renyi import rdp
 from protocol.errors import BudgetSpent, LedgerBroken, PolicyRefused, UpdateRefused
 from silos.database.database import open_hospital
 from tests.support.networked.memory_heads import MemoryHeads

@@ -16,8 +16,8 @@ from compliance.ledger.entries import PARTITIONS, Reservation, SentToken, State
 from compliance.ledger.ledger import Ledger
 from compliance.ledger.listed_heads import FIRST, HeadKind, LedgerHead, ListedHeads
 from compliance.privacy.budget_filter import Filter
+from compliance.privacy.divergences.renyi import rdp
 from compliance.privacy.events import SampledGaussian
-from compliance.privacy.renyi import rdp
 from protocol.errors import BudgetSpent, LedgerBroken, PolicyRefused, StoreBroken
 from silos.database.approvals import approvals_of
 from silos.database.database import SiteDatabase, open_hospital

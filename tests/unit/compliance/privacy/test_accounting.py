@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from compliance.privacy import accounting
 from compliance.privacy.accounting import _rdp_epsilon, calibrate, epsilon
+from compliance.privacy.divergences.renyi import rdp
 from compliance.privacy.events import SampledGaussian
-from compliance.privacy.renyi import rdp
 from compliance.privacy.rounding import rounded_up
 from protocol.errors import MessageRefused
 

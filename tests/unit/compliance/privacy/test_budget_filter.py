@@ -14,8 +14,8 @@ from compliance.privacy import booked_price, budget_filter, rounding
 from compliance.privacy.accounting import epsilon, joint_epsilon
 from compliance.privacy.booked_price import DEAR, times_too_dear
 from compliance.privacy.budget_filter import Filter
+from compliance.privacy.divergences.renyi import conversion, rdp
 from compliance.privacy.events import JointRelease, SampledGaussian
-from compliance.privacy.renyi import conversion, rdp
 from protocol.errors import StudyRefused
 from protocol.study.study import Study
 from protocol.study.study_file import read_study

@@ -15,7 +15,7 @@ from collegium.cli.main import main
 from collegium.output.report_files import export_report
 from collegium.verification.inputs import AuditInputs
 from collegium.verification.verify import recompute_round, verify_folder
-from compliance.governance.audit_log import NewEntry
+from compliance.audit.log import NewEntry
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import Verified
 from coordinator.database.baselines import keep_reference

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from collegium.verification.inputs import AuditInputs
 from collegium.verification.verify import recompute_round, verify_folder
-from compliance.governance.audit_log import NewEntry
+from compliance.audit.log import NewEntry
 from compliance.storage.clock import timestamp
 from coordinator.audit.run_checks import FINDINGS
 from coordinator.database.store import (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from compliance.governance.audit_log import NewEntry
+from compliance.audit.log import NewEntry
 from coordinator.database.store import RoundRow, Store, signed_heads
 from coordinator.membership.log_proofs import LogProofs
 from protocol.encoding import digest, parse_canonical

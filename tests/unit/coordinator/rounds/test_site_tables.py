@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from coordinator.database.store import ReleaseRow, RoundRow, RunRow
-from coordinator.evaluation.released import Released
 from coordinator.rounds import training as runner
+from coordinator.rounds.evaluation.released import Released
 from coordinator.rounds.run_course import TABLES
 from coordinator.rounds.site_tables import read_tables, require_signed_tables
 from protocol.encoding import blob_digest

@@ -21,7 +21,7 @@ from sklearn.metrics import (
 from torch.nn import functional
 
 from compliance.facts.figures import TASK_FIGURES
-from coordinator.evaluation.registry import READERS
+from coordinator.rounds.evaluation.registry import READERS
 from pipelines.tasks.task import TaskDefinition
 from protocol.study.task.task import LABEL_FORMS, Task
 from protocol.vectors.evaluation import COUNT_UNITS, EVALUATION_VECTORS

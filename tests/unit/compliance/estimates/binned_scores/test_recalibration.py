@@ -19,7 +19,7 @@ from compliance.estimates.binned_scores.within_bins import BinnedScores
 from compliance.estimates.interval import Interval
 from compliance.facts.dossier import Dossier, run_json
 from compliance.reports.sections.two_classes.calibration import recalibration_sentence
-from coordinator.evaluation.released import Released, released_from, released_json
+from coordinator.rounds.evaluation.released import Released, released_from, released_json
 from pipelines.evaluation.metrics import histogram
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.machine.short_form import short_form

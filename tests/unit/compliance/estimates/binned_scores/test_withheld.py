@@ -20,7 +20,7 @@ from compliance.reports.privacy_report import privacy_report
 from compliance.reports.renderers import render_csv, render_html, render_json
 from compliance.reports.run_page import run_page
 from compliance.reports.sections.utility import utility_table
-from coordinator.evaluation.released import released_from
+from coordinator.rounds.evaluation.released import released_from
 from coordinator.views.privacy_utility import points_of
 from coordinator.views.run_summary import RunSummary
 from dashboard import presentation

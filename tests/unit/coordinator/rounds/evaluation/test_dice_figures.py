@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from compliance.estimates.interval import Interval
 from compliance.estimates.withholding import TOO_FEW
-from coordinator.evaluation.segmentation import mean_dice
+from coordinator.rounds.evaluation.segmentation import mean_dice
 from pipelines.tasks.segmentation import segmentation
 from protocol.vectors.evaluation import COUNT_UNITS
 

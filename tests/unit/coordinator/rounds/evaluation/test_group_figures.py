@@ -14,8 +14,8 @@ from compliance.estimates.interval import Interval
 from compliance.estimates.largest_gap import largest_gap
 from compliance.facts.figures import TASK_FIGURES
 from compliance.facts.groups import GroupFacts, group_gaps
-from coordinator.evaluation.registry import APART, released_of, site_figures
-from coordinator.evaluation.released import NoisedCounts, Released
+from coordinator.rounds.evaluation.registry import APART, released_of, site_figures
+from coordinator.rounds.evaluation.released import NoisedCounts, Released
 from pipelines.evaluation.metrics import auroc, histogram
 from pipelines.tasks.binary_classification import binary_classification
 from protocol.study.study_file import read_study

@@ -3,20 +3,20 @@
 from collections.abc import Iterator, Mapping
 
 from compliance.estimates.groups import PATIENTS, GroupFigures, with_small_groups_withheld, withheld
-from coordinator.evaluation.binary_classification import BINARY_CLASSIFICATION
-from coordinator.evaluation.multiclass_classification import MULTICLASS_CLASSIFICATION
-from coordinator.evaluation.multilabel_classification import MULTILABEL_CLASSIFICATION
-from coordinator.evaluation.regression import REGRESSION
-from coordinator.evaluation.released import (
+from coordinator.rounds.evaluation.binary_classification import BINARY_CLASSIFICATION
+from coordinator.rounds.evaluation.multiclass_classification import MULTICLASS_CLASSIFICATION
+from coordinator.rounds.evaluation.multilabel_classification import MULTILABEL_CLASSIFICATION
+from coordinator.rounds.evaluation.regression import REGRESSION
+from coordinator.rounds.evaluation.released import (
     EvaluationReader,
     Figures,
     NoisedCounts,
     PartCounts,
     Released,
 )
-from coordinator.evaluation.segmentation import SEGMENTATION
-from coordinator.evaluation.statistics import MONITORING, STATISTICS
-from coordinator.evaluation.survival import SURVIVAL
+from coordinator.rounds.evaluation.segmentation import SEGMENTATION
+from coordinator.rounds.evaluation.statistics import MONITORING, STATISTICS
+from coordinator.rounds.evaluation.survival import SURVIVAL
 from protocol.study.study import Study
 
 #: Every reader by the ``kind`` that stands in a study's section ``task``.

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from compliance.empirical_audit.one_run import (
+from compliance.privacy.accounting import epsilon
+from compliance.privacy.divergences.trade_off import (
+    GaussianTradeOff,
+    ProfileTradeOff,
+    TradeOff,
+    trade_off,
+)
+from compliance.privacy.empirical_audit.one_run import (
     OneRun,
     audit_in_runs,
     guess,
@@ -16,9 +23,7 @@ from compliance.empirical_audit.one_run import (
     planned_guesses,
     refutes,
 )
-from compliance.privacy.accounting import epsilon
 from compliance.privacy.events import SampledGaussian
-from compliance.privacy.trade_off import GaussianTradeOff, ProfileTradeOff, TradeOff, trade_off
 
 
 def pure(claim: float, delta: float = 0.0) -> ProfileTradeOff:

@@ -10,9 +10,9 @@ from sklearn.metrics import f1_score, precision_recall_fscore_support, roc_auc_s
 from compliance.estimates.outcomes.class_figures import figures_of_classes, macro_f1
 from compliance.estimates.proportion import proportion
 from compliance.estimates.withholding import TOO_FEW
-from coordinator.evaluation.released import released_from, released_json
+from coordinator.rounds.evaluation.released import released_from, released_json
 from tests.support.machine.short_form import short_form
-from tests.unit.coordinator.evaluation.test_task_figures import drawn, released
+from tests.unit.coordinator.rounds.evaluation.test_task_figures import drawn, released
 
 Floats = NDArray[np.float64]
 CLASS, FINDING = "multiclass_classification", "multilabel_classification"

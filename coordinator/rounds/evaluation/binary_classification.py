@@ -27,7 +27,7 @@ from compliance.estimates.groups import number_of_patients
 from compliance.estimates.interval import Z95, Interval
 from compliance.estimates.proportion import proportion
 from compliance.estimates.withholding import TOO_FEW, WIDEST, too_few
-from coordinator.evaluation.released import (
+from coordinator.rounds.evaluation.released import (
     EvaluationReader,
     Figures,
     Floats,

@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.privacy.accounting import epsilon
+from compliance.privacy.divergences.trade_off import TradeOff, trade_off
 from compliance.privacy.events import SampledGaussian
-from compliance.privacy.trade_off import TradeOff, trade_off
 
 #: Parts of the canaries that may be guessed; which one is chosen before any score is seen.
 _PARTS = (0.1, 0.2, 0.3, 0.5)
@@ -57,7 +57,7 @@ class OneRun:
 def p_value(run: OneRun, limit: TradeOff) -> float:
     """Returns the largest chance of so many right guesses, or more, under a trade-off function.
 
-    >>> from compliance.privacy.trade_off import GaussianTradeOff
+    >>> from compliance.privacy.divergences.trade_off import GaussianTradeOff
     >>> run = OneRun(canaries=1000, guesses=100, correct=91)
     >>> [round(p_value(run, GaussianTradeOff(separation=mu)), 6) for mu in (0.6, 0.7)]
     [0.032331, 0.105729]

@@ -17,7 +17,7 @@ from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
 from compliance.estimates.outcomes.predicted_shares import predicted_shares
 from compliance.estimates.proportion import proportion
 from compliance.estimates.withholding import TOO_FEW
-from coordinator.evaluation.released import (
+from coordinator.rounds.evaluation.released import (
     EvaluationReader,
     Figures,
     Floats,

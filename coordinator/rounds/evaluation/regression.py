@@ -8,7 +8,7 @@ import math
 
 from compliance.estimates.interval import Z95, Interval
 from compliance.estimates.withholding import MARGIN, NO_PATIENT, TOO_FEW, WIDEST
-from coordinator.evaluation.released import (
+from coordinator.rounds.evaluation.released import (
     EvaluationReader,
     Figures,
     NoisedCounts,

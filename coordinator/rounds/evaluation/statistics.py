@@ -6,7 +6,12 @@ from compliance.estimates.column_figures import (
     counted_patients,
 )
 from compliance.estimates.drift.histograms import NoisedHistogram
-from coordinator.evaluation.released import EvaluationReader, Figures, NoisedCounts, PartCounts
+from coordinator.rounds.evaluation.released import (
+    EvaluationReader,
+    Figures,
+    NoisedCounts,
+    PartCounts,
+)
 from protocol.study.study import Study
 from protocol.study.task.monitoring import SCORE
 from protocol.study.task.statistics import Statistics

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from compliance.empirical_audit.checks import (
+from compliance.privacy.empirical_audit.checks import (
     CHECK_LEVEL,
     cell_chances,
     check_inclusion,

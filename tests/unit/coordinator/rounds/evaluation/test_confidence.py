@@ -6,15 +6,20 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from compliance.estimates.withholding import TOO_FEW
-from coordinator.evaluation.registry import released_of
-from coordinator.evaluation.released import NoisedCounts, Released, released_from, released_json
+from coordinator.rounds.evaluation.registry import released_of
+from coordinator.rounds.evaluation.released import (
+    NoisedCounts,
+    Released,
+    released_from,
+    released_json,
+)
 from coordinator.views import dossiers
 from pipelines.tasks.multiclass_classification import multiclass_classification
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.vectors.evaluation import COUNT_UNITS, OWN_CELLS
 from protocol.vectors.score_grid import ScoreGrid
-from tests.unit.coordinator.evaluation.test_task_figures import study_of
+from tests.unit.coordinator.rounds.evaluation.test_task_figures import study_of
 
 Floats = NDArray[np.float64]
 KIND, CLASSES, BINS = "multiclass_classification", 3, 16

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from compliance.estimates.outcomes.event_free import event_free_shares
 from compliance.estimates.withholding import TOO_FEW
-from coordinator.evaluation.released import Released, released_from, released_json
+from coordinator.rounds.evaluation.released import Released, released_from, released_json
 from protocol.vectors.score_grid import ScoreGrid
 from tests.long.evaluation.censoring import EIGHT, LEAVE, TIMES, shares_of
 from tests.long.evaluation.censoring import held as held_without_noise
 from tests.support.machine.short_form import short_form
 from tests.support.reference.kaplan_meier import event_free_at
 from tests.support.simulated.tasks import SURVIVAL
-from tests.unit.coordinator.evaluation.test_survival_figures import (
+from tests.unit.coordinator.rounds.evaluation.test_survival_figures import (
     BINS,
     REFERENCE,
     drawn,

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from compliance.estimates.withholding import TOO_FEW
-from coordinator.evaluation.registry import released_of
-from coordinator.evaluation.released import NoisedCounts, Released
+from coordinator.rounds.evaluation.registry import released_of
+from coordinator.rounds.evaluation.released import NoisedCounts, Released
 from pipelines.evaluation.surface_distances import distance_part
 from pipelines.tasks.segmentation import segmentation
 from protocol.errors import StudyRefused

@@ -17,7 +17,7 @@ from compliance.estimates.outcomes.class_figures import figures_of_classes, macr
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
 from compliance.estimates.proportion import proportion
 from compliance.estimates.withholding import MARGIN, TOO_FEW, USUAL_SHARE, WIDEST
-from coordinator.evaluation.released import (
+from coordinator.rounds.evaluation.released import (
     EvaluationReader,
     Figures,
     Floats,

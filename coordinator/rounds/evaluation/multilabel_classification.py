@@ -14,7 +14,7 @@ from compliance.estimates.interval import Interval
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
 from compliance.estimates.proportion import proportion
 from compliance.estimates.withholding import MARGIN, TOO_FEW, too_few
-from coordinator.evaluation.released import (
+from coordinator.rounds.evaluation.released import (
     EvaluationReader,
     Figures,
     Floats,

@@ -8,7 +8,7 @@ from compliance.estimates.interval import Z95, Interval
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
 from compliance.estimates.proportion import part_of
 from compliance.estimates.withholding import BESIDE, MARGIN, NO_PATIENT, TOO_FEW, WIDEST
-from coordinator.evaluation.released import (
+from coordinator.rounds.evaluation.released import (
     EvaluationReader,
     Figures,
     Floats,

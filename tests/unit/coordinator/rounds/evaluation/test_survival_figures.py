@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from compliance.estimates.concordance import concordance_from_counts
 from compliance.estimates.withholding import TOO_FEW
-from coordinator.evaluation.registry import released_of
-from coordinator.evaluation.released import NoisedCounts, Released
+from coordinator.rounds.evaluation.registry import released_of
+from coordinator.rounds.evaluation.released import NoisedCounts, Released
 from pipelines.evaluation.concordance import concordance
 from protocol.study.study import Study
 from protocol.study.study_file import read_study

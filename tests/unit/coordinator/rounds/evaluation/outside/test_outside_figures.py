@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from compliance.facts.groups import group_gaps
-from tests.unit.coordinator.evaluation import test_group_figures as groups
-from tests.unit.coordinator.evaluation import test_survival_figures as survival
+from tests.unit.coordinator.rounds.evaluation import test_group_figures as groups
+from tests.unit.coordinator.rounds.evaluation import test_survival_figures as survival
 
 FOUND = json.loads(Path(__file__).with_name("outside_figures.json").read_text())
 RANDOM = np.random.default_rng(1)

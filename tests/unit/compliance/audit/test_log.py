@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance.governance.audit_log import LoggedEntry, LogHead, NewEntry, extend, verify_log
+from compliance.audit.log import LoggedEntry, LogHead, NewEntry, extend, verify_log
 from protocol.encoding import digest
 from protocol.errors import StoreBroken
 from protocol.identity.roster import SigningKey

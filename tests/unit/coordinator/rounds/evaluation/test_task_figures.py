@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from compliance.estimates.withholding import TOO_FEW
-from coordinator.evaluation.registry import released_of
-from coordinator.evaluation.released import NoisedCounts, Released
+from coordinator.rounds.evaluation.registry import released_of
+from coordinator.rounds.evaluation.released import NoisedCounts, Released
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.vectors.evaluation import COUNT_UNITS

@@ -2,7 +2,7 @@
 
 Needs these two libraries, which nothing else here does:
     pip install fairlearn lifelines
-    python tests/unit/coordinator/evaluation/outside/make_outside_figures.py
+    python tests/unit/coordinator/rounds/evaluation/outside/make_outside_figures.py
 """
 
 import json

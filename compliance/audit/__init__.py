@@ -1,0 +1,1 @@
+"""The consortium's audit log: entries, signed heads, and what verifies them."""

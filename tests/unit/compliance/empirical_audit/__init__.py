@@ -1,1 +1,0 @@
-"""Tests of ``compliance.empirical_audit``."""

@@ -1,0 +1,1 @@
+"""Tests of ``compliance.privacy.empirical_audit``."""
