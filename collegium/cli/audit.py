@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from collegium.cli.options import AsJson, Folder, Key, Out, known_runs
-from collegium.output.console import answers, complain, emit
+from collegium.cli.options import FOLDER, AsJson, Key, Out, known_runs
+from collegium.output.console import answers, complain, emit, say
 from protocol.errors import FederationError
 
 app = typer.Typer(help="The tamper-evident log.", no_args_is_help=True)
@@ -19,7 +19,11 @@ USAGE, _NOT_FOUND, _UNSETTLED = 64, 66, 75
 
 @app.command("verify")
 def audit_verify(
-    out: Folder,
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(metavar="BUNDLE", help="What audit export wrote; or --out, a folder."),
+    ] = None,
+    out: Annotated[Path | None, FOLDER] = None,
     key: Key = None,
     checkpoint: Annotated[
         list[Path] | None,
@@ -50,11 +54,53 @@ def audit_verify(
 
     given = AuditInputs(key=key, checkpoints=checkpoint or (), report=report, hospital=hospital)
     with _auditing(as_json):
-        found = verify(out, given, answers(as_json))
+        place = _one_of(bundle, out)
+        found = verify(place, given, answers(as_json))
     emit(found, as_json)
-    require_sound(found, out, given)
+    require_sound(found, place, given)
     if not found["verified"]:
         raise typer.Exit(_UNSETTLED)
+
+
+@app.command("export")
+def audit_export(
+    out: Out,
+    to: Annotated[Path, typer.Option("--to", help="The bundle to write, a ZIP file.")],
+    records_only: Annotated[
+        bool, typer.Option("--records-only", help="Leave out models, kept rounds and the page.")
+    ] = False,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Writes log, records and files as one bundle for an auditor.
+
+    What was written is verified; exit codes as audit verify.
+    """
+    from collegium.verification.bundle.export import export_bundle
+    from collegium.verification.inputs import AuditInputs
+    from collegium.verification.verify import require_sound, verify
+
+    given = AuditInputs(key=key)
+    with _auditing(as_json):
+        export_bundle(out, to, records_only=records_only)
+        found = verify(to, given, answers(as_json))
+    emit(found | {"written": str(to)}, as_json)
+    require_sound(found, to, given)
+
+
+@app.command("verifier")
+def audit_verifier(
+    to: Annotated[Path, typer.Option("--to", help="The Python file to write.")],
+) -> None:
+    """Writes a verifier of bundles that needs no Collegium.
+
+    One file to read, for Python with the package cryptography.
+    """
+    from collegium.verification.bundle import single_file
+    from compliance.storage.atomic_file import write_named
+
+    write_named(to, Path(single_file.__file__).read_bytes())
+    say(f"wrote {to}: python {to} BUNDLE --key KEY")
 
 
 @app.command("recompute")
@@ -81,6 +127,23 @@ def audit_recompute(
     with _auditing(as_json):
         found = recompute_round(out, wanted, run, answers(as_json), key=key)
     emit(found, as_json)
+
+
+def _one_of(bundle: Path | None, out: Path | None) -> Path:
+    """Returns the bundle or the folder, of which one must be given.
+
+    Raises:
+        MessageRefused: none is, or both are.
+        WorkspaceRefused: there is no such bundle.
+    """
+    from protocol.errors import MessageRefused, WorkspaceRefused
+
+    place = out if bundle is None else bundle
+    if place is None or None not in (bundle, out):
+        raise MessageRefused("give a BUNDLE, or a folder of runs with --out or --home, one of them")
+    if bundle is not None and not bundle.is_file():
+        raise WorkspaceRefused(f"there is no file {bundle}: audit export writes a bundle")
+    return place
 
 
 @contextmanager

@@ -10,14 +10,13 @@ from protocol.errors import FederationError
 from silos.config.folder import is_hospital
 
 Out = Annotated[Path, typer.Option("--out", help="The folder that holds the runs.")]
-Folder = Annotated[
-    Path,
-    typer.Option(
-        "--out",
-        "--home",
-        help="The folder that holds the runs: a simulation's, a coordinator's, a hospital's own.",
-    ),
-]
+#: The option that names any folder of runs.
+FOLDER = typer.Option(
+    "--out",
+    "--home",
+    help="The folder that holds the runs: a simulation's, a coordinator's, a hospital's own.",
+)
+Folder = Annotated[Path, FOLDER]
 Key = Annotated[
     str | None,
     typer.Option("--key", help="The log's public key that you trust: hexadecimal, or a file."),

@@ -14,6 +14,8 @@ from rich.console import Console
 from sqlalchemy.orm import Session
 
 from collegium.output.verdict import verdict
+from collegium.verification.bundle.packing import BundleManifest
+from collegium.verification.bundle.restoring import restored
 from collegium.verification.hospital_checks import check_hospital, check_simulated, simulated_files
 from collegium.verification.inputs import AuditInputs, check_checkpoint, check_report, read_key
 from compliance.storage.clock import timestamp
@@ -39,14 +41,16 @@ class _Looked:
     """All that was looked at."""
 
     records: Verified
-    files: FilesFound
+    files: FilesFound | None
     hospitals: tuple[str, ...]
     checkpoints: tuple[int, ...]
     report: str | None
 
 
 def verify(folder: Path, given: AuditInputs, console: Console) -> dict[str, Any]:
-    """Checks a folder of runs or a hospital's own; see ``verify_folder`` and ``own_folder``.
+    """Checks a folder of runs, a hospital's own, or a bundle.
+
+    See ``verify_folder``, ``own_folder`` and ``verify_bundle``.
 
     Raises:
         MessageRefused: something was given that a hospital's folder cannot be compared with.
@@ -57,7 +61,7 @@ def verify(folder: Path, given: AuditInputs, console: Console) -> dict[str, Any]
 
         given.require_none(folder)
         return own_folder.verify_folder(folder, console)
-    return verify_folder(folder, given, console)
+    return (verify_bundle if folder.is_file() else verify_folder)(folder, given, console)
 
 
 def require_sound(found: Mapping[str, Any], folder: Path, given: AuditInputs) -> None:
@@ -114,15 +118,48 @@ def verify_folder(out: Path, given: AuditInputs, console: Console) -> dict[str, 
     return answer
 
 
-def _look(workspace: Workspace, given: AuditInputs, public: bytes) -> tuple[_Looked, Faults]:
+def verify_bundle(bundle: Path, given: AuditInputs, console: Console) -> dict[str, Any]:
+    """Checks an evidence bundle as ``verify_folder`` checks the folder that it was made of.
+
+    Returns:
+        The same, with ``bundle``, the digest by which people name it.
+
+    Raises:
+        WorkspaceRefused: there is no such file, or no room to unpack it.
+        MessageRefused: the key that was given is none, or the bundle of another version.
+        StoreBroken: it is no bundle any more, or its records cannot be rows of one database.
+    """
+    with restored(bundle) as (workspace, manifest):
+        public = workspace.public_key() if given.key is None else read_key(given.key)
+        looked, faults = _look(workspace, given, public, manifest)
+        answer = _answer(looked, given, public, faults, []) | {"bundle": manifest.digest}
+    _tell(answer, looked, console)
+    return answer
+
+
+def _look(
+    workspace: Workspace,
+    given: AuditInputs,
+    public: bytes,
+    bundle: BundleManifest | None = None,
+) -> tuple[_Looked, Faults]:
+    """Looks at everything; in a bundle there is no hospital, and there may be no files."""
     faults = Faults()
     with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
         with faults.checking("the schema of the database"):
             for fault in schema_faults(session.connection(), MIGRATIONS):
                 faults.add(fault)
         records = check_records(session, public, faults)
-        files = check_files(session, workspace, public, faults, simulated_files(workspace))
-    hospitals = check_simulated(workspace, records, public, faults)
+        files = None
+        if bundle is None or bundle.scope == "all":
+            files = check_files(session, workspace, public, faults, simulated_files(workspace))
+    hospitals: tuple[str, ...] = ()
+    if bundle is None:
+        hospitals = check_simulated(workspace, records, public, faults)
+    else:
+        _check_manifest(bundle, records, public, faults)
+        if files is not None and files.unnamed:
+            faults.add(f"the bundle holds files that no record names: {named_text(files.unnamed)}")
     if given.hospital is not None:
         hospitals += (_check_own(given.hospital, records, public, faults),)
     looked = _Looked(
@@ -135,6 +172,16 @@ def _look(workspace: Workspace, given: AuditInputs, public: bytes) -> tuple[_Loo
         report=_check_report(given.report, workspace.root, public, records, faults),
     )
     return looked, faults
+
+
+def _check_manifest(
+    bundle: BundleManifest, records: Verified, public: bytes, faults: Faults
+) -> None:
+    """Checks that a bundle's manifest says whose log it holds, and up to which head."""
+    if (bundle.size, bundle.root) != (records.size, records.root.hex()):
+        faults.add("the bundle's manifest names another head of the log than its entries have")
+    if bundle.key != public.hex():
+        faults.add("the bundle's manifest names another key than the one given")
 
 
 def _check_own(home: Path, records: Verified, public: bytes, faults: Faults) -> str:
@@ -171,7 +218,7 @@ def _answer(
         "faults": [fault.to_json() for fault in faults.found],
         "unsettled": [fault.to_json() for fault in unsettled],
         "not_checked": _not_checked(looked, given),
-        "unnamed_files": list(files.unnamed),
+        "unnamed_files": list(files.unnamed) if files else [],
         "key": public.hex(),
         "key_given": given.key is not None,
         "root": records.root.hex(),
@@ -181,8 +228,8 @@ def _answer(
         "studies": records.studies,
         "runs": len(records.runs),
         "references": records.references,
-        "snapshots": files.models,
-        "kept_rounds": files.kept_rounds,
+        "snapshots": files.models if files else 0,
+        "kept_rounds": files.kept_rounds if files else 0,
         "ledgers": len(looked.hospitals),
         "checkpoints": list(looked.checkpoints),
         "report": looked.report,
@@ -194,8 +241,8 @@ def _not_checked(looked: _Looked, given: AuditInputs) -> list[str]:
     files, found = looked.files, []
     if given.key is None:
         found.append(
-            "whose log it is: the key is the one in this folder. Give --key, from the roster or "
-            "the root's certificate"
+            "whose log it is: the key is the one that lies beside it. Give --key, from the roster "
+            "or the root's certificate"
         )
     if not looked.checkpoints and not looked.hospitals:
         found.append(
@@ -208,13 +255,18 @@ def _not_checked(looked: _Looked, given: AuditInputs) -> list[str]:
         "run failed, whether it was a simulation, of which sweep it was, exact figures, pooled "
         "references and what a red team found are logged, and nobody else has signed them"
     )
-    if files.kept_rounds:
+    if files is None:
+        found.append(
+            "models, kept rounds and the page: they were left out of this bundle (collegium audit "
+            "export --records-only)"
+        )
+    elif files.kept_rounds:
         found.append(
             f"whether the sums of the {counted(files.kept_rounds, 'kept round')}, their models "
             "and released figures follow from what the hospitals sent: collegium audit recompute "
             "does that"
         )
-    if files.kept_rounds < files.finished_rounds:
+    if files is not None and files.kept_rounds < files.finished_rounds:
         found.append(
             f"the sums of {files.finished_rounds - files.kept_rounds} of {files.finished_rounds} "
             "rounds, and the models and figures released from them: what they can be recomputed "
@@ -236,7 +288,7 @@ def _not_checked(looked: _Looked, given: AuditInputs) -> list[str]:
             "run's end: the log holds one release of each kind, and what was sent to whom is not "
             "in it. Give --hospital"
         )
-    if files.unnamed:
+    if files is not None and files.unnamed:
         found.append(f"files that no record names: {named_text(files.unnamed)}")
     return found
 
@@ -246,14 +298,19 @@ def _tell(answer: dict[str, Any], looked: _Looked, console: Console) -> None:
         console.print(text, style=style, markup=False, soft_wrap=True)
 
     records, files = looked.records, looked.files
-    source = "given" if answer["key_given"] else "from this folder"
+    source = "given" if answer["key_given"] else "from what is verified"
+    if "bundle" in answer:
+        line(f"bundle     {answer['bundle']}")
     line(f"key        {answer['key']}, {source}")
     line(f"root       {answer['root']}, {records.size} entries, the newest of {records.newest}")
     held = f"{counted(len(records.runs), 'run')} of {counted(records.studies, 'study')}"
     if records.references:
         held += f" and {counted(records.references, 'pooled reference')}"
     line(f"records    {held}")
-    line(f"files      {counted(files.models, 'model')}, {counted(files.kept_rounds, 'kept round')}")
+    held = "none in this bundle"
+    if files is not None:
+        held = f"{counted(files.models, 'model')}, {counted(files.kept_rounds, 'kept round')}"
+    line(f"files      {held}")
     line(f"hospitals  {', '.join(looked.hospitals) or 'none: each keeps its database at home'}")
     if looked.checkpoints:
         line(f"checkpoint {', '.join(f'{size} entries' for size in looked.checkpoints)}")

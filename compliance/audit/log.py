@@ -6,7 +6,8 @@ Rules:
    exactly those bytes. Numbers start at 0 and have no gap.
 2. An entry holds digests, never a patient's data and never a site's metric.
 3. Every append ends in a C2SP checkpoint signed with the log's key; a later
-   head extends every earlier one.
+   head extends every earlier one. The entries of one append have one time, and
+   those of the next another, so that a head that was removed is missed.
 """
 
 import base64
@@ -131,10 +132,14 @@ def log_faults(
         yield "the signed heads of the audit log are out of order"
         return
     frontiers = {head.size: head for head in heads}
-    frontier, gap, wrong = Frontier.empty(), False, 0
+    sizes = frozenset(frontiers)
+    frontier, gap, wrong, time = Frontier.empty(), False, 0, ""
     for place, entry in enumerate(entries):
         try:
             is_in_place = entry.index == place and entry.content.seq == place
+            if place and entry.content.time != time and place not in sizes:
+                yield f"the signed head of {place} entries is missing"
+            time = entry.content.time
         except StoreBroken as error:
             yield str(error)
             is_in_place = entry.index == place

@@ -80,7 +80,7 @@ def check_files(
     with faults.checking("index.html"):
         _check_page(session, workspace)
     with faults.checking("the record of files"):
-        named = _NAMED | {*elsewhere, *_named(session, workspace, faults)}
+        named = _NAMED | {*elsewhere, *named_files(session, workspace, faults)}
         unnamed = unnamed_files(workspace.root, named.__contains__)
     return FilesFound(models=models, kept_rounds=kept, finished_rounds=finished, unnamed=unnamed)
 
@@ -199,8 +199,11 @@ def _check_page(session: Session, workspace: Workspace) -> None:
         raise StoreBroken("index.html is not the page that was logged last")
 
 
-def _named(session: Session, workspace: Workspace, faults: Faults) -> Iterator[str]:
-    """Yields the files that rows name; in a kept round those that its transcript names."""
+def named_files(session: Session, workspace: Workspace, faults: Faults) -> Iterator[str]:
+    """Yields the files that rows name, by their paths from the folder on, there or not.
+
+    Of a kept round they are those that its transcript names.
+    """
     models, rounds = workspace.snapshots.name, workspace.rounds.name
     for model in session.scalars(select(SnapshotRow.model_digest)):
         yield from (f"{models}/{model}.safetensors", f"{models}/{model}.json")

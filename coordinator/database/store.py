@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 from sqlalchemy import (
@@ -59,18 +60,27 @@ class LoggedRow(CoordinatorTable):
     revision: Mapped[int]
 
     @property
-    def record(self) -> str:
-        """The digest of all that the row says, and of the table that it is in.
+    def content(self) -> dict[str, Json]:
+        """All that the row says, and the table that it is in; bytes are ``{"hex": ...}``.
 
         Raises:
-            ValueError, TypeError, AttributeError: a cell holds what nobody writes there.
+            TypeError, AttributeError: a cell holds what nobody writes there.
         """
         said: dict[str, Json] = {"table": self.__tablename__}
         for column in self.__table__.columns:
             value = getattr(self, column.name)
             # Marked, so that bytes and a text that spells them are not the same.
             said[column.name] = {"hex": value.hex()} if isinstance(value, bytes) else value
-        return digest_json(said)
+        return said
+
+    @property
+    def record(self) -> str:
+        """The digest of ``content``, which the log's entry of the row's last write names.
+
+        Raises:
+            ValueError, TypeError, AttributeError: a cell holds what nobody writes there.
+        """
+        return digest_json(self.content)
 
     @property
     def place(self) -> dict[str, str]:
@@ -394,9 +404,14 @@ class Transaction:
         """Appends entries to the audit log and signs the new head.
 
         The entries' numbers are gap-free because every transaction holds the
-        write lock from its first statement.
+        write lock from its first statement. Their time is another than that of the entries
+        before, so that the times say where every head must be.
         """
-        logged, head = extend(newest_head(self._session), entries, timestamp(), signer)
+        before = newest_head(self._session)
+        last = None if before is None else self._session.get(LogEntryRow, before.size - 1)
+        while (time := timestamp()) == (last and logged_entry(last).content.time):
+            sleep(0.001)
+        logged, head = extend(before, entries, time, signer)
         for new, entry in zip(entries, logged, strict=True):
             self._session.add(
                 LogEntryRow(

@@ -89,7 +89,7 @@ ACTS = {
     "coordinator init", "coordinator invite", "coordinator revoke", "coordinator hosts",
     "coordinator rotate", "coordinator start", "coordinator run", "coordinator pause",
     "coordinator resume", "coordinator stop", "coordinator roster propose",
-    "alerts acknowledge",
+    "alerts acknowledge", "audit export", "audit verifier",
 }  # fmt: skip
 #: Questions that need a folder of another kind: their own tests ask them.
 ELSEWHERE = {"monitor show"}
@@ -99,6 +99,7 @@ TOLD = {
     "study register": ("STUDY --home HOME", "registered"),
     "report export": ("run-1 --to REPORT --format csv --out FOLDER", "wrote"),
     "report chart": ("--to CHART --out FOLDER", "wrote"),
+    "audit verifier": ("--to VERIFIER", "wrote"),
     "alerts acknowledge": ("1 --out FOLDER --by Nobody", "taken note"),
     "silo withdraw": ("DIGEST --home EAST --by Nobody", "withdrawn"),
     "silo stop": ("--home EAST", "no supervisor is at work"),
@@ -146,7 +147,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
             "FOLDER": str(runs),
             "EAST": str(east), "STUDY": str(folder / "study.yaml"), "HOME": str(folder / "c"),
             "NEW": str(folder / "new.yaml"), "REPORT": str(folder / "r.csv"),
-            "CHART": str(folder / "c.svg"),
+            "CHART": str(folder / "c.svg"), "VERIFIER": str(folder / "v.py"),
         }  # fmt: skip
 
 

@@ -72,7 +72,7 @@ def test_the_answer_names_key_root_and_date_and_what_was_not_checked(folder: Pat
     assert (answer["key"], answer["key_given"], answer["ledgers"]) == (own, False, 4)
     for named in ("key", "root", "newest_entry", "verified_at"):
         assert str(answer[named]) in words
-    assert "whose log it is: the key is the one in this folder" in words
+    assert "whose log it is: the key is the one that lies beside it" in words
 
 
 def test_figures_that_nothing_recomputes_are_named(tmp_path: Path) -> None:
