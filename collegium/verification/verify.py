@@ -152,7 +152,9 @@ def _look(
         records = check_records(session, public, faults)
         files = None
         if bundle is None or bundle.scope == "all":
-            files = check_files(session, workspace, public, faults, simulated_files(workspace))
+            files = check_files(
+                session, workspace, public, records.entries, faults, simulated_files(workspace)
+            )
     hospitals: tuple[str, ...] = ()
     if bundle is None:
         hospitals = check_simulated(workspace, records, public, faults)

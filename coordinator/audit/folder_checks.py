@@ -25,13 +25,13 @@ from coordinator.database.store import (
     SnapshotRow,
     Store,
     StudyRow,
-    logged_entries,
 )
 from coordinator.database.workspace import Workspace, manifest_text
 from coordinator.rounds.attempts.conduct import conduct_from
 from protocol.encoding import digest, parse_canonical
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity.roster import parse_roster
+from protocol.log.entry import LogEntry
 from protocol.secagg.context import RoundContext
 from protocol.secagg.transcript import vectors_of
 from protocol.study.study import Study
@@ -58,6 +58,7 @@ def check_files(
     session: Session,
     workspace: Workspace,
     public: bytes,
+    entries: Sequence[LogEntry],
     faults: Faults,
     elsewhere: Collection[str] = (),
 ) -> FilesFound:
@@ -67,6 +68,7 @@ def check_files(
         session: reads the database.
         workspace: the folder.
         public: the log's key.
+        entries: the log's.
         faults: takes what is found wrong.
         elsewhere: files in the folder that are checked elsewhere, from the folder on.
     """
@@ -76,9 +78,9 @@ def check_files(
     with faults.checking("the record of models"):
         models = _check_snapshots(session, workspace, faults)
     with faults.checking("the record of rounds"):
-        kept, finished = _check_rounds(session, workspace, faults)
+        kept, finished = _check_rounds(session, workspace, entries, faults)
     with faults.checking("index.html"):
-        _check_page(session, workspace)
+        _check_page(workspace, entries)
     with faults.checking("the record of files"):
         named = _NAMED | {*elsewhere, *named_files(session, workspace, faults)}
         unnamed = unnamed_files(workspace.root, named.__contains__)
@@ -112,12 +114,14 @@ def _check_snapshots(session: Session, workspace: Workspace, faults: Faults) -> 
     return len({row.model_digest for row in rows})
 
 
-def _check_rounds(session: Session, workspace: Workspace, faults: Faults) -> tuple[int, int]:
+def _check_rounds(
+    session: Session, workspace: Workspace, entries: Sequence[LogEntry], faults: Faults
+) -> tuple[int, int]:
     """Checks that every round that the study keeps is there, and is the one that was logged."""
     archive, kept = RoundArchive(workspace.rounds), 0
     transcripts = {
         (entry.run, entry.round, entry.attempt): entry.payload
-        for entry in (logged.content for logged in logged_entries(session))
+        for entry in entries
         if entry.type == "transcript"
     }
     rows = _finished(session)
@@ -189,10 +193,8 @@ def _study_of(session: Session, row: RoundRow) -> Study:
     return Study.model_validate_json(study.document)
 
 
-def _check_page(session: Session, workspace: Workspace) -> None:
-    pages = [
-        entry.content.payload for entry in logged_entries(session) if entry.content.type == PAGE
-    ]
+def _check_page(workspace: Workspace, entries: Sequence[LogEntry]) -> None:
+    pages = [entry.payload for entry in entries if entry.type == PAGE]
     if pages and not workspace.page.is_file():
         raise StoreBroken("index.html is missing: collegium wrote one")
     if workspace.page.is_file() and pages[-1:] != [digest(workspace.page.read_bytes())]:

@@ -15,7 +15,7 @@ columns, and the tables are those that exist.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
@@ -27,7 +27,6 @@ from coordinator.database.store import (
     CoordinatorTable,
     LogEntryRow,
     LoggedRow,
-    logged_entry,
     logged_tables,
 )
 from protocol.log.entry import LogEntry
@@ -63,13 +62,12 @@ def check_tables(session: Session, faults: Faults) -> None:
         faults.add(f"the database has a view or table that this software never made: {name}")
 
 
-def check_entry_runs(session: Session, faults: Faults) -> None:
+def check_entry_runs(session: Session, entries: Iterable[LogEntry], faults: Faults) -> None:
     """Checks that each stored entry stands under the run that it is about."""
-    for row in session.scalars(select(LogEntryRow)):
-        with faults.checking(f"audit entry {row.idx}"):
-            about = logged_entry(row).content.run
-            if about != row.run_id:
-                faults.add(f"audit entry {row.idx} stands under another run", run=about)
+    about = {entry.seq: entry.run for entry in entries}
+    for index, run in session.execute(select(LogEntryRow.idx, LogEntryRow.run_id)):
+        if index in about and about[index] != run:
+            faults.add(f"audit entry {index} stands under another run", run=about[index])
 
 
 def _check_row(row: LoggedRow, known: set[str], faults: Faults) -> int:

@@ -39,8 +39,8 @@ from protocol.transport.run_announcement import RunResult
 class Verified:
     """The verified contents of a coordinator's folder.
 
-    ``newest`` is when the last entry was logged, ``leaves`` are the hashes of
-    all entries, ``heads`` the roots of the signed heads by size, ``simulated``
+    ``newest`` is when the last entry was logged, ``entries`` are those that can be read, ``leaves``
+    the hashes of all, ``heads`` the roots of the signed heads by size, ``simulated``
     the hospitals of simulations: they lie in the same folder. ``results`` is what each
     run came to, None where it did not reach its end.
     """
@@ -49,6 +49,7 @@ class Verified:
     size: int
     newest: str
     heads: Mapping[int, str]
+    entries: tuple[LogEntry, ...]
     leaves: tuple[bytes, ...]
     studies: int
     runs: tuple[str, ...]
@@ -116,6 +117,7 @@ def check_records(session: Session, public: bytes, faults: Faults) -> Verified:
         size=last,
         newest=entries[-1].time if entries else "",
         heads=heads,
+        entries=tuple(entries),
         leaves=leaves,
         studies=studies,
         runs=tuple(str(row.id) for row in rows),
@@ -140,11 +142,11 @@ def _check_log(
         heads = {head.size: head.root.hex() for head in signed}
         for fault in log_faults(logged, signed, public):
             faults.add(fault)
-    check_entry_runs(session, faults)
     entries = []
     for entry in logged:
         with faults.checking(f"audit entry {entry.index}"):
             entries.append(entry.content)
+    check_entry_runs(session, entries, faults)
     return entries, heads, tuple(leaf_hash(entry.data) for entry in logged)
 
 

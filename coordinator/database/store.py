@@ -477,11 +477,15 @@ def signed_heads(session: Session) -> list[LogHead]:
 
 
 def logged_entries(session: Session, run_id: str | None = None) -> list[LoggedEntry]:
-    """Returns the log's entries in order; those of one run when it is named."""
-    query = select(LogEntryRow).order_by(LogEntryRow.idx)
+    """Returns the log's entries in order; those of one run when it is named.
+
+    Raises:
+        StoreBroken: one holds no bytes.
+    """
+    query = select(LogEntryRow.idx, LogEntryRow.leaf_hash, LogEntryRow.entry)
     if run_id is not None:
-        query = query.filter_by(run_id=run_id)
-    return [logged_entry(row) for row in session.scalars(query)]
+        query = query.where(LogEntryRow.run_id == run_id)
+    return [_logged(*row) for row in session.execute(query.order_by(LogEntryRow.idx))]
 
 
 def logged_entry(row: LogEntryRow) -> LoggedEntry:
@@ -490,6 +494,10 @@ def logged_entry(row: LogEntryRow) -> LoggedEntry:
     Raises:
         StoreBroken: it holds no bytes.
     """
-    if not isinstance(row.entry, bytes) or not isinstance(row.leaf_hash, bytes):
-        raise StoreBroken(f"audit entry {row.idx} was changed: it no longer holds bytes")
-    return LoggedEntry(index=row.idx, leaf_hash=row.leaf_hash, data=row.entry)
+    return _logged(row.idx, row.leaf_hash, row.entry)
+
+
+def _logged(index: int, leaf: object, data: object) -> LoggedEntry:
+    if not isinstance(data, bytes) or not isinstance(leaf, bytes):
+        raise StoreBroken(f"audit entry {index} was changed: it no longer holds bytes")
+    return LoggedEntry(index=index, leaf_hash=leaf, data=data)

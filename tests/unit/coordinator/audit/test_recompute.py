@@ -15,10 +15,11 @@ from sqlalchemy.orm import Session
 from coordinator.audit.faults import Faults
 from coordinator.audit.folder_checks import check_files
 from coordinator.database.round_archive import RoundArchive
-from coordinator.database.store import LogEntryRow, RoundRow
+from coordinator.database.store import LogEntryRow, RoundRow, logged_entries
 from coordinator.rounds.means import RoundMean
 from protocol.encoding import blob_digest
 from protocol.errors import FederationError, MessageRefused, StoreBroken, WorkspaceRefused
+from protocol.log.entry import LogEntry
 from protocol.secagg.server import Step
 from protocol.secagg.transcript import Transcript, parse_transcript, replay
 from protocol.study.study_file import read_study
@@ -235,6 +236,10 @@ def test_transcript_of_another_form_is_refused() -> None:
         parse_transcript(bytes(2**25 + 1))
 
 
+def entries_of(session: Session) -> list[LogEntry]:
+    return [entry.content for entry in logged_entries(session)]
+
+
 def test_rounds_that_a_run_at_work_has_dropped_meanwhile_are_no_faults(tmp_path: Path) -> None:
     """Before, audit verify of a folder with a run at work took each dropped round for a loss."""
     federation = Federation(tmp_path, read_study(changed("rounds: 2", "rounds: 8")))
@@ -251,11 +256,12 @@ def test_rounds_that_a_run_at_work_has_dropped_meanwhile_are_no_faults(tmp_path:
     federation.run()
     faults = Faults()
     with looks:
-        check_files(sessions[0], workspace, workspace.public_key(), faults)  # ... and goes on
+        key, entries = workspace.public_key(), entries_of(sessions[0])
+        check_files(sessions[0], workspace, key, entries, faults)  # ... and goes on
     assert faults.found == []
     shutil.rmtree(workspace.rounds / context_of_round(federation, 7))
     with federation.store.read() as session:
-        check_files(session, workspace, workspace.public_key(), faults)
+        check_files(session, workspace, key, entries_of(session), faults)
     (fault,) = faults.found
     assert (fault.round, fault.what) == (
         "training 8", "what it can be recomputed from is missing"

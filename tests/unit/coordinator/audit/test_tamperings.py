@@ -332,6 +332,10 @@ OWN: dict[str, Tampering] = {
     "entry is text": sql("UPDATE audit_entry SET entry = 'text' WHERE idx = 40"),
     "log emptied": sql("DELETE FROM audit_entry", "DELETE FROM audit_checkpoint"),
     "every head removed": sql("DELETE FROM audit_checkpoint"),
+    "a head that nothing names removed": sql(
+        "DELETE FROM audit_checkpoint WHERE size = (SELECT max(size) FROM audit_checkpoint "
+        f"WHERE size < {NEWEST})"
+    ),
     "a head that a round names removed": sql(
         "DELETE FROM audit_checkpoint WHERE size = (SELECT CAST(json_extract(context_json, "
         "'$.log_size') AS INTEGER) FROM round WHERE id = 2)"
