@@ -8,7 +8,7 @@ it does not tell the truth, or this database was set back.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from sqlalchemy import select
 
@@ -17,6 +17,8 @@ from coordinator.database.store import LogEntryRow, Store, newest_head
 from protocol.errors import StoreBroken
 from protocol.log.entry import RESULT, parse_log_entry
 from protocol.log.merkle_proofs import Tree
+from protocol.log.signed_note import SignatureLine, with_lines
+from protocol.log.witness import WitnessRequest
 from protocol.secagg.context import RoundContext
 from protocol.secagg.log_proof import LoggedResult, LogProof, result_before
 from protocol.secagg.messages import HeldHead
@@ -62,8 +64,44 @@ class LogProofs:
             StoreBroken: there is none, or the log cannot be read.
         """
         head = self._read()
-        self._note = head.note
+        self.show(head, ())
         return head.size, head.root.hex()
+
+    def newest(self) -> LogHead:
+        """Returns the newest signed head.
+
+        Raises:
+            StoreBroken: there is none, or the log cannot be read.
+        """
+        return self._read()
+
+    def show(self, head: LogHead, lines: Iterable[SignatureLine]) -> None:
+        """Shows hospitals a head, with these cosignatures, from now on."""
+        self._note = with_lines(head.note, lines)
+
+    def request(self, site: str, head: LogHead) -> WitnessRequest:
+        """Returns what one hospital is shown of a head that it is asked to cosign."""
+        known = min(self._known(site), head.size)
+        return WitnessRequest(old=known, proof=self.extension(known, head.size), note=head.note)
+
+    def extension(self, first: int, second: int) -> tuple[bytes, ...]:
+        """Returns the proof that the log's first ``second`` entries extend its first ``first``.
+
+        Raises:
+            ValueError: there are not that many.
+        """
+        return self._tree.consistency(first, second) if first else ()
+
+    def cosigned(self, site: str, size: int) -> None:
+        """Takes note that a hospital has cosigned the head of a size."""
+        self._held[site] = max(size, self._held.get(site, 0))
+
+    def holds(self, site: str, size: int) -> bool:
+        """Takes note of the size that a hospital says it holds; whether the log has as many."""
+        if size > self._tree.size:
+            return False
+        self._held[site] = size
+        return True
 
     def _read(self) -> LogHead:
         """Takes in what was logged since; returns the newest head."""
@@ -120,6 +158,7 @@ class LogProofs:
     def _known(self, site: str) -> int:
         if site not in self._held and site in self._summaries:
             said = self._summaries[site]
+            self._held[site] = 0  # where what it signed is not of this log
             self.is_known(site, HeldHead(size=said.log_size, root=said.log_root))
         return self._held.get(site, 0)
 

@@ -218,6 +218,7 @@ class NetworkRun:
             step_timeout=self._resources.timeouts.step,
             threads=os.cpu_count() or 1,
             absent=self.monitor.absent,
+            witnesses=self._resources.witnesses,
         )
 
     def round_finished(self, round_kind: str, number: int, survivors: tuple[str, ...]) -> None:

@@ -13,8 +13,8 @@ The opening carries, for each hospital,
 
 The hospitals are thereby witnesses: a log that was rewritten, or that shows two
 hospitals two histories, cannot be proven to them, and two notes signed by one
-key remain. Signatures of others on a note are skipped (``signed_note.open_note``), so
-that witnesses may cosign heads without a change of this form.
+key remain. The note carries the cosignatures of as many hospitals as a round needs
+(``protocol.log.cosignature``), and those of witnesses outside the consortium.
 
 Source: RFC 6962, sections 2.1.1 and 2.1.2; C2SP tlog-checkpoint.
 """
@@ -38,8 +38,8 @@ from protocol.study.rounds.course import (
 )
 from protocol.study.study import Study
 
-#: A note with several cosignatures.
-MAX_NOTE_BYTES = 1 << 13
+#: A note that 256 hospitals and some witnesses have cosigned.
+MAX_NOTE_BYTES = 1 << 17
 #: A path in a tree of 2**63 leaves, and what a consistency proof adds.
 _MAX_PATH = 64
 _SIZE = integer(0, 2**53 - 1)

@@ -33,6 +33,7 @@ from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.events import SampledGaussian
 from protocol.errors import MessageRefused, ModelMissing, OutOfOrder, PolicyRefused
 from protocol.identity.roster import Member, Roster, SigningKey
+from protocol.log.cosignature import site_cosigner
 from protocol.secagg.client import SecAggClient, opened_round
 from protocol.secagg.context import RoundContext
 from protocol.secagg.log_proof import SignedHead
@@ -44,7 +45,7 @@ from protocol.study.rounds.sent_sum import is_sum, model_after, read_sum
 from protocol.study.strategies.local_steps import LocalEnd
 from protocol.study.strategies.registry import personal_model
 from protocol.study.study import Study
-from protocol.transport.steps import Reply, Request, Traffic
+from protocol.transport.steps import COSIGN, Reply, Request, Traffic
 from protocol.vectors.fixed_point import encode_counts
 from protocol.vectors.keystream import RingVector
 from protocol.vectors.tensors import (
@@ -58,6 +59,7 @@ from silos.database.database import SiteDatabase
 from silos.patients.withdrawals import LeftInRun, PatientsInRun
 from silos.rounds.draws import Draws, Noised
 from silos.rounds.openings.context_check import ContextCheck
+from silos.rounds.openings.cosigning import cosign_head
 from silos.rounds.openings.log_check import check_log
 from silos.rounds.openings.log_heads import LogHeads
 from silos.rounds.openings.rollback_evidence import require_own_head
@@ -138,6 +140,7 @@ class Participation:
         )
         self._own = OwnStates(database.own_states, run_id, study.training.late_discount)
         self._heads = LogHeads(database, coordinator_public)
+        self._cosigners = [site_cosigner(one, roster.key_of(one)) for one in study.site_names]
         self._ledger = database.ledger
         self._entropy = entropy
         self._contexts = ContextCheck(
@@ -196,6 +199,8 @@ class Participation:
         return reply
 
     def _answer(self, request: Request) -> Reply:
+        if request.step == COSIGN:
+            return Reply(message=self._cosign(request))
         if request.step == "advertise":
             return Reply(message=self._open(request))
         if self._round is None:
@@ -217,6 +222,10 @@ class Participation:
         if self.plan is not None:
             self.plan.settle(self._ledger)
 
+    def _cosign(self, request: Request) -> bytes:
+        heads, run = self._heads, self.run_id
+        return cosign_head(request.message, heads, site=self.site, key=self.key, run=run)
+
     def _open(self, request: Request) -> bytes:
         opening = opened_round(request.message, self._coordinator)
         context = opening.context
@@ -227,7 +236,8 @@ class Participation:
         self._contexts.require(context, model)
         if opening.own is not None:
             require_own_head(opening.own, self.site, self.key, self._database)
-        head = check_log(opening, self._heads, self.study, self._draws.evaluated)
+        evaluated, cosigners = self._draws.evaluated, self._cosigners
+        head = check_log(opening, self._heads, self.study, evaluated, cosigners)
         if isinstance(head, HeldHead):
             return sign_message(head, context=context.digest, sender=self.site, key=self.key)
         opened = SecAggClient(

@@ -10,14 +10,17 @@ Rules:
    evaluation that may have taken rounds back they begin with the model that
    follows from the run's course, which the log names too; and that course says
    of each evaluation the model by which this hospital counted then.
-3. A log that is not shown to agree with what is kept is refused, and both notes
-   are kept (``silos.rounds.openings.log_heads``).
+3. As many hospitals of the whole study as its threshold asks for have cosigned the head,
+   with their keys in the run's roster.
+4. A log that is not shown to agree with what is kept is refused, and both notes
+   are kept (``silos.rounds.openings.log_heads``); from then on every round is refused.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from protocol.errors import LogForked, PolicyRefused
+from protocol.log.cosignature import VerifierKey, cosignatures
 from protocol.secagg.log_proof import SignedHead, verify_extension, verify_head, verify_result
 from protocol.secagg.messages import HeldHead, RoundOpen
 from protocol.study.study import Study
@@ -31,6 +34,7 @@ def check_log(
     heads: LogHeads,
     study: Study,
     evaluated: Callable[[int], str | None],
+    cosigners: Collection[VerifierKey],
 ) -> SignedHead | HeldHead:
     """Returns the head to keep; or, where the proof starts from another head, what is held.
 
@@ -40,17 +44,20 @@ def check_log(
         study: the study.
         evaluated: returns the model of an evaluation, by its number, that this hospital had a part
             in; None where it had none.
+        cosigners: the keys under which the study's hospitals cosign.
 
     Raises:
-        LogForked: the head was not shown to be of the log that this hospital knows.
-        PolicyRefused: no proof came, or the model is not the log's last result, or not that from
-            which the run's course goes on.
+        LogForked: the head was not shown to be of the log that this hospital knows, now or before.
+        PolicyRefused: no proof came, too few hospitals have cosigned the head, or the model is not
+            the log's last result, or not that from which the run's course goes on.
         MessageRefused: the note or a proof is malformed or not the log's.
     """
     proof, context = opening.log, opening.context
     if proof is None:
         raise PolicyRefused("the round shows nothing of the coordinator's log")
+    heads.require_unforked()
     head = verify_head(proof, context, heads.public)
+    require_cosigners(proof.note, study, cosigners)
     newest = heads.newest()
     if newest is None:
         if proof.known:
@@ -72,6 +79,21 @@ def check_log(
                 "than this hospital evaluated"
             )
     return head
+
+
+def require_cosigners(note: bytes, study: Study, cosigners: Collection[VerifierKey]) -> None:
+    """Checks that a quorum of the study's hospitals has cosigned a head.
+
+    Raises:
+        PolicyRefused: too few have.
+        MessageRefused: a cosignature of one of them is wrong.
+    """
+    found = len(cosignatures(note, cosigners))
+    if found < study.threshold:
+        raise PolicyRefused(
+            f"{found} of {len(cosigners)} hospitals have cosigned the head of the log under which "
+            f"the round is opened, {study.threshold} must"
+        )
 
 
 def _require_extension(
