@@ -58,8 +58,6 @@ def keep_cosignatures(
     transaction: Transaction,
     size: int,
     found: Iterable[Cosignature],
-    *,
-    run_id: str,
     signer: SigningKey,
 ) -> None:
     """Adds verified cosignatures of the head of a size; of a key that has signed it, none."""
@@ -70,7 +68,7 @@ def keep_cosignatures(
         row.lines += "".join(line.text for line in new)
         entry = NewEntry(
             type="cosigned",
-            run_id=run_id,
+            run_id=None,
             payload=digest(row.lines.encode()),
             record=transaction.write(row),
         )

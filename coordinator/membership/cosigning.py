@@ -25,7 +25,7 @@ from protocol.errors import MessageRefused, QuorumLost
 from protocol.identity.roster import Roster, SigningKey
 from protocol.log.cosignature import Cosignature, cosigned_lines, site_cosigner
 from protocol.log.signed_note import parse_lines, split_note
-from protocol.log.witness import parse_size
+from protocol.log.witness import parse_size, split_event
 from protocol.study.study import Study
 from protocol.transport.steps import COSIGN, Reply, Request, Traffic
 
@@ -199,11 +199,14 @@ class HeadCosigning:
             if reply.refusal == "LogForked":
                 log.error("run %s: %s SAYS THAT THIS LOG HAS TWO HISTORIES", self._run_id, site)
             return None
+        answer, wanted = split_event(reply.message)
+        if wanted is not None:
+            self._proofs.wants(site, wanted)
         try:
-            if reply.message[:1].isdigit():
-                return parse_size(reply.message.decode("ascii").removesuffix("\n"))
+            if answer[:1].isdigit():
+                return parse_size(answer.decode("ascii").removesuffix("\n"))
             text, _ = split_note(head.note)
-            (one,) = cosigned_lines(text, parse_lines(reply.message), [self._keys[site]])
+            (one,) = cosigned_lines(text, parse_lines(answer), [self._keys[site]])
         except (MessageRefused, ValueError) as error:
             refusals[site] = "its answer is no cosignature of its own"
             log.warning("run %s: %s does not cosign: %s", self._run_id, site, error)
@@ -228,6 +231,4 @@ class HeadCosigning:
     def _keep(self, head: LogHead, found: list[Cosignature]) -> None:
         if found:
             with self._store.transaction() as transaction:
-                keep_cosignatures(
-                    transaction, head.size, found, run_id=self._run_id, signer=self._signer
-                )
+                keep_cosignatures(transaction, head.size, found, self._signer)

@@ -14,8 +14,9 @@ from sqlalchemy import select
 
 from compliance.audit.log import LogHead
 from coordinator.database.store import LogEntryRow, Store, newest_head
+from protocol.encoding import digest
 from protocol.errors import StoreBroken
-from protocol.log.entry import RESULT, parse_log_entry
+from protocol.log.entry import FAILED, INTERRUPTED, MASKED, RESULT, parse_log_entry
 from protocol.log.merkle_proofs import Tree
 from protocol.log.signed_note import SignatureLine, with_lines
 from protocol.log.witness import WitnessRequest
@@ -27,6 +28,8 @@ from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
 
 log = logging.getLogger("collegium.coordinator")
+
+_MASKED_TYPE = f'"type":"{MASKED}"'.encode()
 
 
 class LogProofs:
@@ -54,8 +57,13 @@ class LogProofs:
         #: By type and round: place and entry.
         self._results: dict[tuple[str, int], tuple[int, bytes]] = {}
         self._courses: dict[tuple[str, int], bytes | None] = {}
-        self._note = b""
+        self._note, self._begun = b"", False
         self._held: dict[str, int] = {}
+        #: What hospitals sent in this run's time: place and entry, by the message's digest.
+        self._events: dict[str, tuple[int, bytes]] = {}
+        self._interrupted: tuple[int, bytes] | None = None
+        self._wanted: dict[str, str] = {}
+        self._newest_sent: dict[str, str] = {}
 
     def head(self) -> tuple[int, str]:
         """Returns size and root of the newest signed head, under which the next round is opened.
@@ -92,6 +100,14 @@ class LogProofs:
         """
         return self._tree.consistency(first, second) if first else ()
 
+    def wants(self, site: str, message: str) -> None:
+        """Takes note that a hospital asks for the proof of a message that it sent, by digest."""
+        self._wanted[site] = message
+
+    def kept(self, messages: Mapping[str, bytes]) -> None:
+        """Takes note of each hospital's newest message, which it is shown where it asks for none."""
+        self._newest_sent = {site: digest(message) for site, message in messages.items()}
+
     def cosigned(self, site: str, size: int) -> None:
         """Takes note that a hospital has cosigned the head of a size."""
         self._held[site] = max(size, self._held.get(site, 0))
@@ -119,7 +135,10 @@ class LogProofs:
             for index, leaf, data, run_id in session.execute(query):
                 self._tree.append(leaf)
                 if run_id == self._run_id:
+                    self._begun = True
                     self._remember(index, data)
+                elif run_id is None and self._begun and _MASKED_TYPE in data:
+                    self._events[parse_log_entry(data).payload] = index, data
         if self._tree.size < head.size or self._tree.root(head.size) != head.root:
             raise StoreBroken("the log's entries are not those of its signed head: verify it")
         return head
@@ -134,6 +153,7 @@ class LogProofs:
             consistency=self._tree.consistency(first, second) if first else (),
             result=self._result(context),
             course=self._shown_course(context),
+            own=self._own_event(site, context),
         )
 
     def opened(self, site: str, context: RoundContext) -> None:
@@ -170,6 +190,16 @@ class LogProofs:
         path = self._tree.inclusion(index, context.log_size)
         return LoggedResult(index=index, entry=entry, path=path)
 
+    def _own_event(self, site: str, context: RoundContext) -> LoggedResult | None:
+        """Returns the entry of what a hospital asks for, or of the newest interruption."""
+        wanted = self._wanted.get(site, self._newest_sent.get(site))
+        found = None if wanted is None else self._events.get(wanted, self._interrupted)
+        if found is None or found[0] >= context.log_size:
+            return None
+        index, entry = found
+        path = self._tree.inclusion(index, context.log_size)
+        return LoggedResult(index=index, entry=entry, path=path)
+
     def _shown_course(self, context: RoundContext) -> bytes | None:
         """Returns the course that a round follows from; None of one that follows from a result."""
         before = result_before(self._study, context.round_kind, context.round)
@@ -184,3 +214,5 @@ class LogProofs:
         entry = parse_log_entry(data)
         if entry.type in (RESULT, COURSE) and entry.round is not None:
             self._results[entry.type, entry.round] = index, data
+        if (entry.type, entry.payload) == (FAILED, INTERRUPTED):
+            self._interrupted = index, data

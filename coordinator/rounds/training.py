@@ -419,6 +419,7 @@ class Runner:
         context = self._context(one.at, attempt, model, head)
         with self._store.read() as session:
             own = newest_masked(session)
+        self._log.kept(own)
         return SecAggServer(
             context=context,
             roster=self._roster,

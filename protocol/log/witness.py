@@ -31,6 +31,7 @@ Source: C2SP tlog-witness v1.0.0, ``add-checkpoint``.
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -135,6 +136,25 @@ class WitnessRefusal:
 
 
 BAD_REQUEST, UNTRUSTED, UNKNOWN_LOG, CONFLICT, BAD_PROOF = 400, 403, 404, 409, 422
+
+
+_EVENT = re.compile(rb"event ([0-9a-f]{64})\n\Z")
+
+
+def with_event(answer: bytes, message: str | None) -> bytes:
+    """Returns a hospital's answer with a last line that asks for the proof of its own event.
+
+    Args:
+        answer: a signature line, or a size.
+        message: the digest of the message that it sent; None: it asks for nothing.
+    """
+    return answer if message is None else answer + f"event {message}\n".encode()
+
+
+def split_event(answer: bytes) -> tuple[bytes, str | None]:
+    """Returns a hospital's answer without its last line, and what that asks for."""
+    found = _EVENT.search(answer)
+    return (answer, None) if found is None else (answer[: found.start()], found[1].decode())
 
 
 def origin_of(note: bytes) -> str:

@@ -31,12 +31,14 @@ from numpy.typing import NDArray
 from compliance.ledger.entries import SentToken
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.events import SampledGaussian
+from protocol.encoding import digest
 from protocol.errors import MessageRefused, ModelMissing, OutOfOrder, PolicyRefused
 from protocol.identity.roster import Member, Roster, SigningKey
 from protocol.log.cosignature import site_cosigner
+from protocol.log.witness_policy import WitnessPolicy
 from protocol.secagg.client import SecAggClient, opened_round
 from protocol.secagg.context import RoundContext
-from protocol.secagg.log_proof import SignedHead
+from protocol.secagg.log_proof import SentEvent, SignedHead
 from protocol.secagg.messages import HeldHead, sign_message
 from protocol.study.privacy import DistributedPrivacy
 from protocol.study.rounds.noise_shares import share_multiplier
@@ -45,7 +47,7 @@ from protocol.study.rounds.sent_sum import is_sum, model_after, read_sum
 from protocol.study.strategies.local_steps import LocalEnd
 from protocol.study.strategies.registry import personal_model
 from protocol.study.study import Study
-from protocol.transport.steps import COSIGN, Reply, Request, Traffic
+from protocol.transport.steps import Reply, Request, Traffic
 from protocol.vectors.fixed_point import encode_counts
 from protocol.vectors.keystream import RingVector
 from protocol.vectors.tensors import (
@@ -59,8 +61,7 @@ from silos.database.database import SiteDatabase
 from silos.patients.withdrawals import LeftInRun, PatientsInRun
 from silos.rounds.draws import Draws, Noised
 from silos.rounds.openings.context_check import ContextCheck
-from silos.rounds.openings.cosigning import cosign_head
-from silos.rounds.openings.log_check import check_log
+from silos.rounds.openings.log_check import HeadRule, check_log, check_own_event
 from silos.rounds.openings.log_heads import LogHeads
 from silos.rounds.openings.rollback_evidence import require_own_head
 from silos.rounds.own_states import OwnStates
@@ -121,6 +122,7 @@ class Participation:
         stated: PatientStatement = NOTHING_STATED,
         require_machines: Callable[[Iterable[Member]], None] | None = None,
         keep_model: Callable[[Tensors, Tensors | None], None] | None = None,
+        witnesses: WitnessPolicy | None = None,
         threads: int = 1,
     ) -> None:
         self.site, self.run_id, self.study, self.plan = site, run_id, study, plan
@@ -128,6 +130,8 @@ class Participation:
         self._require_machines, self._keep_model = require_machines, keep_model
         self.trainer, self.opinion = trainer, opinion
         self.stated, self.patients = stated, patients
+        #: Who else must have cosigned a round's head, as this hospital's site file says now.
+        self.witnesses = witnesses
         self.key = key
         self._roster = roster
         self._coordinator = coordinator_public
@@ -158,6 +162,7 @@ class Participation:
         self._token: SentToken | None = None
         self._buffer: RingVector | None = None  # a vector's memory, for the next round's vector
         self._kept: str | None = None
+        self._sent: SentEvent | None = None  # what the coordinator has taken from us last
         #: What has crossed since this process joined the run.
         self.traffic = Traffic()
 
@@ -175,6 +180,11 @@ class Participation:
     def known_head(self) -> SignedHead | None:
         """The newest head of the coordinator's log that this hospital holds."""
         return self._heads.newest()
+
+    @property
+    def sent(self) -> str | None:
+        """The digest of the message that the log must be shown to hold; None before any."""
+        return None if self._sent is None else self._sent.message
 
     def initial_model(self) -> bytes:
         """Returns the safetensors bytes of the parameters that the study's seed gives."""
@@ -199,8 +209,6 @@ class Participation:
         return reply
 
     def _answer(self, request: Request) -> Reply:
-        if request.step == COSIGN:
-            return Reply(message=self._cosign(request))
         if request.step == "advertise":
             return Reply(message=self._open(request))
         if self._round is None:
@@ -222,10 +230,6 @@ class Participation:
         if self.plan is not None:
             self.plan.settle(self._ledger)
 
-    def _cosign(self, request: Request) -> bytes:
-        heads, run = self._heads, self.run_id
-        return cosign_head(request.message, heads, site=self.site, key=self.key, run=run)
-
     def _open(self, request: Request) -> bytes:
         opening = opened_round(request.message, self._coordinator)
         context = opening.context
@@ -236,17 +240,23 @@ class Participation:
         self._contexts.require(context, model)
         if opening.own is not None:
             require_own_head(opening.own, self.site, self.key, self._database)
-        evaluated, cosigners = self._draws.evaluated, self._cosigners
-        head = check_log(opening, self._heads, self.study, evaluated, cosigners)
+        head = check_log(
+            opening,
+            self._heads,
+            self.study,
+            self._draws.evaluated,
+            HeadRule(cosigners=self._cosigners, witnesses=self.witnesses),
+        )
         if isinstance(head, HeldHead):
             return sign_message(head, context=context.digest, sender=self.site, key=self.key)
+        event = check_own_event(opening, self._sent)
         opened = SecAggClient(
             context=context,
             site=self.site,
             key=self.key,
             roster=self._roster,
             coordinator_public=self._coordinator,
-            guard=self._heads.keeping(head),
+            guard=self._heads.keeping(head, event),
             min_sites=self.study.aggregation.min_sites,
             own_cells=self.study.evaluation_vector.own_cells,
             among=self._draws.among(context),
@@ -356,6 +366,9 @@ class Participation:
         revealed = Reply(message=silo_round.reveal(delivery.message))
         if silo_round.revealed_among is not None:
             self._own.keep(silo_round.context)
+            if self._masked is not None:  # who reveals was named among the survivors
+                message = digest(self._masked.message)
+                self._sent = SentEvent(context=silo_round.context, message=message)
             self._draws.reveal(silo_round.context, silo_round.revealed_among)
         return revealed
 
