@@ -105,7 +105,7 @@ class LogProofs:
         self._wanted[site] = message
 
     def kept(self, messages: Mapping[str, bytes]) -> None:
-        """Takes note of each hospital's newest message, which it is shown where it asks for none."""
+        """Takes note of each hospital's newest message: shown where it asks for none."""
         self._newest_sent = {site: digest(message) for site, message in messages.items()}
 
     def cosigned(self, site: str, size: int) -> None:

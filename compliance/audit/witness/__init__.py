@@ -7,7 +7,7 @@ and roots.
 """
 
 from compliance.audit.witness.folder import WitnessFolder, add_log, make_folder, open_folder
-from compliance.audit.witness.http import witness_app
+from compliance.audit.witness.http import serving, witness_app
 from compliance.audit.witness.service import WitnessReply, WitnessService
 from compliance.audit.witness.state import Contradiction, WitnessState
 
@@ -20,5 +20,6 @@ __all__ = [
     "add_log",
     "make_folder",
     "open_folder",
+    "serving",
     "witness_app",
 ]
