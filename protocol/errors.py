@@ -8,7 +8,8 @@
     |-- WorkspaceRefused            choose another output folder, or repair this one
     |-- PolicyRefused               the hospital does not allow it: ask its officers
     |   |-- SiteFileRefused         mend the hospital's site file
-    |   `-- LogForked               the coordinator's log contradicts what it showed before: ask
+    |   |-- LogForked               the coordinator's log contradicts what it showed before: ask
+    |   `-- EventMissing            the coordinator's log lacks what this hospital sent: ask
     |-- BudgetSpent                 the patients' privacy budget does not suffice
     |-- MessageRefused              drop the message: malformed, unsigned, replayed, not for us
     |   `-- OutOfOrder              drop the message: right form, wrong step
@@ -65,6 +66,10 @@ class SiteFileRefused(PolicyRefused):
 
 class LogForked(PolicyRefused):
     """The coordinator's log is not shown to extend what this hospital knows of it."""
+
+
+class EventMissing(PolicyRefused):
+    """The coordinator's log is not shown to hold what this hospital has sent in a round."""
 
 
 class BudgetSpent(FederationError):

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from collegium.cli.options import FOLDER, AsJson, Key, Out, known_runs
+from collegium.cli.witness import app as witness
 from collegium.output.console import answers, complain, emit, say
 from protocol.errors import FederationError
 
 app = typer.Typer(help="The tamper-evident log.", no_args_is_help=True)
+app.add_typer(witness, name="witness")
 
 #: As sysexits.h has them: 2 is kept for what was tampered with.
 USAGE, _NOT_FOUND, _UNSETTLED = 64, 66, 75
@@ -126,6 +128,119 @@ def audit_recompute(
 
     with _auditing(as_json):
         found = recompute_round(out, wanted, run, answers(as_json), key=key)
+    emit(found, as_json)
+
+
+@app.command("policy")
+def audit_policy(
+    out: Out,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Writes it to this file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Writes the policy that proofs of this log are verified with (tlog-policy).
+
+    It names the log's key, the newest run's hospitals, and the quorum of them. Add witnesses
+    outside the consortium by hand: witness NAME KEY URL.
+    """
+    from collegium.verification.proofs import folder_policy
+    from compliance.storage.atomic_file import write_named
+
+    with _auditing(as_json):
+        policy = folder_policy(out)
+        if to is not None:
+            write_named(to, policy.to_bytes)
+    emit(
+        {
+            "policy": policy.to_bytes.decode(),
+            "quorum": policy.quorum,
+            "witnesses": [one.name for one in policy.witnesses],
+            "file": None if to is None else str(to),
+        },
+        as_json,
+    )
+    if to is not None:
+        say(f"wrote  {to}: collegium audit verify-proof FILE --policy {to}")
+    elif not as_json:
+        say(policy.to_bytes.decode().rstrip("\n"))
+
+
+@app.command("prove")
+def audit_prove(
+    what: Annotated[
+        str, typer.Argument(metavar="RUN|ENTRY", help="A run, or the number of an entry.")
+    ],
+    out: Out,
+    to: Annotated[
+        Path, typer.Option("--to", metavar="FILE", help="The proof: a .tlog-proof file.")
+    ],
+    kind: Annotated[
+        str | None,
+        typer.Option("--type", help="Of a run, the type of the entry: release, result, snapshot."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Writes the proof that an entry stands in the log (tlog-proof).
+
+    Under the newest head over it that a quorum of the hospitals has cosigned. The entry is in the
+    file; whoever has it needs neither this folder nor the coordinator.
+    """
+    from collegium.verification.proofs import cosigned_json, make_proof
+    from compliance.storage.atomic_file import write_named
+
+    with _auditing(as_json):
+        made = make_proof(out, what, kind)
+        write_named(to, made.proof.to_bytes)
+    names = [one.key.name for one in made.cosigners]
+    say(f"wrote  {to}: entry {made.proof.index}")
+    say(f"cosigned by {', '.join(names) or 'nobody yet'}")
+    if not made.meets_quorum:
+        say("a quorum of the hospitals has not cosigned a head over this entry yet")
+    emit(
+        {
+            "file": str(to),
+            "index": made.proof.index,
+            "entry": made.entry.decode(),
+            "cosigned_by": cosigned_json(made.cosigners),
+            "meets_quorum": made.meets_quorum,
+        },
+        as_json,
+    )
+
+
+@app.command("verify-proof")
+def audit_verify_proof(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .tlog-proof file.")],
+    policy: Annotated[
+        Path | None,
+        typer.Option("--policy", metavar="FILE", help="The tlog-policy that you trust."),
+    ] = None,
+    key: Key = None,
+    entry: Annotated[
+        Path | None, typer.Option("--entry", help="The entry, where it is not in the file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Checks a proof that somebody gave you; needs nothing else.
+
+    Exit codes: 0 it holds; 2 it does not; 64 wrong usage; 66 a file is not there.
+    """
+    from collegium.verification.inputs import read_key
+    from collegium.verification.proofs import verify_proof
+    from protocol.errors import MessageRefused, StoreBroken
+
+    with _auditing(as_json):
+        if policy is None and key is None:
+            raise MessageRefused("give --policy, or at least --key, from somewhere you trust")
+        public = None if key is None else read_key(key)
+        try:
+            found = verify_proof(file, policy=policy, public=public, entry=entry)
+        except MessageRefused as error:
+            raise StoreBroken(f"{file} proves nothing: {error}") from error
+    say(f"verified  entry {found['index']} of {found['size']} under root {found['root']}")
+    names = [one["name"] for one in found["cosigned_by"]]
+    say(f"cosigned by {', '.join(names) or 'nobody that was asked for'}")
     emit(found, as_json)
 
 

@@ -73,6 +73,7 @@ def run_study(
         )
         record.keep("settlements", _leave(hospitals, run_id))
         record.finish(outcome, exact)
+        runner.cover_log()
     except BaseException as error:  # also Ctrl-C: the run's state is written, then it goes on
         leaving = [actor.ask("leave", run_id) for actor in hospitals.actors.values()]
         ray.wait(leaving, num_returns=len(leaving))

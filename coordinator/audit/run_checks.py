@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from compliance.facts.dossier import CONTRADICTED
 from compliance.governance.promise_check import require_promised
 from coordinator.audit.accusations import require_accusations
+from coordinator.audit.cosignature_check import require_cosigned
 from coordinator.audit.course_check import require_course
 from coordinator.audit.faults import Faults
 from coordinator.database.store import (
@@ -33,6 +34,7 @@ from coordinator.rounds.site_tables import require_signed_tables
 from protocol.encoding import digest, digest_json, parse_canonical
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity.roster import Roster, parse_roster
+from protocol.log.cosignature import VerifierKey
 from protocol.log.entry import RESULT, LogEntry
 from protocol.secagg.context import RoundContext
 from protocol.secagg.log_proof import result_before
@@ -51,11 +53,13 @@ FINDINGS = "redteam"
 class RunLog:
     """The log's entries of one run, and the heads they stand under.
 
-    ``heads`` are the roots (hexadecimal) of all signed heads, by size.
+    ``heads`` are the roots (hexadecimal) of all signed heads, by size, ``cosigners`` the hospitals'
+    keys that have cosigned each.
     """
 
     entries: Sequence[LogEntry]
     heads: Mapping[int, str]
+    cosigners: Mapping[int, frozenset[VerifierKey]]
 
     def all(self, kind: str) -> list[LogEntry]:
         """Returns the entries of a type, in order."""
@@ -103,6 +107,9 @@ def check_run(session: Session, row: RunRow, log: RunLog, faults: Faults) -> Run
         with faults.checking("its record", **round_.place):
             _check_round(round_, log, _study(session, row))
             attempts.append(_attempt(round_, log))
+        if roster is not None:
+            with faults.checking("the cosignatures under which it began", **round_.place):
+                require_cosigned(_context(round_), _study(session, row), roster, log.cosigners)
     with faults.checking("the record of its rounds", run=run):
         _check_rounds(session, row, log)
     with faults.checking("its course", run=run):

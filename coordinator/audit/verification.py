@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.audit.log import LoggedEntry, log_faults
+from coordinator.audit.cosignature_check import Cosigned, check_cosignatures
 from coordinator.audit.faults import Faults
 from coordinator.audit.logged_rows import check_entry_runs, check_rows, check_tables
 from coordinator.audit.run_checks import LoggedAttempt, RunLog, check_run
@@ -28,6 +29,7 @@ from coordinator.membership.tables import require_chain
 from coordinator.rounds.run_end import result_of
 from protocol.encoding import digest
 from protocol.errors import StoreBroken
+from protocol.log.cosignature import VerifierKey
 from protocol.log.entry import LogEntry
 from protocol.log.merkle import leaf_hash
 from protocol.log.merkle import root as root_of
@@ -42,7 +44,7 @@ class Verified:
     ``newest`` is when the last entry was logged, ``entries`` are those that can be read, ``leaves``
     the hashes of all, ``heads`` the roots of the signed heads by size, ``simulated``
     the hospitals of simulations: they lie in the same folder. ``results`` is what each
-    run came to, None where it did not reach its end.
+    run came to, None where it did not reach its end; ``cosigned`` are the heads' cosignatures.
     """
 
     root: bytes
@@ -59,6 +61,7 @@ class Verified:
     summaries: tuple[Summary, ...]
     attempts: tuple[LoggedAttempt, ...]
     simulated: frozenset[str]
+    cosigned: Cosigned
 
     def root_at(self, size: int) -> str | None:
         """Returns the root of the first ``size`` entries, None where there are fewer."""
@@ -79,8 +82,13 @@ def verify_records(session: Session, public: bytes) -> Verified:
     return found
 
 
-def check_records(session: Session, public: bytes, faults: Faults) -> Verified:
-    """Checks the same, and adds what is wrong to ``faults``."""
+def check_records(
+    session: Session, public: bytes, faults: Faults, witnesses: Sequence[VerifierKey] = ()
+) -> Verified:
+    """Checks the same, and adds what is wrong to ``faults``.
+
+    ``witnesses`` are the keys of cosigners outside the consortium, as whoever verifies knows them.
+    """
     entries, heads, leaves = _check_log(session, public, faults)
     with faults.checking("the schema of the database"):
         check_tables(session, faults)
@@ -94,6 +102,7 @@ def check_records(session: Session, public: bytes, faults: Faults) -> Verified:
     studies = _check_studies(session, entries, faults)
     references = {name for name, own in by_run.items() if _is_reference(own)}
     _check_references(session, references, faults)
+    cosigned = check_cosignatures(session, witnesses, faults)
     rows = session.scalars(select(RunRow).order_by(RunRow.id)).all()
     for missing in sorted(set(by_run) - references - {row.id for row in rows}):
         faults.add("it is in the log, but was removed from the database", run=missing)
@@ -105,7 +114,8 @@ def check_records(session: Session, public: bytes, faults: Faults) -> Verified:
         if row.id not in by_run:
             faults.add("it was never logged", run=str(row.id))
             continue
-        found = check_run(session, row, RunLog(entries=by_run[row.id], heads=heads), faults)
+        own = RunLog(entries=by_run[row.id], heads=heads, cosigners=cosigned.cosigners)
+        found = check_run(session, row, own, faults)
         summaries += found.summaries
         attempts += found.attempts
         simulated |= {summary.site for summary in found.summaries if row.simulation}
@@ -127,6 +137,7 @@ def check_records(session: Session, public: bytes, faults: Faults) -> Verified:
         summaries=tuple(summaries),
         attempts=tuple(attempts),
         simulated=frozenset(simulated),
+        cosigned=cosigned,
     )
 
 

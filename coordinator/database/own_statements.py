@@ -15,6 +15,7 @@ from compliance.audit.log import NewEntry
 from compliance.storage.clock import timestamp
 from coordinator.database.store import MaskedRow, RunRow, Transaction
 from protocol.encoding import digest
+from protocol.log.entry import MASKED
 from protocol.transport.privacy_summary import own_statements, read_summaries
 
 #: Of how many runs, the newest, a hospital is shown its summaries.
@@ -33,7 +34,7 @@ def keep_masked(
     records = transaction.write_all(rows)
     # A site's one row serves all runs, so its entries stand under none.
     return [
-        NewEntry(type="masked", run_id=None, payload=digest(row.message), record=record)
+        NewEntry(type=MASKED, run_id=None, payload=digest(row.message), record=record)
         for row, record in zip(rows, records, strict=True)
     ]
 

@@ -26,6 +26,7 @@ from coordinator.rounds.run_course import course_of, released_at_end
 from protocol.encoding import canonical, digest, digest_json, parse_canonical
 from protocol.errors import FederationError
 from protocol.identity.roster import SigningKey
+from protocol.log.entry import FAILED, INTERRUPTED
 from protocol.secagg.context import RoundContext
 from protocol.secagg.evidence.accusation import Accusation
 from protocol.secagg.server import SecAggServer
@@ -131,9 +132,9 @@ class RoundRecords:
             for row in transaction.open_rounds(self._run_id):
                 row.state, row.closed_at = "failed", timestamp()
                 failed = NewEntry(
-                    type="round-failed",
+                    type=FAILED,
                     run_id=self._run_id,
-                    payload=digest(b"Interrupted"),
+                    payload=INTERRUPTED,
                     round=row.number,
                     attempt=row.attempt,
                     record=transaction.write(row),
@@ -179,7 +180,7 @@ class RoundRecords:
             row.state, row.closed_at = "failed", timestamp()
             shown = self._keep(transaction, row, conduct, sum_round.accusations)
             kind = digest(type(error).__name__.encode())
-            failed = self.entry(context, "round-failed", kind, transaction.write(row))
+            failed = self.entry(context, FAILED, kind, transaction.write(row))
             transaction.log([failed, *masked, *shown], self._key)
 
     def close(

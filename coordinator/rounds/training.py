@@ -12,6 +12,7 @@ Who is left out of a run's rounds is in ``standing``.
 """
 
 import json
+import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from coordinator.database.round_archive import RoundArchive
 from coordinator.database.server_state import ServerStates
 from coordinator.database.store import SnapshotRow, Store
 from coordinator.delivery.link import SiloLink
+from coordinator.membership.cosigning import HeadCosigning, HeadWitnesses
 from coordinator.membership.log_proofs import LogProofs
 from coordinator.rounds.attempts.aggregation import Sum, SumFailure, aggregate
 from coordinator.rounds.attempts.retries import Attempt, Attempts
@@ -41,7 +43,7 @@ from coordinator.rounds.means import RoundMean, round_mean
 from coordinator.rounds.round_records import RoundRecords
 from coordinator.rounds.run_course import course_with, kinds_of
 from coordinator.rounds.site_tables import figures_of, signed_tables
-from protocol.errors import StoreBroken
+from protocol.errors import QuorumLost, StoreBroken
 from protocol.identity.roster import Roster, SigningKey
 from protocol.secagg.context import RoundContext, round_context
 from protocol.secagg.server import SecAggServer
@@ -61,6 +63,8 @@ from protocol.vectors.tensors import (
     layout_of,
     model_digest,
 )
+
+log = logging.getLogger("collegium.coordinator")
 
 
 class Watcher(Protocol):
@@ -116,6 +120,7 @@ class Runner:
         step_timeout: the seconds that a hospital has for a step.
         threads: how many masks are computed at once.
         absent: the hospitals that are not asked, each with the reason.
+        witnesses: those outside the consortium that cosign the log's heads.
     """
 
     def __init__(
@@ -133,6 +138,7 @@ class Runner:
         step_timeout: float = 600.0,
         threads: int = 1,
         absent: Callable[[], Mapping[str, str]] = dict,
+        witnesses: HeadWitnesses | None = None,
     ) -> None:
         self._absent, self._before_attempt = absent, before_attempt
         self._run_id = run_id
@@ -144,6 +150,17 @@ class Runner:
         self._summaries = summaries
         self._log = LogProofs(stores.store, run_id, study, summaries, self._course)
         self._link = link
+        self._cosigning = HeadCosigning(
+            run_id=run_id,
+            study=study,
+            roster=roster,
+            store=stores.store,
+            signer=key,
+            proofs=self._log,
+            link=link,
+            timeout=step_timeout,
+            witnesses=witnesses,
+        )
         self._watcher = watcher
         self._timeout = step_timeout
         self._threads = threads
@@ -329,14 +346,15 @@ class Runner:
         least: int,
     ) -> None:
         """Makes one attempt at every sum that is pending; each takes note of what came of it."""
-        head, absent = self._log.head(), self._absent()
+        traffic = defaultdict[str, Traffic](Traffic)
+        head = self._cosigned_head(traffic)
+        absent = self._absent()  # who was silent just now is not waited for again
         tries = [one for one in tries if one.can_be_asked(absent)]
         if len(tries) < least:
             return
         machines = [self._opened(one, model, head) for one in tries]
         for machine in machines:
             self._records.open(machine.context)
-        traffic = defaultdict[str, Traffic](Traffic)
         for one in tries:
             one.traffic = traffic
         keeps, encoded = self._study.aggregation.keep_rounds > 0, encode_tensors(model)
@@ -359,6 +377,23 @@ class Runner:
                 one.succeed(machine, result, clip)
             else:
                 self._fail(one, machine, result, clip)
+
+    def _cosigned_head(self, traffic: Mapping[str, Traffic]) -> tuple[int, str]:
+        """Returns the head that the round's contexts name, after as many tries as it may need.
+
+        Raises:
+            QuorumLost: too few hospitals have cosigned it.
+        """
+        for _ in range(self._study.aggregation.attempts - 1):
+            try:
+                return self._cosigning.head(self._absent(), traffic)
+            except QuorumLost as error:
+                log.warning("run %s: %s", self._run_id, error)
+        return self._cosigning.head(self._absent(), traffic)
+
+    def cover_log(self) -> int:
+        """Has the newest head cosigned, outside rounds; returns how many have signed it."""
+        return self._cosigning.cover(self._absent())
 
     def _fail(
         self, one: SumTries, machine: SecAggServer, error: SumFailure, clip: float | None
@@ -384,6 +419,7 @@ class Runner:
         context = self._context(one.at, attempt, model, head)
         with self._store.read() as session:
             own = newest_masked(session)
+        self._log.kept(own)
         return SecAggServer(
             context=context,
             roster=self._roster,

@@ -21,6 +21,8 @@ from coordinator.database.round_archive import RoundArchive
 from coordinator.database.server_state import ServerStates
 from coordinator.database.store import RunRow, SnapshotRow
 from coordinator.delivery.http_link import HttpLink
+from coordinator.membership.cosigning import HeadCosigning
+from coordinator.membership.log_proofs import LogProofs
 from coordinator.rounds.round_records import RoundRecords
 from coordinator.rounds.run_end import signed_end
 from coordinator.rounds.run_records import RunRecord
@@ -49,6 +51,8 @@ log = logging.getLogger("collegium.coordinator")
 
 #: Seconds for the hospitals to settle a run that has ended.
 _SETTLE_SECONDS = 60.0
+#: Seconds for the hospitals to cosign the log when a run has ended.
+_COVER_SECONDS = 5.0
 
 
 class NetworkRun:
@@ -110,6 +114,7 @@ class NetworkRun:
             self._settle()
             self._abandon()
             self._record.end(error)
+            self._cover_log()
             raise
         finally:
             running.dec()
@@ -123,6 +128,7 @@ class NetworkRun:
             outcome = self._reached() or self._trained()
             self._settle()
             self._record.finish(outcome, None)
+            self._cover_log()
             return True
         except (StoreBroken, OSError) as error:
             if self.control.stopped.is_set():
@@ -218,6 +224,7 @@ class NetworkRun:
             step_timeout=self._resources.timeouts.step,
             threads=os.cpu_count() or 1,
             absent=self.monitor.absent,
+            witnesses=self._resources.witnesses,
         )
 
     def round_finished(self, round_kind: str, number: int, survivors: tuple[str, ...]) -> None:
@@ -269,6 +276,31 @@ class NetworkRun:
                 log.warning("run %s: %s settles in no known form: %s", self.run_id, site, error)
         if statements:
             self._record.keep("settlements", signed_summaries | statements)
+
+    def _cover_log(self) -> None:
+        """Has the log cosigned up to the run's end, by the hospitals and witnesses that answer."""
+        link = HttpLink(
+            self._resources.mailbox,
+            self._resources.blobs,
+            joined=lambda: self.participants.joined,
+            max_vector=0,
+            stop=threading.Event(),
+        )
+        try:
+            store = self._resources.store
+            HeadCosigning(
+                run_id=self.run_id,
+                study=self.study,
+                roster=self._roster,
+                store=store,
+                signer=self._key,
+                proofs=LogProofs(store, self.run_id, self.study, self.participants.summaries),
+                link=link,
+                timeout=min(_COVER_SECONDS, self._resources.timeouts.step),
+                witnesses=self._resources.witnesses,
+            ).cover(self.monitor.absent())
+        except (FederationError, OSError) as error:  # the next round's head covers it, too
+            log.warning("run %s: its end is not cosigned yet: %s", self.run_id, error)
 
     def _end(self) -> bytes:
         try:

@@ -8,6 +8,7 @@ from coordinator.database.workspace import Workspace
 from coordinator.delivery.blob_store import BlobStore
 from coordinator.delivery.deliveries import Mailbox
 from coordinator.http.metrics import Metrics
+from coordinator.membership.cosigning import HeadWitnesses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ class RunTimeouts:
 class RunResources:
     """The coordinator's folder, database, line to the hospitals and counts.
 
+    ``witnesses`` are those outside the consortium that cosign the log, where it has any;
     ``last_seen`` returns when each hospital was last heard from, in seconds since 1970;
     ``progressed`` is told of every finished round.
     """
@@ -47,3 +49,4 @@ class RunResources:
     timeouts: RunTimeouts
     last_seen: Callable[[], Mapping[str, float]]
     progressed: Callable[[], None] = lambda: None
+    witnesses: HeadWitnesses | None = None

@@ -30,6 +30,7 @@ from coordinator.http.metrics import Metrics
 from coordinator.http.protocol_limits import server_config
 from coordinator.membership.authority import Authority
 from coordinator.membership.members import Members
+from coordinator.membership.witnesses import PolicyWitnesses, read_policy
 from coordinator.rounds.run_records import new_run_id
 from coordinator.runs.network_run import NetworkRun, failure_of, status_of
 from coordinator.runs.resources import RunResources, RunTimeouts
@@ -55,8 +56,12 @@ class Service:
         timeouts: RunTimeouts = RunTimeouts(),  # noqa: B008  (frozen)
         limits: HttpLimits = HttpLimits(),  # noqa: B008  (frozen)
         progressed: Callable[[], None] = lambda: None,
+        witnesses: Path | None = None,
     ) -> None:
-        """``progressed`` is called after every round and at a run's end; it must return at once."""
+        """``progressed`` is called after every round and at a run's end; it must return at once.
+
+        ``witnesses`` is the policy of witnesses outside the consortium, where there is one.
+        """
         self._limits, self._progressed, self._began = limits, progressed, time.time()
         self._workspace = Workspace.open(home)
         self._authority = Authority.open(home)
@@ -78,6 +83,9 @@ class Service:
             timeouts=timeouts,
             last_seen=lambda: self.last_seen,
             progressed=progressed,
+            witnesses=None
+            if witnesses is None
+            else PolicyWitnesses(read_policy(witnesses, self._key.public)),
         )
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="collegium")
         self.server = Server(

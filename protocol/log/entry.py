@@ -23,13 +23,19 @@ from protocol.codec import (
     text,
     to_json,
 )
-from protocol.encoding import canonical, parse_canonical
+from protocol.encoding import canonical, digest, parse_canonical
 from protocol.errors import MessageRefused
 
 #: An entry is a few hundred bytes.
 MAX_ENTRY_BYTES = 1024
 #: What a training round yields: ``payload`` is the digest of the model.
 RESULT = "result"
+#: What a hospital sent in a round: ``payload`` is the digest of its ``masked`` message.
+MASKED = "masked"
+#: An attempt of a round that failed: ``payload`` is the digest of the error's name.
+FAILED = "round-failed"
+#: The payload of an attempt that the coordinator did not end, as it was killed in it.
+INTERRUPTED = digest(b"Interrupted")
 _RUN = text(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
 _COUNT = integer(0, 2**53 - 1)
 

@@ -20,15 +20,17 @@ Source: C2SP signed-note v1.0.0 and tlog-checkpoint v1.0.0.
 import base64
 import binascii
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from protocol.errors import MessageRefused
 from protocol.identity.roster import SigningKey, verify_raw
 from protocol.log.merkle import HASH_BYTES
 
-#: A checkpoint with many cosignatures is a few kilobytes.
-MAX_BYTES = 1 << 16
-_MAX_SIGNATURES = 300
+#: A checkpoint with the cosignatures of 256 hospitals takes 50 kilobytes; a witness's ML-DSA-44
+#: line three more.
+MAX_BYTES = 1 << 18
+_MAX_SIGNATURES = 600
 _ED25519 = b"\x01"
 _MARK = "— "
 _ORIGIN = "collegium/audit/v1/"
@@ -52,6 +54,21 @@ class Checkpoint:
     root: bytes
 
 
+@dataclass(frozen=True, kw_only=True)
+class SignatureLine:
+    """One signature line of a note: name, the key's four bytes, what follows, and the line."""
+
+    name: str
+    key_id: bytes
+    signature: bytes
+
+    @property
+    def text(self) -> str:
+        """The line with its line feed, as it stands in a note."""
+        encoded = base64.b64encode(self.key_id + self.signature).decode()
+        return f"{_MARK}{self.name} {encoded}\n"
+
+
 def checkpoint_text(origin: str, size: int, root: bytes) -> str:
     r"""Returns the three lines of a checkpoint; the inverse of ``parse_checkpoint``.
 
@@ -61,26 +78,33 @@ def checkpoint_text(origin: str, size: int, root: bytes) -> str:
     Raises:
         ValueError: the origin is no name, the size negative, or the root not 32 bytes.
     """
-    if not _is_name(origin) or size < 0 or len(root) != HASH_BYTES:
+    if not is_key_name(origin) or size < 0 or len(root) != HASH_BYTES:
         raise ValueError("a checkpoint has an origin, a size and a 32-byte root")
     return f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
 
 
-def parse_checkpoint(text: str) -> Checkpoint:
-    """Returns the checkpoint that a text holds. Extension lines are refused.
+def parse_checkpoint(text: str, *, of_any_log: bool = False) -> Checkpoint:
+    """Returns the checkpoint that a text holds.
+
+    Args:
+        text: of the note.
+        of_any_log: whether an origin with spaces and extension lines are let pass, as the standard
+            allows them; this log has neither.
 
     Raises:
         MessageRefused: the text is not exactly one checkpoint.
     """
     lines = text.split("\n")
-    if len(lines) != 4 or lines[3]:
+    if len(lines) < 4 or lines[-1] or not all(lines[:-1]):
         raise MessageRefused("a checkpoint has three lines")
     origin, size, root = lines[:3]
+    if not of_any_log and (len(lines) != 4 or not is_key_name(origin)):
+        raise MessageRefused("a checkpoint has three lines, the first of them a name")
     if not (size.isascii() and size.isdigit()) or len(size) > 19 or str(int(size)) != size:
         raise MessageRefused("the checkpoint's second line is not a number of entries")
     decoded = _base64(root)
-    if len(decoded) != HASH_BYTES or not _is_name(origin):
-        raise MessageRefused("the checkpoint holds no name and root of 32 bytes")
+    if len(decoded) != HASH_BYTES:
+        raise MessageRefused("the checkpoint holds no root of 32 bytes")
     return Checkpoint(origin=origin, size=int(size), root=decoded)
 
 
@@ -96,7 +120,7 @@ def sign_note(text: str, name: str, key: SigningKey) -> bytes:
         ValueError: the text does not end with a line feed, or the name holds
             a space, a plus sign or a control character.
     """
-    if not text.endswith("\n") or not _is_name(name) or not _is_text(text):
+    if not text.endswith("\n") or not is_key_name(name) or not _is_text(text):
         raise ValueError("a note is text that ends with a line feed, signed under a plain name")
     line = base64.b64encode(key_id(name, key.public) + key.sign_raw(text.encode())).decode()
     return f"{text}\n{_MARK}{name} {line}\n".encode()
@@ -115,20 +139,24 @@ def open_note(note: bytes, name: str, public: bytes) -> str:
     Raises:
         MessageRefused: it does not, or the form is not a note's.
     """
-    text, lines = _parts(note)
+    text, lines = split_note(note)
     wanted = key_id(name, public)
     verified = False
     for line in lines:
-        signer, signature = _signature(line)
-        if signer == name and signature[:4] == wanted:
-            verify_raw(public, text.encode(), signature[4:])
+        if line.name == name and line.key_id == wanted:
+            verify_raw(public, text.encode(), line.signature)
             verified = True
     if not verified:
         raise MessageRefused(f"the note is not signed by {name}")
     return text
 
 
-def _parts(note: bytes) -> tuple[str, list[str]]:
+def split_note(note: bytes) -> tuple[str, list[SignatureLine]]:
+    """Returns text and signature lines of a note, of which nothing is verified yet.
+
+    Raises:
+        MessageRefused: the form is not a note's.
+    """
     if len(note) > MAX_BYTES:
         raise MessageRefused(f"a note of {len(note)} bytes exceeds the limit of {MAX_BYTES}")
     try:
@@ -141,17 +169,38 @@ def _parts(note: bytes) -> tuple[str, list[str]]:
     lines = signatures[:-1].split("\n")
     if len(lines) > _MAX_SIGNATURES:
         raise MessageRefused(f"the note has more than {_MAX_SIGNATURES} signatures")
-    return text + "\n", lines
+    return text + "\n", [_signature(line) for line in lines]
 
 
-def _signature(line: str) -> tuple[str, bytes]:
+def with_lines(note: bytes, lines: Iterable[SignatureLine]) -> bytes:
+    """Returns a note with more signature lines at its end.
+
+    Raises:
+        MessageRefused: the note becomes longer than notes may be.
+    """
+    longer = note + "".join(line.text for line in lines).encode()
+    if len(longer) > MAX_BYTES:
+        raise MessageRefused(f"a note of {len(longer)} bytes exceeds the limit of {MAX_BYTES}")
+    return longer
+
+
+def parse_lines(data: bytes) -> list[SignatureLine]:
+    """Returns signature lines that come without their note, as a witness answers.
+
+    Raises:
+        MessageRefused: the form is wrong.
+    """
+    return split_note(b"-\n\n" + data)[1]
+
+
+def _signature(line: str) -> SignatureLine:
     name, separator, encoded = line.removeprefix(_MARK).partition(" ")
-    if not line.startswith(_MARK) or not separator or not _is_name(name):
+    if not line.startswith(_MARK) or not separator or not is_key_name(name):
         raise MessageRefused("a signature line of the note has the wrong form")
     signature = _base64(encoded)
     if len(signature) < 5:
         raise MessageRefused("a signature of the note is too short")
-    return name, signature
+    return SignatureLine(name=name, key_id=signature[:4], signature=signature[4:])
 
 
 def _base64(encoded: str) -> bytes:
@@ -164,7 +213,8 @@ def _base64(encoded: str) -> bytes:
     return decoded
 
 
-def _is_name(name: str) -> bool:
+def is_key_name(name: str) -> bool:
+    """Whether a key may have this name: not empty, without spaces, plus and control characters."""
     return bool(name) and "+" not in name and not any(c.isspace() for c in name) and _is_text(name)
 
 

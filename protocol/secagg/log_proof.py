@@ -9,12 +9,15 @@ The opening carries, for each hospital,
 * from the second round on, the *result*: the entry that names the model of the
   round before, and the proof that it stands in the log. After an evaluation
   that may have taken rounds back (``protocol.study.rounds.course``) it is the
-  entry that names the course of the run, and the *course* comes with it.
+  entry that names the course of the run, and the *course* comes with it;
+* where the hospital asks for it, the *own* event: the entry that names the ``masked``
+  message which it sent last in this run, or one that says that the coordinator was
+  interrupted since.
 
 The hospitals are thereby witnesses: a log that was rewritten, or that shows two
 hospitals two histories, cannot be proven to them, and two notes signed by one
-key remain. Signatures of others on a note are skipped (``signed_note.open_note``), so
-that witnesses may cosign heads without a change of this form.
+key remain. The note carries the cosignatures of as many hospitals as a round needs
+(``protocol.log.cosignature``), and those of witnesses outside the consortium.
 
 Source: RFC 6962, sections 2.1.1 and 2.1.2; C2SP tlog-checkpoint.
 """
@@ -23,8 +26,16 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from protocol.codec import base64_bytes, hex_bytes, integer, list_of, nested, optional
-from protocol.errors import LogForked, MessageRefused, PolicyRefused
-from protocol.log.entry import MAX_ENTRY_BYTES, RESULT, LogEntry, parse_log_entry
+from protocol.errors import EventMissing, LogForked, MessageRefused, PolicyRefused
+from protocol.log.entry import (
+    FAILED,
+    INTERRUPTED,
+    MASKED,
+    MAX_ENTRY_BYTES,
+    RESULT,
+    LogEntry,
+    parse_log_entry,
+)
 from protocol.log.merkle import HASH_BYTES, leaf_hash, verify_consistency, verify_inclusion
 from protocol.log.signed_note import log_origin, open_note, parse_checkpoint
 from protocol.secagg.context import RoundContext
@@ -38,8 +49,8 @@ from protocol.study.rounds.course import (
 )
 from protocol.study.study import Study
 
-#: A note with several cosignatures.
-MAX_NOTE_BYTES = 1 << 13
+#: A note that 256 hospitals and some witnesses have cosigned.
+MAX_NOTE_BYTES = 1 << 17
 #: A path in a tree of 2**63 leaves, and what a consistency proof adds.
 _MAX_PATH = 64
 _SIZE = integer(0, 2**53 - 1)
@@ -60,6 +71,7 @@ class LogProof:
     """The proofs for one hospital; ``known`` is the size of the head that they start from.
 
     ``course`` is the run's, in canonical bytes; None where the round does not follow from it.
+    ``own`` is about what the hospital itself sent before; None where it asks for nothing.
     """
 
     note: Annotated[bytes, base64_bytes(MAX_NOTE_BYTES)]
@@ -67,6 +79,7 @@ class LogProof:
     consistency: Annotated[tuple[bytes, ...], _PATH]
     result: Annotated[LoggedResult | None, optional(nested(LoggedResult))]
     course: Annotated[bytes | None, optional(base64_bytes(MAX_COURSE_BYTES))] = None
+    own: Annotated[LoggedResult | None, optional(nested(LoggedResult))] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +179,46 @@ def verify_result(proof: LogProof, context: RoundContext, study: Study) -> Cours
         )
     verify_inclusion(leaf, proof.result.index, context.log_size, proof.result.path, root)
     return course
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentEvent:
+    """A ``masked`` message that a hospital sent, by its digest, and the round that it was for.
+
+    The coordinator has taken it: the hospital was told of its own among the survivors.
+    """
+
+    context: RoundContext
+    message: str
+
+
+def verify_own_event(proof: LogProof, context: RoundContext, sent: SentEvent) -> LoggedResult:
+    """Checks that what a hospital sent stands in the log; returns the entry that says so.
+
+    In its place may stand the entry of an attempt that was interrupted after the event's round
+    had been opened: a coordinator that was killed has kept nothing of that round.
+
+    Raises:
+        EventMissing: neither is shown.
+    """
+    where = f"round {sent.context.round} ({sent.context.round_kind}) of run {sent.context.run_id}"
+    if proof.own is None:
+        raise EventMissing(f"the log is not shown to hold what this hospital sent in {where}")
+    try:
+        entry = parse_log_entry(proof.own.entry)
+        root = bytes.fromhex(context.log_root)
+        leaf = leaf_hash(proof.own.entry)
+        verify_inclusion(leaf, proof.own.index, context.log_size, proof.own.path, root)
+    except MessageRefused as error:
+        raise EventMissing(f"what this hospital sent in {where} is not proven: {error}") from error
+    interrupted = (entry.type, entry.payload, entry.run) == (FAILED, INTERRUPTED, context.run_id)
+    if interrupted and entry.seq >= sent.context.log_size:
+        return proof.own
+    if entry.type != MASKED or entry.payload != sent.message:
+        raise EventMissing(
+            f"the log shows another entry in place of what this hospital sent in {where}"
+        )
+    return proof.own
 
 
 def _logged_course(proof: LogProof, entry: LogEntry, study: Study, context: RoundContext) -> Course:

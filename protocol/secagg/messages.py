@@ -88,7 +88,7 @@ class RoundOpen:
     """
 
     type: ClassVar[str] = "round-open"
-    max_bytes: ClassVar[int] = 1 << 16
+    max_bytes: ClassVar[int] = 1 << 18
     context: Annotated[RoundContext, nested(RoundContext)]
     log: Annotated[LogProof | None, optional(nested(LogProof))] = None
     own: Annotated[bytes | None, optional(base64_bytes(_SMALL))] = None

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 #: The one word that crosses when a hospital does not join a run, for whatever reason.
 JOIN_REFUSED = "Refused"
+#: The step in which a hospital is asked to cosign a head of the log, before a round is opened.
+COSIGN = "cosign"
 
 
 @dataclass(frozen=True, kw_only=True)

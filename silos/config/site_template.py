@@ -59,6 +59,9 @@ policy:
   #   sev_snp:
   #     measurements: []       # launch digests, 96 hexadecimal digits each
   #     least_tcb: {{boot_loader: 4, tee: 0, snp: 24, microcode: 219}}
+  # Who else must have cosigned the coordinator's log before a round: a tlog-policy file
+  # beside this one; left out: a quorum of the study's hospitals suffices.
+  # witnesses: witnesses.policy
 
 resources:
   workers: 1              # processes that compute gradients

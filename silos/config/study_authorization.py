@@ -18,7 +18,8 @@ from pathlib import Path
 from compliance.storage.clock import Clock, utc_now
 from pipelines.recipes.admission import admit
 from pipelines.sources.source import Source
-from protocol.errors import PolicyRefused
+from protocol.errors import MessageRefused, PolicyRefused
+from protocol.log.witness_policy import WitnessPolicy, parse_policy
 from protocol.study.study import Study
 from silos.config.attestation import AttestationPolicy
 from silos.config.directory import require_own
@@ -38,7 +39,7 @@ from silos.config.policy import (
     recipe_refusals,
     refusals,
 )
-from silos.config.site_file import PatientRules, SiteFile, site_file_of, source_of
+from silos.config.site_file import PatientRules, Policy, SiteFile, site_file_of, source_of
 from silos.config.site_file.clinical_data import FhirData, OmopData
 from silos.config.site_file.data import ImageFolderData
 from silos.database.approvals import approvals_of
@@ -51,8 +52,8 @@ class StudyTerms:
 
     ``runs`` is how many runs are allowed in all, ``source`` what reads the records; both are None
     only in a simulation. ``stated`` is what the hospital states about its patients, ``attestation``
-    what it asks of the other members' machines. ``rules`` are about consent, whose file lies in
-    ``home``.
+    what it asks of the other members' machines, ``witnesses`` of the log's head under which a round
+    is opened. ``rules`` are about consent, whose file lies in ``home``.
     """
 
     runs: int | None
@@ -60,6 +61,7 @@ class StudyTerms:
     stated: PatientStatement = NOTHING_STATED
     attestation: AttestationPolicy | None = None
     rules: PatientRules = PatientRules()
+    witnesses: WitnessPolicy | None = None
     home: Path = Path()
 
 
@@ -108,8 +110,26 @@ class StudyAuthorization:
             stated=site.stated,
             attestation=site.policy.attestation,
             rules=site.patients,
+            witnesses=witnesses_of(site.policy, self._home),
             home=self._home,
         )
+
+
+def witnesses_of(policy: Policy, home: Path) -> WitnessPolicy | None:
+    """Returns the policy of witnesses that a site file names; None where it names none.
+
+    Raises:
+        PolicyRefused: the file cannot be read, or is no such policy.
+    """
+    if policy.witnesses is None:
+        return None
+    path = home / policy.witnesses
+    try:
+        return parse_policy(path.read_bytes())
+    except OSError as error:
+        raise PolicyRefused(f"policy.witnesses: {path} cannot be read: {error.strerror}") from error
+    except MessageRefused as error:
+        raise PolicyRefused(f"policy.witnesses: {path}: {error}") from error
 
 
 def admit_recipes(site: SiteFile, home: Path, study: Study) -> None:

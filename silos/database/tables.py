@@ -121,6 +121,29 @@ class LogHeadRow(SiteTable):
     kept_at: Mapped[str] = mapped_column(String(32))
 
 
+class CosignedHeadRow(SiteTable):
+    """A head that a round was opened under, with the cosignatures that the opening showed."""
+
+    __tablename__ = "cosigned_head"
+    origin: Mapped[str] = mapped_column(String(63), primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    note: Mapped[bytes] = mapped_column(LargeBinary)
+    kept_at: Mapped[str] = mapped_column(String(32))
+
+
+class OwnEventRow(SiteTable):
+    """The proof (tlog-proof) that what this hospital sent in a round stands in the log."""
+
+    __tablename__ = "own_event"
+    origin: Mapped[str] = mapped_column(String(63), primary_key=True)
+    entry: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    run_id: Mapped[str] = mapped_column(String(64))
+    round_kind: Mapped[str] = mapped_column(String(16))
+    number: Mapped[int]
+    proof: Mapped[bytes] = mapped_column(LargeBinary)
+    kept_at: Mapped[str] = mapped_column(String(32))
+
+
 class LogForkRow(SiteTable):
     """Two notes of one log that were not shown to agree: evidence against its coordinator."""
 

@@ -40,7 +40,7 @@ from protocol.transport.enrolment import to_bytes as enrolment_bytes
 from protocol.transport.privacy_summary import SignedSummary
 from protocol.transport.requests import Answer, Delivery
 from protocol.transport.run_announcement import Joined, RunAnnouncement, open_announcement, open_end
-from protocol.transport.steps import JOIN_REFUSED, Request
+from protocol.transport.steps import COSIGN, JOIN_REFUSED, Request
 from protocol.vectors.tensors import Tensors, decode_tensors, model_digest
 from silos.config.attestation import AttestationPolicy, MachineCheck, machine_evidence
 from silos.config.credentials import Credentials
@@ -290,6 +290,8 @@ class Supervisor:
         Of a refusal its class name crosses; of one to join, or to join again after a
         restart, only that there was one.
         """
+        if delivery.kind == COSIGN:
+            return self._cosign(delivery)
         is_joining = True
         try:
             if delivery.kind == "join":
@@ -310,6 +312,12 @@ class Supervisor:
             log.exception("run %s, %s failed", delivery.run_id, delivery.kind)
             kind = FederationError.__name__
         return Answer(number=delivery.number, refusal=JOIN_REFUSED if is_joining else kind)
+
+    def _cosign(self, delivery: Delivery) -> Answer:
+        """Cosigns a head of the log, whatever became of the run in which it is asked."""
+        asked = Request(run_id=delivery.run_id, step=delivery.kind, message=delivery.message)
+        reply = self._silo.cosign(asked, self._coordinator)
+        return Answer(number=delivery.number, message=reply.message, refusal=reply.refusal)
 
     def _require_not_left(self, run_id: str) -> None:
         """Refuses a run that the hospital's own people have left while this process was at work."""

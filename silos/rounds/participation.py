@@ -31,11 +31,14 @@ from numpy.typing import NDArray
 from compliance.ledger.entries import SentToken
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.events import SampledGaussian
+from protocol.encoding import digest
 from protocol.errors import MessageRefused, ModelMissing, OutOfOrder, PolicyRefused
 from protocol.identity.roster import Member, Roster, SigningKey
+from protocol.log.cosignature import site_cosigner
+from protocol.log.witness_policy import WitnessPolicy
 from protocol.secagg.client import SecAggClient, opened_round
 from protocol.secagg.context import RoundContext
-from protocol.secagg.log_proof import SignedHead
+from protocol.secagg.log_proof import SentEvent, SignedHead
 from protocol.secagg.messages import HeldHead, sign_message
 from protocol.study.privacy import DistributedPrivacy
 from protocol.study.rounds.noise_shares import share_multiplier
@@ -58,7 +61,7 @@ from silos.database.database import SiteDatabase
 from silos.patients.withdrawals import LeftInRun, PatientsInRun
 from silos.rounds.draws import Draws, Noised
 from silos.rounds.openings.context_check import ContextCheck
-from silos.rounds.openings.log_check import check_log
+from silos.rounds.openings.log_check import HeadRule, check_log, check_own_event
 from silos.rounds.openings.log_heads import LogHeads
 from silos.rounds.openings.rollback_evidence import require_own_head
 from silos.rounds.own_states import OwnStates
@@ -119,6 +122,7 @@ class Participation:
         stated: PatientStatement = NOTHING_STATED,
         require_machines: Callable[[Iterable[Member]], None] | None = None,
         keep_model: Callable[[Tensors, Tensors | None], None] | None = None,
+        witnesses: WitnessPolicy | None = None,
         threads: int = 1,
     ) -> None:
         self.site, self.run_id, self.study, self.plan = site, run_id, study, plan
@@ -126,6 +130,8 @@ class Participation:
         self._require_machines, self._keep_model = require_machines, keep_model
         self.trainer, self.opinion = trainer, opinion
         self.stated, self.patients = stated, patients
+        #: Who else must have cosigned a round's head, as this hospital's site file says now.
+        self.witnesses = witnesses
         self.key = key
         self._roster = roster
         self._coordinator = coordinator_public
@@ -138,6 +144,7 @@ class Participation:
         )
         self._own = OwnStates(database.own_states, run_id, study.training.late_discount)
         self._heads = LogHeads(database, coordinator_public)
+        self._cosigners = [site_cosigner(one, roster.key_of(one)) for one in study.site_names]
         self._ledger = database.ledger
         self._entropy = entropy
         self._contexts = ContextCheck(
@@ -155,6 +162,7 @@ class Participation:
         self._token: SentToken | None = None
         self._buffer: RingVector | None = None  # a vector's memory, for the next round's vector
         self._kept: str | None = None
+        self._sent: SentEvent | None = None  # what the coordinator has taken from us last
         #: What has crossed since this process joined the run.
         self.traffic = Traffic()
 
@@ -172,6 +180,11 @@ class Participation:
     def known_head(self) -> SignedHead | None:
         """The newest head of the coordinator's log that this hospital holds."""
         return self._heads.newest()
+
+    @property
+    def sent(self) -> str | None:
+        """The digest of the message that the log must be shown to hold; None before any."""
+        return None if self._sent is None else self._sent.message
 
     def initial_model(self) -> bytes:
         """Returns the safetensors bytes of the parameters that the study's seed gives."""
@@ -227,16 +240,23 @@ class Participation:
         self._contexts.require(context, model)
         if opening.own is not None:
             require_own_head(opening.own, self.site, self.key, self._database)
-        head = check_log(opening, self._heads, self.study, self._draws.evaluated)
+        head = check_log(
+            opening,
+            self._heads,
+            self.study,
+            self._draws.evaluated,
+            HeadRule(cosigners=self._cosigners, witnesses=self.witnesses),
+        )
         if isinstance(head, HeldHead):
             return sign_message(head, context=context.digest, sender=self.site, key=self.key)
+        event = check_own_event(opening, self._sent)
         opened = SecAggClient(
             context=context,
             site=self.site,
             key=self.key,
             roster=self._roster,
             coordinator_public=self._coordinator,
-            guard=self._heads.keeping(head),
+            guard=self._heads.keeping(head, event),
             min_sites=self.study.aggregation.min_sites,
             own_cells=self.study.evaluation_vector.own_cells,
             among=self._draws.among(context),
@@ -346,6 +366,9 @@ class Participation:
         revealed = Reply(message=silo_round.reveal(delivery.message))
         if silo_round.revealed_among is not None:
             self._own.keep(silo_round.context)
+            if self._masked is not None:  # who reveals was named among the survivors
+                message = digest(self._masked.message)
+                self._sent = SentEvent(context=silo_round.context, message=message)
             self._draws.reveal(silo_round.context, silo_round.revealed_among)
         return revealed
 

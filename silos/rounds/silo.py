@@ -23,10 +23,11 @@ from protocol.errors import (
     StudyRefused,
 )
 from protocol.identity.roster import Member
+from protocol.log.witness import with_event
 from protocol.study.privacy import PatientPrivacy, Privacy
 from protocol.study.study import BUNDLED, FileSplit, Study
 from protocol.transport.privacy_summary import SignedSummary, Summary, sign_summary
-from protocol.transport.steps import Reply, Request
+from protocol.transport.steps import COSIGN, Reply, Request
 from protocol.vectors.tensors import Tensors
 from silos.config.attestation import MachineCheck
 from silos.config.patient_statement import (
@@ -46,6 +47,8 @@ from silos.patients.wishes import PatientWishes
 from silos.patients.withdrawals import PatientsInRun, frozen_for
 from silos.rounds.invitation import Invitation
 from silos.rounds.joint_prices import joint_prices
+from silos.rounds.openings.cosigning import cosign_head
+from silos.rounds.openings.log_heads import LogHeads
 from silos.rounds.openings.rollback_evidence import SignedLedgerHeads
 from silos.rounds.own_states import OwnStates
 from silos.rounds.participation import LocalTrainer, Participation
@@ -94,6 +97,7 @@ class Silo:
         self._simulated = simulated
         self._runs: dict[str, Participation] = {}
         self._reasons: dict[str, str] = {}
+        self._coordinator: bytes | None = None  # whose run was joined last
 
     @property
     def member(self) -> Member:
@@ -143,6 +147,8 @@ class Silo:
             raise PolicyRefused(f"site {self.site} is not in study {study.name}")
         terms = _IN_SIMULATION if self._authorization is None else self._authorization(study)
         self._refuse_rollback(invitation.signed_heads)
+        self._coordinator = invitation.coordinator_public
+        LogHeads(self._database, self._coordinator).require_unforked()
         entropy = self._entropy(invitation)
         require_machines = _machine_check(invitation, terms)
         wishes = PatientWishes(self._database, terms.rules, terms.home)
@@ -177,6 +183,7 @@ class Silo:
                 require_machines=require_machines,
                 keep_model=invitation.keep_model,
                 patients=patients,
+                witnesses=terms.witnesses,
             )
         except BaseException:
             if plan is not None:
@@ -197,17 +204,47 @@ class Silo:
         """Returns the safetensors bytes of the parameters that the study's seed gives."""
         return self._joined(run_id).initial_model()
 
+    def cosign(self, request: Request, coordinator_public: bytes) -> Reply:
+        """Cosigns a head of the log, in a run or after it; a refusal crosses as its class name.
+
+        Args:
+            request: in the form of a step; its run only says where it is asked.
+            coordinator_public: the key that signs the log.
+        """
+        run, joined = request.run_id, self._runs.get(request.run_id)
+
+        def cosigned() -> Reply:
+            heads = LogHeads(self._database, coordinator_public)
+            key = joined.key if joined else self._keys.own
+            line = cosign_head(request.message, heads, site=self.site, key=key, run=run)
+            reply = Reply(message=with_event(line, joined.sent if joined else None))
+            if joined:
+                joined.traffic.came(request)
+                joined.traffic.went(reply)
+            return reply
+
+        return self._guarded(request, cosigned)
+
     def answer(self, request: Request) -> Reply:
         """Answers the coordinator; a refusal crosses as its class name only."""
+        if request.step == COSIGN and self._coordinator is not None:
+            return self.cosign(request, self._coordinator)
+        return self._guarded(request, lambda: self._step(request))
+
+    def _step(self, request: Request) -> Reply:
+        joined = self._joined(request.run_id)
+        if request.step == "advertise" and self._authorization is not None:
+            terms = self._authorization(joined.study)  # before every round: it may be withdrawn
+            joined.patients.follow(terms.rules)
+            joined.witnesses = terms.witnesses
+        reply = joined.answer(request)
+        if request.step == "masked" and reply.blob is not None and joined.plan is not None:
+            require_paid(self._ledger, joined.token, reply.blob)
+        return reply
+
+    def _guarded(self, request: Request, work: Callable[[], Reply]) -> Reply:
         try:
-            joined = self._joined(request.run_id)
-            if request.step == "advertise" and self._authorization is not None:
-                terms = self._authorization(joined.study)  # before every round: it may be withdrawn
-                joined.patients.follow(terms.rules)
-            reply = joined.answer(request)
-            if request.step == "masked" and reply.blob is not None and joined.plan is not None:
-                require_paid(self._ledger, joined.token, reply.blob)
-            return reply
+            return work()
         except FederationError as error:
             self._keep_reason(request.run_id, str(error))
             log.warning("run %.80r, step %.20r refused: %s", request.run_id, request.step, error)

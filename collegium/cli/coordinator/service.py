@@ -54,6 +54,14 @@ def start(
             help="How long a run waits without progress for enough hospitals to be back.",
         ),
     ] = 336.0,
+    witnesses: Annotated[
+        Path | None,
+        typer.Option(
+            "--witnesses",
+            metavar="POLICY",
+            help="Witnesses outside the consortium that cosign the log: a tlog-policy file.",
+        ),
+    ] = None,
 ) -> None:
     """Serves the hospitals until stopped. It takes up the runs that were under way."""
     from coordinator.alerts.gathering import Heard
@@ -67,7 +75,7 @@ def start(
     _log_to_stderr()
     patience = 3600 * patience_hours
     timeouts = RunTimeouts(joining=join_seconds, step=step_seconds, patience=patience)
-    service = Service(home, timeouts, progressed=lambda: watch.wake())
+    service = Service(home, timeouts, progressed=lambda: watch.wake(), witnesses=witnesses)
     watch = AlertWatch(home, lambda: Heard(began=service.began, last_seen=service.last_seen))
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -46,7 +46,7 @@ RUN_COLUMN = {
 #: The column by which the rows of a table are ordered, where it is not ``id``.
 KEY_COLUMN = {
     "study": "digest", "masked_message": "site", "invitation": "token_hash",
-    "member": "public_key", "certificate": "serial", "roster": "digest",
+    "member": "public_key", "certificate": "serial", "roster": "digest", "cosignatures": "size",
 }  # fmt: skip
 NOT_CHECKED = (
     "whether released figures follow from what the hospitals signed, sums from masked vectors, and "

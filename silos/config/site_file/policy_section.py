@@ -89,8 +89,9 @@ class Policy(FrozenModel):
     hospitals' updates a sum must hold at least; ``colluders`` how many of the others may
     collude with the coordinator without seeing ours; ``patients`` how many of its
     own a study must be able to count on. ``attestation`` is what the other members
-    must show about their machines. Epsilon and delta are one study's; the
-    patients' budget for life stands in the hospital's database.
+    must show about their machines; ``witnesses`` a file beside the site file (a tlog-policy) that
+    says which witnesses must have cosigned the log's head under which a round is opened. Epsilon
+    and delta are one study's; the patients' budget for life stands in the hospital's database.
     """
 
     purposes: tuple[Phrase, ...] = ()
@@ -111,6 +112,7 @@ class Policy(FrozenModel):
     approvers: tuple[Person, ...] = ()
     approvals_needed: int = Field(default=1, ge=1, le=10)
     attestation: AttestationPolicy | None = None
+    witnesses: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Policy":

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, func, insert, select
 
+from protocol.errors import LogForked, OutOfOrder
 from protocol.log.signed_note import log_origin
 from protocol.secagg.client import Binding, EquivocationGuard
+from protocol.secagg.context import RoundContext
 from protocol.secagg.log_proof import SignedHead
 from silos.database.database import SiteDatabase
-from silos.database.tables import LogForkRow, LogHeadRow
+from silos.database.tables import CosignedHeadRow, LogForkRow, LogHeadRow, OwnEventRow
 
 #: Pairs of notes that are kept of one log: more would only fill the disk.
 MAX_FORKS = 100
@@ -33,6 +35,15 @@ class Fork:
     other_note: bytes
     run: str
     seen_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnEvent:
+    """The proof (tlog-proof) that the log holds what this hospital sent in a round."""
+
+    context: RoundContext
+    index: int
+    proof: bytes
 
 
 class LogHeads:
@@ -63,9 +74,53 @@ class LogHeads:
             rows = connection.execute(query, {"origin": self._origin}).all()
         return tuple(SignedHead(**row._mapping) for row in rows)
 
-    def keeping(self, head: SignedHead) -> EquivocationGuard:
-        """Returns the hospital's signing record, which keeps a head with its next record."""
-        return _ChainWithHead(self, head)
+    def keeping(self, head: SignedHead, event: "OwnEvent | None" = None) -> EquivocationGuard:
+        """Returns the signing record, which keeps a head, and a proof, with its next record."""
+        return _ChainWithHead(self, head, event)
+
+    def own_events(self) -> tuple[bytes, ...]:
+        """Returns the proofs (tlog-proof) that the log holds what this hospital sent, in order."""
+        with self._hospital.reading() as connection:
+            rows = connection.execute(_EVENTS, {"origin": self._origin}).all()
+        return tuple(bytes(row.proof) for row in rows)
+
+    def write_event(self, connection: Connection, event: "OwnEvent") -> None:
+        """Writes the proof of an own event within a transaction; the first one stays."""
+        row = {"origin": self._origin, "entry": event.index}
+        if connection.execute(_EVENT, row).one_or_none() is None:
+            values = row | {
+                "run_id": event.context.run_id,
+                "round_kind": event.context.round_kind,
+                "number": event.context.round,
+                "proof": event.proof,
+                "kept_at": self._hospital.now(),
+            }
+            connection.execute(_KEEP_EVENT, values)
+
+    def keep_instead(self, head: SignedHead, before: SignedHead | None) -> None:
+        """Keeps a head where the newest one is still ``before``: compared and set in one write.
+
+        Raises:
+            OutOfOrder: another was kept meanwhile.
+            StoreBroken: it cannot be written.
+        """
+        with self._hospital.connection() as connection:
+            newest = connection.execute(_NEWEST, {"origin": self._origin}).one_or_none()
+            if (newest.size if newest else None) != (before.size if before else None):
+                raise OutOfOrder("another head was kept while this one was looked at")
+            self.write(connection, head)
+
+    def require_unforked(self) -> None:
+        """Refuses everything under a log that has shown this hospital two histories.
+
+        Raises:
+            LogForked: two notes that were not shown to agree are kept.
+        """
+        if self.forks():
+            raise LogForked(
+                "the coordinator's log has shown this hospital two histories: it takes part in "
+                "nothing under that log any more (collegium silo log shows both notes)"
+            )
 
     def keep(self, head: SignedHead) -> None:
         """Keeps a head that was proven to extend, or to be part of, what is kept.
@@ -82,6 +137,19 @@ class LogHeads:
         if connection.execute(_AT, row).one_or_none() is None:
             values = row | {"root": head.root, "note": head.note, "kept_at": self._hospital.now()}
             connection.execute(_KEEP, values)
+
+    def write_cosigned(self, connection: Connection, head: SignedHead) -> None:
+        """Writes the cosigned note of a head within a transaction; the first one stays."""
+        row = {"origin": self._origin, "size": head.size}
+        if connection.execute(_COSIGNED, row).one_or_none() is None:
+            values = row | {"note": head.note, "kept_at": self._hospital.now()}
+            connection.execute(_KEEP_COSIGNED, values)
+
+    def newest_cosigned(self) -> bytes | None:
+        """Returns the note of the newest head that a round was opened under, with cosignatures."""
+        with self._hospital.reading() as connection:
+            row = connection.execute(_NEWEST_COSIGNED, {"origin": self._origin}).one_or_none()
+        return None if row is None else bytes(row.note)
 
     def keep_fork(self, kept: SignedHead, other: SignedHead, run: str) -> None:
         """Keeps two notes that were not shown to agree, each pair once.
@@ -121,8 +189,8 @@ def all_heads(hospital: SiteDatabase) -> tuple[tuple[str, SignedHead], ...]:
 class _ChainWithHead:
     """A signing record whose first record also keeps a head, in the same transaction."""
 
-    def __init__(self, heads: LogHeads, head: SignedHead) -> None:
-        self._heads = heads
+    def __init__(self, heads: LogHeads, head: SignedHead, event: OwnEvent | None) -> None:
+        self._heads, self._event = heads, event
         self._head: SignedHead | None = head
         self._signing_record = heads._hospital.signing_record()
 
@@ -134,6 +202,9 @@ class _ChainWithHead:
     def _write(self, connection: Connection) -> None:
         if self._head is not None:
             self._heads.write(connection, self._head)
+            self._heads.write_cosigned(connection, self._head)
+            if self._event is not None:
+                self._heads.write_event(connection, self._event)
 
 
 _HEADS = select(LogHeadRow.size, LogHeadRow.root, LogHeadRow.note).where(
@@ -144,6 +215,25 @@ _ALL_HEADS = select(LogHeadRow.origin, LogHeadRow.size, LogHeadRow.root, LogHead
 )
 _NEWEST = _HEADS.order_by(LogHeadRow.size.desc()).limit(1)
 _AT = _HEADS.where(LogHeadRow.size == bindparam("size"))
+_COSIGNED = select(CosignedHeadRow.size).where(
+    CosignedHeadRow.origin == bindparam("origin"), CosignedHeadRow.size == bindparam("size")
+)
+_NEWEST_COSIGNED = (
+    select(CosignedHeadRow.note)
+    .where(CosignedHeadRow.origin == bindparam("origin"))
+    .order_by(CosignedHeadRow.size.desc())
+    .limit(1)
+)
+_EVENT = select(OwnEventRow.entry).where(
+    OwnEventRow.origin == bindparam("origin"), OwnEventRow.entry == bindparam("entry")
+)
+_EVENTS = (
+    select(OwnEventRow.proof)
+    .where(OwnEventRow.origin == bindparam("origin"))
+    .order_by(OwnEventRow.entry)
+)
+_KEEP_EVENT = insert(OwnEventRow.__table__)  # type: ignore[arg-type]
+_KEEP_COSIGNED = insert(CosignedHeadRow.__table__)  # type: ignore[arg-type]
 _KEEP = insert(LogHeadRow.__table__)  # type: ignore[arg-type]  # a class's own table is one
 _COUNT = select(func.count()).select_from(LogForkRow)
 _FORKS = (

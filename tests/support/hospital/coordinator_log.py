@@ -1,23 +1,29 @@
 """A coordinator's log in memory, in the hands of whoever holds its key: entries, heads, proofs."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
 from compliance.audit.log import LoggedEntry, LogHead, NewEntry, extend
 from protocol.identity.roster import SigningKey
+from protocol.log.cosignature import Cosigner
 from protocol.log.entry import RESULT
 from protocol.log.merkle_proofs import Tree
+from protocol.log.signed_note import split_note, with_lines
 from protocol.secagg.context import RoundContext
 from protocol.secagg.log_proof import LoggedResult, LogProof
 
 TIME = "2026-01-05T08:00:00.000Z"
+SECONDS = 1767600000
 
 
 class CoordinatorLog:
-    """A log to which anything can be added, and that can be forked."""
+    """A log to which anything can be added, and that can be forked; these cosign every head."""
 
-    def __init__(self, key: SigningKey, run_id: str = "run-1") -> None:
-        self.key, self.run_id = key, run_id
+    def __init__(
+        self, key: SigningKey, run_id: str = "run-1", cosigners: Sequence[Cosigner] = ()
+    ) -> None:
+        self.key, self.run_id, self.cosigners = key, run_id, cosigners
         self.entries: list[LoggedEntry] = []
         self.heads: dict[int, LogHead] = {}
         self.tree = Tree()
@@ -35,7 +41,7 @@ class CoordinatorLog:
 
     def fork(self) -> "CoordinatorLog":
         """Returns a copy that goes on by itself."""
-        other = CoordinatorLog(self.key, self.run_id)
+        other = CoordinatorLog(self.key, self.run_id, self.cosigners)
         other.entries, other.heads = list(self.entries), dict(self.heads)
         other.tree = deepcopy(self.tree)
         return other
@@ -45,11 +51,17 @@ class CoordinatorLog:
         """The newest head."""
         return self.heads[self.tree.size]
 
+    def cosigned(self, size: int) -> bytes:
+        """Returns the note of the head of a size, as all cosigners have signed it."""
+        note = self.heads[size].note
+        text, _ = split_note(note)
+        return with_lines(note, [cosigner.cosign(text, SECONDS) for cosigner in self.cosigners])
+
     def proof(self, context: RoundContext, known: int = 0) -> LogProof:
         """Returns what an honest coordinator shows a hospital that holds a head of that size."""
         first, second = sorted((known, context.log_size))
         return LogProof(
-            note=self.heads[context.log_size].note,
+            note=self.cosigned(context.log_size),
             known=known,
             consistency=self.tree.consistency(first, second) if first else (),
             result=self.result(context.round - 1, context.log_size),

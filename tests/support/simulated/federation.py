@@ -24,6 +24,7 @@ from pipelines.networks.reference_inputs import reference_inputs
 from pipelines.records import Records
 from protocol.encoding import digest, digest_json
 from protocol.identity.roster import CoordinatorIdentity
+from protocol.log.cosignature import Cosigner, Ed25519Cosigner
 from protocol.study.strategies.local_steps import LocalEnd
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import SignedSummary, Summary, open_summary, write_summaries
@@ -218,6 +219,11 @@ class Federation:
         )
         silo.grant(budget, 1e-3)
         return silo
+
+    @property
+    def cosigners(self) -> list[Cosigner]:
+        """The hospitals as cosigners of the log."""
+        return [Ed25519Cosigner.of_site(name, silo._keys.own) for name, silo in self.silos.items()]
 
     def close(self) -> None:
         """Closes every database."""

@@ -566,7 +566,7 @@ class Hospital:
     def asked(self, blob: bytes, model: Tensors | None = None) -> Reply:
         """Returns its answer to a context for one model and the bytes of perhaps another."""
         roster, key = self.consortium.roster, self.consortium.workspace.signing_key()
-        log = CoordinatorLog(key)
+        log = CoordinatorLog(key, cosigners=self.consortium.cosigners)
         context = round_context(
             self.consortium.study, run_id="run-1", roster_digest=roster.digest,
             round_kind="training", number=0, attempt=0, draw=0,

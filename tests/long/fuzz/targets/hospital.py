@@ -89,7 +89,7 @@ class _Hospital:
     def __post_init__(self) -> None:
         self.federation.join()
         self.key = self.federation.workspace.signing_key()
-        self.log = CoordinatorLog(self.key)
+        self.log = CoordinatorLog(self.key, cosigners=self.federation.cosigners)
         self.model = self.federation.silos[_SITE].initial_model("run-1")
         with _listening():
             self.begin()

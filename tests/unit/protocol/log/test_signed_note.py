@@ -79,7 +79,7 @@ def test_changed_text_is_refused() -> None:
         (NOTE[:-3] + b"!!\n", "not base64"),
         (TEXT.encode() + "\n— a AAAA\n".encode(), "too short"),
         (bytes(MAX_BYTES + 1), "exceeds the limit"),
-        (TEXT.encode() + b"\n" + b"x\n" * 301, "more than 300 signatures"),
+        (TEXT.encode() + b"\n" + b"x\n" * 601, "more than 600 signatures"),
     ],
 )
 def test_malformed_note_is_refused(note: bytes, message: str) -> None:
@@ -100,8 +100,8 @@ ROOT = base64.b64encode(bytes(32)).decode()
         (f"o\n-1\n{ROOT}\n", "not a number of entries"),
         (f"o\n١\n{ROOT}\n", "not a number of entries"),
         (f"o\n{'9' * 30}\n{ROOT}\n", "not a number of entries"),
-        (f"\n1\n{ROOT}\n", "no name and root"),
-        ("o\n1\nAAAA\n", "no name and root"),
+        (f"\n1\n{ROOT}\n", "has three lines"),
+        ("o\n1\nAAAA\n", "no root of 32 bytes"),
         ("o\n1\n????\n", "not base64"),
         (f"o\n1\n{ROOT[:-2]}B=\n", "not canonical base64"),
     ],

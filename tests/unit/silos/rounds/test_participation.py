@@ -44,7 +44,7 @@ class Attack:
             self.federation.join()
         self.east = self.federation.silos["east"]
         self.key = self.federation.workspace.signing_key()
-        self.log = CoordinatorLog(self.key)
+        self.log = CoordinatorLog(self.key, cosigners=self.federation.cosigners)
 
     def initial(self) -> Tensors:
         return decode_tensors(self.east.initial_model("run-1"))

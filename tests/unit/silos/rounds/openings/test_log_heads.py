@@ -197,9 +197,10 @@ def test_a_rewritten_log_is_refused_and_both_notes_are_kept(hospital: Hospital) 
         open_head(note, hospital.attack.key.public) for note in (fork.kept_note, fork.other_note)
     )
     assert (kept.size, other.size, fork.run) == (3, 4, "run-1")
-    # Whoever returns to the history that was shown before is taken part with again.
+    # Nor does it take part again when the history is shown that it knows.
     hospital.log.append("round-opened")
-    assert hospital.opened(hospital.context(attempt=2)).refusal is None
+    assert hospital.opened(hospital.context(attempt=2)).refusal == "LogForked"
+    assert "takes part in nothing under that log any more" in hospital.reason
 
 
 def test_two_hospitals_that_are_shown_two_logs_hold_the_proof_together(tmp_path: Path) -> None:
