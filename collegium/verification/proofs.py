@@ -162,8 +162,6 @@ def _index_of(session: Session, what: str, kind: str | None) -> int:
             return by_type[wanted]
     has = ", ".join(sorted(by_type))
     raise WorkspaceRefused(f"run {runs[0]} has no entry {kind}; it has {has}")
-        f"run {runs[0]} has no entry {kind}; it has {', '.join(sorted(by_type))}"
-    )
 
 
 def verify_proof(
