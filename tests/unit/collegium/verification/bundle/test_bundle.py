@@ -113,14 +113,21 @@ def test_a_head_that_a_hospital_kept_is_compared_by_the_single_file(
     found = single_file.verify(evidence.bundle, evidence.key, [evidence.note])
     assert not found.wrong
     assert any("that it was kept of" in sentence for sentence in found.checked)
-    text = evidence.note.read_text()
-    (tmp_path / "forged.note").write_text(text.replace("\n85\n", "\n86\n"))
+    text, size = evidence.note.read_text(), evidence.manifest.size
+    (tmp_path / "forged.note").write_text(text.replace(f"\n{size}\n", f"\n{size - 1}\n"))
     assert single_file.verify(evidence.bundle, evidence.key, [tmp_path / "forged.note"]).wrong
 
 
 def test_a_witness_that_cosigned_nothing_is_told(evidence: Evidence) -> None:
     found = single_file.verify(evidence.bundle, evidence.key, witnesses={"w": bytes(32)})
     assert found.wrong == ["w has cosigned no head of this log with the key that you gave"]
+
+
+def test_hospitals_that_cosigned_are_named_with_what_they_have_seen(evidence: Evidence) -> None:
+    found = single_file.verify(evidence.bundle, evidence.key)
+    for site in ("east", "north", "south", "west"):
+        assert any(f"collegium/witness/v1/{site} has cosigned" in one for one in found.checked)
+    assert any("under a head that 4 or more had cosigned" in one for one in found.checked)
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/outside", "a//b", "log/../../x", ".hidden"])
