@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from coordinator.database.cosignatures import cosigned_notes
+from coordinator.database.log.cosignatures import cosigned_notes
 from coordinator.database.store import LogEntryRow, RunRow, Store, logged_entry, newest_head
 from coordinator.database.workspace import Workspace
 from protocol.errors import MessageRefused, WorkspaceRefused

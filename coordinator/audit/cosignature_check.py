@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from coordinator.audit.faults import Faults
-from coordinator.database.cosignatures import all_cosignatures
+from coordinator.database.log.cosignatures import all_cosignatures
 from coordinator.database.store import CheckpointRow, RunRow
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity.roster import Roster, parse_roster

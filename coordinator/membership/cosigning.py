@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from compliance.audit.log import LogHead
-from coordinator.database.cosignatures import cosignature_lines, keep_cosignatures
+from coordinator.database.log.cosignatures import cosignature_lines, keep_cosignatures
 from coordinator.database.store import Store
 from coordinator.delivery.link import SiloLink
 from coordinator.membership.log_proofs import LogProofs
