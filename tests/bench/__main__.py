@@ -11,6 +11,7 @@ from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from tests.bench import (
+    audit_log,
     gradients,
     memory,
     noise,
@@ -25,7 +26,7 @@ from tests.bench.measurement import Row
 from tests.bench.report import machine, print_table, write_report
 
 #: Those that start processes, which takes long.
-_LONG = ("simulation", "memory", "tables", "site-check")
+_LONG = ("simulation", "memory", "tables", "site-check", "log")
 _AREAS = ("secure-sum", "noise", "gradients", "step-time", "round", *_LONG)
 
 
@@ -42,6 +43,8 @@ def measured(areas: list[str], *, quick: bool) -> Iterator[Row]:
         yield from tables.rows(min(turns, 7))
     if "site-check" in areas:
         yield from site_check.rows()
+    if "log" in areas:
+        yield from audit_log.rows(10**5 if quick else 10**6)
     if "gradients" in areas:
         yield from gradients.rows(turns)
     if "step-time" in areas:

@@ -52,18 +52,14 @@ def print_table(rows: Sequence[Row], console: Console) -> None:
     for name in ("ours", "floor", "ratio", "target"):
         table.add_column(name, justify="right")
     for row in rows:
-        first = True
+        names, target = (row.area, row.what, row.case, _value(row.ours, row.unit)), _target(row)
         for floor, value in row.floors.items():
-            names = (
-                (row.area, row.what, row.case, _value(row.ours, row.unit)) if first else [""] * 4
-            )
             table.add_row(
-                *names,
-                f"{floor} {_value(value, row.unit)}",
-                f"{row.ratios[floor]:.2f}x",
-                _target(row) if first else "",
+                *names, f"{floor} {_value(value, row.unit)}", f"{row.ratios[floor]:.2f}x", target
             )
-            first = False
+            names, target = ("", "", "", ""), ""
+        if not row.floors:
+            table.add_row(*names, "", "", target)
     console.print(table)
     for row in rows:
         if row.area == "federated round" and row.parts:
