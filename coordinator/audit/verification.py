@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.audit.log import LoggedEntry, log_faults
+from coordinator.audit.act_checks import check_acts
 from coordinator.audit.faults import Faults
 from coordinator.audit.logged_rows import check_entry_runs, check_rows, check_tables
 from coordinator.audit.run_checks import LoggedAttempt, RunLog, check_run
@@ -42,7 +43,7 @@ class Verified:
     ``newest`` is when the last entry was logged, ``leaves`` are the hashes of
     all entries, ``heads`` the roots of the signed heads by size, ``simulated``
     the hospitals of simulations: they lie in the same folder. ``results`` is what each
-    run came to, None where it did not reach its end.
+    run came to, None where it did not reach its end; ``acts`` counts those of people.
     """
 
     root: bytes
@@ -58,6 +59,7 @@ class Verified:
     summaries: tuple[Summary, ...]
     attempts: tuple[LoggedAttempt, ...]
     simulated: frozenset[str]
+    acts: int = 0
 
     def root_at(self, size: int) -> str | None:
         """Returns the root of the first ``size`` entries, None where there are fewer."""
@@ -86,6 +88,7 @@ def check_records(session: Session, public: bytes, faults: Faults) -> Verified:
     with faults.checking("the chain of rosters"):
         require_chain(session)
     check_rows(session, entries, faults)
+    acts = check_acts(session, entries, tuple(heads), public, faults)
     by_run: dict[str, list[LogEntry]] = defaultdict(list)
     for entry in entries:
         if entry.run is not None:
@@ -125,6 +128,7 @@ def check_records(session: Session, public: bytes, faults: Faults) -> Verified:
         summaries=tuple(summaries),
         attempts=tuple(attempts),
         simulated=frozenset(simulated),
+        acts=acts,
     )
 
 
