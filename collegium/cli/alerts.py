@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from collegium.cli.coordinator.persons import As, perform_as
 from collegium.cli.options import AsJson
 from collegium.extras import require_extra
 from collegium.output.console import answer, emit, say
@@ -121,8 +122,11 @@ def show(number: Number, home: Folder, as_json: AsJson = False) -> None:
 def acknowledge(
     number: Number,
     home: Folder,
-    by: Annotated[str, typer.Option("--by", help="The person who has taken note of it.")],
+    by: Annotated[
+        str, typer.Option("--by", help="The person who has taken note of it; with --as that one.")
+    ] = "",
     note: Annotated[str, typer.Option("--note", help="What they say about it.")] = "",
+    as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
     """Keeps who has taken note of an alert. It closes when its cause ends."""
@@ -131,8 +135,10 @@ def acknowledge(
     from coordinator.database.workspace import Workspace
 
     workspace = Workspace.open(home)
+    told = perform_as(home, as_key, "alert.acknowledge", ("alert", str(number)), {"note": note})
     with closing(Store(workspace.database)) as store:
-        AlertRegister(store, workspace.signing_key()).acknowledge(number, by, note)
+        who = told["person"] or by
+        AlertRegister(store, workspace.signing_key()).acknowledge(number, who, note)
     found = _one(home, number)
     say(f"taken note {found.acknowledged_by}: alert {number}")
     emit(found.to_json(), as_json)

@@ -20,7 +20,9 @@ import typer
 from collegium.cli.alerts import app as alerts_app
 from collegium.cli.audit import USAGE
 from collegium.cli.audit import app as audit_app
+from collegium.cli.coordinator.incidents import app as incident_app
 from collegium.cli.coordinator.members import app as coordinator_app
+from collegium.cli.coordinator.people import app as people_app
 from collegium.cli.coordinator.service import app as service_app
 from collegium.cli.monitor import app as monitor_app
 from collegium.cli.runs import app as runs_app
@@ -49,6 +51,8 @@ app.add_typer(monitor_app, name="monitor")
 app.add_typer(silo_app, name="silo")
 coordinator_app.add_typer(service_app)
 app.add_typer(coordinator_app, name="coordinator")
+app.add_typer(people_app, name="people")
+app.add_typer(incident_app, name="incident")
 
 
 def _version(asked: bool) -> None:
@@ -81,6 +85,8 @@ def _all_need(extra: str, group: typer.Typer) -> None:
 
 _all_need("silo", silo_app)
 _all_need("coordinator", coordinator_app)
+_all_need("coordinator", people_app)
+_all_need("coordinator", incident_app)
 
 
 def _tell_usage(error: Any) -> None:

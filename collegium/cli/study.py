@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from collegium.cli.coordinator.persons import As, read_key_file
 from collegium.cli.options import AsJson, Data, Out, StudyFile, read_study
 from collegium.output.console import answers, console, emit
 
@@ -179,12 +180,13 @@ def study_normalise(
 def study_register(
     study: StudyFile,
     home: Annotated[Path, typer.Option("--home", help="The coordinator's folder.")],
+    as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
     """Registers a study with the coordinator, so that it can be run."""
     from collegium.studies.registration import register_study
 
-    read, new = register_study(study, home)
+    read, new = register_study(study, home, None if as_key is None else read_key_file(as_key))
     said = "registered" if new else "was registered before"
     console().print(f"{said}  {read.name}, digest {read.digest}", markup=False, soft_wrap=True)
     emit({"name": read.name, "digest": read.digest, "new": new}, as_json)

@@ -2,16 +2,19 @@
 
 from pathlib import Path
 
+from compliance.governance.acts import ActRequest
 from compliance.governance.study_store import StudyStore
-from coordinator.database.store import Store
-from coordinator.database.workspace import Workspace
+from coordinator.runs.person_acts import perform
 from protocol.errors import WorkspaceRefused
+from protocol.identity.roster import SigningKey
 from protocol.study.study import Study
 from protocol.study.study_file import index_beside, read_study, read_text
 
 
-def register_study(path: Path, home: Path) -> tuple[Study, bool]:
+def register_study(path: Path, home: Path, person: SigningKey | None = None) -> tuple[Study, bool]:
     """Keeps a study in the coordinator's folder; returns it and whether it was new.
+
+    ``person`` is the key of who registers it, None where nobody says so.
 
     The document as written and its index file lie in ``DIR/studies/<digest>``,
     its canonical bytes in the database.
@@ -19,6 +22,7 @@ def register_study(path: Path, home: Path) -> tuple[Study, bool]:
     Raises:
         StudyRefused: the document or its index file is wrong.
         WorkspaceRefused: the folder holds no coordinator.
+        PolicyRefused: the act is refused.
     """
     text = read_text(path)
     study = read_study(text, str(path))
@@ -26,15 +30,8 @@ def register_study(path: Path, home: Path) -> tuple[Study, bool]:
         raise WorkspaceRefused(
             f"--home {home} holds no coordinator: collegium coordinator init makes one"
         )
-    workspace = Workspace(home)
-    key = workspace.signing_key()
     StudyStore(home / "studies").keep(text, index_beside(study, path.parent))
-    store = Store(workspace.database)
-    try:
-        with store.transaction() as transaction:
-            new = transaction.register(study)
-            if new:
-                transaction.log(new, key)
-    finally:
-        store.close()
-    return study, bool(new)
+    document = study.canonical_bytes.decode()
+    request = ActRequest(action="study.register", subject_kind="study", subject=study.digest)
+    told = perform(home, request, person, {"document": document})
+    return study, bool(told["new"])

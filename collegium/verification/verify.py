@@ -28,6 +28,7 @@ from coordinator.audit.verification import Verified, check_records
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import MIGRATIONS, RunRow, Store
 from coordinator.database.workspace import Workspace
+from coordinator.membership.directory import is_coordinator
 from coordinator.views.rows import find_run, newest_run, study_of
 from protocol.counted import counted
 from protocol.errors import StoreBroken, WorkspaceRefused
@@ -45,6 +46,7 @@ class _Looked:
     hospitals: tuple[str, ...]
     checkpoints: tuple[int, ...]
     report: str | None
+    is_founding: bool
 
 
 def verify(folder: Path, given: AuditInputs, console: Console) -> dict[str, Any]:
@@ -172,6 +174,7 @@ def _look(
             check_checkpoint(path, records, public, faults) for path in given.checkpoints
         ),
         report=_check_report(given.report, workspace.root, public, records, faults),
+        is_founding=is_coordinator(workspace.root) and not records.acts,
     )
     return looked, faults
 
@@ -230,6 +233,7 @@ def _answer(
         "studies": records.studies,
         "runs": len(records.runs),
         "references": records.references,
+        "acts": records.acts,
         "snapshots": files.models if files else 0,
         "kept_rounds": files.kept_rounds if files else 0,
         "ledgers": len(looked.hospitals),
@@ -257,6 +261,11 @@ def _not_checked(looked: _Looked, given: AuditInputs) -> list[str]:
         "run failed, whether it was a simulation, of which sweep it was, exact figures, pooled "
         "references and what a red team found are logged, and nobody else has signed them"
     )
+    if looked.is_founding:
+        found.append(
+            "who did what: no person is registered here, so acts are attributed to NOBODY "
+            "(collegium people found)"
+        )
     if files is None:
         found.append(
             "models, kept rounds and the page: they were left out of this bundle (collegium audit "
@@ -309,6 +318,8 @@ def _tell(answer: dict[str, Any], looked: _Looked, console: Console) -> None:
     if records.references:
         held += f" and {counted(records.references, 'pooled reference')}"
     line(f"records    {held}")
+    if records.acts:
+        line(f"people     {counted(records.acts, 'act')}, signed by who had the right to each")
     held = "none in this bundle"
     if files is not None:
         held = f"{counted(files.models, 'model')}, {counted(files.kept_rounds, 'kept round')}"

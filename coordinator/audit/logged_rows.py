@@ -20,7 +20,11 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
-import coordinator.database.alert_tables  # noqa: F401  (its rows are held to the log as well)
+# The rows of these tables are held to the log as well.
+import coordinator.database.alert_tables
+import coordinator.database.log.cosignatures
+import coordinator.governance.tables
+import coordinator.membership.tables  # noqa: F401
 from compliance.storage.revisions import VERSIONS
 from coordinator.audit.faults import Faults
 from coordinator.database.store import (
@@ -32,12 +36,17 @@ from coordinator.database.store import (
 from protocol.log.entry import LogEntry
 
 
+def held_tables() -> tuple[type[LoggedRow], ...]:
+    """Returns every table whose rows are held to the log."""
+    return logged_tables()
+
+
 def check_rows(session: Session, entries: Sequence[LogEntry], faults: Faults) -> None:
     """Checks every row of every table against the whole log."""
     known = {entry.record for entry in entries if entry.record is not None}
     logged = Counter(entry.run for entry in entries if entry.record is not None)
     written: Counter[str | None] = Counter()
-    for table in logged_tables():
+    for table in held_tables():
         with faults.checking(f"the table {table.__tablename__}"):
             for row in session.scalars(select(table)):
                 written[_run_of(row)] += _check_row(row, known, faults)

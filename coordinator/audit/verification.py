@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.audit.log import LoggedEntry, log_faults
+from coordinator.audit.act_checks import check_acts
 from coordinator.audit.cosignature_check import Cosigned, check_cosignatures
 from coordinator.audit.faults import Faults
 from coordinator.audit.logged_rows import check_entry_runs, check_rows, check_tables
@@ -44,7 +45,8 @@ class Verified:
     ``newest`` is when the last entry was logged, ``entries`` are those that can be read, ``leaves``
     the hashes of all, ``heads`` the roots of the signed heads by size, ``simulated``
     the hospitals of simulations: they lie in the same folder. ``results`` is what each
-    run came to, None where it did not reach its end; ``cosigned`` are the heads' cosignatures.
+    run came to, None where it did not reach its end; ``cosigned`` are the heads' cosignatures;
+    ``acts`` counts those of people.
     """
 
     root: bytes
@@ -62,6 +64,7 @@ class Verified:
     attempts: tuple[LoggedAttempt, ...]
     simulated: frozenset[str]
     cosigned: Cosigned
+    acts: int = 0
 
     def root_at(self, size: int) -> str | None:
         """Returns the root of the first ``size`` entries, None where there are fewer."""
@@ -95,6 +98,7 @@ def check_records(
     with faults.checking("the chain of rosters"):
         require_chain(session)
     check_rows(session, entries, faults)
+    acts = check_acts(session, entries, tuple(heads), public, faults)
     by_run: dict[str, list[LogEntry]] = defaultdict(list)
     for entry in entries:
         if entry.run is not None:
@@ -138,6 +142,7 @@ def check_records(
         attempts=tuple(attempts),
         simulated=frozenset(simulated),
         cosigned=cosigned,
+        acts=acts,
     )
 
 

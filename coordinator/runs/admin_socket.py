@@ -1,7 +1,9 @@
 """The admin socket: a socket file that only the coordinator's own people can open.
 
 No port, no password: a user who may open ``DIR/control.sock`` may read the folder
-itself. The running service does what is asked and answers in JSON.
+itself. The running service does what is asked and answers in JSON. Who asks says so
+by a signed act, which ``coordinator.governance`` takes or refuses; only a question
+about how things stand needs none.
 """
 
 import json
@@ -63,6 +65,7 @@ def _listening(path: Path) -> Iterator[socket.socket]:
     before = os.umask(0o177)
     try:
         listener.bind(str(path))
+        listener.listen()  # from now on whoever connects is answered, if a moment later
     except OSError as error:
         listener.close()
         raise WorkspaceRefused(f"{path} cannot be made ({error}): is its path too long?") from error
@@ -81,15 +84,8 @@ def ask(home: Path, method: str, target: str, body: Mapping[str, Any] | None = N
         WorkspaceRefused: no service runs over this folder.
         FederationError: what the service refused, in its own class.
     """
+    require_service(home)
     path = home / _SOCKET
-    if not (home / "coordinator.key").is_file():
-        raise WorkspaceRefused(
-            f"--home {home} holds no coordinator: collegium coordinator init makes one"
-        )
-    if not path.exists():
-        raise WorkspaceRefused(
-            f"no service runs over --home {home}: collegium coordinator start --home {home}"
-        )
     transport = httpx2.HTTPTransport(uds=str(path))
     try:
         with httpx2.Client(transport=transport, timeout=_SECONDS) as http:
@@ -102,6 +98,27 @@ def ask(home: Path, method: str, target: str, body: Mapping[str, Any] | None = N
     if reply.status_code != 200:
         raise named(str(answer.get("kind")))(str(answer.get("message")))
     return answer
+
+
+def require_service(home: Path) -> None:
+    """Checks that a service has a socket in a folder.
+
+    Raises:
+        WorkspaceRefused: it has none.
+    """
+    if not (home / "coordinator.key").is_file():
+        raise WorkspaceRefused(
+            f"--home {home} holds no coordinator: collegium coordinator init makes one"
+        )
+    if not (home / _SOCKET).exists():
+        raise WorkspaceRefused(
+            f"no service runs over --home {home}: collegium coordinator start --home {home}"
+        )
+
+
+def is_served(home: Path) -> bool:
+    """Whether a service answers over a folder."""
+    return _answers(home / _SOCKET)
 
 
 def _answers(path: Path) -> bool:
@@ -117,34 +134,20 @@ def _answers(path: Path) -> bool:
 
 
 def _app(service: Service) -> Starlette:
-    async def run(request: Request) -> JSONResponse:
-        wanted = json.loads(await request.body())
-        return await _done(
-            lambda: {
-                "run_id": service.start_run(
-                    str(wanted["study"]),
-                    test_noise=wanted.get("test_noise") is True,
-                    again=wanted.get("again") is True,
-                )
-            }
-        )
+    async def act(request: Request) -> JSONResponse:
+        asked = json.loads(await request.body())
+        return await _done(lambda: service.operations.perform(asked))
 
-    async def steer(request: Request) -> JSONResponse:
-        run_id, what = request.path_params["run"], request.path_params["what"]
-
-        def done() -> dict[str, Any]:
-            service.steer(run_id, what)
-            return {}
-
-        return await _done(done)
+    async def governance(_request: Request) -> JSONResponse:
+        return await _done(service.operations.governance.standing)
 
     async def status(_request: Request) -> JSONResponse:
         return await _done(lambda: {**service.status(), "time": time.time()})
 
     return Starlette(
         routes=[
-            Route("/runs", run, methods=["POST"]),
-            Route("/runs/{run}/{what}", steer, methods=["POST"]),
+            Route("/acts", act, methods=["POST"]),
+            Route("/governance", governance, methods=["GET"]),
             Route("/status", status, methods=["GET"]),
         ]
     )

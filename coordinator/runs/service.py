@@ -22,6 +22,7 @@ from coordinator.database.store import RunRow, Store, StudyRow
 from coordinator.database.workspace import Workspace
 from coordinator.delivery.blob_store import BlobStore
 from coordinator.delivery.deliveries import Mailbox
+from coordinator.governance.operations import Operations
 from coordinator.http.api import HttpLimits, Server
 from coordinator.http.documents import MembersBackend
 from coordinator.http.enrolment import EnrolmentServer
@@ -71,6 +72,8 @@ class Service:
         self._key = self._workspace.signing_key()
         members = Members(self._store, self._authority, self._key)
         members.record_own_certificates()
+        #: What people ask for: each act is taken or refused, then carried out.
+        self.operations = Operations(self._store, self._key, members, runs=self)
         mailbox, blobs = Mailbox(), BlobStore(home / "blobs")
         self._metrics = Metrics()
         self._backend = MembersBackend(self._store, members, self._key, evidence=self._shown)
@@ -224,7 +227,15 @@ class Service:
             "last_seen": self.last_seen,
             "roster": self._roster_standing(),
             "ports": self._ports,
+            "governance": self._governance(),
         }
+
+    def _governance(self) -> Mapping[str, Any]:
+        """Returns whether acts have a person, and which incidents are open, or why not known."""
+        try:
+            return self.operations.overview()
+        except StoreBroken as error:
+            return {"blocked_reason": str(error)}
 
     def _roster_standing(self) -> Mapping[str, Any] | None:
         """Returns the newest roster's version and end, or why it cannot be read now."""

@@ -8,6 +8,7 @@ from compliance.facts.comparison.strategies import ComparisonFindings
 from compliance.facts.dossier import Dossier, LogVerification
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
+from compliance.storage.clock import utc_now
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import check_records
 from coordinator.database.store import RunRow, Store
@@ -17,6 +18,12 @@ from coordinator.views.alerts import Alert, alerts_in
 from coordinator.views.calendars import calendar_of, calendars_in, releases_made
 from coordinator.views.comparisons import baselines_in, strategies_in
 from coordinator.views.dossiers import dossier_of
+from coordinator.views.governance import (
+    GovernanceView,
+    RecordedAct,
+    acts_in,
+    governance_in,
+)
 from coordinator.views.privacy_utility import utility_points, withheld_figures
 from coordinator.views.rows import all_runs, find_run, study_digest, study_of
 from coordinator.views.run_summary import RunSummary, summary_of
@@ -188,6 +195,35 @@ class Views:
         if not found:
             raise WorkspaceRefused(f"there is no alert {number} here: collegium alerts list --all")
         return found[0]
+
+    def governance(self, *, decided: bool = False) -> GovernanceView:
+        """Returns people, policy, changes, incidents, holds and the access review, as of now.
+
+        Args:
+            decided: also changes that were confirmed, withdrawn or have lapsed.
+
+        Raises:
+            StoreBroken: a record is damaged.
+        """
+        with self._store.read() as session:
+            return governance_in(session, utc_now(), decided=decided)
+
+    def acts(
+        self,
+        *,
+        run: str | None = None,
+        study: str | None = None,
+        person: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+    ) -> tuple[RecordedAct, ...]:
+        """Returns what people did, in order; see ``coordinator.views.governance.acts_in``.
+
+        Raises:
+            StoreBroken: a record is damaged.
+        """
+        with self._store.read() as session:
+            return acts_in(session, run=run, study=study, person=person, since=since, until=until)
 
     def verification(self, public: bytes | None = None) -> LogVerification:
         """Checks the whole log, and all records against it; says under which key, and what faults.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
+from collegium.cli.coordinator.persons import As, AsJson, Home, perform_as
 from collegium.output.console import answer, emit, say
 from protocol.errors import WorkspaceRefused
 
@@ -28,8 +29,6 @@ app.add_typer(roster_app, name="roster")
 #: Where hospitals reach the coordinator unless it says otherwise.
 DEFAULT_PORT = 8443
 
-Home = Annotated[Path, typer.Option("--home", help="The coordinator's folder.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 Hosts = Annotated[
     str,
     typer.Option("--host", help="Names or addresses under which hospitals reach it, with commas."),
@@ -87,44 +86,42 @@ def invite(
         str | None,
         typer.Option("--enrol-url", help="Where it enrols. Default: the port after --url's."),
     ] = None,
+    as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
     """Writes an invitation for one hospital: good once, for 72 hours."""
     from coordinator.membership.authority import Authority
-    from coordinator.membership.directory import open_members
-    from protocol.identity.fingerprints import spoken
-    from protocol.transport.enrolment import to_bytes
 
-    authority = Authority.open(home)
+    host = Authority.open(home).hosts[0]
     main, enrolling = _ports_of(home)
-    host = authority.hosts[0]
     if url is None:
         url, enrol_url = _url(host, main), enrol_url or _url(host, enrolling)
-    file = to or Path(f"{site}.invitation")
-    with _new_secret_file(file) as handle, open_members(home) as members:
-        invitation = members.invite(site, url, enrol_url)
-        handle.write(to_bytes(invitation))
-    fingerprint = authority.root_fingerprint
+    details = {"url": url, "enrol_url": enrol_url}
+    with invitation_file(to or Path(f"{site}.invitation")) as (file, handle):
+        told = perform_as(home, as_key, "hospital.invite", ("hospital", site), details)
+        if not told["waits"]:
+            handle.write(told.pop("invitation").encode())
+    if not told["waits"]:
+        tell_invitation(home, file, told)
+    emit(told, as_json)
+
+
+def tell_invitation(home: Path, file: Path, told: dict[str, Any]) -> None:
+    """Says what is to be done with an invitation, and adds to what is told where it lies."""
+    from coordinator.membership.authority import Authority
+    from protocol.identity.fingerprints import spoken
+
+    fingerprint = Authority.open(home).root_fingerprint
     say(
-        f"invitation {file}: {site} may enrol at {invitation.enrol_url} once, until "
-        f"{invitation.expires}",
+        f"invitation {file}: {told['site']} may enrol at {told['enrol_url']} once, until "
+        f"{told['expires']}",
         "hand over  by a way that you trust; any holder of the file can enrol in its name",
         f"read out   {spoken(fingerprint)}",
         "           by phone, all of it: collegium silo enrol asks the hospital for it",
         "afterwards compare the hospital's identity key (collegium coordinator members), then "
         "collegium coordinator roster propose",
     )
-    emit(
-        {
-            "site": site,
-            "file": str(file),
-            "url": invitation.url,
-            "enrol_url": invitation.enrol_url,
-            "expires": invitation.expires,
-            "root_fingerprint": fingerprint,
-        },
-        as_json,
-    )
+    told |= {"file": str(file), "root_fingerprint": fingerprint}
 
 
 @app.command()
@@ -132,24 +129,19 @@ def revoke(
     site: Site,
     home: Home,
     reason: Annotated[str, typer.Option("--reason", help="Kept in the database, for the audit.")],
+    as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ends a hospital's certificates, key and invitations at once."""
-    from coordinator.membership.directory import open_members
-
-    with open_members(home) as members:
-        members.revoke(site, reason)
-        current = members.rosters.current()
-    named = current is not None and site in current.roster.sites
-    say(
-        f"revoked    {site}: the service refuses it from now on",
-    )
-    if named:
-        say(
-            "roster     it is still named there until the others sign one without it: "
-            f"collegium coordinator roster propose --home {home}"
-        )
-    emit({"site": site, "revoked": True, "in_signed_roster": named}, as_json)
+    """Ends a hospital's certificates, key and invitations. At once: incident contain."""
+    told = perform_as(home, as_key, "hospital.revoke", ("hospital", site), {"reason": reason})
+    if not told["waits"]:
+        say(f"revoked    {site}: the service refuses it from now on")
+        if told["in_signed_roster"]:
+            say(
+                "roster     it is still named there until the others sign one without it: "
+                f"collegium coordinator roster propose --home {home}"
+            )
+    emit(told, as_json)
 
 
 @app.command()
@@ -182,6 +174,7 @@ def members(home: Home, as_json: AsJson = False) -> None:
 def hosts(
     home: Home,
     host: Hosts,
+    as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
     """Makes the server's certificate for other names or addresses."""
@@ -189,6 +182,7 @@ def hosts(
     from coordinator.membership.directory import open_members
 
     authority = Authority.open(home)
+    perform_as(home, as_key, "server.certificates", ("server", "hosts"), {"hosts": host})
     authority.serve_as(_listed(host))
     with open_members(home) as register:
         register.record_own_certificates()
@@ -197,12 +191,13 @@ def hosts(
 
 
 @app.command()
-def rotate(home: Home, as_json: AsJson = False) -> None:
+def rotate(home: Home, as_key: As = None, as_json: AsJson = False) -> None:
     """Makes a new issuing key and certificate. The root's key must be in its place."""
     from coordinator.membership.authority import Authority
     from coordinator.membership.directory import open_members
 
     authority = Authority.open(home)
+    perform_as(home, as_key, "server.certificates", ("server", "issuing"))
     authority.rotate_issuing()
     with open_members(home) as register:
         register.record_own_certificates()
@@ -219,6 +214,7 @@ def roster_propose(
     renew: Annotated[
         bool, typer.Option("--renew", help="Also when the hospitals are the same: a year longer.")
     ] = False,
+    as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
     """Proposes the roster of all enrolled hospitals.
@@ -227,8 +223,8 @@ def roster_propose(
     """
     from coordinator.membership.directory import open_members
 
+    perform_as(home, as_key, "roster.propose", ("roster", "next"), {"renew": renew})
     with open_members(home) as register:
-        register.rosters.propose(renew=renew)
         current, proposed = register.rosters.current(), register.rosters.proposed()
     _show_roster("proposed", proposed, current)
     emit({"proposed": _described(proposed, current)}, as_json)
@@ -309,8 +305,8 @@ def _url(host: str, port: int) -> str:
 
 
 @contextmanager
-def _new_secret_file(path: Path) -> Iterator[BinaryIO]:
-    """Yields a new file that its owner alone may read; a failure leaves none behind."""
+def invitation_file(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Yields a new file that its owner alone may read; where nothing is written none is left."""
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
@@ -319,11 +315,9 @@ def _new_secret_file(path: Path) -> Iterator[BinaryIO]:
         )
     except OSError as error:
         raise WorkspaceRefused(f"{path} cannot be written: {error.strerror}") from error
-    written = False
     try:
         with os.fdopen(handle, "wb") as file:
-            yield file
-        written = True
+            yield path, file
     finally:
-        if not written:
+        if not path.stat().st_size:
             path.unlink()

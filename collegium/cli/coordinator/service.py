@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from collegium.cli.coordinator.members import DEFAULT_PORT, AsJson, Home
+from collegium.cli.coordinator.incidents import incident_text
+from collegium.cli.coordinator.members import DEFAULT_PORT
+from collegium.cli.coordinator.persons import As, AsJson, Home, perform_as
 from collegium.output.console import answer, emit, say
 from protocol.counted import counted
 from protocol.errors import WorkspaceRefused
@@ -128,6 +130,7 @@ def run(
     again: Annotated[
         bool, typer.Option("--again", help="Although a run of this study is under way.")
     ] = False,
+    as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
     """Begins a run of a registered study.
@@ -136,10 +139,15 @@ def run(
 
     With --wait the exit code is 1 where the run does not reach its end.
     """
-    from coordinator.runs.admin_socket import ask
+    from coordinator.runs.admin_socket import require_service
 
-    body = {"study": whole_digest(home, study), "test_noise": test_noise, "again": again}
-    begun = ask(home, "POST", "/runs", body)
+    require_service(home)
+    subject = ("study", whole_digest(home, study))
+    details = {"test_noise": test_noise, "again": again}
+    begun = perform_as(home, as_key, "run.start", subject, details)
+    if begun["waits"]:
+        emit(begun, as_json)
+        return
     say(f"begun      run {begun['run_id']}")
     if not wait:
         emit(begun, as_json)
@@ -155,21 +163,21 @@ def run(
 
 
 @app.command()
-def pause(name: Run, home: Home) -> None:
+def pause(name: Run, home: Home, as_key: As = None) -> None:
     """Lets a run's present round end, and waits then."""
-    _steer(home, name, "pause")
+    _steer(home, as_key, name, "pause")
 
 
 @app.command()
-def resume(name: Run, home: Home) -> None:
+def resume(name: Run, home: Home, as_key: As = None) -> None:
     """Goes on with a run that was paused."""
-    _steer(home, name, "resume")
+    _steer(home, as_key, name, "resume")
 
 
 @app.command()
-def stop(name: Run, home: Home) -> None:
+def stop(name: Run, home: Home, as_key: As = None) -> None:
     """Ends a run now, whatever it is doing. Hospitals settle what was sent."""
-    _steer(home, name, "stop")
+    _steer(home, as_key, name, "stop")
 
 
 @app.command()
@@ -185,7 +193,24 @@ def status(home: Home, as_json: AsJson = False) -> None:
     for site, seen in sorted(found["last_seen"].items()):
         tell(f"hospital   {site}  heard from {max(0.0, found['time'] - seen):.0f} s ago")
     tell(f"roster     {_roster(found['roster'], home)}")
+    _tell_governance(found["governance"], tell)
     emit(found, as_json)
+
+
+def _tell_governance(found: Mapping[str, Any], tell: Callable[..., None]) -> None:
+    """Says whether acts have a person, what waits for a second one, and what incidents are open."""
+    if "blocked_reason" in found:
+        tell(f"people     cannot be read: {found['blocked_reason']}")
+        return
+    if not found["governed"]:
+        tell("people     acts are attributed to NOBODY: collegium people found")
+    for change in found["changes"]:
+        tell(
+            f"change     {change['number']}, proposed by {change['proposed_by']}, waits for a "
+            f"second person until {change['expires'][:16]}Z"
+        )
+    for incident in found["incidents"]:
+        tell(f"incident   {incident_text(incident)}")
 
 
 def _roster(found: dict[str, Any] | None, home: Path) -> str:
@@ -229,11 +254,13 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
 
 
-def _steer(home: Path, name: str, what: str) -> None:
-    from coordinator.runs.admin_socket import ask
+def _steer(home: Path, as_key: Path | None, name: str, what: str) -> None:
+    from coordinator.runs.admin_socket import require_service
 
-    ask(home, "POST", f"/runs/{name}/{what}")
-    say(f"{what:10} run {name}")
+    require_service(home)
+    told = perform_as(home, as_key, f"run.{what}", ("run", name))
+    if not told["waits"]:
+        say(f"{what:10} run {name}")
 
 
 def whole_digest(home: Path, beginning: str) -> str:

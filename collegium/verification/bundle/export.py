@@ -10,17 +10,16 @@ from typing import Any
 from sqlalchemy import Integer, inspect, select
 from sqlalchemy.orm import Session
 
-import coordinator.database.alert_tables  # noqa: F401  (its rows are evidence as well)
 from collegium.verification.bundle.packing import README, README_TEXT, BundleManifest, pack
 from compliance.storage.atomic_file import put_in_place
 from coordinator.audit.faults import Faults
 from coordinator.audit.folder_checks import named_files
+from coordinator.audit.logged_rows import held_tables
 from coordinator.database.store import (
     CheckpointRow,
     LogEntryRow,
     LoggedRow,
     Store,
-    logged_tables,
     newest_head,
 )
 from coordinator.database.workspace import Workspace
@@ -88,7 +87,7 @@ def _records(session: Session, stage: Path) -> dict[str, Path]:
         "log/entries.jsonl": _entries(session),
         "log/heads.jsonl": _heads(session),
         **{f"records/{table.__tablename__}.jsonl": _rows(session, table) for table in
-           logged_tables()},
+           held_tables()},
     }  # fmt: skip
     parts = {README: readme}
     for name, lines in written.items():

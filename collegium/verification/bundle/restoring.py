@@ -11,14 +11,13 @@ from sqlalchemy import Table, insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-import coordinator.database.alert_tables  # noqa: F401  (its rows are evidence as well)
 from collegium.verification.bundle.packing import BundleManifest, unpack
+from coordinator.audit.logged_rows import held_tables
 from coordinator.database.store import (
     CheckpointRow,
     CoordinatorTable,
     LogEntryRow,
     Store,
-    logged_tables,
 )
 from coordinator.database.workspace import Workspace
 from protocol.encoding import parse_canonical
@@ -65,7 +64,7 @@ def _fill(store: Store, place: Path, manifest: BundleManifest) -> None:
         MessageRefused: a line is no row of this software's tables.
         StoreBroken: two rows have one key, or a row names another that is not there.
     """
-    known = {table.__tablename__: table.__table__ for table in logged_tables()}
+    known = {table.__tablename__: table.__table__ for table in held_tables()}
     files = {f.name for f in manifest.files if f.name.startswith("records/")}
     if unknown := files ^ {f"records/{name}.jsonl" for name in known}:
         raise MessageRefused(

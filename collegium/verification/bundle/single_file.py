@@ -47,6 +47,7 @@ RUN_COLUMN = {
 KEY_COLUMN = {
     "study": "digest", "masked_message": "site", "invitation": "token_hash",
     "member": "public_key", "certificate": "serial", "roster": "digest", "cosignatures": "size",
+    "access_policy": "version",
 }  # fmt: skip
 NOT_CHECKED = (
     "whether released figures follow from what the hospitals signed, sums from masked vectors, and "

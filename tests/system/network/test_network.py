@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from compliance.governance.acts import ActRequest
 from coordinator.membership.directory import open_members
-from coordinator.runs.admin_socket import ask, controlling
+from coordinator.runs.admin_socket import controlling
+from coordinator.runs.person_acts import perform
 from coordinator.runs.resources import RunTimeouts
 from coordinator.runs.service import Service
 from pipelines.sources.tables.dialect import FileDialect
@@ -134,14 +136,19 @@ def test_revoked_hospital_is_in_no_new_run(tmp_path: Path) -> None:
             network.service.start_run(network.study.digest)
 
 
+def started(digest: str, *, again: bool = False) -> ActRequest:
+    details = {"again": again}
+    return ActRequest(action="run.start", subject_kind="study", subject=digest, details=details)
+
+
 def test_a_study_that_is_at_work_is_begun_again_only_when_it_is_said_twice(tmp_path: Path) -> None:
     network = Network(tmp_path, small_study())
     service, digest = network.service, network.study.digest
     with network.serving(), controlling(service, network.home):
-        begun = ask(network.home, "POST", "/runs", {"study": digest})["run_id"]
+        begun = perform(network.home, started(digest), None)["run_id"]
         with pytest.raises(PolicyRefused, match=f"run {begun} of small is at work.*say --again"):
-            ask(network.home, "POST", "/runs", {"study": digest})
-        second = ask(network.home, "POST", "/runs", {"study": digest, "again": True})["run_id"]
+            perform(network.home, started(digest), None)
+        second = perform(network.home, started(digest, again=True), None)["run_id"]
         assert {run["run_id"] for run in service.status()["runs"]} == {begun, second}
         for run in (begun, second):
             service.steer(run, "stop")

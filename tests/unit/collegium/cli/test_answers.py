@@ -72,7 +72,13 @@ QUESTIONS = {
     "silo key show": ("--home EAST", "own key"),
     "coordinator members": ("--home HOME", "east"),
     "coordinator roster show": ("--home HOME", "roster 1, valid until"),
-    "coordinator status": ("--home HOME", "none at work"),
+    "coordinator status": ("--home HOME", "attributed to NOBODY"),
+    "people list": ("--home HOME", "attributed to NOBODY"),
+    "people acts": ("--home HOME", "attributed to NOBODY"),
+    "people review": ("--home HOME", "no two people can do it"),
+    "people policy": ("--home HOME", "hospital.revoke"),
+    "incident list": ("--home HOME", "no incident is open"),
+    "incident playbook": ("lost-key", "suspend"),
 }
 #: What changes something, or starts something: all that it tells is for a person.
 ACTS = {
@@ -90,9 +96,12 @@ ACTS = {
     "coordinator rotate", "coordinator start", "coordinator run", "coordinator pause",
     "coordinator resume", "coordinator stop", "coordinator roster propose",
     "alerts acknowledge", "audit export", "audit verifier",
+    "people key", "people found", "people propose", "people roles", "people retire",
+    "people confirm", "people withdraw", "people change-policy",
+    "incident open", "incident contain", "incident confirm", "incident notify", "incident close",
 }  # fmt: skip
 #: Questions that need a folder of another kind: their own tests ask them.
-ELSEWHERE = {"monitor show"}
+ELSEWHERE = {"monitor show", "incident show"}
 #: Acts that need nothing but the places here, with words of what they tell.
 TOLD = {
     "study new": ("--to NEW", "a valid study template"),
@@ -104,6 +113,8 @@ TOLD = {
     "silo withdraw": ("DIGEST --home EAST --by Nobody", "withdrawn"),
     "silo stop": ("--home EAST", "no supervisor is at work"),
     "coordinator roster propose": ("--home HOME --renew", "roster 2"),
+    "people key": ("--to NEWKEY --no-passphrase", "public"),
+    "incident open": ("Trial --kind other --home HOME", "left to notify"),
     "coordinator revoke": ("east --home HOME --reason moved", "revoked"),
 }
 
@@ -146,7 +157,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
             "DIGEST": DIGEST[:16],
             "FOLDER": str(runs),
             "EAST": str(east), "STUDY": str(folder / "study.yaml"), "HOME": str(folder / "c"),
-            "NEW": str(folder / "new.yaml"), "REPORT": str(folder / "r.csv"),
+            "NEW": str(folder / "new.yaml"), "NEWKEY": str(folder / "new.key"),
+            "REPORT": str(folder / "r.csv"),
             "CHART": str(folder / "c.svg"), "VERIFIER": str(folder / "v.py"),
         }  # fmt: skip
 

@@ -75,14 +75,16 @@ def test_command_that_waits_ends_with_1_unless_the_run_finished(
 ) -> None:
     """A service that begins the run and is gone when it is asked how far it is."""
 
-    def service(_home: Path, method: str, *_rest: object) -> dict[str, object]:
-        if method != "POST":
-            raise WorkspaceRefused("no service runs")
+    def service(*_asked: object) -> dict[str, object]:
         set_state(home, state)
-        return {"run_id": RUN}
+        return {"run_id": RUN, "waits": False}
 
-    for module in ("coordinator.runs.admin_socket", "collegium.cli.coordinator.waiting"):
-        monkeypatch.setattr(f"{module}.ask", service)
+    def gone(*_asked: object) -> None:
+        raise WorkspaceRefused("no service runs")
+
+    monkeypatch.setattr("collegium.cli.coordinator.waiting.ask", gone)
+    monkeypatch.setattr("coordinator.runs.admin_socket.require_service", lambda _home: None)
+    monkeypatch.setattr("coordinator.runs.person_acts.perform", service)
     done = ask("coordinator", "run", small_study().digest, "--home", home, "--wait", "--json")
     assert done.returncode == code
     assert json.loads(done.stdout)["state"] == told

@@ -21,9 +21,10 @@ from coordinator.audit.verification import verify_records
 from coordinator.database.baselines import keep_reference
 from coordinator.database.store import MIGRATIONS, CoordinatorTable, logged_tables
 from coordinator.membership.tables import MemberRow
-from protocol.errors import StoreBroken
+from protocol.errors import PolicyRefused, StoreBroken
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
+from tests.support.hospital.people import ADA, BEA, CLEO, People
 from tests.support.machine.short_form import short_form
 from tests.support.simulated.alert_facts import CALM, RULES, share
 from tests.support.simulated.federation import Federation
@@ -59,6 +60,7 @@ def finished(
         study = other_study().with_seed(number)
         keep_reference(federation.store, key, f"sweep-1-00{number}", "sweep-1", study, {"auroc": 1})
     keep_alerts(federation)
+    govern(federation)
     yield federation
     federation.close()
 
@@ -72,6 +74,27 @@ def keep_alerts(federation: Federation) -> None:
         register.settle(judged(facts, RULES), RULES.told | told)
     register.acknowledge(1, "Dr. A. Lead", "seen")
     AlertDeliveries(federation.store, key, federation.workspace.root).deliver(RULES)
+
+
+def govern(federation: Federation) -> None:
+    """Lets people act: alone, by two, refused, over incidents, holds and policies."""
+    people = People.over(federation.store, federation.workspace.signing_key())
+    people.found()
+    for version in (2, 3):
+        people.change_policy(version, confirm_hours=10 + version)
+    with pytest.raises(PolicyRefused, match="may not place a legal hold"):
+        people.add("Dan Scientist", "data-scientist", second=BEA)
+        people.act("Dan Scientist", "hold.place", ("run", federation.run_id), {"reason": "x"})
+    study = federation.study.digest
+    people.act(BEA, "hold.place", ("run", federation.run_id), {"reason": "a complaint"})
+    people.act(CLEO, "hold.place", ("study", study), {"reason": "a court"})
+    people.together(BEA, ADA, "hold.lift", ("study", study))
+    for title in ("A drill", "Another"):
+        said = {"kind": "lost-key", "severity": "low", "drill": title == "A drill"}
+        people.act(CLEO, "incident.open", ("incident", title), said)
+    said = {"note": "a laptop is gone", "suspend": ("Dan Scientist",)}
+    people.act(BEA, "incident.contain", ("incident", "2"), said)
+    people.act(ADA, "person.retire", ("person", "Dan Scientist"))
 
 
 @contextmanager

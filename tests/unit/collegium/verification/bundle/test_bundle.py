@@ -18,7 +18,7 @@ from collegium.verification.bundle.packing import MANIFEST, README_TEXT
 from collegium.verification.bundle.restoring import restored
 from collegium.verification.inputs import AuditInputs
 from collegium.verification.verify import verify
-from coordinator.database.store import logged_tables
+from coordinator.audit.logged_rows import held_tables
 from protocol.encoding import digest
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from tests.support.simulated.output_folder import change
@@ -225,7 +225,7 @@ def test_a_bundle_that_cannot_be_written_leaves_nothing(evidence: Evidence, tmp_
 
 
 def test_the_single_file_knows_key_and_run_of_every_table() -> None:
-    for table in logged_tables():
+    for table in held_tables():
         name = table.__tablename__
         (key,) = inspect(table).primary_key
         assert single_file.KEY_COLUMN.get(name, "id") == key.name

@@ -1,0 +1,241 @@
+"""Holds what was done to the acts of people: each is signed, by whoever had the right to it then.
+
+Rules:
+
+1. An act's row says what the signed bytes say, and the signature is the person's. The person, the
+   key, the role and the policy were in force when the service took it.
+2. A change was confirmed by another person than who proposed it, and both signed.
+3. From the first administrator on, what only people may do (``_GOVERNED``) stands in the log
+   between the two entries of an act that allows it: whoever changes the database without the
+   service, or with the log's key alone, is found here.
+
+Refused acts are claims: that they were made is logged, nothing else of them is checked.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from compliance.governance.acts import Act, SignedAct, read_act, require_time
+from compliance.governance.people import (
+    ALONE,
+    FIRST_POLICY,
+    AccessPolicy,
+    Person,
+    others_who_confirm,
+    same_name,
+)
+from compliance.governance.two_person import ChangeState
+from coordinator.audit.faults import Faults
+from coordinator.database.alert_tables import AlertRow
+from coordinator.database.store import RunRow
+from coordinator.governance.governance import FOUND, change_of, changes_in
+from coordinator.governance.people_register import people_in, policy_of
+from coordinator.governance.tables import ActRow, PolicyRow
+from protocol.encoding import canonical
+from protocol.errors import StoreBroken
+from protocol.identity.timestamps import read_time
+from protocol.log.entry import LogEntry
+
+_PEOPLE = frozenset({"person.add", "person.roles", FOUND, "person.refound"})
+_INCIDENT = frozenset(
+    f"incident.{step}" for step in ("open", "contain", "confirm", "notify", "close")
+)
+#: By the type of an entry the acts of which one must allow it.
+_GOVERNED: Mapping[str, frozenset[str]] = {
+    "study-registered": frozenset({"study.register", "run.start"}),
+    "invited": frozenset({"hospital.invite"}),
+    "revoked": frozenset({"hospital.revoke", "incident.contain"}),
+    "roster-proposed": frozenset({"roster.propose"}),
+    "person-added": _PEOPLE,
+    "person-ended": _PEOPLE | {"person.retire"},
+    "person-suspended": frozenset({"incident.contain"}),
+    "policy-changed": frozenset({"policy.change"}),
+    "hold-placed": frozenset({"hold.place"}),
+    "hold-lifted": frozenset({"hold.lift"}),
+    **{
+        f"incident-{state}": _INCIDENT
+        for state in ("opened", "contained", "confirmed", "notified", "closed")
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Window:
+    """The entries of the log within which an act was carried out, from ``first`` to ``last``."""
+
+    effects: frozenset[str]
+    first: int
+    last: int
+
+
+def check_acts(
+    session: Session,
+    entries: Sequence[LogEntry],
+    sizes: Sequence[int],
+    public: bytes,
+    faults: Faults,
+) -> int:
+    """Checks every act, change and governed entry; returns how many acts there are.
+
+    Args:
+        session: reads the database.
+        entries: the whole log, in order.
+        sizes: the sizes of the signed heads, in order: what was logged at once.
+        public: the log's key.
+        faults: takes what is found wrong.
+    """
+    rows = session.scalars(select(ActRow).order_by(ActRow.id)).all()
+    people: tuple[Person, ...] = ()
+    with faults.checking("the register of people"):
+        people = people_in(session, former=True)
+    policies = _policies(session, faults)
+    if not rows and not people:
+        return 0
+    for row in rows:
+        if row.outcome != "refused":
+            with faults.checking(f"act {row.id}"):
+                _check_act(row, people, policies, public)
+    _check_changes(session, rows, faults)
+    _check_entries(entries, sizes, rows, faults)
+    with faults.checking("the acts about runs and alerts"):
+        _check_rows(session, entries, rows, faults)
+    return len(rows)
+
+
+def _policies(session: Session, faults: Faults) -> list[tuple[str, AccessPolicy]]:
+    """Returns from when each policy was in force, in order."""
+    found = [("", FIRST_POLICY)]
+    with faults.checking("the access policy"):
+        for row in session.scalars(select(PolicyRow).order_by(PolicyRow.version)):
+            found.append((row.since, policy_of(row)))
+    return found
+
+
+def _check_act(
+    row: ActRow,
+    people: Sequence[Person],
+    policies: Sequence[tuple[str, AccessPolicy]],
+    public: bytes,
+) -> None:
+    act = read_act(row.document)
+    _require_same(row, act)
+    SignedAct(act=act, signature=row.signature).require_signed()
+    if act.consortium != public.hex():
+        raise StoreBroken(f"act {row.id} is of another consortium")
+    require_time(act.time, read_time(row.at))
+    person = _person_at(people, act, row.at)
+    if person is None:
+        raise StoreBroken(f"act {row.id}: {act.person} had no such key at {row.at}")
+    if act.request.action == FOUND:
+        return
+    person.require_usable(row.at)
+    policy = [policy for since, policy in policies if since <= row.at][-1]
+    if act.policy != policy.digest:
+        raise StoreBroken(f"act {row.id} names another access policy than was in force")
+    policy.role_for(person, act.request.action)
+    right = policy.right(act.request.action)
+    if right.second is not None and row.outcome != "proposed":
+        others = others_who_confirm(people, act.person, row.at)
+        if others or act.request.action not in ALONE:
+            raise StoreBroken(f"act {row.id} needs a second person, and was done without one")
+    if row.role not in person.roles:
+        raise StoreBroken(f"act {row.id}: {act.person} was not {row.role} at {row.at}")
+
+
+def _require_same(row: ActRow, act: Act) -> None:
+    """Checks that a row says what was signed."""
+    request = act.request
+    said = (row.person, row.public_key, row.action, row.subject_kind, row.subject, row.policy)
+    meant = (act.person, act.public_key, request.action, request.subject_kind, request.subject)
+    details = canonical(request.to_json()["details"]).decode()
+    if said != (*meant, act.policy) or (row.details_json, row.salt) != (details, act.salt):
+        raise StoreBroken(f"act {row.id} is not what {act.person} signed")
+    if row.digest != act.digest:
+        raise StoreBroken(f"act {row.id} has another digest than was logged")
+
+
+def _person_at(people: Sequence[Person], act: Act, at: str) -> Person | None:
+    """Returns the record of an act's person that held when the service took it."""
+    for person in people:
+        if (person.name, person.public_key) == (act.person, act.public_key) and person.holds_at(at):
+            return person
+    return None
+
+
+def _check_changes(session: Session, rows: Sequence[ActRow], faults: Faults) -> None:
+    confirmed = {(row.subject, row.person) for row in rows if row.action == "change.confirm"
+                 and row.outcome in ("done", "failed", "allowed")}  # fmt: skip
+    proposed = {
+        (read_act(row.document).request.digest, row.person)
+        for row in rows
+        if row.outcome == "proposed" and isinstance(row.document, bytes)
+    }
+    for change in changes_in(session, decided=True):
+        with faults.checking(f"change {change.id}"):
+            asked, name = change_of(change), f"change {change.id}"
+            if (asked.request.digest, change.proposed_by) not in proposed:
+                raise StoreBroken(f"{name}: {change.proposed_by} signed no such proposal")
+            if change.state not in (ChangeState.DONE, ChangeState.FAILED):
+                continue
+            if same_name(change.proposed_by) == same_name(str(change.decided_by)):
+                raise StoreBroken(f"{name} was proposed and confirmed by one person")
+            if (str(change.id), change.decided_by) not in confirmed:
+                raise StoreBroken(f"{name}: {change.decided_by} signed no confirmation")
+
+
+def _check_entries(
+    entries: Sequence[LogEntry], sizes: Sequence[int], rows: Sequence[ActRow], faults: Faults
+) -> None:
+    windows = _windows(entries, sizes, rows)
+    governed = False
+    for entry in entries:
+        governed = governed or entry.type == "person-added"
+        allowed = _GOVERNED.get(entry.type)
+        if not governed or allowed is None or entry.run is not None:
+            continue
+        if not any(one.first <= entry.seq <= one.last and one.effects & allowed for one in windows):
+            faults.add(
+                f"audit entry {entry.seq} ({entry.type}) has no act of a person: it was done past "
+                "the service"
+            )
+
+
+def _windows(
+    entries: Sequence[LogEntry], sizes: Sequence[int], rows: Sequence[ActRow]
+) -> list[_Window]:
+    """Returns the windows of acts that were carried out; an act cut off leaves its own open."""
+    effects = {row.digest: frozenset(row.effects.split()) for row in rows if row.effects}
+    unfinished = {row.digest for row in rows if row.outcome == "allowed"}
+    places: dict[str, list[int]] = {}
+    for entry in entries:
+        if entry.type.startswith("act-") and entry.payload in effects:
+            places.setdefault(entry.payload, []).append(entry.seq)
+    ends = sorted(sizes)
+    found = []
+    for digest, seqs in places.items():
+        after = next((size for size in ends if size > seqs[-1]), seqs[-1] + 1)
+        last = len(entries) if digest in unfinished else after - 1
+        found.append(_Window(effects=effects[digest], first=seqs[0], last=last))
+    return found
+
+
+def _check_rows(
+    session: Session, entries: Sequence[LogEntry], rows: Sequence[ActRow], faults: Faults
+) -> None:
+    """Checks that runs were begun, and alerts acknowledged, by an act, since there are people."""
+    since = next((entry.time for entry in entries if entry.type == "person-added"), None)
+    if since is None:
+        return
+    begun = {row.run_id for row in rows if "run.start" in row.effects.split()}
+    taken = {(row.subject, row.person) for row in rows if row.action == "alert.acknowledge"}
+    runs = select(RunRow.id).where(RunRow.started_at > since, RunRow.simulation.is_(False))
+    for run in session.scalars(runs):
+        if run not in begun:
+            faults.add("it was begun without an act of a person", run=str(run))
+    alerts = select(AlertRow.id, AlertRow.acknowledged_by).where(AlertRow.acknowledged_at > since)
+    for number, by in session.execute(alerts):
+        if (str(number), by) not in taken:
+            faults.add(f"alert {number} was acknowledged without an act of {by}")
