@@ -10,12 +10,12 @@ from typing import Protocol
 from compliance.estimates.interval import Interval
 from compliance.facts.comparison.baselines import BaselineFindings
 from compliance.facts.comparison.strategies import ComparisonFindings
-from compliance.facts.dossier import Dossier, EntryFacts, LogVerification
+from compliance.facts.dossier import Dossier, EntryFacts, LogVerification, SubjectFacts
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.formatting import Cell, Format, show
 from compliance.facts.privacy_utility import MODES, UtilityPoint, Withheld
 from compliance.reports.document import Table
-from compliance.reports.run_page import counted_highlight
+from compliance.reports.one_run.run_page import counted_highlight
 from coordinator.views.alerts import Alert
 from protocol.counted import counted
 
@@ -67,6 +67,9 @@ class DashboardViews(Protocol):
 
     def dossier(self, run_id: str) -> Dossier:
         """Returns everything about one run."""
+
+    def subject(self, scope: str, name: str) -> SubjectFacts:
+        """Returns the facts for a report, see ``coordinator.views.subjects``."""
 
     def utility(self, run_id: str) -> Sequence[UtilityPoint]:
         """Returns every finished run and reference that asks what this run asks."""

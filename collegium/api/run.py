@@ -13,14 +13,16 @@ from collegium.api.frames import by_name, course_frame, flat, rounds_frame, util
 from collegium.api.inputs import QUIET, PathLike, as_path
 from collegium.api.study import Study
 from collegium.extras import require_extra
-from collegium.output.report_files import export_report
+from collegium.reports.export import export_report
+from collegium.reports.request import ReportRequest
 from compliance.charts import run as charts
 from compliance.facts.dossier import CourseFacts, Dossier, run_json
 from compliance.facts.formatting import show
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports.document import Block
-from compliance.reports.renderers import RENDERERS, render_fragment
-from compliance.reports.run_page import headlines
+from compliance.reports.kinds import DEFAULT_KIND
+from compliance.reports.one_run.run_page import headlines
+from compliance.reports.renderers import FORMS, render_fragment
 from compliance.reports.run_tables import sites_table
 from compliance.reports.sections import statements, utility
 from compliance.reports.sections.columns import columns_section
@@ -242,32 +244,47 @@ class Run:
                 f"run {self.id} is {dossier.state}: nothing to draw of its {of} yet"
             ) from error
 
-    def report(self, to: PathLike, *, form: str | None = None) -> Path:
-        """Writes the compliance officer's report, after holding all records to the signed log.
+    def report(
+        self,
+        to: PathLike,
+        *,
+        kind: str = DEFAULT_KIND,
+        form: str | None = None,
+        declarations: PathLike | None = None,
+    ) -> Path:
+        """Writes a report that officers sign, after holding all records to the signed log.
 
         Args:
             to: the file.
-            form: ``html``, ``json`` or ``csv``; by default as the file's name ends.
+            kind: ``privacy-statement``, ``study-dossier``, ``processing-record``, ``dpia-annex``,
+                ``hipaa-audit-controls``, ``annex-iv``, ``model-card`` or ``security-log``.
+            form: ``pdf``, ``html``, ``json``, ``csv`` or ``oscal``; by default as the file's name
+                ends.
+            declarations: the consortium's declarations; by default ``consortium.yaml`` in the
+                folder, if there is one.
 
         Returns:
             The file's path.
 
         Raises:
-            WorkspaceRefused: no such form, or the file cannot be written.
+            WorkspaceRefused: no such kind or form, or the file cannot be written.
             StoreBroken: the records are not what was logged; the report says so in its head.
 
         Example::
 
             run.report("report.html")
+            run.report("card.pdf", kind="model-card")
         """
         path = as_path(to)
         chosen = path.suffix.removeprefix(".").lower() if form is None else form
-        if chosen not in RENDERERS:
-            forms = ", ".join(RENDERERS)
+        if chosen not in FORMS:
+            forms = ", ".join(FORMS)
             raise WorkspaceRefused(
                 f"{path}: a report is one of {forms}: let the name end so, or give form="
             )
-        export_report(self.out, self.id, chosen, path, QUIET)
+        given = None if declarations is None else as_path(declarations)
+        asked = ReportRequest(name=self.id, kind=kind, declarations=given)
+        export_report(self.out, asked, chosen, path, QUIET)
         return path
 
     @property

@@ -25,7 +25,8 @@ from collegium.cli.coordinator.members import app as coordinator_app
 from collegium.cli.coordinator.people import app as people_app
 from collegium.cli.coordinator.service import app as service_app
 from collegium.cli.monitor import app as monitor_app
-from collegium.cli.runs import app as runs_app
+from collegium.cli.runs.listing import app as runs_app
+from collegium.cli.runs.reports import app as report_app
 from collegium.cli.silo.hospital import app as silo_app
 from collegium.cli.simulations import app as simulations_app
 from collegium.cli.study import app as study_app
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 app.add_typer(simulations_app)
 app.add_typer(runs_app)
+app.add_typer(report_app, name="report")
 app.add_typer(audit_app, name="audit")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(study_app, name="study")

@@ -5,8 +5,8 @@ from contextlib import closing
 from typing import Any
 
 from compliance.facts.dossier import run_json
+from compliance.reports.one_run.run_page import run_page
 from compliance.reports.renderers import render_html
-from compliance.reports.run_page import run_page
 from coordinator.database.pages import keep_page
 from coordinator.database.workspace import Workspace
 from coordinator.views.views import Views, open_views

@@ -13,33 +13,13 @@ from compliance.charts.run import to_svg, utility_against_epsilon
 from compliance.facts.dossier import Dossier
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports.document import Document
-from compliance.reports.performance_table import performance_report, performance_table
-from compliance.reports.privacy_report import privacy_report
+from compliance.reports.one_run.performance_table import performance_report, performance_table
 from compliance.reports.renderers import RENDERERS, render_csv, render_html, wide_csv
 from compliance.storage.atomic_file import write_named, write_whole
 from coordinator.views.run_summary import RunSummary
 from coordinator.views.views import open_views
 from protocol.counted import counted
 from protocol.errors import StoreBroken, WorkspaceRefused
-
-
-def export_report(out: Path, run_id: str, form: str, to: Path, console: Console) -> None:
-    """Writes the compliance report of a run to a file.
-
-    Raises:
-        WorkspaceRefused: the file cannot be written.
-        StoreBroken: it was written with a watermark: the records are not what was logged.
-    """
-    dossier = _verified_dossier(out, run_id)
-    write_named(to, RENDERERS[form](privacy_report(dossier)).encode())
-    console.print(
-        f"wrote {to} ({form}): privacy statement, run record, audit entries", markup=False
-    )
-    if dossier.verification is not None and dossier.verification.faults:
-        raise StoreBroken(
-            f"{to} carries the watermark NOT VERIFIED: the records are not what was logged. "
-            f"collegium audit verify --out {out} says what is wrong"
-        )
 
 
 def export_performance(out: Path, run_id: str, form: str, to: Path, console: Console) -> None:
@@ -61,18 +41,6 @@ def export_performance(out: Path, run_id: str, form: str, to: Path, console: Con
     text = wide_csv(performance_table(dossier)) if form == "csv" else RENDERERS[form](whole)
     write_named(to, text.encode())
     console.print(f"wrote {to} ({form}): performance of all, by hospital, by group", markup=False)
-
-
-def report_text(out: Path, run_id: str, form: str, *, public: bytes | None = None) -> str:
-    """Returns the compliance report of a run, made after verifying its folder.
-
-    Args:
-        out: the folder.
-        run_id: the run, or the beginning of its id.
-        form: html, json or csv.
-        public: the log's key that is trusted; the folder's own when None.
-    """
-    return RENDERERS[form](privacy_report(_verified_dossier(out, run_id, public=public)))
 
 
 def export_chart(out: Path, to: Path, console: Console) -> None:
@@ -123,10 +91,10 @@ def write_own_page(to: Path, page: Document) -> None:
         raise WorkspaceRefused(f"--html {to} cannot be written: {error.strerror}") from error
 
 
-def _verified_dossier(out: Path, run_id: str, *, public: bytes | None = None) -> Dossier:
+def _verified_dossier(out: Path, run_id: str) -> Dossier:
     """Returns a run after all records were held to the log; the dossier says what came of it."""
     with closing(open_views(out)) as views:
-        return replace(views.dossier(run_id), verification=views.verification(public))
+        return replace(views.dossier(run_id), verification=views.verification())
 
 
 def newest_utility(

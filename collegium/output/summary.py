@@ -18,7 +18,7 @@ from compliance.estimates.interval import Interval
 from compliance.facts.dossier import Dossier, run_json
 from compliance.facts.figures import TASK_FIGURES
 from compliance.facts.formatting import Format, show
-from compliance.reports.run_page import page_subject
+from compliance.reports.one_run.run_page import page_subject
 from coordinator.database.pages import page_says
 from coordinator.database.workspace import Workspace
 from coordinator.views.alerts import Alert

@@ -4,7 +4,7 @@ A holder of the coordinator's key can write a whole new folder that agrees with
 itself. Only what others have kept shows that it is another one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,37 +91,6 @@ def check_checkpoint(path: Path, found: Verified, public: bytes, faults: Faults)
             f"{path.name} was signed for: the log was rewritten"
         )
     return head.size
-
-
-def check_report(
-    path: Path, found: Verified, remade: Callable[[str, str], str], faults: Faults
-) -> str | None:
-    """Checks that a report is the one that the verified folder gives; returns its run.
-
-    Args:
-        path: a report that ``collegium report export`` wrote.
-        found: the verified records.
-        remade: makes a run's report again, in a form (html, json, csv).
-        faults: takes what is wrong.
-
-    Raises:
-        WorkspaceRefused: there is no such file.
-    """
-    data = _read(path, "--report")
-    text = data.decode("utf-8", "replace")
-    run = next((run for run in reversed(found.runs) if run in text), None)
-    if run is None:
-        faults.add(f"the report {path.name} names no run of this folder")
-        return None
-    form = {"{": "json", "<": "html"}.get(text[:1], "csv")
-    with faults.checking("the report", run=run):
-        if remade(run, form).encode() != data:
-            faults.add(
-                f"the report {path.name} is not the one that these records give: it was changed, "
-                "made before the run's last change, or by another version of collegium",
-                run=run,
-            )
-    return run
 
 
 def _read(path: Path, option: str) -> bytes:

@@ -16,8 +16,8 @@ from rich.text import Text
 from collegium.output.verdict import verdict
 from compliance.facts.formatting import Format, show
 from compliance.reports.document import Statement, Tone
-from compliance.reports.hospital_report import HospitalRun, hospital_report
-from compliance.reports.renderers import RENDERERS
+from compliance.reports.one_run.hospital_report import HospitalRun, hospital_report
+from compliance.reports.renderers import rendered
 from compliance.storage.atomic_file import write_named
 from protocol.errors import StoreBroken
 from silos.operations.own_check import OwnCheck, check_own
@@ -58,7 +58,7 @@ def export_report(home: Path, run_id: str, form: str, to: Path, console: Console
     except StoreBroken as error:
         raise StoreBroken(f"no report is made of a folder with a fault:\n{error}") from error
     document = hospital_report(own_run(home, run_id), _checked(checked))
-    write_named(to, RENDERERS[form](document).encode())
+    write_named(to, rendered(document, form))
     console.print(f"wrote {to} ({form}): approvals, cost, releases", markup=False)
 
 

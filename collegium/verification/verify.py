@@ -17,7 +17,7 @@ from collegium.output.verdict import verdict
 from collegium.verification.bundle.packing import BundleManifest
 from collegium.verification.bundle.restoring import restored
 from collegium.verification.hospital_checks import check_hospital, check_simulated, simulated_files
-from collegium.verification.inputs import AuditInputs, check_checkpoint, check_report, read_key
+from collegium.verification.inputs import AuditInputs, check_checkpoint, read_key
 from compliance.storage.clock import timestamp
 from compliance.storage.schema_check import schema_faults
 from compliance.storage.unnamed_files import named_text
@@ -202,12 +202,9 @@ def _check_report(
 ) -> str | None:
     if path is None:
         return None
-    from collegium.output.report_files import report_text  # renderers take seconds to load
+    from collegium.reports.verifying import check_report  # renderers take seconds to load
 
-    def remade(run: str, form: str) -> str:
-        return report_text(out, run, form, public=public)
-
-    return check_report(path, records, remade, faults)
+    return check_report(path, out, public, records.runs, faults.add)
 
 
 def _answer(

@@ -29,6 +29,21 @@ class Format(Enum):
     TIME = "time"  # a moment in ISO 8601, UTC
 
 
+#: The forms of numbers, which stand at the right of their column.
+NUMERIC = frozenset(
+    {
+        Format.COUNT,
+        Format.RATIO,
+        Format.SHARE,
+        Format.SHARE_LEFT,
+        Format.EPSILON,
+        Format.SMALL,
+        Format.NUMBER,
+        Format.SECONDS,
+    }
+)
+
+
 def show(value: Cell, form: Format = Format.TEXT) -> str:
     """Returns a value as a person reads it; a missing one is never shown as zero.
 

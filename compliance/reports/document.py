@@ -1,7 +1,7 @@
 """The one document model: what a report says, apart from how it is drawn.
 
-Every report and page is a ``Document``; every renderer (HTML, JSON, CSV, later
-PDF) reads nothing else. Cells hold values, not texts, so that a number reads
+Every report and page is a ``Document``; every renderer (HTML, PDF, JSON, CSV,
+OSCAL) reads nothing else. Cells hold values, not texts, so that a number reads
 the same in every rendering and a machine gets it whole.
 """
 
@@ -11,6 +11,14 @@ from enum import Enum
 from typing import TypeAlias, TypeVar
 
 from compliance.facts.formatting import Cell, Format
+from compliance.reports.basis import (
+    Claims,
+    ControlResult,
+    Counts,
+    ReportClaim,
+    ReportRecipe,
+    counted_claims,
+)
 
 Thing = TypeVar("Thing")
 
@@ -171,7 +179,44 @@ class Pictures:
     caption: str
 
 
-Block: TypeAlias = Paragraph | Bullets | Commands | Highlights | Facts | Table | Figure | Pictures
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """Long lines of one width, such as digests: a title, what the parts are, and the lines."""
+
+    title: str
+    heading: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SigningPlace:
+    """A place where a person signs; what is not known of the person is left to be filled in."""
+
+    name: str = ""
+    role: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signatures:
+    """Places for names, roles, dates and signatures."""
+
+    title: str
+    places: tuple[SigningPlace, ...]
+
+
+Block: TypeAlias = (
+    Paragraph
+    | Bullets
+    | Commands
+    | Highlights
+    | Facts
+    | Table
+    | Figure
+    | Pictures
+    | Claims
+    | Listing
+    | Signatures
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +230,11 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """A whole report or page. ``banner`` is what must be read first, in order."""
+    """A whole report or page. ``banner`` is what must be read first, in order.
+
+    ``dated`` is the newest moment of what it is made of (ISO 8601, UTC), never that of its making.
+    ``controls`` are those of the texts that it maps to; ``recipe`` says what it was made of.
+    """
 
     kind: str
     title: str
@@ -193,6 +242,27 @@ class Document:
     banner: tuple[Statement, ...]
     sections: tuple[Section, ...]
     footer: tuple[str, ...]
+    dated: str = ""
+    controls: tuple[ControlResult, ...] = ()
+    recipe: ReportRecipe | None = None
+
+    @property
+    def is_report(self) -> bool:
+        """Whether it is one of the reports that people sign, and not a page."""
+        return self.recipe is not None
+
+
+def claims_of(document: Document) -> Iterator[ReportClaim]:
+    """Yields every statement of a document that has a basis, in reading order."""
+    for section in document.sections:
+        for block in section.blocks:
+            if isinstance(block, Claims):
+                yield from block.items
+
+
+def counts_of(document: Document) -> Counts:
+    """Returns how many statements of a document have each basis."""
+    return counted_claims(claims_of(document))
 
 
 def tables(document: Document) -> Iterator[tuple[Section, Table]]:

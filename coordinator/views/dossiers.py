@@ -1,13 +1,13 @@
 """Everything about one run, as reports and pages show it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from compliance.audit.log import LoggedEntry
+from compliance.audit.log import LoggedEntry, LogHead
 from compliance.facts.dossier import (
     Dossier,
     EntryFacts,
@@ -213,7 +213,11 @@ def _exact(study: Study, found: Mapping[str, Any]) -> dict[str, float | None]:
 def _audit(session: Session, run_id: str) -> LogFacts:
     """Returns a head that stays the same as the log grows, so that a document can be made again."""
     entries = logged_entries(session, run_id)
-    head = head_after(session, entries[-1].index if entries else -1)
+    return log_facts(head_after(session, entries[-1].index if entries else -1), entries)
+
+
+def log_facts(head: LogHead | None, entries: Iterable[LoggedEntry]) -> LogFacts:
+    """Returns entries of the log with the signed head that covers them."""
     return LogFacts(
         root=head.root.hex() if head else "",
         size=head.size if head else 0,
@@ -230,6 +234,8 @@ def _entry(entry: LoggedEntry) -> EntryFacts:
         type=content.type,
         payload=content.payload,
         leaf_hash=entry.leaf_hash.hex(),
+        run=content.run,
+        round=content.round,
     )
 
 

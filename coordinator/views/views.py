@@ -5,7 +5,7 @@ from pathlib import Path
 
 from compliance.facts.comparison.baselines import BaselineFindings
 from compliance.facts.comparison.strategies import ComparisonFindings
-from compliance.facts.dossier import Dossier, LogVerification
+from compliance.facts.dossier import Dossier, LogVerification, SubjectFacts
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.storage.clock import utc_now
@@ -28,6 +28,7 @@ from coordinator.views.privacy_utility import utility_points, withheld_figures
 from coordinator.views.rows import all_runs, find_run, study_digest, study_of
 from coordinator.views.run_summary import RunSummary, summary_of
 from coordinator.views.simulated import Reference, references
+from coordinator.views.subjects import subject_facts
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.study.study import Study
 from protocol.study.variants import question
@@ -84,6 +85,30 @@ class Views:
             except (ValueError, KeyError, TypeError, MessageRefused) as error:
                 raise StoreBroken(
                     f"run {row.id} cannot be read: its record is damaged; restore a backup"
+                ) from error
+
+    def subject(self, scope: str, name: str, until: int | None = None) -> SubjectFacts:
+        """Returns the facts for a report about a run, study, sweep, hospital or period.
+
+        Args:
+            scope: one of ``subjects.SCOPES``.
+            name: of what; the beginning of a run's id is enough, a period is a year or month.
+            until: only what was logged before this entry; see ``subject_facts``.
+
+        Raises:
+            WorkspaceRefused: there is nothing of this name.
+            StoreBroken: what is stored about it cannot be read.
+        """
+
+        def dossier(row: RunRow) -> Dossier:
+            return dossier_of(session, row, self._state(row))
+
+        with self._store.read() as session:
+            try:
+                return subject_facts(session, scope, name, dossier, until)
+            except (ValueError, KeyError, TypeError, MessageRefused) as error:
+                raise StoreBroken(
+                    f"{scope} {name} cannot be read: a record is damaged; restore a backup"
                 ) from error
 
     def calendar(self, study: str | None = None) -> DriftCalendar:

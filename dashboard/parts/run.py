@@ -8,7 +8,9 @@ import streamlit as st
 from compliance.charts.descriptions import site_claim, unclaimed
 from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format, show
-from compliance.reports.privacy_report import privacy_report
+from compliance.reports.document import Document
+from compliance.reports.evidence import ReportSubject
+from compliance.reports.kinds import DEFAULT_KIND, KINDS
 from compliance.reports.sections import statements
 from dashboard import presentation
 from dashboard.parts.alerts import show_run_alerts
@@ -69,8 +71,14 @@ def show_run(views: DashboardViews) -> None:
     show_downloads(
         "Report for the compliance officer",
         f"collegium-{dossier.run_id}",
-        partial(privacy_report, dossier),
+        partial(_report, views, dossier),
     )
+
+
+def _report(views: DashboardViews, dossier: Dossier) -> Document:
+    """Returns the privacy statement of a run, as ``report export`` writes it."""
+    facts = replace(views.subject("run", dossier.run_id), verification=dossier.verification)
+    return KINDS[DEFAULT_KIND].make(ReportSubject(facts=facts))
 
 
 def _head(dossier: Dossier) -> None:

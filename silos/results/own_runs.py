@@ -8,7 +8,7 @@ from compliance.facts.training_description import training_description
 from compliance.governance.study_store import StudyStore
 from compliance.ledger.entries import NOTHING, Budget, Entry, LedgerSummary, Rho, State
 from compliance.ledger.privacy_plan import PrivacyPlan, calendar_name
-from compliance.reports.hospital_report import (
+from compliance.reports.one_run.hospital_report import (
     ApprovalFacts,
     CohortFacts,
     CostFacts,

@@ -63,7 +63,7 @@ assert "elastic.py" in children(package) and name_of(package) in independent()
 """,
     "Add a column to the run report": """
 from compliance.reports.document import tables
-from compliance.reports.privacy_report import privacy_report
+from tests.support.simulated.reports import privacy_report
 from compliance.reports.renderers import render_html
 from tests.support.simulated import dossiers
 report = privacy_report(dossiers.finished())

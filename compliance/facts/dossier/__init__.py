@@ -17,6 +17,7 @@ from compliance.facts.dossier.record import (
 )
 from compliance.facts.dossier.round_facts import FAR, RobustFacts, RoundFacts
 from compliance.facts.dossier.run_json import run_json
+from compliance.facts.dossier.subject_facts import RedTeamFacts, SubjectFacts
 
 #: What pages, reports and views use.
 __all__ = [
@@ -28,8 +29,10 @@ __all__ = [
     "EvaluationFacts",
     "LogFacts",
     "LogVerification",
+    "RedTeamFacts",
     "RobustFacts",
     "RoundFacts",
     "SiteFacts",
+    "SubjectFacts",
     "run_json",
 ]

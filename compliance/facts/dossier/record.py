@@ -55,13 +55,15 @@ class SiteFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class EntryFacts:
-    """One line of the audit log."""
+    """One line of the audit log; ``run`` and ``round`` (from 0) are None where it is of none."""
 
     index: int
     time: str
     type: str
     payload: str
     leaf_hash: str
+    run: str | None = None
+    round: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,6 @@ import pytest
 from rich.console import Console
 
 from collegium.studies.preflight import describe_study
-from compliance.reports.privacy_report import privacy_report
 from compliance.reports.renderers import render_html
 from coordinator.views.views import open_views
 from pipelines.evaluation.metrics import auroc
@@ -37,6 +36,7 @@ from tests import ROOT
 from tests.support.hospital.recipes import imported
 from tests.support.machine.patience import PATIENCE
 from tests.support.simulated.federation import Federation
+from tests.support.simulated.reports import privacy_report
 
 EXAMPLE = ROOT / "examples" / "recipe"
 

@@ -56,7 +56,7 @@ def test_the_wheel_holds_every_file_of_the_rooms_and_nothing_else(wheel: Path) -
     assert {name.split("/")[0] for name in names} == set(ROOMS)
     for kept in (
         "dashboard/.streamlit/config.toml",
-        "compliance/reports/templates/document.html",
+        "compliance/reports/renderers/templates/document.html",
         "collegium/py.typed",
     ):
         assert kept in names
@@ -69,7 +69,7 @@ def test_the_wheel_names_its_extras_and_its_licence(wheel: Path) -> None:
     inside = {name.split(".dist-info/")[-1]: name for name in archive.namelist()}
     metadata = archive.read(inside["METADATA"]).decode()
     extras = {line.split(": ")[1] for line in metadata.splitlines() if "Provides-Extra" in line}
-    assert extras == {"silo", "coordinator", "dashboard", "postgres", "dev"}
+    assert extras == {"silo", "coordinator", "dashboard", "postgres", "reports", "dev"}
     assert {f"licenses/{name}" for name in PROJECT["license-files"]} <= inside.keys()
 
 
@@ -82,12 +82,16 @@ def test_the_coordinators_extra_brings_nothing_that_could_train() -> None:
     ("room", "extras", "elsewhere"),
     [
         ("protocol", (), set()),
-        ("compliance", (), set()),
+        ("compliance", ("reports",), set()),
         ("pipelines", ("silo",), set()),
         ("silos", ("silo",), set()),
         ("coordinator", ("coordinator",), {"ray"}),  # of a simulation, which has it
         ("dashboard", ("dashboard",), set()),
-        ("collegium", ("silo", "coordinator", "dashboard"), {"IPython"}),  # a notebook has it
+        (
+            "collegium",
+            ("silo", "coordinator", "dashboard", "reports"),
+            {"IPython"},  # a notebook has it
+        ),
     ],
 )
 def test_a_room_imports_only_what_its_extra_brings(
@@ -271,4 +275,4 @@ def test_one_package_less_and_the_coordinator_says_what_it_lacks(
 def test_the_developers_extra_brings_all_others() -> None:
     everything = Requirement(PROJECT["optional-dependencies"]["dev"][0])
     assert everything.name == "collegium"
-    assert everything.extras == {"silo", "coordinator", "dashboard", "postgres"}
+    assert everything.extras == {"silo", "coordinator", "dashboard", "postgres", "reports"}

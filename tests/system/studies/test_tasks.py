@@ -12,9 +12,8 @@ from sklearn.utils import Bunch
 
 from compliance.estimates.withholding import too_few
 from compliance.facts.dossier import Dossier, run_json
-from compliance.reports.privacy_report import privacy_report
+from compliance.reports.one_run.run_page import run_page
 from compliance.reports.renderers import render_html
-from compliance.reports.run_page import run_page
 from coordinator.views.views import open_views
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
@@ -22,6 +21,7 @@ from protocol.vectors.tensors import decode_tensors
 from silos.training.trainer import Trainer
 from tests.support.machine.short_form import short_form
 from tests.support.simulated.federation import Federation
+from tests.support.simulated.reports import privacy_report
 
 STUDY = """\
 collegium: 1

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from compliance.facts.dossier import run_json
-from compliance.reports.run_page import run_page
+from compliance.reports.one_run.run_page import run_page
 from compliance.reports.sections.run import rounds_section
 from coordinator.audit.verification import verify_records
 from coordinator.database.store import RoundRow, RunRow

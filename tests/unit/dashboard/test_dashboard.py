@@ -21,7 +21,7 @@ from compliance.estimates.interval import Interval
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
 from compliance.facts.comparison.baselines import BaselineFindings
 from compliance.facts.comparison.strategies import ComparisonFindings
-from compliance.facts.dossier import Dossier, LogVerification
+from compliance.facts.dossier import Dossier, LogVerification, SubjectFacts
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from coordinator.database.store import Store
@@ -32,6 +32,7 @@ from tests.support.machine.patience import PATIENCE
 from tests.support.simulated import dossiers
 from tests.support.simulated.baselines import few_findings
 from tests.support.simulated.drifts import LAB_IN_ANOTHER_UNIT, calendar_with, release
+from tests.support.simulated.reports import subject_of
 from tests.support.simulated.strategies import compared_strategies
 
 
@@ -84,6 +85,9 @@ class FakeViews:
 
     def dossier(self, run_id: str) -> Dossier:
         return self._known[run_id]
+
+    def subject(self, scope: str, name: str) -> SubjectFacts:
+        return subject_of(self._known[name], scope=scope).facts
 
     def utility(self, run_id: str) -> tuple[UtilityPoint, ...]:
         return self._points

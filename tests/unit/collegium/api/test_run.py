@@ -11,8 +11,9 @@ from safetensors.numpy import load_file
 
 import collegium as cg
 from collegium.api.inputs import QUIET
-from collegium.output.report_files import export_report
 from collegium.output.summary import show_run
+from collegium.reports.export import export_report
+from collegium.reports.request import ReportRequest
 from coordinator.database.workspace import Workspace
 from protocol.errors import MessageRefused, StoreBroken, StudyRefused, WorkspaceRefused
 from tests.support.simulated.output_folder import RUNS, change
@@ -98,14 +99,14 @@ def test_the_report_is_the_one_that_the_command_writes(
     run: cg.Run, tmp_path: Path, name: str
 ) -> None:
     form = name.partition(".")[2].lower()
-    export_report(run.out, run.id, form, tmp_path / "by-command", QUIET)
+    export_report(run.out, ReportRequest(name=run.id), form, tmp_path / "by-command", QUIET)
     assert run.report(str(tmp_path / name)) == tmp_path / name
     assert (tmp_path / name).read_text() == (tmp_path / "by-command").read_text()
 
 
 def test_a_report_of_no_form_is_refused_and_none_is_written(run: cg.Run, tmp_path: Path) -> None:
-    with pytest.raises(WorkspaceRefused, match=r"one of html, json, csv: let the name end so"):
-        run.report(tmp_path / "report.pdf")
+    with pytest.raises(WorkspaceRefused, match=r"one of pdf, html, json, csv, oscal: let"):
+        run.report(tmp_path / "report.doc")
     assert not any(tmp_path.iterdir())
     assert run.report(tmp_path / "report", form="csv").is_file()
 

@@ -176,7 +176,7 @@ def test_an_unknown_run_and_format_are_refused(
     assert "there is no run 'nothing' here" in message
     arguments = ("report", "export", "x", "--to", tmp_path / "r", "--out", workspace.root)
     message = refused(monkeypatch, capsys, *arguments, "--format", "doc")
-    assert "'doc' is not one of 'html', 'json', 'csv'" in message
+    assert "'doc' is not one of 'pdf', 'html', 'json', 'csv', 'oscal'" in message
 
 
 def test_an_empty_folder_of_runs_is_listed_as_empty(

@@ -12,11 +12,11 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from collegium.cli import main as cli
-from collegium.cli.runs import ReportForm
+from collegium.cli.runs.reports import ReportForm
 from collegium.output.progress import Progress
 from collegium.output.summary import _released
 from collegium.studies.preflight import describe_study
-from compliance.reports.renderers import RENDERERS
+from compliance.reports.renderers import FORMS
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from protocol.study.study_file import read_study
@@ -81,9 +81,9 @@ def test_wrong_usage_is_told_like_every_refusal(
 
 
 def test_help_names_the_formats() -> None:
-    assert [form.value for form in ReportForm] == list(RENDERERS)
+    assert [form.value for form in ReportForm] == list(FORMS)
     shown = CliRunner().invoke(cli.app, ["report", "export", "-h"]).output
-    assert "html|json|csv" in shown
+    assert "pdf|html|json|csv|oscal" in shown
 
 
 @pytest.mark.parametrize("words", [("runs",), ("silo", "roster")])

@@ -9,11 +9,11 @@ from compliance.estimates.interval import Interval
 from compliance.estimates.largest_gap import LargestGap, largest_gap
 from compliance.estimates.proportion import proportion
 from compliance.facts.dossier import run_json
-from compliance.reports.privacy_report import privacy_report
+from compliance.reports.one_run.run_page import run_page
 from compliance.reports.renderers import render_html
-from compliance.reports.run_page import run_page
 from tests.support.machine.short_form import short_form
 from tests.support.simulated import dossiers
+from tests.support.simulated.reports import privacy_report
 
 DRAWS = 500
 

@@ -17,11 +17,11 @@ from compliance.estimates.binned_scores.within_bins import BinnedScores
 from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.dossier import Dossier, run_json
 from compliance.facts.figures import RISKS
-from compliance.reports.privacy_report import privacy_report
+from compliance.reports.one_run.run_page import run_page
 from compliance.reports.renderers import render_html, render_json
-from compliance.reports.run_page import run_page
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.simulated import dossiers
+from tests.support.simulated.reports import privacy_report
 
 COUNTS = np.array([[40.0, 30.0, 20.0, 10.0], [10.0, 20.0, 30.0, 40.0]]) * 4
 

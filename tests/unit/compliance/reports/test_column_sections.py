@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from compliance.facts.dossier import run_json
 from compliance.reports.document import Figure, tables
-from compliance.reports.privacy_report import privacy_report
+from compliance.reports.one_run.run_page import run_page
 from compliance.reports.renderers import render_html, render_json
-from compliance.reports.run_page import run_page
 from compliance.reports.sections.columns import columns_section, columns_table
 from tests.support.simulated import dossiers
+from tests.support.simulated.reports import privacy_report
 
 
 def test_the_table_has_a_line_for_each_column_with_exact_figures_beside() -> None:

@@ -9,11 +9,11 @@ from compliance.charts import run as charts
 from compliance.charts.descriptions import describe_course
 from compliance.estimates.interval import Interval
 from compliance.facts.dossier import Dossier, EvaluationFacts, run_json
-from compliance.reports.privacy_report import privacy_report
-from compliance.reports.run_page import run_page
+from compliance.reports.one_run.run_page import run_page
 from compliance.reports.run_tables import course_table
 from compliance.reports.sections.run import rounds_section
 from tests.support.simulated.dossiers import NOTHING, finished, with_course
+from tests.support.simulated.reports import privacy_report
 
 
 def course_of(dossier: Dossier) -> tuple[EvaluationFacts, ...]:

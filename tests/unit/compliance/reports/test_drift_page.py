@@ -15,12 +15,12 @@ from compliance.estimates.drift.histograms import CountedRelease
 from compliance.facts.dossier import run_json
 from compliance.facts.drift_calendar import DriftCalendar, UncountedRun
 from compliance.reports.document import Figure, tables
-from compliance.reports.privacy_report import privacy_report
+from compliance.reports.one_run.run_page import run_page
 from compliance.reports.renderers import render_html, render_json, wide_csv
-from compliance.reports.run_page import run_page
 from compliance.reports.several_runs.drift_page import drift_page, releases_table, series_table
 from tests.support.simulated import dossiers
 from tests.support.simulated.drifts import LAB_IN_ANOTHER_UNIT, calendar_with, release
+from tests.support.simulated.reports import privacy_report
 
 
 def drifted() -> DriftCalendar:

@@ -11,17 +11,17 @@ from compliance.estimates.groups import SMALL
 from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.dossier import run_json
 from compliance.facts.named_figures import Whose
-from compliance.reports.performance_table import (
+from compliance.reports.one_run.performance_table import (
     heterogeneity_table,
     performance_report,
     performance_table,
 )
-from compliance.reports.privacy_report import privacy_report
+from compliance.reports.one_run.run_page import run_page
 from compliance.reports.renderers import RENDERERS, render_html, wide_csv
-from compliance.reports.run_page import run_page
 from compliance.reports.sections.fairness.gaps import group_gap_sentences
 from compliance.reports.sections.fairness.groups import groups_section
 from tests.support.simulated import dossiers
+from tests.support.simulated.reports import privacy_report
 
 
 def test_the_sentences_say_what_is_shown_and_what_could_not_be_seen() -> None:

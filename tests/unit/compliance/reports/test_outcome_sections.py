@@ -9,11 +9,11 @@ from compliance.estimates.interval import Interval
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
 from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.dossier import Dossier, run_json
-from compliance.reports.performance_table import performance_table
-from compliance.reports.privacy_report import privacy_report
+from compliance.reports.one_run.performance_table import performance_table
+from compliance.reports.one_run.run_page import run_page
 from compliance.reports.renderers import RENDERERS, render_html, render_json
-from compliance.reports.run_page import run_page
 from tests.support.simulated import dossiers
+from tests.support.simulated.reports import privacy_report
 
 KNOWN = Interval(value=0.712, low=0.61, high=0.8)
 HIDDEN = Interval(value=None, low=None, high=None, note=TOO_FEW)

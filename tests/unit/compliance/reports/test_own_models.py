@@ -6,8 +6,8 @@ from collegium.output.summary import _own_models
 from compliance.estimates.binned_scores.calibration_line import Recalibration
 from compliance.estimates.interval import Interval
 from compliance.facts.dossier import Dossier, run_json
+from compliance.reports.one_run.run_page import run_page
 from compliance.reports.renderers import render_html
-from compliance.reports.run_page import run_page
 from compliance.reports.sections.two_classes.calibration import recalibration_sentence
 from tests.support.simulated import dossiers
 

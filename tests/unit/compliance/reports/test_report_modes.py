@@ -9,13 +9,13 @@ import pytest
 from compliance.facts.dossier import Dossier, run_json
 from compliance.privacy.claims import OWN_NOISE, PATIENTS, shared_noise
 from compliance.reports.document import Document
-from compliance.reports.privacy_report import privacy_report
+from compliance.reports.one_run.run_page import run_page
 from compliance.reports.renderers import render_csv, render_html, render_json
-from compliance.reports.run_page import run_page
 from coordinator.views.views import Views
 from tests.support.machine.short_form import short_form
 from tests.support.simulated import dossiers
 from tests.support.simulated.federation import Federation
+from tests.support.simulated.reports import privacy_report
 from tests.support.simulated.studies import small_study
 
 RENDERERS = [render_html, render_json, render_csv]

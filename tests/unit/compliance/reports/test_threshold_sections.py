@@ -13,11 +13,11 @@ from compliance.charts.theme import to_svg
 from compliance.estimates.binned_scores.operating_points import operating_points
 from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.dossier import Dossier, run_json
-from compliance.reports.privacy_report import privacy_report
+from compliance.reports.one_run.run_page import run_page
 from compliance.reports.renderers import render_csv, render_html, render_json
-from compliance.reports.run_page import run_page
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.simulated import dossiers
+from tests.support.simulated.reports import privacy_report
 
 HEALTHY = [40.0, 30.0, 20.0, 10.0]
 ILL = [10.0, 20.0, 30.0, 40.0]

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from collegium.cli.main import main
-from collegium.output.report_files import export_report
+from collegium.reports.export import export_report
+from collegium.reports.request import ReportRequest
 from collegium.verification.inputs import AuditInputs
 from collegium.verification.verify import recompute_round, verify_folder
 from compliance.audit.log import NewEntry
@@ -198,7 +199,7 @@ def test_a_report_of_before_is_the_one_that_the_records_still_give(
     folder: Path, tmp_path: Path, form: str
 ) -> None:
     report = tmp_path / f"report.{form}"
-    export_report(folder, RUNS[0], form, report, QUIET)
+    export_report(folder, ReportRequest(name=RUNS[0]), form, report, QUIET)
     assert "Verified at entry" in report.read_text()
     log_more(folder)
     answer = verify_folder(folder, AuditInputs(report=report), QUIET)
@@ -213,7 +214,7 @@ def test_a_report_of_records_that_were_changed_carries_a_watermark(
     change(folder, "UPDATE run SET failure = 'Approved by the ethics board' WHERE id = 'run-1'")
     report = tmp_path / "report.html"
     with pytest.raises(StoreBroken, match="carries the watermark NOT VERIFIED"):
-        export_report(folder, RUNS[0], "html", report, QUIET)
+        export_report(folder, ReportRequest(name=RUNS[0]), "html", report, QUIET)
     assert "NOT VERIFIED: the records behind this document are not what was logged" in (
         report.read_text()
     )

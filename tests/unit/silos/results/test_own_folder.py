@@ -16,8 +16,8 @@ from collegium.verification.inputs import AuditInputs
 from collegium.verification.verify import verify_folder
 from compliance.ledger.entries import State
 from compliance.privacy.events import SampledGaussian
-from compliance.reports.document import Statement
-from compliance.reports.hospital_report import hospital_report
+from compliance.reports.document import Signatures, Statement
+from compliance.reports.one_run.hospital_report import hospital_report
 from compliance.reports.renderers import render_html
 from coordinator.audit.verification import Verified
 from coordinator.database.workspace import Workspace
@@ -125,9 +125,20 @@ def test_a_report_is_written_in_the_hospital(
     text = to.read_text()
     for said in (OFFICER, small_study().digest, run, "was verified at", "simulated hospital"):
         assert said in text
-    assert "'pdf' is not one of 'html', 'json', 'csv'" in person.reads_refusal(
-        "report", "export", run, "--home", home, "--to", to, "--format", "pdf"
+    assert "only a report that maps to controls has assessment results" in person.reads_refusal(
+        "report", "export", run, "--home", home, "--to", to, "--format", "oscal"
     )
+
+
+def test_a_hospitals_report_on_paper_has_a_place_to_sign(
+    home: Path, run: str, person: Person, tmp_path: Path
+) -> None:
+    to = tmp_path / "report.pdf"
+    assert person.runs("report", "export", run, "--home", home, "--to", to) == 0
+    assert to.read_bytes().startswith(b"%PDF-")
+    report = hospital_report(own_run(home, run), Statement(text=""))
+    (block,) = report.sections[-1].blocks
+    assert isinstance(block, Signatures) and [one.name for one in block.places] == [OFFICER]
 
 
 def test_a_guard_that_is_gone_is_told(home: Path) -> None:

@@ -12,13 +12,13 @@ from compliance.estimates.binned_scores.risk_figures import RiskFigures
 from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.dossier import run_json
 from compliance.facts.model_warnings import model_warnings
-from compliance.reports.privacy_report import privacy_report
+from compliance.reports.one_run.run_page import run_page
 from compliance.reports.renderers import render_csv, render_html, render_json
-from compliance.reports.run_page import run_page
 from pipelines.evaluation.metrics import histogram, two_by_two
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.simulated import dossiers
 from tests.support.simulated.evaluations import noised_counts, released_risks
+from tests.support.simulated.reports import privacy_report
 
 Floats = NDArray[np.float64]
 

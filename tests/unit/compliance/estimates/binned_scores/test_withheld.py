@@ -16,15 +16,15 @@ from compliance.facts.dossier import Dossier, run_json
 from compliance.facts.figures import ACCURACY, AUROC
 from compliance.facts.formatting import show
 from compliance.facts.privacy_utility import PER_SITE, RELEASED, UtilityPoint, Withheld
-from compliance.reports.privacy_report import privacy_report
+from compliance.reports.one_run.run_page import run_page
 from compliance.reports.renderers import render_csv, render_html, render_json
-from compliance.reports.run_page import run_page
 from compliance.reports.sections.utility import utility_table
 from coordinator.rounds.evaluation.released import released_from
 from coordinator.views.privacy_utility import points_of
 from coordinator.views.run_summary import RunSummary
 from dashboard import presentation
 from tests.support.simulated import dossiers
+from tests.support.simulated.reports import privacy_report
 
 #: Figures that appear nowhere else in the sample, in full and as they are rounded.
 _FIGURES = ("0.613", "0.9871", "0.987", "0.1372", "0.137")

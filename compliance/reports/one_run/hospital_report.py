@@ -21,6 +21,8 @@ from compliance.reports.document import (
     Facts,
     Paragraph,
     Section,
+    Signatures,
+    SigningPlace,
     Statement,
     Table,
     Tone,
@@ -201,12 +203,22 @@ def hospital_report(run: HospitalRun, checked: Statement) -> Document:
             _came_back(run),
             _log(run),
             _not_here(run),
+            _signatures(run),
         ),
         footer=(
             "This report supports a compliance review; it never certifies. It states what this "
             "hospital's own records say.",
         ),
+        dated=max(run.joined_at, run.changed_at),
     )
+
+
+def _signatures(run: HospitalRun) -> Section:
+    """Returns a place to sign for each person who approved, or for two who are named by hand."""
+    names = sorted({one.approver for one in run.approvals if one.decision == "approved"})
+    places = tuple(SigningPlace(name=name) for name in names) or (SigningPlace(),) * 2
+    block = Signatures(title="Read and signed", places=places)
+    return Section(key="signatures", title="Signatures", blocks=(block,))
 
 
 def _state(run: HospitalRun) -> Statement:

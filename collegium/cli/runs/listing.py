@@ -1,0 +1,65 @@
+"""Commands about what was run: lists, pages, the dashboard."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from collegium.cli.options import AsJson, Folder, Run
+from collegium.extras import needs
+from collegium.output.console import answers, console, emit
+from silos.config.folder import is_hospital
+
+app = typer.Typer()
+runs_app = typer.Typer(help="Lists and pages of runs.", no_args_is_help=True)
+app.add_typer(runs_app, name="runs")
+
+
+@runs_app.command("list")
+def runs_list(out: Folder, as_json: AsJson = False) -> None:
+    """Lists the runs in a folder."""
+    if is_hospital(out):
+        from collegium.verification import own_folder
+
+        emit(own_folder.list_runs(out, answers(as_json)), as_json)
+    else:
+        from collegium.output.run_list import list_runs
+
+        emit(list_runs(out, answers(), as_json=as_json), as_json)
+    _tell_unverified(out)
+
+
+@runs_app.command("show")
+def runs_show(run: Run, out: Folder, as_json: AsJson = False) -> None:
+    """Shows everything about one run."""
+    if is_hospital(out):
+        from collegium.verification import own_folder
+
+        emit(own_folder.show_run(out, run, answers(as_json)), as_json)
+    else:
+        from collegium.output.summary import show_run
+
+        emit(show_run(out, run, answers(), as_json=as_json), as_json)
+    _tell_unverified(out)
+
+
+@app.command()
+@needs("dashboard")
+def dashboard(
+    out: Folder, port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8501
+) -> None:
+    """Opens the dashboard on a folder of runs."""
+    from collegium.output.dashboard_server import open_dashboard
+
+    open_dashboard(out, port, console())
+
+
+def _tell_unverified(out: Path) -> None:
+    """Says beside figures that nobody has compared them with the log; that takes longer."""
+    folder = "--home" if is_hospital(out) else "--out"
+    console().print(
+        f"not verified: collegium audit verify {folder} {out} checks these figures against the "
+        "signed log",
+        markup=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,1 @@
+"""Reports of a folder of runs: made from its records, signed by people, verified by others."""

@@ -1,0 +1,208 @@
+"""Signatures of people under a report's PDF, made and validated by pyHanko.
+
+A signature is an incremental update of the file: what was signed stays in it byte for byte.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from collegium.extras import require_extra
+from collegium.reports.request import read_named
+from protocol.errors import WorkspaceRefused
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignatureFound:
+    """One signature under a PDF, as it was validated.
+
+    ``trusted`` is None where no certificate was given to trust. ``whole`` says that nothing was
+    changed after it but further signatures.
+    """
+
+    name: str
+    role: str
+    signed_at: str
+    certificate: str
+    intact: bool
+    valid: bool
+    trusted: bool | None
+    whole: bool
+    expired: bool
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is a signature of what is there, by whoever has the certificate's key."""
+        return self.intact and self.valid and self.whole and self.trusted is not False
+
+    @property
+    def sentence(self) -> str:
+        """The signature in words."""
+        who = f"{self.name}{f', {self.role}' if self.role else ''}"
+        if not self.intact:
+            return f"BROKEN: the file was changed under the signature of {who}"
+        if not self.valid:
+            return f"BROKEN: the signature of {who} is not by the key of its certificate"
+        said = f"signed by {who} at {self.signed_at} (their own clock), {self.certificate}"
+        trust = {
+            None: "whether to trust the certificate was not checked: give --trust",
+            True: "the certificate is one that you trust",
+            False: "NOT TRUSTED: the certificate is none that you trust",
+        }[self.trusted]
+        late = "; the certificate has expired since, or is not valid yet" if self.expired else ""
+        changed = "" if self.whole else "; CHANGED after this signature"
+        return f"{said}; {trust}{late}{changed}"
+
+
+def sign_report(
+    file: Path, key: Path, certificate: Path, to: Path | None, *, name: str, role: str
+) -> Path:
+    """Writes a PDF with one more signature; returns where.
+
+    Args:
+        file: a PDF.
+        key: the private key: P-256 or Ed25519, PEM, without a passphrase.
+        certificate: its certificate, PEM.
+        to: the file to write; beside it with ``-signed`` in its name when None.
+        name: the person who signs.
+        role: in which role.
+
+    Raises:
+        WorkspaceRefused: it is no PDF, key and certificate do not belong together, or the
+            certificate is not valid now; or pyHanko is not installed.
+    """
+    require_extra("reports")
+    data = read_named(file, "FILE", 1 << 28)
+    if not data.startswith(b"%PDF-"):
+        raise WorkspaceRefused(f"{file} is no PDF: sign what report export --format pdf wrote")
+    _require_pair(key, certificate)
+    signed = _signed(data, key, certificate, name, role)
+    target = to or file.with_name(f"{file.stem}-signed.pdf")
+    try:
+        target.write_bytes(signed)
+    except OSError as error:
+        raise WorkspaceRefused(f"{target} cannot be written: {error.strerror}") from error
+    return target
+
+
+def _require_pair(key: Path, certificate: Path) -> None:
+    """Refuses a key of another certificate, and a certificate that is not valid now."""
+    try:
+        private = load_pem_private_key(read_named(key, "--key"), None)
+    except (ValueError, TypeError) as error:
+        raise WorkspaceRefused(
+            f"--key {key} is no private key as PEM without a passphrase"
+        ) from error
+    if not isinstance(private, EllipticCurvePrivateKey | Ed25519PrivateKey):
+        raise WorkspaceRefused(f"--key {key}: give a P-256 or an Ed25519 key")
+    try:
+        found = x509.load_pem_x509_certificate(read_named(certificate, "--cert"))
+    except ValueError as error:
+        raise WorkspaceRefused(f"--cert {certificate} is no certificate as PEM") from error
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if private.public_key().public_bytes(*form) != found.public_key().public_bytes(*form):
+        raise WorkspaceRefused(
+            f"--key {key} is another key than that of --cert {certificate}: nothing was signed"
+        )
+    now = datetime.now(UTC)
+    if now > found.not_valid_after_utc:
+        raise WorkspaceRefused(
+            f"--cert {certificate} expired on {found.not_valid_after_utc:%Y-%m-%d}: nothing was "
+            "signed; ask for a new one"
+        )
+    if now < found.not_valid_before_utc:
+        raise WorkspaceRefused(
+            f"--cert {certificate} is valid from {found.not_valid_before_utc:%Y-%m-%d} on: nothing "
+            "was signed; look at this machine's clock"
+        )
+
+
+def _signed(data: bytes, key: Path, certificate: Path, name: str, role: str) -> bytes:
+    from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+    from pyhanko.sign import signers
+    from pyhanko.sign.fields import SigFieldSpec, enumerate_sig_fields
+
+    load: Callable[[str, str], Any] = signers.SimpleSigner.load
+    signer = load(str(key), str(certificate))
+    if signer is None:
+        raise WorkspaceRefused(f"--key {key} and --cert {certificate} cannot be used to sign")
+    writer = IncrementalPdfFileWriter(BytesIO(data))
+    number = 1 + sum(1 for _ in enumerate_sig_fields(writer))
+    meta = signers.PdfSignatureMetadata(
+        field_name=f"Signature{number}", name=name, reason=role, md_algorithm="sha512"
+    )
+    spec = SigFieldSpec(sig_field_name=f"Signature{number}")
+    found: BytesIO = signers.sign_pdf(writer, meta, signer=signer, new_field_spec=spec)
+    return found.getvalue()
+
+
+def signatures_of(data: bytes, trusted: Sequence[Path]) -> tuple[SignatureFound, ...]:
+    """Returns the signatures under a PDF, in order; none where nobody has signed.
+
+    Args:
+        data: the PDF.
+        trusted: certificates that are trusted, as PEM; where none is given, trust is not checked.
+
+    Raises:
+        WorkspaceRefused: pyHanko is not installed, or a certificate is none.
+    """
+    require_extra("reports")
+    logging.getLogger("pyhanko").setLevel(logging.CRITICAL)  # what it logs is in what is returned
+    from pyhanko.keys import load_cert_from_pemder
+    from pyhanko.pdf_utils.misc import PdfReadError
+    from pyhanko.pdf_utils.reader import PdfFileReader
+    from pyhanko_certvalidator import ValidationContext
+
+    read: Callable[[str], Any] = load_cert_from_pemder
+    try:
+        roots = [read(str(path)) for path in trusted]
+    except (OSError, ValueError) as error:
+        raise WorkspaceRefused(f"--trust: no certificate as PEM: {error}") from error
+    try:
+        embedded = list(PdfFileReader(BytesIO(data)).embedded_signatures)
+    except PdfReadError as error:
+        raise WorkspaceRefused(f"the PDF cannot be read: {error}") from error
+    context = ValidationContext(
+        trust_roots=roots, allow_fetching=False, moment=None, revocation_mode="soft-fail"
+    )
+    return tuple(_validated(one, context, bool(roots)) for one in embedded)
+
+
+def _validated(embedded: Any, context: Any, has_roots: bool) -> SignatureFound:
+    from pyhanko.sign.diff_analysis import ModificationLevel
+    from pyhanko.sign.validation import validate_pdf_signature
+
+    status = validate_pdf_signature(embedded, signer_validation_context=context)
+    certificate = embedded.signer_cert
+    validity = certificate["tbs_certificate"]["validity"]
+    start, end = validity["not_before"].native, validity["not_after"].native
+    level = status.modification_level
+    return SignatureFound(
+        name=str(embedded.sig_object.get("/Name", "")) or "somebody who gives no name",
+        role=str(embedded.sig_object.get("/Reason", "")),
+        signed_at=_time(embedded),
+        certificate=certificate.subject.human_friendly,
+        intact=bool(status.intact),
+        valid=bool(status.valid),
+        trusted=bool(status.trusted) if has_roots else None,
+        whole=level is None or level <= ModificationLevel.FORM_FILLING,
+        expired=not start <= datetime.now(UTC) <= end,
+    )
+
+
+def _time(embedded: Any) -> str:
+    found = embedded.self_reported_timestamp
+    return found.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if found else "an unknown time"

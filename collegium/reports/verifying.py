@@ -1,0 +1,266 @@
+"""Verifies a report: that the records give it again, byte for byte, and who signed it.
+
+It says in sentences what was checked and what was not.
+"""
+
+import html
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from collegium.reports.request import ReportRequest, read_named, report_document
+from collegium.reports.signing import SignatureFound, signatures_of
+from compliance.reports.basis import Evidenced, ReportRecipe
+from compliance.reports.document import Document, claims_of, counts_of
+from compliance.reports.renderers import read_recipe, rendered
+from protocol.errors import FederationError, MessageRefused, StoreBroken, WorkspaceRefused
+
+_MOST = 1 << 28
+_META = re.compile(r'<meta name="collegium-report" content="([^"]*)">')
+_KEYWORDS = re.compile(rb"<pdf:Keywords>collegium-report, (.*?)</pdf:Keywords>", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportFile:
+    """A report as it lies in a file: its format, its recipe and its bytes."""
+
+    form: str
+    recipe: ReportRecipe
+    data: bytes
+
+
+def read_report(data: bytes, name: str) -> ReportFile:
+    """Returns the report that a file holds.
+
+    Raises:
+        MessageRefused: it holds none, or its recipe was changed.
+    """
+    form, text = _form_and_recipe(data)
+    if not text:
+        raise MessageRefused(f"the report {name} says of nothing what it was made of: it is none")
+    return ReportFile(form=form, recipe=read_recipe(text), data=data)
+
+
+def _form_and_recipe(data: bytes) -> tuple[str, str]:
+    if data.startswith(b"%PDF-"):
+        found = _KEYWORDS.search(data)
+        return "pdf", html.unescape(found[1].decode("utf-8", "replace")) if found else ""
+    text = data.decode("utf-8", "replace")
+    if text.startswith("<"):
+        page = _META.search(text)
+        return "html", html.unescape(page[1]) if page else ""
+    if text.startswith("{"):
+        return _json_recipe(text)
+    line = re.search(r'^document,about,1,recipe,"(.*?)",,,\r?$', text, re.MULTILINE)
+    return "csv", line[1].replace('""', '"') if line else ""
+
+
+def _json_recipe(text: str) -> tuple[str, str]:
+    try:
+        whole = json.loads(text)
+        if "assessment-results" in whole:
+            props = whole["assessment-results"]["metadata"]["props"]
+            return "oscal", next(one["value"] for one in props if one["name"] == "recipe")
+        return "json", json.dumps(whole["recipe"]) if whole.get("recipe") else ""
+    except (ValueError, KeyError, TypeError, StopIteration):
+        return "json", ""
+
+
+def remade(
+    out: Path, found: ReportFile, declarations: Path | None, public: bytes | None
+) -> tuple[Document, bytes]:
+    """Returns a report made again from a folder, and its bytes.
+
+    Raises:
+        WorkspaceRefused: the folder has nothing of what it is about, or other declarations.
+    """
+    document = report_document(out, ReportRequest.again(found.recipe, declarations), public=public)
+    again = document.recipe.declarations if document.recipe else ""
+    if again != found.recipe.declarations:
+        wanted = found.recipe.declarations
+        raise WorkspaceRefused(
+            f"the report was made with the consortium file of SHA-256 {wanted}: give it with "
+            "--declarations"
+            if wanted
+            else "the report was made without a consortium file: move consortium.yaml away"
+        )
+    return document, rendered(document, found.form)
+
+
+def is_same(found: ReportFile, again: bytes) -> bool:
+    """Whether a file is a report as made again; a signed PDF begins with it, unchanged."""
+    if found.form == "pdf":
+        return found.data.startswith(again)
+    return found.data == again
+
+
+def verify_report(
+    file: Path,
+    console: Console,
+    *,
+    out: Path | None = None,
+    declarations: Path | None = None,
+    public: bytes | None = None,
+    trusted: Sequence[Path] = (),
+) -> dict[str, Any]:
+    """Checks a report against a folder of runs, and its signatures; returns it for ``--json``.
+
+    Args:
+        file: what ``report export`` or ``report sign`` wrote.
+        console: where people read what was found.
+        out: the folder; without it the records are not checked.
+        declarations: the consortium file that the report was made with.
+        public: the log's key that is trusted; the folder's own when None.
+        trusted: certificates of people that are trusted.
+
+    Raises:
+        WorkspaceRefused, MessageRefused: there is no such file or folder, or it is no report.
+    """
+    found = read_report(read_named(file, "FILE", _MOST), file.name)
+    checked: list[str] = []
+    faults: list[str] = []
+    not_checked: list[str] = []
+    again = b""
+    if out is None:
+        not_checked.append("whether the records give this report: give --out, the folder of runs")
+    else:
+        again = _check_records(out, found, declarations, public, checked, faults)
+        if public is None:
+            not_checked.append("whose log it is: the key is the one in the folder; give --key")
+    signatures = _check_signatures(found, again, trusted, checked, faults, not_checked)
+    answer = {
+        "verified": not faults and out is not None,
+        "signed": bool(signatures),
+        "format": found.form,
+        "recipe": asdict(found.recipe),
+        "signatures": [asdict(one) | {"sentence": one.sentence} for one in signatures],
+        "checked": checked,
+        "faults": faults,
+        "not_checked": not_checked,
+    }
+    _tell(file, answer, console)
+    return answer
+
+
+def _check_records(
+    out: Path,
+    found: ReportFile,
+    declarations: Path | None,
+    public: bytes | None,
+    checked: list[str],
+    faults: list[str],
+) -> bytes:
+    document, again = remade(out, found, declarations, public)
+    if not is_same(found, again):
+        faults.append(
+            "the report is not the one that these records give: it was changed, something was "
+            "logged about its runs since, or another version of collegium made it"
+        )
+        return b""
+    shown = {i for c in claims_of(document) if isinstance(c.basis, Evidenced)
+             for i in c.basis.entries}  # fmt: skip
+    checked.append(
+        f"the records of {out} give this report again, byte for byte: {counts_of(document)}, by "
+        f"{len(shown)} entries under the signed head of {found.recipe.until:,} entries"
+    )
+    for statement in document.banner:
+        if statement.text.startswith("NOT VERIFIED"):
+            faults.append(f"{statement.text} {statement.detail}")
+    return again
+
+
+def _check_signatures(
+    found: ReportFile,
+    again: bytes,
+    trusted: Sequence[Path],
+    checked: list[str],
+    faults: list[str],
+    not_checked: list[str],
+) -> tuple[SignatureFound, ...]:
+    if found.form != "pdf":
+        not_checked.append("signatures: only a PDF can hold them")
+        return ()
+    try:
+        signatures = signatures_of(found.data, trusted)
+    except WorkspaceRefused as error:
+        if "pip install" not in str(error):
+            raise
+        not_checked.append(f"signatures: {error}")
+        return ()
+    for one in signatures:
+        (checked if one.holds else faults).append(one.sentence)
+    if not signatures and again and len(found.data) != len(again):
+        faults.append("something follows the report in its file that is no signature")
+    return signatures
+
+
+def _tell(file: Path, answer: dict[str, Any], console: Console) -> None:
+    def line(text: str, style: str | None = None) -> None:
+        console.print(text, style=style, markup=False, soft_wrap=True)
+
+    recipe = answer["recipe"]
+    about = f"{recipe['kind']} about {recipe['scope']} {recipe['name']}"
+    line(f"report      {about}, {answer['format']}")
+    for text in answer["checked"]:
+        line(f"checked     {text}", "green")
+    for text in answer["faults"]:
+        line(f"FAULT       {text}", "red")
+    if answer["format"] == "pdf" and not answer["signed"]:
+        line("UNSIGNED    nobody has signed this file: collegium report sign", "yellow")
+    for text in answer["not_checked"]:
+        line(f"not checked {text}")
+    verdict = "verified" if answer["verified"] else "NOT VERIFIED"
+    line(f"{verdict}: {file}", "green" if answer["verified"] else "red")
+
+
+def require_verified(answer: dict[str, Any], file: Path) -> None:
+    """Refuses a report in which a fault was found.
+
+    Raises:
+        StoreBroken: says how many.
+    """
+    if answer["faults"]:
+        raise StoreBroken(f"{len(answer['faults'])} faults: do not rely on {file}")
+
+
+def check_report(
+    path: Path, out: Path, public: bytes, runs: Sequence[str], add: Callable[[str], None]
+) -> str:
+    """Checks that a report is the one that a verified folder gives; returns what it is about.
+
+    Args:
+        path: a report that ``collegium report export`` wrote.
+        out: the folder.
+        public: the log's key.
+        runs: the runs of the folder.
+        add: takes what is wrong.
+
+    Raises:
+        WorkspaceRefused: there is no such file.
+    """
+    data = read_named(path, "--report", _MOST)
+    try:
+        found = read_report(data, path.name)
+    except MessageRefused as error:
+        add(str(error))
+        return path.name
+    name = found.recipe.name
+    if found.recipe.scope == "run" and name not in runs:
+        add(f"the report {path.name} names no run of this folder")
+        return name
+    try:
+        _, again = remade(out, found, None, public)
+    except FederationError as error:
+        add(f"the report {path.name} cannot be made again: {error}")
+        return name
+    if not is_same(found, again):
+        add(
+            f"the report {path.name} is not the one that these records give: it was changed, "
+            "made before the run's last change, or by another version of collegium"
+        )
+    return name

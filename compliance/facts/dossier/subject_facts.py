@@ -1,0 +1,33 @@
+"""All facts that a report is about: one run, or the runs of a study, sweep, hospital or year."""
+
+from dataclasses import dataclass
+
+from compliance.facts.dossier.record import Dossier, LogFacts, LogVerification
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedTeamFacts:
+    """Findings of a red team about a run: whether they contradict its claim, and why."""
+
+    run_id: str
+    contradicted: bool
+    reasons: tuple[str, ...]
+    found_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubjectFacts:
+    """Runs, oldest first, and the log about them: their entries, and acts of the consortium.
+
+    ``scope`` is ``run``, ``study``, ``sweep``, ``hospital`` or ``period``; ``log`` ends before
+    what was logged later, so that a report can be made again. ``rosters`` are the days on which
+    the runs' rosters end, by run; only a network's roster has one.
+    """
+
+    scope: str
+    name: str
+    dossiers: tuple[Dossier, ...]
+    log: LogFacts
+    red_team: tuple[RedTeamFacts, ...] = ()
+    rosters: tuple[tuple[str, str], ...] = ()
+    verification: LogVerification | None = None

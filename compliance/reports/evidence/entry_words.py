@@ -1,0 +1,62 @@
+"""Entries of the log in words: what was done, for people; the digests stand apart, after them."""
+
+from collections.abc import Iterator, Sequence
+
+from compliance.facts.dossier import EntryFacts
+from compliance.facts.formatting import Format, show
+
+_WORDS = {
+    "study-registered": "The study was registered, before any work of it",
+    "roster": "The members and keys of this run were fixed",
+    "run-started": "The run began",
+    "approvals": "The hospitals' signed summaries were kept: they joined",
+    "round-opened": "A round was opened, with the head of the log that it begins from",
+    "survivors": "The round ended: who answered and who dropped out",
+    "round-failed": "The attempt failed",
+    "masked-blobs": "The masked vectors, by digest",
+    "ledger-heads": "The heads of the hospitals' ledgers",
+    "transcript": "The round's transcript, by digest",
+    "sum": "The sum of the masked vectors, by digest",
+    "result": "The model that the round gave, by digest",
+    "release": "Figures were released, with noise",
+    "course": "The course of the run was fixed after an evaluation",
+    "settlements": "The hospitals' last signed summaries were kept",
+    "snapshot": "The model was kept",
+    "exact-figures": "A simulation's exact figures were kept",
+    "run-finished": "The run finished",
+    "run-failed": "The run failed",
+    "run-stopped": "The run was stopped",
+    "conduct": "How hospitals behaved in the round was kept",
+    "accusation": "A hospital was accused, with the signed messages that show it",
+    "reference": "A pooled reference of a simulation was kept",
+    "redteam": "A red team's findings were kept",
+    "alert-raised": "An alert was raised",
+    "alert-closed": "An alert was closed",
+    "alert-acknowledged": "An alert was acknowledged by a person",
+    "alert-queued": "An alert was to be sent",
+    "alert-tried": "Sending an alert was tried",
+    "alert-sent": "An alert was sent",
+    "alert-unsent": "An alert could not be sent",
+    "masked": "A hospital's signed message was kept, to be shown to it again",
+    "page": "The page of the newest run was written",
+}
+
+
+def entry_words(kind: str) -> str:
+    """Returns the type of an entry in words.
+
+    >>> entry_words("run-failed"), entry_words("key-adopted")
+    ('The run failed', 'Key adopted')
+    """
+    return _WORDS.get(kind, kind.replace("-", " ").capitalize())
+
+
+def log_lines(entries: Sequence[EntryFacts]) -> Iterator[str]:
+    """Yields an entry's number, time, type and digest on a line of one width for each."""
+    width = len(str(entries[-1].index)) if entries else 1
+    longest = max((len(entry.type) for entry in entries), default=0)
+    for entry in entries:
+        yield (
+            f"{entry.index:>{width}}  {show(entry.time, Format.TIME)}  "
+            f"{entry.type:<{longest}}  {entry.payload}"
+        )

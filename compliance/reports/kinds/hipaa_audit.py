@@ -1,0 +1,73 @@
+"""HIPAA's audit controls: 45 CFR 164.312(b), with what stands beside it in that section."""
+
+from compliance.reports.basis import Claims
+from compliance.reports.document import Document, Section
+from compliance.reports.evidence import ReportSubject
+from compliance.reports.evidence.controls import HIPAA
+from compliance.reports.kinds.parts import KindText, report
+from compliance.reports.kinds.security_log import acts_section
+
+HIPAA_AUDIT = KindText(
+    name="hipaa-audit-controls",
+    title="HIPAA audit controls",
+    question="Is activity recorded, can it be examined, who examined it (45 CFR 164.312(b))?",
+    texts=(HIPAA,),
+)
+
+
+def hipaa_audit(subject: ReportSubject) -> Document:
+    """Returns what the log records of the systems' activity, and what people say beside it."""
+    found = subject.facts.verification
+    is_sound = found is not None and not found.faults
+    none = {"why": "the log holds no entry of it", "remedy": "run the study first"}
+    recorded = Claims(
+        title="164.312(b): recorded",
+        items=(
+            subject.evidenced(
+                "Mechanism", "Every write of a row of the coordinator's database is an entry of an "
+                "append-only log, whose heads are signed.", subject.last, **none),
+            subject.evidenced(
+                "Starts and ends of work", f"{len(subject.dossiers)} runs began; each end and "
+                "each failure is an entry.", subject.all_entries(
+                    "run-started", "run-finished", "run-failed", "run-stopped"), **none),
+            subject.evidenced(
+                "Exchanges", "Every round names who answered and the digests of what they sent.",
+                subject.all_entries("round-opened", "survivors", "masked-blobs"), **none),
+            subject.evidenced(
+                "Who", "Entries name institutions by their keys in a roster; persons act inside "
+                "each institution, whose own log names them.", subject.all_entries("roster"),
+                **none),
+            subject.evidenced(
+                "Views and exports by people", "Persons who looked at or exported records here.",
+                subject.all_entries("report-exported", "view-opened"),
+                why="no entry of the log is about a person who viewed or exported",
+                remedy="export with --by NAME where the coordinator's service keeps such entries"),
+        ),
+    )  # fmt: skip
+    examined = Claims(
+        title="164.312(b): examined",
+        items=(
+            subject.evidenced(
+                "Integrity (164.312(c))",
+                "The whole log and all records were verified when this report was made, without "
+                "a fault."
+                if is_sound
+                else "The records were not verified, or a fault was found: see page 1.",
+                subject.last if is_sound else (),
+                why="verification found a fault or was not made",
+                remedy="collegium audit verify --out FOLDER",
+            ),
+            subject.declared("log_review", "Review by a person"),
+            subject.declared("retention", "Documentation is kept six years (164.316(b)(2)(i))"),
+        ),
+    )
+    beside = Claims(
+        title="Beside it in 164.312",
+        items=(
+            subject.declared("access_control", "(a) Access control"),
+            subject.declared("authentication", "(d) Authentication of persons"),
+            subject.declared("incident_plan", "Incidents (164.308(a)(6))"),
+        ),
+    )
+    section = Section(key="hipaa", title="Audit controls", blocks=(recorded, examined, beside))
+    return report(HIPAA_AUDIT, subject, [section, acts_section(subject)])

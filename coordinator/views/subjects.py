@@ -1,0 +1,155 @@
+"""Facts for a report about a run, or about the runs of a study, a sweep, a hospital or a year."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from compliance.audit.log import LoggedEntry, LogHead
+from compliance.facts.dossier import Dossier, RedTeamFacts, SubjectFacts
+from coordinator.database.store import (
+    LogEntryRow,
+    ReleaseRow,
+    RunRow,
+    StudyRow,
+    head_after,
+    logged_entries,
+    newest_head,
+)
+from coordinator.views.dossiers import log_facts
+from coordinator.views.rows import find_run
+from protocol.errors import MessageRefused, WorkspaceRefused
+from protocol.identity.roster import parse_roster
+
+#: Things that a report can be about, by the name that people type.
+SCOPES = ("run", "study", "sweep", "hospital", "period")
+#: So many digits of a study's digest name it.
+_MIN_DIGEST = 8
+#: Entries of no run: a study's, and those that say nothing of the consortium.
+_REGISTERED, _OF_NO_ONE = "study-registered", frozenset({"page", "masked"})
+
+
+def subject_facts(
+    session: Session,
+    scope: str,
+    name: str,
+    dossier: Callable[[RunRow], Dossier],
+    until: int | None = None,
+) -> SubjectFacts:
+    """Returns the facts for a report.
+
+    Args:
+        session: the consortium's database.
+        scope: one of ``SCOPES``.
+        name: a run, study, sweep or hospital, or its beginning; a year or a month (``2026-11``).
+        dossier: makes a run's dossier.
+        until: only runs and entries before this number; what is newest when None, of one run its
+            own last entry.
+
+    Raises:
+        WorkspaceRefused: there is nothing of this name.
+    """
+    rows, called = _named(session, scope, name, until)
+    head = _head(session, scope, rows, until)
+    end = head.size if head else 0
+    found = tuple(dossier(row) for row in rows)
+    if scope == "hospital":
+        found = tuple(_of_hospital(one, called) for one in found)
+    digests = {one.study_digest for one in found}
+    runs = {one.run_id for one in found}
+    entries = [
+        entry
+        for entry in logged_entries(session)
+        if entry.index < end and _is_about(entry, runs, digests)
+    ]
+    return SubjectFacts(
+        scope=scope,
+        name=called,
+        dossiers=found,
+        log=log_facts(head, entries),
+        red_team=tuple(one for row in rows for one in _red_team(session, row)),
+        rosters=tuple((row.id, valid) for row in rows if (valid := _roster_end(row))),
+    )
+
+
+def _named(session: Session, scope: str, name: str, until: int | None) -> tuple[list[RunRow], str]:
+    """Returns the runs that are meant, oldest first, and what they are called together."""
+    if scope == "run":
+        row = find_run(session, name)
+        return [row], row.id
+    rows = session.scalars(select(RunRow).order_by(RunRow.started_at, RunRow.id))
+    chosen = [row for row in rows if _is_meant(session, scope, row, name)]
+    if until is not None:
+        chosen = [row for row in chosen if _last_entry(session, row) < until]
+    if not chosen:
+        raise WorkspaceRefused(f"there is no run of {scope} {name!r} here: collegium runs list")
+    return chosen, name
+
+
+def _is_meant(session: Session, scope: str, row: RunRow, name: str) -> bool:
+    match scope:
+        case "study":
+            beginning = len(name) >= _MIN_DIGEST and row.study_digest.startswith(name)
+            return beginning or session.get_one(StudyRow, row.study_digest).name == name
+        case "sweep":
+            return row.sweep == name
+        case "hospital":
+            return name in json.loads(row.sites_json)
+        case _:
+            return row.started_at.startswith(f"{name}-")
+
+
+def _last_entry(session: Session, row: RunRow) -> int:
+    """Returns the number of a run's last entry; -1 where it has none."""
+    query = select(func.max(LogEntryRow.idx)).filter_by(run_id=row.id)
+    found = session.scalar(query)
+    return -1 if found is None else found
+
+
+def _head(session: Session, scope: str, rows: list[RunRow], until: int | None) -> LogHead | None:
+    if until is not None:
+        return head_after(session, until - 1)
+    if scope == "run":
+        return head_after(session, _last_entry(session, rows[0]))
+    return newest_head(session)
+
+
+def _of_hospital(dossier: Dossier, site: str) -> Dossier:
+    """Returns a run with the figures of one hospital alone."""
+    return replace(dossier, sites=tuple(one for one in dossier.sites if one.site == site))
+
+
+def _is_about(entry: LoggedEntry, runs: set[str], digests: set[str]) -> bool:
+    """Whether an entry is of these runs or studies, or an act of the consortium."""
+    content = entry.content
+    if content.run is not None:
+        return content.run in runs
+    if content.type == _REGISTERED:
+        return content.payload in digests
+    return content.type not in _OF_NO_ONE
+
+
+def _red_team(session: Session, row: RunRow) -> list[RedTeamFacts]:
+    query = select(ReleaseRow).filter_by(run_id=row.id, kind="redteam").order_by(ReleaseRow.id)
+    found = []
+    for release in session.scalars(query):
+        said = json.loads(release.payload_json)
+        found.append(
+            RedTeamFacts(
+                run_id=row.id,
+                contradicted=bool(said.get("contradicted")),
+                reasons=tuple(map(str, said.get("reasons", ()))),
+                found_at=release.released_at,
+            )
+        )
+    return found
+
+
+def _roster_end(row: RunRow) -> str:
+    """Returns when the roster of a run ends; empty where it cannot be read."""
+    try:
+        return parse_roster(row.roster_json.encode()).valid_until
+    except MessageRefused:
+        return ""
