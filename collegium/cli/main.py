@@ -18,8 +18,8 @@ from typing import Annotated, Any
 import typer
 
 from collegium.cli.alerts import app as alerts_app
-from collegium.cli.audit import USAGE
-from collegium.cli.audit import app as audit_app
+from collegium.cli.audit.log import USAGE
+from collegium.cli.audit.log import app as audit_app
 from collegium.cli.coordinator.incidents import app as incident_app
 from collegium.cli.coordinator.members import app as coordinator_app
 from collegium.cli.coordinator.people import app as people_app

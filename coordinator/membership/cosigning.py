@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from compliance.audit.log import LogHead
-from coordinator.database.log.cosignatures import cosignature_lines, keep_cosignatures
+from coordinator.database.log.cosignatures import keep_cosignatures
 from coordinator.database.store import Store
 from coordinator.delivery.link import SiloLink
 from coordinator.membership.log_proofs import LogProofs
@@ -132,9 +132,9 @@ class HeadCosigning:
         sites = [site for site in self._keys if site not in absent]
         for last in (False,) * _BEGUN_AGAIN + (True,):
             head = self._proofs.newest()
-            found = self._kept(head)
+            found: dict[str, Cosignature] = {}
             refusals: dict[str, str] = {}
-            newer = self._ask(head, [s for s in sites if s not in found], found, refusals, traffic)
+            newer = self._ask(head, sites, found, refusals, traffic)
             grown = self._proofs.newest().size > head.size
             if last or len(found) >= enough or not (newer and grown):
                 break
@@ -214,14 +214,6 @@ class HeadCosigning:
         found[site] = one
         self._proofs.cosigned(site, head.size)
         return None
-
-    def _kept(self, head: LogHead) -> dict[str, Cosignature]:
-        """Returns the hospitals' cosignatures of a head that another run has asked for."""
-        with self._store.read() as session:
-            lines = cosignature_lines(session, head.size)
-        text, _ = split_note(head.note)
-        by_key = {key: site for site, key in self._keys.items()}
-        return {by_key[one.key]: one for one in cosigned_lines(text, lines, by_key)}
 
     def _outside(self, head: LogHead) -> list[Cosignature]:
         if self._witnesses is None:

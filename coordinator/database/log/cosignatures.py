@@ -75,16 +75,6 @@ def keep_cosignatures(
         transaction.log([entry], signer)
 
 
-def cosignature_lines(session: Session, size: int) -> list[SignatureLine]:
-    """Returns the lines over the head of a size, in the order in which they came.
-
-    Raises:
-        StoreBroken: they were changed.
-    """
-    row = session.get(CosignaturesRow, size)
-    return [] if row is None else row.signatures
-
-
 def all_cosignatures(session: Session) -> Sequence[CosignaturesRow]:
     """Returns every row, in order of size."""
     return session.scalars(select(CosignaturesRow).order_by(CosignaturesRow.size)).all()

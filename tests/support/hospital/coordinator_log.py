@@ -1,13 +1,13 @@
 """A coordinator's log in memory, in the hands of whoever holds its key: entries, heads, proofs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
 from compliance.audit.log import LoggedEntry, LogHead, NewEntry, extend
 from protocol.identity.roster import SigningKey
 from protocol.log.cosignature import Cosigner
-from protocol.log.entry import RESULT
+from protocol.log.entry import MASKED, RESULT
 from protocol.log.merkle_proofs import Tree
 from protocol.log.signed_note import split_note, with_lines
 from protocol.secagg.context import RoundContext
@@ -57,7 +57,17 @@ class CoordinatorLog:
         text, _ = split_note(note)
         return with_lines(note, [cosigner.cosign(text, SECONDS) for cosigner in self.cosigners])
 
-    def proof(self, context: RoundContext, known: int = 0) -> LogProof:
+    def log_sent(self, messages: Iterable[str | None]) -> None:
+        """Adds an entry for each message that a hospital sent, by digest, unless it is there."""
+        for message in messages:
+            if message is not None and self._entry(MASKED, message) is None:
+                self.append(MASKED, message)
+
+    def _entry(self, kind: str, payload: str) -> LoggedEntry | None:
+        named = (e for e in self.entries if (e.content.type, e.content.payload) == (kind, payload))
+        return next(named, None)
+
+    def proof(self, context: RoundContext, known: int = 0, own: str | None = None) -> LogProof:
         """Returns what an honest coordinator shows a hospital that holds a head of that size."""
         first, second = sorted((known, context.log_size))
         return LogProof(
@@ -65,7 +75,15 @@ class CoordinatorLog:
             known=known,
             consistency=self.tree.consistency(first, second) if first else (),
             result=self.result(context.round - 1, context.log_size),
+            own=self._own(own, context.log_size),
         )
+
+    def _own(self, message: str | None, size: int) -> LoggedResult | None:
+        entry = None if message is None else self._entry(MASKED, message)
+        if entry is None or entry.index >= size:
+            return None
+        path = self.tree.inclusion(entry.index, size)
+        return LoggedResult(index=entry.index, entry=entry.data, path=path)
 
     def result(self, number: int, size: int) -> LoggedResult | None:
         """Returns the newest result of a round among the first entries, if there is one."""

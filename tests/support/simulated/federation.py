@@ -5,7 +5,7 @@ federation of four hospitals runs in a fraction of a second.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +230,10 @@ class Federation:
         self.store.close()
         for silo in self.silos.values():
             silo._database.close()
+
+    def invitation_of(self, run_id: str) -> Invitation:
+        """Returns the invitation to another run of the same study."""
+        return replace(self.invitation, run_id=run_id)
 
     def join(self) -> dict[str, Summary]:
         self.signed_summaries = {

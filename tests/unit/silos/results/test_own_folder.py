@@ -327,8 +327,9 @@ CHANGES = {
         "it was of the simulated hospital east",
     ),
     "all heads of the log": ("DELETE FROM log_head", "that it names is not kept"),
-    "the newest head of the log": (
-        "DELETE FROM log_head WHERE size = (SELECT max(size) FROM log_head)",
+    "the newest head of the log that a decision names": (  # the one cosigned after it is not named
+        "DELETE FROM log_head WHERE size = (SELECT max(size) FROM log_head WHERE size < "
+        "(SELECT max(size) FROM log_head))",
         "that it names is not kept",
     ),
     "whose log a head is of": ("UPDATE log_head SET origin = 'x'", "that it names is not kept"),

@@ -60,6 +60,7 @@ class Attack:
         model = model or self.initial()
         if number:  # a coordinator that logs whatever model it sends
             self.log.append(RESULT, model_digest(model), round=number - 1)
+        self.log.log_sent(self.sent(site) for site in self.federation.silos)
         head = self.log.head
         return round_context(
             self.federation.study, run_id="run-1", roster_digest=self.federation.roster.digest,
@@ -73,8 +74,13 @@ class Attack:
             without=without,
             roster=self.federation.roster,
             key=self.key,
-            log_proof=lambda site: self.log.proof(context, self.held(site)),
+            log_proof=lambda site: self.log.proof(context, self.held(site), self.sent(site)),
         )
+
+    def sent(self, site: str) -> str | None:
+        """The digest of what a hospital wants to see in the log, if anything."""
+        silo = self.federation.silos[site]
+        return silo._joined("run-1").sent if silo.has_joined("run-1") else None
 
     def held(self, site: str) -> int:
         """How many entries the head has that a hospital holds."""

@@ -1,4 +1,4 @@
-"""``collegium audit``: the tamper-evident log."""
+"""``collegium audit``: the tamper-evident log, and proofs of its entries."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from collegium.cli.audit.witness import app as witness
 from collegium.cli.options import FOLDER, AsJson, Key, Out, known_runs
-from collegium.cli.witness import app as witness
 from collegium.output.console import answers, complain, emit, say
 from protocol.errors import FederationError
 

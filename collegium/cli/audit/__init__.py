@@ -1,0 +1,1 @@
+"""``collegium audit``: the log, its proofs, and witnesses outside the consortium."""
