@@ -20,6 +20,7 @@ import typer
 from collegium.cli.alerts import app as alerts_app
 from collegium.cli.audit.log import USAGE
 from collegium.cli.audit.log import app as audit_app
+from collegium.cli.coordinator.holds import app as hold_app
 from collegium.cli.coordinator.incidents import app as incident_app
 from collegium.cli.coordinator.members import app as coordinator_app
 from collegium.cli.coordinator.people import app as people_app
@@ -52,6 +53,7 @@ app.add_typer(study_app, name="study")
 app.add_typer(monitor_app, name="monitor")
 app.add_typer(silo_app, name="silo")
 coordinator_app.add_typer(service_app)
+coordinator_app.add_typer(hold_app, name="hold")
 app.add_typer(coordinator_app, name="coordinator")
 app.add_typer(people_app, name="people")
 app.add_typer(incident_app, name="incident")

@@ -146,7 +146,8 @@ class Person:
     """A person at one time: name, key (64 hexadecimal digits), roles, and when the key expires.
 
     From ``since`` to ``until`` the record holds; ``until`` is None while it does. ``suspended``
-    says since when an incident's containment keeps the person from acting.
+    says since when an incident's containment keeps the person from acting. What has ended has
+    ended, whatever a clock says that was set back since.
     """
 
     name: str
@@ -157,29 +158,28 @@ class Person:
     until: str | None = None
     suspended: str | None = None
 
-    def holds_at(self, time: str) -> bool:
-        """Whether this record held at a time."""
-        return self.since <= time and (self.until is None or time < self.until)
-
     def require_usable(self, time: str) -> None:
         """Checks that the person may act at a time.
 
         Raises:
             PolicyRefused: the record has ended, the key has expired, or the person is suspended.
         """
-        if self.until is not None and self.until <= time:
+        if self.until is not None:
             raise PolicyRefused(f"{self.name} acts under this key no longer, since {self.until}")
         if self.expires <= time:
             raise PolicyRefused(
                 f"the key of {self.name} expired at {self.expires}: make a new one (collegium "
                 "people key), and let two people add it (collegium people propose)"
             )
-        if self.suspended is not None and self.suspended <= time:
+        if self.suspended is not None:
             raise PolicyRefused(
                 f"{self.name} was suspended at {self.suspended} by an incident's containment"
             )
 
 
+_BY_TWO = frozenset(name for name, right in RIGHTS.items() if right.second is not None)
+#: What a policy may ask a second person for beside what always takes two.
+MAY_BE_TWO = frozenset({"run.start", "run.resume", "roster.propose", "hold.place"})
 #: What one person may do where nobody else could confirm it.
 ALONE = frozenset({"person.add", "person.roles"})
 
@@ -188,14 +188,14 @@ def others_who_confirm(people: Iterable[Person], name: str, time: str) -> tuple[
     """Returns those of other names who could confirm at a time, if they are not suspended.
 
     Args:
-        people: records, of which those that hold at ``time`` count.
+        people: records, of which those that hold count.
         name: whose name is left out; empty for nobody's.
         time: when.
     """
     return tuple(
         person
         for person in people
-        if person.holds_at(time)
+        if person.until is None
         and person.expires > time
         and person.roles & TRUSTED
         and same_name(person.name) != same_name(name)
@@ -300,4 +300,6 @@ def _read_right(name: str, said: Mapping[str, Any]) -> Right:
     second = None if said["second"] is None else read_roles(said["second"])
     if first.second is not None and second is None:
         raise PolicyRefused(f"{name} needs a second person: no policy may change that")
+    if second is not None and name not in MAY_BE_TWO | _BY_TWO:
+        raise PolicyRefused(f"{name} is one person's act: no policy may change that")
     return Right(what=first.what, roles=read_roles(said["roles"]), second=second)

@@ -3,7 +3,8 @@
 Rules:
 
 1. An act's row says what the signed bytes say, and the signature is the person's. The person, the
-   key, the role and the policy were in force when the service took it.
+   key, the role and the policy were in force when the service took it: in the order of the log, for
+   a clock may have been set back.
 2. A change was confirmed by another person than who proposed it, and both signed.
 3. From the first administrator on, what only people may do (``_GOVERNED``) stands in the log
    between the two entries of an act that allows it: whoever changes the database without the
@@ -13,7 +14,7 @@ Refused acts are claims: that they were made is logged, nothing else of them is 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -32,8 +33,8 @@ from coordinator.audit.faults import Faults
 from coordinator.database.alert_tables import AlertRow
 from coordinator.database.store import RunRow
 from coordinator.governance.governance import FOUND, change_of, changes_in
-from coordinator.governance.people_register import people_in, policy_of
-from coordinator.governance.tables import ActRow, PolicyRow
+from coordinator.governance.people_register import person_of, policy_of
+from coordinator.governance.tables import ActRow, PersonRow, PolicyRow
 from protocol.encoding import canonical
 from protocol.errors import StoreBroken
 from protocol.identity.timestamps import read_time
@@ -63,6 +64,41 @@ _GOVERNED: Mapping[str, frozenset[str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class _PersonRecord:
+    """A person's record, and the entries of the log that added, suspended and ended it."""
+
+    person: Person
+    added: int
+    suspended: int | None
+    ended: int | None
+
+    def as_of(self, seq: int) -> Person | None:
+        """Returns the record as it was at an entry; None where it did not hold."""
+        if seq < self.added or (self.ended is not None and self.ended < seq):
+            return None
+        was_suspended = self.suspended is not None and self.suspended < seq
+        suspended = self.person.suspended if was_suspended else None
+        return replace(self.person, until=None, suspended=suspended)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _History:
+    """All records of people, and from which entry each policy was in force."""
+
+    people: tuple[_PersonRecord, ...]
+    policies: tuple[tuple[int, AccessPolicy], ...]
+
+    def people_at(self, seq: int) -> tuple[Person, ...]:
+        """Returns the people whose records held at an entry."""
+        found = (record.as_of(seq) for record in self.people)
+        return tuple(person for person in found if person is not None)
+
+    def policy_at(self, seq: int) -> AccessPolicy:
+        """Returns the policy in force at an entry."""
+        return [policy for since, policy in self.policies if since < seq][-1]
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Window:
     """The entries of the log within which an act was carried out, from ``first`` to ``last``."""
 
@@ -88,16 +124,14 @@ def check_acts(
         faults: takes what is found wrong.
     """
     rows = session.scalars(select(ActRow).order_by(ActRow.id)).all()
-    people: tuple[Person, ...] = ()
-    with faults.checking("the register of people"):
-        people = people_in(session, former=True)
-    policies = _policies(session, faults)
-    if not rows and not people:
+    history = _history(session, entries, faults)
+    if not rows and not history.people:
         return 0
+    taken = _taken_at(entries)
     for row in rows:
         if row.outcome != "refused":
             with faults.checking(f"act {row.id}"):
-                _check_act(row, people, policies, public)
+                _check_act(row, taken, history, public)
     _check_changes(session, rows, faults)
     _check_entries(entries, sizes, rows, faults)
     with faults.checking("the acts about runs and alerts"):
@@ -105,34 +139,65 @@ def check_acts(
     return len(rows)
 
 
-def _policies(session: Session, faults: Faults) -> list[tuple[str, AccessPolicy]]:
-    """Returns from when each policy was in force, in order."""
-    found = [("", FIRST_POLICY)]
-    with faults.checking("the access policy"):
-        for row in session.scalars(select(PolicyRow).order_by(PolicyRow.version)):
-            found.append((row.since, policy_of(row)))
+def _taken_at(entries: Sequence[LogEntry]) -> dict[str, int]:
+    """Returns by its digest the first entry about each act that was taken."""
+    found: dict[str, int] = {}
+    for entry in entries:
+        if entry.type.startswith("act-") and entry.type != "act-refused":
+            found.setdefault(entry.payload, entry.seq)
     return found
 
 
-def _check_act(
-    row: ActRow,
-    people: Sequence[Person],
-    policies: Sequence[tuple[str, AccessPolicy]],
-    public: bytes,
-) -> None:
+def _history(session: Session, entries: Sequence[LogEntry], faults: Faults) -> _History:
+    people: list[_PersonRecord] = []
+    policies = [(-1, FIRST_POLICY)]
+    places = {entry.record: entry.seq for entry in entries if entry.record is not None}
+    with faults.checking("the register of people"):
+        for row in session.scalars(select(PersonRow).order_by(PersonRow.id)):
+            people.append(_person_record(row, places))
+    with faults.checking("the access policy"):
+        for policy in session.scalars(select(PolicyRow).order_by(PolicyRow.version)):
+            policies.append((places[policy.record], policy_of(policy)))
+    return _History(people=tuple(people), policies=tuple(policies))
+
+
+def _person_record(row: PersonRow, places: Mapping[str, int]) -> _PersonRecord:
+    """Returns a record with the entries that wrote its row, whose earlier states follow from it."""
+    added = _state_of(row, revision=1)
+    suspended = None
+    if row.suspended is not None:
+        suspended = places[_state_of(row, revision=2, suspended=row.suspended).record]
+    return _PersonRecord(
+        person=person_of(row),
+        added=places[added.record],
+        suspended=suspended,
+        ended=None if row.until is None else places[row.record],
+    )
+
+
+def _state_of(row: PersonRow, *, revision: int, suspended: str | None = None) -> PersonRow:
+    """Returns the row as one of its earlier writes left it."""
+    said = {column.name: getattr(row, column.name) for column in PersonRow.__table__.columns}
+    return PersonRow(**{**said, "until": None, "suspended": suspended, "revision": revision})
+
+
+def _check_act(row: ActRow, taken: Mapping[str, int], history: _History, public: bytes) -> None:
     act = read_act(row.document)
     _require_same(row, act)
     SignedAct(act=act, signature=row.signature).require_signed()
     if act.consortium != public.hex():
         raise StoreBroken(f"act {row.id} is of another consortium")
     require_time(act.time, read_time(row.at))
-    person = _person_at(people, act, row.at)
-    if person is None:
-        raise StoreBroken(f"act {row.id}: {act.person} had no such key at {row.at}")
+    seq = taken[row.digest]
+    people, policy = history.people_at(seq), history.policy_at(seq)
     if act.request.action == FOUND:
+        _check_founding(row, act, people, history)
         return
+    known = [one for one in people if (one.name, one.public_key) == (act.person, act.public_key)]
+    if not known:
+        raise StoreBroken(f"act {row.id}: {act.person} had no such key at {row.at}")
+    person = known[0]
     person.require_usable(row.at)
-    policy = [policy for since, policy in policies if since <= row.at][-1]
     if act.policy != policy.digest:
         raise StoreBroken(f"act {row.id} names another access policy than was in force")
     policy.role_for(person, act.request.action)
@@ -145,6 +210,14 @@ def _check_act(
         raise StoreBroken(f"act {row.id}: {act.person} was not {row.role} at {row.at}")
 
 
+def _check_founding(row: ActRow, act: Act, people: Sequence[Person], history: _History) -> None:
+    if others_who_confirm(people, "", row.at):
+        raise StoreBroken(f"act {row.id} founds an administrator where there were people already")
+    own = (act.person, act.public_key)
+    if own not in {(one.person.name, one.person.public_key) for one in history.people}:
+        raise StoreBroken(f"act {row.id}: {act.person} had no such key at {row.at}")
+
+
 def _require_same(row: ActRow, act: Act) -> None:
     """Checks that a row says what was signed."""
     request = act.request
@@ -155,14 +228,6 @@ def _require_same(row: ActRow, act: Act) -> None:
         raise StoreBroken(f"act {row.id} is not what {act.person} signed")
     if row.digest != act.digest:
         raise StoreBroken(f"act {row.id} has another digest than was logged")
-
-
-def _person_at(people: Sequence[Person], act: Act, at: str) -> Person | None:
-    """Returns the record of an act's person that held when the service took it."""
-    for person in people:
-        if (person.name, person.public_key) == (act.person, act.public_key) and person.holds_at(at):
-            return person
-    return None
 
 
 def _check_changes(session: Session, rows: Sequence[ActRow], faults: Faults) -> None:

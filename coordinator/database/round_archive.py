@@ -7,10 +7,12 @@
       model.safetensors           the model that the round began with
       transcript.json             written last: without it the folder is unfinished
 
-Old rounds are removed whole: what stays of them for ever are digests in the log.
+Old rounds are removed whole, unless a legal hold keeps them: what stays of them for ever are
+digests in the log.
 """
 
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,10 +27,16 @@ _MODEL = "model.safetensors"
 
 
 class RoundArchive:
-    """The folder of kept rounds."""
+    """The folder of kept rounds.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    Args:
+        folder: where they lie.
+        is_held: whether a legal hold keeps finished rounds from being removed, whenever it is
+            asked; a hold lasts as long as the law wants, not as long as a run.
+    """
+
+    def __init__(self, folder: Path, is_held: Callable[[], bool] = lambda: False) -> None:
+        self._folder, self.is_held = folder, is_held
 
     def keep_vector(self, context: RoundContext, name: str, vector: bytes) -> None:
         """Keeps one masked vector of a round that is under way."""

@@ -44,14 +44,14 @@ def people_in(session: Session, *, former: bool = False) -> tuple[Person, ...]:
     query = select(PersonRow).order_by(PersonRow.name, PersonRow.id)
     if not former:
         query = query.where(PersonRow.until.is_(None))
-    return tuple(_person(row) for row in session.scalars(query))
+    return tuple(person_of(row) for row in session.scalars(query))
 
 
 def person_with_key(session: Session, public_key: str) -> Person | None:
     """Returns the newest record of the person who has or had a key."""
     query = select(PersonRow).filter_by(public_key=public_key).order_by(PersonRow.id.desc())
     row = session.scalars(query.limit(1)).first()
-    return None if row is None else _person(row)
+    return None if row is None else person_of(row)
 
 
 def policy_in(session: Session) -> AccessPolicy:
@@ -194,7 +194,12 @@ class PeopleWriter:
         return rows
 
 
-def _person(row: PersonRow) -> Person:
+def person_of(row: PersonRow) -> Person:
+    """Returns the person's record that a row holds.
+
+    Raises:
+        StoreBroken: the row is damaged.
+    """
     try:
         roles = read_roles(json.loads(row.roles_json))
     except (ValueError, TypeError, AttributeError, PolicyRefused) as error:

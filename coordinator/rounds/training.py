@@ -469,8 +469,10 @@ class Runner:
         self._watcher.round_finished("training", context.round, survivors_of(done))
 
     def _forget(self, done: Sequence[DoneSum]) -> None:
-        """Drops the archived vectors of rounds that are older than the study wants."""
+        """Drops the archived vectors of rounds that are older than the study wants, unless held."""
         self._kept.append([one.total.transcript.context.digest for one in done])
+        if self._stores.rounds.is_held():
+            return
         while len(self._kept) > self._study.aggregation.keep_rounds:
             for context in self._kept.popleft():
                 self._stores.rounds.drop(context)

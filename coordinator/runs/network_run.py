@@ -17,10 +17,12 @@ from dataclasses import asdict
 
 from sqlalchemy import select
 
+from compliance.governance.retention import is_held
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.server_state import ServerStates
 from coordinator.database.store import RunRow, SnapshotRow
 from coordinator.delivery.http_link import HttpLink
+from coordinator.governance.incident_register import holds_in
 from coordinator.membership.cosigning import HeadCosigning
 from coordinator.membership.log_proofs import LogProofs
 from coordinator.rounds.round_records import RoundRecords
@@ -93,8 +95,13 @@ class NetworkRun:
             monitor=self.monitor,
         )
         self._rounds = RoundRecords(resources.store, self._key, run_id)
-        self._archive = RoundArchive(resources.workspace.rounds)
+        self._archive = RoundArchive(resources.workspace.rounds, self._is_held)
         self._rest = resources.timeouts.first_rest
+
+    def _is_held(self) -> bool:
+        """Whether a legal hold keeps this run's finished rounds."""
+        with self._resources.store.read() as session:
+            return is_held(holds_in(session), self.run_id, self.study.digest)
 
     def run(self) -> None:
         """Runs to the end, writing down how it ends.

@@ -105,7 +105,7 @@ def roles(name: Name, home: Home, role: Roles, as_key: As = None, as_json: AsJso
 
 @app.command()
 def retire(name: Name, home: Home, as_key: As = None, as_json: AsJson = False) -> None:
-    """Proposes that a person acts no longer; at once it is done by incident contain."""
+    """Proposes that a person acts no longer. At once: incident contain."""
     emit(perform_as(home, as_key, "person.retire", ("person", name)), as_json)
 
 

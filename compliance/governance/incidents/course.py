@@ -239,7 +239,7 @@ def read_steps(text: str) -> tuple[IncidentStep, ...]:
     """
     try:
         return tuple(_read_step(said) for said in json.loads(text))
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise StoreBroken("the steps of an incident are damaged; restore a backup") from error
 
 

@@ -77,6 +77,7 @@ QUESTIONS = {
     "people acts": ("--home HOME", "attributed to NOBODY"),
     "people review": ("--home HOME", "no two people can do it"),
     "people policy": ("--home HOME", "hospital.revoke"),
+    "coordinator hold list": ("--home HOME", "audit log"),
     "incident list": ("--home HOME", "no incident is open"),
     "incident playbook": ("lost-key", "suspend"),
 }
@@ -98,6 +99,7 @@ ACTS = {
     "alerts acknowledge", "audit export", "audit verifier",
     "people key", "people found", "people propose", "people roles", "people retire",
     "people confirm", "people withdraw", "people change-policy",
+    "coordinator hold place", "coordinator hold lift",
     "incident open", "incident contain", "incident confirm", "incident notify", "incident close",
 }  # fmt: skip
 #: Questions that need a folder of another kind: their own tests ask them.
