@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import streamlit as st
 
-from coordinator.views.comparisons import baselines_in, strategies_in
+from coordinator.views.several_runs.comparisons import baselines_in, strategies_in
 from coordinator.views.views import open_views
 from dashboard import presentation
 from dashboard.parts.alerts import show_open_alerts

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from coordinator.alerts.facts import DriftReading
 from coordinator.database.store import RunRow, StudyRow
-from coordinator.views.calendars import calendar_of
+from coordinator.views.several_runs.calendars import calendar_of
 
 
 class DriftReadings:

@@ -31,8 +31,8 @@ from coordinator.rounds.evaluation.released import (
     risks_from,
 )
 from coordinator.rounds.run_course import evaluations_of
-from coordinator.views.calendars import calendar_until
 from coordinator.views.rows import released_figures, rounds_of, study_of, summaries_of
+from coordinator.views.several_runs.calendars import calendar_until
 from coordinator.views.simulated import exact_figures, sweep_share, unprotected_runs
 from protocol.study.strategies.registry import strategy_of
 from protocol.study.study import Study

@@ -15,8 +15,6 @@ from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.runs.monitoring.progress import RunProgress, read_progress
 from coordinator.views.alerts import Alert, alerts_in
-from coordinator.views.calendars import calendar_of, calendars_in, releases_made
-from coordinator.views.comparisons import baselines_in, strategies_in
 from coordinator.views.dossiers import dossier_of
 from coordinator.views.governance import (
     GovernanceView,
@@ -24,9 +22,11 @@ from coordinator.views.governance import (
     acts_in,
     governance_in,
 )
-from coordinator.views.privacy_utility import utility_points, withheld_figures
 from coordinator.views.rows import all_runs, find_run, study_digest, study_of
 from coordinator.views.run_summary import RunSummary, summary_of
+from coordinator.views.several_runs.calendars import calendar_of, calendars_in, releases_made
+from coordinator.views.several_runs.comparisons import baselines_in, strategies_in
+from coordinator.views.several_runs.privacy_utility import utility_points, withheld_figures
 from coordinator.views.simulated import Reference, references
 from coordinator.views.subjects import subject_facts
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused

@@ -139,7 +139,7 @@ def audit_policy(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Writes the policy that proofs of this log are verified with (tlog-policy).
+    """Writes the policy to verify proofs with (tlog-policy).
 
     It names the log's key, the newest run's hospitals, and the quorum of them. Add witnesses
     outside the consortium by hand: witness NAME KEY URL.

@@ -16,7 +16,7 @@ from compliance.facts.comparison.baselines import FEDERATED, LOCAL, BaselineFind
 from compliance.reports.document import Figure, tables
 from compliance.reports.renderers import render_csv, render_html
 from compliance.reports.several_runs.baselines_page import REAL, baselines_page
-from coordinator.views.comparisons import baselines_in
+from coordinator.views.several_runs.comparisons import baselines_in
 from protocol.errors import StoreBroken, WorkspaceRefused
 from tests.support.simulated.baselines import few_findings, findings_for
 from tests.support.simulated.studies import small_study

@@ -15,7 +15,7 @@ from collegium.simulation.comparison.report import write_report
 from compliance.facts.comparison.strategies import STRATEGIES_FILE, ComparisonFindings
 from compliance.facts.figures import AUROC
 from compliance.reports.several_runs.strategies_page import conclusion, strategies_page
-from coordinator.views.comparisons import strategies_in
+from coordinator.views.several_runs.comparisons import strategies_in
 from protocol.errors import StoreBroken, StudyRefused
 from protocol.study.study_file import read_study
 from tests.support.simulated.federation import write_hospitals

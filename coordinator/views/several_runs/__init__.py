@@ -1,0 +1,1 @@
+"""Views over several runs: calendars of releases, comparisons, utility against privacy."""
