@@ -1,22 +1,39 @@
-"""The record of who exported a report: every export by a person goes through it."""
+"""The record of who exported a report or evidence: every export goes through it, beforehand."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from compliance.reports.document import Document
+from compliance.governance.acts import ActRequest
+from coordinator.runs.person_acts import Recorded, record_act
+from protocol.errors import WorkspaceRefused
+from protocol.identity.roster import SigningKey
 
 
-def record_export(out: Path, by: str | None, document: Document, form: str, data: bytes) -> str:
-    """Returns the sentence that says whether an export was logged, and why not.
+def record_export(
+    out: Path,
+    key: SigningKey | None,
+    subject: tuple[str, str],
+    details: Mapping[str, str | bool | None],
+) -> Recorded:
+    """Logs that a person exports something, before it is written.
 
-    A folder of runs is read and never written by a report: it may lie on a medium that cannot be.
-    So an export leaves no entry here, and whoever exports is told so.
+    On a copy, on a medium that cannot be written, and where no person is registered, nothing is
+    logged; the answer says so.
 
     Args:
-        out: the folder.
-        by: the person who exports, if one is named.
-        document: what was exported.
-        form: its format.
-        data: its bytes.
+        out: the folder of runs.
+        key: the person's; None where nobody says who they are.
+        subject: of which kind it is (``report``, ``evidence``), and its name.
+        details: names, numbers and digests; what is None is left out.
+
+    Raises:
+        PolicyRefused: people are registered here, and none of them is named by the key.
     """
-    who = f"the export by {by}" if by else "this export"
-    return f"not logged: {who} left no entry in the log of {out}"
+    said = {name: value for name, value in details.items() if value is not None}
+    request = ActRequest(
+        action="report.export", subject_kind=subject[0], subject=subject[1], details=said
+    )
+    try:
+        return record_act(out, request, key)
+    except WorkspaceRefused as error:
+        return Recorded(act=None, note=f"nothing was logged: {error}")

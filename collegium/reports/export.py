@@ -14,7 +14,9 @@ from compliance.reports.document import counts_of
 from compliance.reports.kinds import DEFAULT_KIND, KINDS
 from compliance.reports.renderers import FORMS, rendered
 from compliance.storage.atomic_file import write_named
+from protocol.encoding import digest
 from protocol.errors import StoreBroken
+from protocol.identity.roster import SigningKey
 
 
 def export_report(
@@ -24,7 +26,7 @@ def export_report(
     to: Path,
     console: Console,
     *,
-    by: str | None = None,
+    key: SigningKey | None = None,
 ) -> dict[str, Any]:
     """Writes a report to a file; returns what ``--json`` shows.
 
@@ -34,19 +36,26 @@ def export_report(
         form: one of ``FORMS``.
         to: the file.
         console: where people read what was done.
-        by: the person who exports it.
+        key: of the person who exports it; None where nobody says who they are.
 
     Raises:
+        PolicyRefused: people are registered here, and none of them exports it.
         WorkspaceRefused: the file cannot be written, or what draws this format is missing.
         StoreBroken: it was written with a watermark: the records are not what was logged.
     """
     document = report_document(out, asked)
     data = rendered(document, form)
+    details = {
+        "format": form,
+        "kind": document.kind,
+        "run": asked.name if asked.scope == "run" else None,
+        "sha256": digest(data),
+    }
+    recorded = record_export(out, key, (asked.scope, asked.name), details)
     write_named(to, data)
     counts, title = counts_of(document), document.title.lower()
     console.print(f"wrote {to} ({form}): {title}; {counts}", markup=False, soft_wrap=True)
-    said = record_export(out, by, document, form, data)
-    console.print(said, markup=False, soft_wrap=True)
+    console.print(recorded.note, markup=False, soft_wrap=True)
     if is_watermarked(document):
         raise StoreBroken(
             f"{to} carries the watermark NOT VERIFIED: the records are not what was logged. "
@@ -59,7 +68,9 @@ def export_report(
         "evidenced": counts.evidenced,
         "declared": counts.declared,
         "missing": counts.missing,
-        "access": said,
+        "sha256": digest(data),
+        "act": recorded.act,
+        "access": recorded.note,
     }
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from collegium.cli.audit.witness import app as witness
+from collegium.cli.coordinator.persons import As, read_key_file
 from collegium.cli.options import FOLDER, AsJson, Key, Out, known_runs
 from collegium.output.console import answers, complain, emit, say
 from protocol.errors import FederationError
@@ -72,21 +73,27 @@ def audit_export(
         bool, typer.Option("--records-only", help="Leave out models, kept rounds and the page.")
     ] = False,
     key: Key = None,
+    as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
     """Writes log, records and files as one bundle for an auditor.
 
-    What was written is verified; exit codes as audit verify.
+    What was written is verified; exit codes as audit verify. Where people are registered, the
+    export is logged first and stands in the bundle.
     """
+    from collegium.reports.access_record import record_export
     from collegium.verification.bundle.export import export_bundle
     from collegium.verification.inputs import AuditInputs
     from collegium.verification.verify import require_sound, verify
 
     given = AuditInputs(key=key)
+    person = None if as_key is None else read_key_file(as_key)
     with _auditing(as_json):
+        recorded = record_export(out, person, ("evidence", to.name), {"records_only": records_only})
         export_bundle(out, to, records_only=records_only)
         found = verify(to, given, answers(as_json))
-    emit(found | {"written": str(to)}, as_json)
+    say(recorded.note)
+    emit(found | {"written": str(to), "act": recorded.act, "access": recorded.note}, as_json)
     require_sound(found, to, given)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from collegium.cli.coordinator.persons import As, read_key_file
 from collegium.cli.options import AsJson, Folder, Key, Out, Run, known_runs
 from collegium.output.console import answers, console, emit
 from silos.config.folder import is_hospital
@@ -94,9 +95,7 @@ def report_export(
         int | None,
         typer.Option("--until", min=1, help="Only what was logged before this entry."),
     ] = None,
-    by: Annotated[
-        str | None, typer.Option("--by", metavar="NAME", help="The person who exports it.")
-    ] = None,
+    as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
     """Writes a report. Page 1 counts what is evidenced, declared, missing."""
@@ -113,7 +112,8 @@ def report_export(
     asked = ReportRequest(
         name=name, scope=about.value, kind=kind, declarations=declarations, until=until
     )
-    emit(export_report(out, asked, chosen, to, console(), by=by), as_json)
+    key = None if as_key is None else read_key_file(as_key)
+    emit(export_report(out, asked, chosen, to, console(), key=key), as_json)
 
 
 @app.command("declarations")
