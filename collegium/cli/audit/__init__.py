@@ -1,1 +1,1 @@
-"""``collegium audit``: the log, its proofs, and witnesses outside the consortium."""
+"""Commands about the log, its proofs, and witnesses outside the consortium: ``collegium audit``."""

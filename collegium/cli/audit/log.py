@@ -38,6 +38,12 @@ def audit_verify(
         Path | None,
         typer.Option("--hospital", help="A hospital's own folder, to check against the log."),
     ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            "--policy", metavar="FILE", help="A tlog-policy: the keys of witnesses outside."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Checks log, records, files and hospitals; writes nothing.
@@ -50,7 +56,9 @@ def audit_verify(
     from collegium.verification.inputs import AuditInputs
     from collegium.verification.verify import require_sound, verify
 
-    given = AuditInputs(key=key, checkpoints=checkpoint or (), report=report, hospital=hospital)
+    given = AuditInputs(
+        key=key, checkpoints=checkpoint or (), report=report, hospital=hospital, policy=policy
+    )
     with _auditing(as_json):
         found = verify(out, given, answers(as_json))
     emit(found, as_json)

@@ -48,7 +48,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "attestation",
         "databases",
     ),
-    "Evidence": ("audit", "threat-model", "security-review", "chaos", "performance"),
+    "Evidence": ("audit", "witnesses", "threat-model", "security-review", "chaos", "performance"),
     "Protocol": (
         "protocol",
         "network",
