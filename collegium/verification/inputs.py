@@ -10,7 +10,9 @@ from pathlib import Path
 
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import Verified
+from coordinator.membership.witnesses import read_policy
 from protocol.errors import MessageRefused, WorkspaceRefused
+from protocol.log.cosignature import VerifierKey
 from protocol.secagg.log_proof import open_head
 
 _KEY_BYTES = 32
@@ -20,12 +22,21 @@ _MAX_BYTES = 1 << 26
 
 @dataclass(frozen=True, kw_only=True)
 class AuditInputs:
-    """The key to trust (hexadecimal, or a file), notes, a report, a hospital's own folder."""
+    """The key to trust (hexadecimal, or a file), notes, a report, a hospital's folder, a policy."""
 
     key: str | None = None
     checkpoints: Sequence[Path] = ()
     report: Path | None = None
     hospital: Path | None = None
+    policy: Path | None = None
+
+    def witnesses(self, public: bytes) -> tuple[VerifierKey, ...]:
+        """Returns the keys of the policy's cosigners; none without one.
+
+        Raises:
+            WorkspaceRefused: the policy cannot be read, is none, or names other logs only.
+        """
+        return () if self.policy is None else read_policy(self.policy, public).keys
 
     def require_none(self, folder: Path) -> None:
         """Refuses all of it for a hospital's own folder, which holds no log.
@@ -35,8 +46,8 @@ class AuditInputs:
         """
         if self != AuditInputs():
             raise MessageRefused(
-                f"{folder} is a hospital's own folder: --key, --checkpoint, --report and "
-                "--hospital are about a coordinator's"
+                f"{folder} is a hospital's own folder: --key, --checkpoint, --report, "
+                "--policy and --hospital are about a coordinator's"
             )
 
 

@@ -16,15 +16,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from coordinator.database.log.cosignatures import cosigned_notes
+from coordinator.database.log.stored_tree import StoredTree
 from coordinator.database.store import LogEntryRow, RunRow, Store, logged_entry, newest_head
 from coordinator.database.workspace import Workspace
-from protocol.errors import MessageRefused, WorkspaceRefused
+from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.identity.roster import Roster, parse_roster
 from protocol.identity.timestamps import write_time
 from protocol.log.cosignature import Cosignature, KeyType, VerifierKey, site_cosigner
 from protocol.log.entry import parse_log_entry
-from protocol.log.merkle_proofs import Tree
-from protocol.log.signed_note import log_origin
+from protocol.log.merkle import leaf_hash, verify_inclusion
+from protocol.log.signed_note import log_origin, parse_checkpoint, split_note
 from protocol.log.tlog_proof import (
     ProvenEntry,
     TlogProof,
@@ -116,12 +117,24 @@ def make_proof(out: Path, what: str, kind: str | None = None) -> MadeProof:
         index = _index_of(session, what, kind)
         policy = roster_policy(public, _newest_roster(session, out))
         size, note, found, met = _head_over(session, index, policy)
-        query = select(LogEntryRow.leaf_hash).where(LogEntryRow.idx < size)
-        tree = Tree(session.scalars(query.order_by(LogEntryRow.idx)))
+        path = StoredTree(session).inclusion(index, size)
         entry = logged_entry(session.get_one(LogEntryRow, index)).data
-    path = tree.inclusion(index, size)
+    _require_proven(entry, index, size, path, note)
     proof = TlogProof(index=index, path=path, note=note, extra=entry)
     return MadeProof(proof=proof, entry=entry, cosigners=tuple(found), meets_quorum=met)
+
+
+def _require_proven(
+    entry: bytes, index: int, size: int, path: tuple[bytes, ...], note: bytes
+) -> None:
+    """Checks a proof that was read from the database against the signed head."""
+    try:
+        root = parse_checkpoint(split_note(note)[0]).root
+        verify_inclusion(leaf_hash(entry), index, size, path, root)
+    except MessageRefused as error:
+        raise StoreBroken(
+            f"the log's entries are not those of its head of {size} entries: collegium audit verify"
+        ) from error
 
 
 def _head_over(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from collegium.output.verdict import verdict
@@ -18,6 +19,7 @@ from collegium.verification.bundle.packing import BundleManifest
 from collegium.verification.bundle.restoring import restored
 from collegium.verification.hospital_checks import check_hospital, check_simulated, simulated_files
 from collegium.verification.inputs import AuditInputs, check_checkpoint, read_key
+from collegium.verification.proofs import told_seconds
 from compliance.storage.clock import timestamp
 from compliance.storage.schema_check import schema_faults
 from compliance.storage.unnamed_files import named_text
@@ -31,7 +33,9 @@ from coordinator.database.workspace import Workspace
 from coordinator.membership.directory import is_coordinator
 from coordinator.views.rows import find_run, newest_run, study_of
 from protocol.counted import counted
-from protocol.errors import StoreBroken, WorkspaceRefused
+from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
+from protocol.identity.roster import parse_roster
+from protocol.log.cosignature import site_cosigner
 from silos.config.directory import read_own
 from silos.config.folder import is_hospital
 from silos.config.site_file import site_file_of
@@ -42,6 +46,7 @@ class _Looked:
     """All that was looked at."""
 
     records: Verified
+    quorum: int
     files: FilesFound | None
     hospitals: tuple[str, ...]
     checkpoints: tuple[int, ...]
@@ -151,7 +156,8 @@ def _look(
         with faults.checking("the schema of the database"):
             for fault in schema_faults(session.connection(), MIGRATIONS):
                 faults.add(fault)
-        records = check_records(session, public, faults)
+        records = check_records(session, public, faults, given.witnesses(public))
+        quorum = _cosigned_by_quorum(session, records)
         files = None
         if bundle is None or bundle.scope == "all":
             files = check_files(
@@ -168,6 +174,7 @@ def _look(
         hospitals += (_check_own(given.hospital, records, public, faults),)
     looked = _Looked(
         records=records,
+        quorum=quorum,
         files=files,
         hospitals=hospitals,
         checkpoints=tuple(
@@ -187,6 +194,20 @@ def _check_manifest(
         faults.add("the bundle's manifest names another head of the log than its entries have")
     if bundle.key != public.hex():
         faults.add("the bundle's manifest names another key than the one given")
+
+
+def _cosigned_by_quorum(session: Session, records: Verified) -> int:
+    """Returns how far a quorum of the newest run's hospitals has cosigned the log."""
+    query = select(RunRow.roster_json).order_by(RunRow.started_at.desc()).limit(1)
+    text = session.scalars(query).first()
+    if text is None:
+        return 0
+    try:
+        roster = parse_roster(text.encode())
+    except MessageRefused:
+        return 0  # a fault, which is told
+    keys = [site_cosigner(one.site, bytes.fromhex(one.public_key)) for one in roster.members]
+    return records.cosigned.newest_met(keys, roster.quorum)
 
 
 def _check_own(home: Path, records: Verified, public: bytes, faults: Faults) -> str:
@@ -235,17 +256,34 @@ def _answer(
         "kept_rounds": files.kept_rounds if files else 0,
         "ledgers": len(looked.hospitals),
         "checkpoints": list(looked.checkpoints),
+        "cosigners": [
+            {"name": key.name, "key": key.key_id.hex(), "size": size, "time": told_seconds(time)}
+            for key, (size, time) in records.cosigned.newest.items()
+        ],
+        "cosigned_by_quorum": looked.quorum,
         "report": looked.report,
     }
 
 
 def _not_checked(looked: _Looked, given: AuditInputs) -> list[str]:
     """Returns what an answer "verified" does not cover, in sentences."""
-    files, found = looked.files, []
+    files, records, found = looked.files, looked.records, list[str]()
     if given.key is None:
         found.append(
             "whose log it is: the key is the one that lies beside it. Give --key, from the roster "
             "or the root's certificate"
+        )
+    after = records.size - looked.quorum
+    if after:
+        found.append(
+            f"whether the newest {counted(after, 'entry')} of the log were shown to anybody: a "
+            "quorum of the newest run's hospitals has cosigned the "
+            f"{counted(looked.quorum, 'entry')} before"
+        )
+    if records.cosigned.unknown:
+        found.append(
+            f"the cosignatures of {', '.join(sorted(records.cosigned.unknown))}: no roster has "
+            "their keys. Give --policy"
         )
     if not looked.checkpoints and not looked.hospitals:
         found.append(
@@ -322,6 +360,8 @@ def _tell(answer: dict[str, Any], looked: _Looked, console: Console) -> None:
         held = f"{counted(files.models, 'model')}, {counted(files.kept_rounds, 'kept round')}"
     line(f"files      {held}")
     line(f"hospitals  {', '.join(looked.hospitals) or 'none: each keeps its database at home'}")
+    for one in answer["cosigners"]:
+        line(f"cosigned   {one['size']} entries by {one['name']}, {one['time']}")
     if looked.checkpoints:
         line(f"checkpoint {', '.join(f'{size} entries' for size in looked.checkpoints)}")
     if looked.report:

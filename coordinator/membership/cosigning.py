@@ -97,16 +97,17 @@ class HeadCosigning:
             StoreBroken: the log cannot be read, or has no head.
         """
         head, found, refusals = self._collected(absent, traffic, self._study.threshold)
-        outside = self._outside(head)
-        self._keep(head, [*found.values(), *outside])
         if len(found) < self._study.threshold:
             why = "; ".join(f"{site}: {reason}" for site, reason in sorted(refusals.items()))
             raise QuorumLost(
                 f"{len(found)} of {len(self._keys)} hospitals have cosigned the log's head of "
                 f"{head.size} entries, {self._study.threshold} must ({why or 'nobody answered'})"
             )
+        outside = self._outside(head)
         if self._witnesses is not None:
             self._witnesses.require_met(outside)
+        # Only now, or each try of a round that waits would be an entry of the log.
+        self._keep(head, [*found.values(), *outside])
         quorum = sorted(found)[: self._study.threshold]
         lines = [found[site].line for site in quorum] + [one.line for one in outside]
         self._proofs.show(head, lines)

@@ -219,4 +219,8 @@ def is_key_name(name: str) -> bool:
 
 
 def _is_text(text: str) -> bool:
-    return all(character == "\n" or character >= " " for character in text)
+    """Whether text has no control character but the line feed, and is UTF-8 when written."""
+    return all(
+        character == "\n" or " " <= character < "\ud800" or character > "\udfff"
+        for character in text
+    )

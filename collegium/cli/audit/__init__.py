@@ -1,1 +1,1 @@
-"""Commands of the log, its proofs, and witnesses outside the consortium: ``collegium audit``."""
+"""Commands about the log, its proofs, and witnesses outside the consortium: ``collegium audit``."""

@@ -10,7 +10,7 @@ import typer
 from collegium.cli.audit.witness import app as witness
 from collegium.cli.coordinator.persons import As, read_key_file
 from collegium.cli.options import FOLDER, AsJson, Key, Out, known_runs
-from collegium.output.console import answers, complain, emit, say
+from collegium.output.console import answer, answers, complain, emit, say
 from protocol.errors import FederationError
 
 app = typer.Typer(help="The tamper-evident log.", no_args_is_help=True)
@@ -43,6 +43,12 @@ def audit_verify(
         Path | None,
         typer.Option("--hospital", help="A hospital's own folder, to check against the log."),
     ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            "--policy", metavar="FILE", help="A tlog-policy: the keys of witnesses outside."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Checks log, records, files and hospitals; writes nothing.
@@ -55,7 +61,9 @@ def audit_verify(
     from collegium.verification.inputs import AuditInputs
     from collegium.verification.verify import require_sound, verify
 
-    given = AuditInputs(key=key, checkpoints=checkpoint or (), report=report, hospital=hospital)
+    given = AuditInputs(
+        key=key, checkpoints=checkpoint or (), report=report, hospital=hospital, policy=policy
+    )
     with _auditing(as_json):
         place = _one_of(bundle, out)
         found = verify(place, given, answers(as_json))
@@ -146,14 +154,15 @@ def audit_policy(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Writes the policy to verify proofs with (tlog-policy).
+    """Writes the policy that proofs are verified with.
 
-    It names the log's key, the newest run's hospitals, and the quorum of them. Add witnesses
-    outside the consortium by hand: witness NAME KEY URL.
+    A tlog-policy: it names the log's key, the newest run's hospitals, and the quorum of them. Add
+    witnesses outside the consortium by hand: witness NAME KEY URL.
     """
     from collegium.verification.proofs import folder_policy
     from compliance.storage.atomic_file import write_named
 
+    tell = answer(as_json)
     with _auditing(as_json):
         policy = folder_policy(out)
         if to is not None:
@@ -168,9 +177,9 @@ def audit_policy(
         as_json,
     )
     if to is not None:
-        say(f"wrote  {to}: collegium audit verify-proof FILE --policy {to}")
-    elif not as_json:
-        say(policy.to_bytes.decode().rstrip("\n"))
+        tell(f"wrote  {to}: collegium audit verify-proof FILE --policy {to}")
+    else:
+        tell(policy.to_bytes.decode().rstrip("\n"))
 
 
 @app.command("prove")
@@ -188,22 +197,23 @@ def audit_prove(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Writes the proof that an entry stands in the log (tlog-proof).
+    """Writes the proof that an entry stands in the log.
 
-    Under the newest head over it that a quorum of the hospitals has cosigned. The entry is in the
-    file; whoever has it needs neither this folder nor the coordinator.
+    A tlog-proof, under the newest head over it that a quorum of the hospitals has cosigned. The
+    entry is in the file; whoever has it needs neither this folder nor the coordinator.
     """
     from collegium.verification.proofs import cosigned_json, make_proof
     from compliance.storage.atomic_file import write_named
 
+    tell = answer(as_json)
     with _auditing(as_json):
         made = make_proof(out, what, kind)
         write_named(to, made.proof.to_bytes)
     names = [one.key.name for one in made.cosigners]
-    say(f"wrote  {to}: entry {made.proof.index}")
-    say(f"cosigned by {', '.join(names) or 'nobody yet'}")
+    tell(f"wrote  {to}: entry {made.proof.index}")
+    tell(f"cosigned by {', '.join(names) or 'nobody yet'}")
     if not made.meets_quorum:
-        say("a quorum of the hospitals has not cosigned a head over this entry yet")
+        tell("a quorum of the hospitals has not cosigned a head over this entry yet")
     emit(
         {
             "file": str(to),
@@ -237,6 +247,7 @@ def audit_verify_proof(
     from collegium.verification.proofs import verify_proof
     from protocol.errors import MessageRefused, StoreBroken
 
+    tell = answer(as_json)
     with _auditing(as_json):
         if policy is None and key is None:
             raise MessageRefused("give --policy, or at least --key, from somewhere you trust")
@@ -245,9 +256,9 @@ def audit_verify_proof(
             found = verify_proof(file, policy=policy, public=public, entry=entry)
         except MessageRefused as error:
             raise StoreBroken(f"{file} proves nothing: {error}") from error
-    say(f"verified  entry {found['index']} of {found['size']} under root {found['root']}")
+    tell(f"verified  entry {found['index']} of {found['size']} under root {found['root']}")
     names = [one["name"] for one in found["cosigned_by"]]
-    say(f"cosigned by {', '.join(names) or 'nobody that was asked for'}")
+    tell(f"cosigned by {', '.join(names) or 'nobody that was asked for'}")
     emit(found, as_json)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from collegium.cli.options import AsJson
-from collegium.output.console import emit, say
+from collegium.output.console import answer, emit, say
 
 app = typer.Typer(
     help="A witness outside the consortium: cosigns heads of its log.", no_args_is_help=True
@@ -58,18 +58,18 @@ def show(home: Home, as_json: AsJson = False) -> None:
     """Shows keys, logs, the newest heads, and what contradicted them."""
     from compliance.audit.witness import open_folder
 
-    folder = open_folder(home)
+    folder, tell = open_folder(home), answer(as_json)
     state = folder.state
     heads = {log.name: state.newest(log.name) for log in folder.logs}
     contradictions = state.contradictions()
     for cosigner in folder.cosigners:
-        say(f"key    {cosigner.key.text}")
+        tell(f"key    {cosigner.key.text}")
     for log, head in heads.items():
-        say(f"log    {log}: {f'{head.size} entries' if head else 'no head was cosigned yet'}")
+        tell(f"log    {log}: {f'{head.size} entries' if head else 'no head was cosigned yet'}")
     for one in contradictions:
-        say(f"CONTRADICTION  {one.origin}, {one.seen_at}: {one.reason}; both notes:")
-        say(one.cosigned_note.decode())
-        say(one.other_note.decode())
+        tell(f"CONTRADICTION  {one.origin}, {one.seen_at}: {one.reason}; both notes:")
+        tell(one.cosigned_note.decode())
+        tell(one.other_note.decode())
     emit(
         {
             "keys": [cosigner.key.text for cosigner in folder.cosigners],

@@ -259,19 +259,31 @@ def log_command(
     to: Annotated[
         Path | None, typer.Option("--to", help="Writes the newest note to this file.")
     ] = None,
+    proofs: Annotated[
+        Path | None,
+        typer.Option(
+            "--proofs",
+            metavar="FOLDER",
+            help="Writes the proofs that the log holds what this hospital sent.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Shows the newest head held here of the coordinator's log.
 
     It also shows heads that contradict each other.
     """
-    from silos.results.log_view import view_log, write_note
+    from silos.results.log_view import view_log, write_note, write_proofs
 
     found, tell = view_log(home), answer(as_json)
     if found.newest is None:
         tell("log    no head is held yet: this hospital has taken part in no round")
     else:
         tell(f"log    {found.newest.size} entries, root {found.newest.root.hex()}")
+    if found.cosigned is not None:
+        names = ", ".join(found.cosigners)
+        tell(f"       a round began under {found.cosigned.size} entries, cosigned by {names}")
+        tell(f"       {counted(len(found.own_events), 'proof')} of what this hospital sent")
     for fork in found.forks:
         tell(
             f"FORK   run {fork.run}, {fork.seen_at}: the coordinator showed a log that was not "
@@ -282,11 +294,21 @@ def log_command(
     if to is not None:
         write_note(found, to)
         say(f"wrote  {to}: collegium audit verify --checkpoint {to}")
+    if proofs is not None:
+        say(f"wrote  {counted(write_proofs(found, proofs), 'proof')} to {proofs}")
     emit(
         {
             "size": found.newest.size if found.newest else 0,
             "root": found.newest.root.hex() if found.newest else None,
             "note": found.newest.note.decode() if found.newest else None,
+            "cosigned": None
+            if found.cosigned is None
+            else {
+                "size": found.cosigned.size,
+                "note": found.cosigned.note.decode(),
+                "cosigners": list(found.cosigners),
+            },
+            "own_events": len(found.own_events),
             "forks": [
                 {
                     "run": fork.run,

@@ -48,7 +48,15 @@ PARTS: dict[str, tuple[str, ...]] = {
         "attestation",
         "databases",
     ),
-    "Evidence": ("reports", "audit", "threat-model", "security-review", "chaos", "performance"),
+    "Evidence": (
+        "reports",
+        "audit",
+        "witnesses",
+        "threat-model",
+        "security-review",
+        "chaos",
+        "performance",
+    ),
     "Protocol": (
         "protocol",
         "network",

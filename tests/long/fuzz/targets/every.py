@@ -9,6 +9,7 @@ from tests.long.fuzz.targets.hospital import HOSPITAL_TARGETS
 from tests.long.fuzz.targets.joining import JOINING_TARGETS
 from tests.long.fuzz.targets.messages import MESSAGE_TARGETS
 from tests.long.fuzz.targets.wire import WIRE_TARGETS
+from tests.long.fuzz.targets.witnesses import WITNESS_TARGETS
 
 TARGETS: tuple[Target, ...] = (
     *MESSAGE_TARGETS,
@@ -17,5 +18,6 @@ TARGETS: tuple[Target, ...] = (
     *JOINING_TARGETS,
     *WIRE_TARGETS,
     *ATTESTATION_TARGETS,
+    *WITNESS_TARGETS,
 )
 BY_NAME: Mapping[str, Target] = {target.name: target for target in TARGETS}

@@ -14,6 +14,8 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from collegium.cli import main as cli
+from collegium.verification.proofs import folder_policy, make_proof
+from compliance.audit.witness import make_folder as make_witness
 from compliance.storage.clock import timestamp
 from coordinator.alerts.watch import AlertWatch
 from coordinator.database.store import RunRow, Store
@@ -50,6 +52,10 @@ QUESTIONS = {
     "runs list": ("--out FOLDER", "run-1"),
     "runs show": ("run-1 --out FOLDER", "AUROC"),
     "audit verify": ("--out FOLDER", "not checked at"),
+    "audit policy": ("--out FOLDER", "quorum hospitals"),
+    "audit prove": ("run-1 --out FOLDER --to PROOF", "cosigned by"),
+    "audit verify-proof": ("PROOF --policy POLICY", "verified  entry"),
+    "audit witness show": ("--home WITNESS", "witness.example.org"),
     "audit recompute": ("2 --out FOLDER", "recomputed bit by bit"),
     "alerts check": ("--out FOLDER", "signed that at least"),
     "alerts list": ("--out FOLDER", "signed that at least"),
@@ -83,6 +89,7 @@ QUESTIONS = {
 }
 #: What changes something, or starts something: all that it tells is for a person.
 ACTS = {
+    "audit witness init", "audit witness trust", "audit witness start",
     "demo", "simulate", "network-demo", "sweep", "baselines", "compare", "redteam", "dashboard",
     "monitor plan", "monitor run",
     "report export", "report performance", "report chart",
@@ -152,6 +159,9 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     runs = make_folder(folder / "runs", WITHHOLDING)
     rules = "collegium_alerts: 1\nrules:\n  - {name: low, kind: budget, share: 0.001}\n"
     (runs / "alert-rules.yaml").write_text(rules)
+    (folder / "policy").write_bytes(folder_policy(runs).to_bytes)
+    (folder / "r.tlog-proof").write_bytes(make_proof(runs, "run-1").proof.to_bytes)
+    make_witness(folder / "witness", "witness.example.org/ethics")
     with closing(AlertWatch(runs)) as watch:
         watch.look()
     with closing(service), controlling(service, folder / "c"):
@@ -162,6 +172,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
             "NEW": str(folder / "new.yaml"), "NEWKEY": str(folder / "new.key"),
             "REPORT": str(folder / "r.csv"),
             "CHART": str(folder / "c.svg"), "VERIFIER": str(folder / "v.py"),
+            "PROOF": str(folder / "r.tlog-proof"),
+            "POLICY": str(folder / "policy"), "WITNESS": str(folder / "witness"),
         }  # fmt: skip
 
 

@@ -132,6 +132,7 @@ def test_key_identifiers_name_type_and_name() -> None:
         (GO_KEY[:-4], "name"),
         (GO_KEY.replace("PeterNeumann", "Peter Neumann"), "name"),
         (GO_KEY + "\n", "name"),
+        ("\udcff" + GO_KEY, "name"),  # a byte of a file that is not UTF-8
     ],
 )
 def test_a_malformed_verifier_key_is_refused(text: str, why: str) -> None:
