@@ -261,7 +261,7 @@ def _width(table: Table, at: int) -> str:
     column = table.columns[at]
     texts = [show(row[at], column.form) for row in table.rows[:200]]
     longest = max([len(column.title) * 0.7, *map(len, texts)])
-    most = 16 if column.form is Format.CODE else 40
+    most = 16 if column.form is Format.CODE else 60
     return f"{max(5.0, min(longest, most)):.0f}fr"
 
 
