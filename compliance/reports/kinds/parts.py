@@ -471,7 +471,7 @@ def _log(subject: ReportSubject) -> tuple[Section, ...]:
     )
     listing = Listing(
         title="Every entry with its digest",
-        heading="Entry, time, type, digest of the details. The details are in the folder; "
+        heading="Entry, time (UTC), digest of the details, type. The details are in the folder; "
         "collegium audit verify --out FOLDER checks all of them.",
         lines=tuple(log_lines(entries)),
     )
