@@ -1,4 +1,4 @@
-"""Extras of the installed package: ``silo``, ``coordinator``, ``dashboard``, ``postgres``, ``dev``.
+"""Extras of the package, such as ``silo``, ``coordinator``, ``dashboard`` or ``reports``.
 
 ``pip install collegium`` brings what reads and checks: studies, logs, runs, reports. A
 command that does more needs the extra of its machine, and refuses before it does anything

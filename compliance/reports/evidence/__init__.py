@@ -1,6 +1,6 @@
 """Evidence: the subject of a report with its log entries, and the controls that they show."""
 
-from compliance.reports.evidence.controls import CONTROLS, Control, control_results
+from compliance.reports.evidence.controls import CONTROLS, Control, control_results, short_name
 from compliance.reports.evidence.entry_words import entry_words, log_lines
 from compliance.reports.evidence.processing_claims import (
     columns_read,
@@ -23,4 +23,5 @@ __all__ = [
     "log_lines",
     "measures",
     "purposes",
+    "short_name",
 ]

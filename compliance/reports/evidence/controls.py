@@ -23,6 +23,14 @@ AI_ACT = "Regulation (EU) 2024/1689 (AI Act, 2024-06-13)"
 NIST = "NIST SP 800-226 (final, 2025-03-06)"
 
 
+_SHORT = {HIPAA: "45 CFR", GDPR: "GDPR", AI_ACT: "AI Act", NIST: "NIST SP 800-226"}
+
+
+def short_name(text: str) -> str:
+    """Returns the name of a text without its number and date, where a line has little room."""
+    return _SHORT.get(text, text)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Control:
     """One control: of which text, what it asks, which entries show it, and what people declare.

@@ -52,11 +52,8 @@ def entry_words(kind: str) -> str:
 
 
 def log_lines(entries: Sequence[EntryFacts]) -> Iterator[str]:
-    """Yields an entry's number, time, type and digest on a line of one width for each."""
+    """Yields an entry's number, time (UTC), digest and type on a line for each."""
     width = len(str(entries[-1].index)) if entries else 1
-    longest = max((len(entry.type) for entry in entries), default=0)
     for entry in entries:
-        yield (
-            f"{entry.index:>{width}}  {show(entry.time, Format.TIME)}  "
-            f"{entry.type:<{longest}}  {entry.payload}"
-        )
+        moment = show(entry.time, Format.TIME).removesuffix(" UTC")
+        yield f"{entry.index:>{width}} {moment} {entry.payload} {entry.type}"

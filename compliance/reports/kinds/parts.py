@@ -45,6 +45,7 @@ from compliance.reports.evidence import (
     control_results,
     entry_words,
     log_lines,
+    short_name,
 )
 from compliance.reports.sections import statements
 from protocol.counted import counted
@@ -408,7 +409,7 @@ def _controls(controls: Sequence[ControlResult]) -> tuple[Section, ...]:
         ),
         rows=tuple(
             (
-                f"{one.text.partition(' (')[0]}, {one.control}",
+                f"{short_name(one.text)}, {one.control}",
                 one.asks,
                 one.state.value,
                 entry_ranges(one.entries) if one.entries else None,
@@ -470,11 +471,22 @@ def _log(subject: ReportSubject) -> tuple[Section, ...]:
     )
     listing = Listing(
         title="Every entry with its digest",
-        heading="Entry, time, type, digest of the details. The details are in the folder; "
+        heading="Entry, time (UTC), digest of the details, type. The details are in the folder; "
         "collegium audit verify --out FOLDER checks all of them.",
         lines=tuple(log_lines(entries)),
     )
     return (Section(key="audit", title="Audit trail", blocks=(table, listing)),)
+
+
+#: The steps of a round, in few words.
+_STEPS = {
+    "round-opened": "opened",
+    "survivors": "answered and summed",
+    "result": "a model",
+    "release": "figures released",
+    "snapshot": "model kept",
+    "accusation": "a hospital accused",
+}
 
 
 def _act_words(entries: Sequence[EntryFacts]) -> str:
@@ -484,10 +496,9 @@ def _act_words(entries: Sequence[EntryFacts]) -> str:
         return entry_words(first.type)
     types = [entry.type for entry in entries]
     failed = types.count("round-failed")
-    told = ("round-opened", "survivors", "result", "release", "snapshot", "accusation")
-    done = [entry_words(kind).lower() for kind in told if kind in types]
+    done = [words for kind, words in _STEPS.items() if kind in types]
     tried = f" {counted(failed, 'attempt')} failed;" if failed else ""
-    return f"Round {first.round + 1}:{tried} {'; '.join(done)}"
+    return f"Round {first.round + 1}:{tried} {', '.join(done)}"
 
 
 def _signatures(subject: ReportSubject) -> Section:

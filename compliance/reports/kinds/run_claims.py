@@ -72,7 +72,7 @@ def privacy_claims(subject: ReportSubject, dossier: Dossier) -> Claims:
     signed = subject.entries(dossier.run_id, "approvals", "settlements")
     said = statements.claim(dossier)
     items = [
-        subject.evidenced("ReportClaim", f"{said.text} {said.detail}", signed, **_JOIN),
+        subject.evidenced("Claim", f"{said.text} {said.detail}", signed, **_JOIN),
         *(_hospital(subject, dossier, site.site) for site in dossier.sites),
     ]
     if dossier.protected:

@@ -11,7 +11,7 @@ Rules:
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -54,6 +54,8 @@ _LONGEST, _PIECE = 18, 6
 _WIDE, _VERY_WIDE, _FEW = 8, 11, 6
 #: A long listing is drawn in parts of so many lines: a part is laid out at once.
 _LINES = 200
+#: A table of more rows stands as lines of text.
+_MOST_ROWS = 300
 
 
 def typst_source(document: Document) -> str:
@@ -188,8 +190,7 @@ def _block(block: Block) -> Iterator[str]:
         case Listing():
             yield _subtitle(block.title)
             yield f"#note({content(block.heading)})"
-            for at in range(0, len(block.lines), _LINES):
-                yield f"#raw(block: true, {literal(chr(10).join(block.lines[at : at + _LINES]))})"
+            yield from _raw(block.lines)
         case Signatures():
             yield _subtitle(block.title)
             for place in block.places:
@@ -215,14 +216,32 @@ def _table(table: Table) -> Iterator[str]:
     parts = [_subtitle(table.title)]
     if not table.rows:
         parts.append(f"#note({content('Nothing to show.')})")
+    elif len(table.rows) > _MOST_ROWS:
+        parts += _as_lines(table)
     elif len(table.columns) >= _WIDE and len(table.rows) <= _FEW:
         parts.append(_turned_table(table))
     else:
         parts.append(_drawn_table(table))
     if table.note:
         parts.append(f"#note({content(table.note)})")
-    is_wide = len(table.columns) >= _VERY_WIDE and len(table.rows) > _FEW
+    is_wide = len(table.columns) >= _VERY_WIDE and _FEW < len(table.rows) <= _MOST_ROWS
     yield f"#page(flipped: true)[{' '.join(parts)}]" if is_wide else "\n".join(parts)
+
+
+def _as_lines(table: Table) -> Iterator[str]:
+    """Yields a long table as lines of text: each cell of a drawn one costs memory and time."""
+    kept = [at for at, one in enumerate(table.columns) if one.form is not Format.CODE]
+    titles = " | ".join(table.columns[at].title for at in kept)
+    left = len(table.columns) - len(kept)
+    more = " Digests are in the listing of the log, and in the other formats." if left else ""
+    yield f"#note({content(titles + more)})"
+    lines = [" | ".join(show(row[at], table.columns[at].form) for at in kept) for row in table.rows]
+    yield from _raw(lines)
+
+
+def _raw(lines: Sequence[str]) -> Iterator[str]:
+    for at in range(0, len(lines), _LINES):
+        yield f"#raw(block: true, {literal(chr(10).join(lines[at : at + _LINES]))})"
 
 
 def _drawn_table(table: Table) -> str:
@@ -261,7 +280,7 @@ def _width(table: Table, at: int) -> str:
     column = table.columns[at]
     texts = [show(row[at], column.form) for row in table.rows[:200]]
     longest = max([len(column.title) * 0.7, *map(len, texts)])
-    most = 16 if column.form is Format.CODE else 40
+    most = 16 if column.form is Format.CODE else 60
     return f"{max(5.0, min(longest, most)):.0f}fr"
 
 

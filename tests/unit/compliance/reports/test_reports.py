@@ -241,7 +241,7 @@ def test_audit_entries_and_head_are_whole() -> None:
     document = privacy_report(dossier)
     (listed,) = [b for s in document.sections for b in s.blocks if isinstance(b, Listing)]
     own = [e.payload for e in dossier.audit.entries if e.type != "study-registered"]
-    assert [line.split()[-1] for line in listed.lines] == [dossier.study_digest, *own]
+    assert [line.split()[-2] for line in listed.lines] == [dossier.study_digest, *own]
     head = {row["Fact"]: row["Value"] for row in _table(document, "Identity")}
     assert head["Root of the log"] == dossier.audit.root
     assert head["Signed head of the log"] == dossier.audit.checkpoint.strip()
