@@ -60,12 +60,24 @@ def perform(
     if key is None:
         asked["request"] = request.to_json()
     else:
-        asked["signed"] = signed_request(governance_of(home), request, key, clock)
+        asked |= _signed(home, request, key, clock)
     if is_served(home):
         told = ask(home, "POST", "/acts", asked)
         return dict(told)
     with _operations(home, clock) as operations:
         return operations.perform(asked)
+
+
+def _signed(home: Path, request: ActRequest, key: SigningKey, clock: Clock) -> dict[str, Any]:
+    """Returns an act signed by a person; unsigned where the database that knows people is away.
+
+    The service then does what stops a run, and nothing else (``Operations.perform``).
+    """
+    try:
+        standing = governance_of(home)
+    except StoreBroken:
+        return {"request": request.to_json()}
+    return {"signed": signed_request(standing, request, key, clock)}
 
 
 def signed_request(

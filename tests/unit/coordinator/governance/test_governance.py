@@ -378,3 +378,38 @@ def test_what_is_no_act_is_refused_and_not_written_down(
     with pytest.raises(FederationError):
         governed.people.operations.perform(asked)
     assert governed.acts() == ()
+
+
+class Away:
+    """A database that does not answer."""
+
+    def transaction(self) -> None:
+        raise StoreBroken("the database does not answer")
+
+    read = transaction
+
+
+class Steered:
+    """A service that keeps what was asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    def steer(self, run_id: str, what: str) -> None:
+        self.asked.append((run_id, what))
+
+    def start_run(self, study_digest: str, **_given: bool) -> str:
+        raise AssertionError(study_digest)
+
+
+def test_stopping_waits_for_no_database(caplog: pytest.LogCaptureFixture) -> None:
+    runs, store = Steered(), Away()
+    operations = Operations(store, SigningKey.generate(), runs=runs)  # type: ignore[arg-type]
+    for what in ("pause", "stop"):
+        asked = {"request": wish(f"run.{what}", ("run", "run-1")).to_json()}
+        assert operations.perform(asked)["attributed"] is False
+    assert runs.asked == [("run-1", "pause"), ("run-1", "stop")]
+    assert "run.stop of run run-1 is attributed to nobody: the database does" in caplog.text
+    for action in ("run.resume", "run.start", "hospital.invite"):
+        with pytest.raises(StoreBroken, match="the database does not answer"):
+            operations.perform({"request": wish(action, ("run", "run-1")).to_json()})
