@@ -245,11 +245,11 @@ def _require_same(row: ActRow, act: Act) -> None:
 def _check_changes(session: Session, rows: Sequence[ActRow], faults: Faults) -> None:
     confirmed = {(row.subject, row.person) for row in rows if row.action == "change.confirm"
                  and row.outcome in ("done", "failed", "allowed")}  # fmt: skip
-    proposed = {
-        (read_act(row.document).request.digest, row.person)
-        for row in rows
-        if row.outcome == "proposed" and isinstance(row.document, bytes)
-    }
+    proposed = set()
+    for row in rows:
+        if row.outcome == "proposed":
+            with faults.checking(f"act {row.id}"):
+                proposed.add((read_act(row.document).request.digest, row.person))
     for change in changes_in(session, decided=True):
         with faults.checking(f"change {change.id}"):
             asked, name = change_of(change), f"change {change.id}"

@@ -347,6 +347,21 @@ def test_whoever_holds_the_logs_key_cannot_change_an_act(
         governed.verify()
 
 
+@pytest.mark.parametrize("document", [b"", b"{}", b"no JSON"])
+def test_a_damaged_proposal_is_a_fault_and_not_an_error(
+    governed: Governed, document: bytes
+) -> None:
+    governed.people.found()
+    governed.people.act(CLEO, "hospital.invite", LYON, URL)
+    with governed.home.store.read() as session:
+        row = session.scalars(select(ActRow).filter_by(outcome="proposed")).all()[-1]
+        session.expunge(row)
+    row.document = document
+    rewritten(governed, row)
+    with pytest.raises(StoreBroken, match="signed no such proposal"):
+        governed.verify()
+
+
 def test_what_is_done_past_the_service_is_found(governed: Governed) -> None:
     home, people = governed.home, governed.people
     home.invite("early")
