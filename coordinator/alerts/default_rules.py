@@ -34,6 +34,9 @@ rules:
   - {name: own-certificate, kind: certificate, of: coordinator, days: 21, severity: critical}
   - {name: roster-ends, kind: roster, days: 30, severity: warning}
 
+  # Incidents: the 72 hours of GDPR article 33, and containments that nobody confirmed.
+  - {name: incident-due, kind: incident, hours: 24, severity: critical}
+
   # The records against the signed log.
   - {name: not-verified, kind: verification, hours: 24, severity: critical}
 """

@@ -67,6 +67,19 @@ class Expiry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpenIncident:
+    """An incident that is not closed, and no drill: its number, and what of it is still due.
+
+    ``notify_by`` is None once a notification is recorded, ``confirm_by`` unless a containment waits
+    for a second person.
+    """
+
+    number: int
+    notify_by: datetime | None
+    confirm_by: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class DriftReading:
     """A release about something that is watched over time.
 
@@ -98,6 +111,7 @@ class AlertFacts:
         heard: when each member was last heard from; where the service began later, that.
         expiries: the certificates in use, and the signed roster.
         faults: how many faults verifying the records has found.
+        incidents: those that are not closed.
     """
 
     now: datetime
@@ -108,3 +122,4 @@ class AlertFacts:
     heard: Mapping[str, datetime] | None = None
     expiries: tuple[Expiry, ...] | None = None
     faults: int | None = None
+    incidents: tuple[OpenIncident, ...] | None = None

@@ -23,6 +23,7 @@ from coordinator.alerts.facts import (
     AlertFacts,
     EvaluatedRun,
     Expiry,
+    OpenIncident,
     RunRounds,
     SignedShare,
 )
@@ -31,6 +32,7 @@ from coordinator.audit.faults import Faults
 from coordinator.audit.verification import check_records
 from coordinator.database.store import RoundRow, RunRow, Store, StudyRow
 from coordinator.database.workspace import Workspace
+from coordinator.governance.incident_register import incidents_in
 from coordinator.membership.authority import Authority
 from coordinator.membership.directory import is_coordinator
 from coordinator.membership.tables import CertificateRow, MemberRow
@@ -107,6 +109,7 @@ def gathered(
             heard=None if heard is None else _part(lambda: _members(session, heard)),
             expiries=_part(lambda: _expiries(session, workspace)),
             faults=_faults(session, workspace) if verify else None,
+            incidents=_part(lambda: _incidents(session)),
         )
 
 
@@ -263,6 +266,22 @@ def _expiries(session: Session, workspace: Workspace) -> tuple[Expiry, ...]:
     if signed is not None:
         roster, until = signed.roster, read_time(signed.roster.valid_until)
         found.append(Expiry(of="roster", name=f"roster {roster.version}", site=None, ends=until))
+    return tuple(found)
+
+
+def _incidents(session: Session) -> tuple[OpenIncident, ...]:
+    """Returns the incidents that are not closed; a drill alarms nobody."""
+    found = []
+    for one in incidents_in(session, closed=False):
+        waiting = [step.confirm_by for step in one.incident.unconfirmed if step.confirm_by]
+        if not one.incident.drill:
+            found.append(
+                OpenIncident(
+                    number=one.number,
+                    notify_by=None if one.incident.is_told else read_time(one.incident.due_at),
+                    confirm_by=read_time(min(waiting)) if waiting else None,
+                )
+            )
     return tuple(found)
 
 

@@ -20,6 +20,7 @@ from coordinator.alerts.facts import (
     DriftReading,
     EvaluatedRun,
     Expiry,
+    OpenIncident,
     RunRounds,
     SignedShare,
 )
@@ -34,6 +35,7 @@ from coordinator.alerts.rules import (
     DriftRule,
     FairnessGapRule,
     FairnessGrowthRule,
+    IncidentRule,
     RosterRule,
     SilenceRule,
     VerificationRule,
@@ -385,6 +387,37 @@ def _verification(rule: VerificationRule, faults: int, _now: datetime) -> list[C
     ]
 
 
+def _incident(rule: IncidentRule, found: Sequence[OpenIncident], now: datetime) -> list[Cause]:
+    causes = []
+    for one in found:
+        show = f"collegium incident show {one.number} --home DIR."
+        if one.notify_by is not None and one.notify_by - now < timedelta(hours=rule.hours):
+            late = "was due" if one.notify_by <= now else "is due"
+            causes.append(
+                _cause(
+                    rule,
+                    f"incident {one.number}/notification",
+                    threshold=rule.hours,
+                    until=write_time(one.notify_by),
+                    text=f"The notification of incident {one.number} {late} at "
+                    f"{write_time(one.notify_by)}.",
+                    remedy=f"{show} Record who was told, or why nobody is.",
+                )
+            )
+        if one.confirm_by is not None and one.confirm_by <= now:
+            causes.append(
+                _cause(
+                    rule,
+                    f"incident {one.number}/confirmation",
+                    until=write_time(one.confirm_by),
+                    text=f"The containment of incident {one.number} is unconfirmed since "
+                    f"{write_time(one.confirm_by)}.",
+                    remedy=f"{show} A second person looks at it: collegium incident confirm.",
+                )
+            )
+    return causes
+
+
 #: By kind of rule the part of the facts that it is about, and what judges it.
 _JUDGES: Mapping[type[AlertRule], tuple[str, Callable[[Any, Any, datetime], list[Cause]]]] = {
     BudgetRule: ("shares", _budget),
@@ -398,4 +431,5 @@ _JUDGES: Mapping[type[AlertRule], tuple[str, Callable[[Any, Any, datetime], list
     CertificateRule: ("expiries", _certificate),
     RosterRule: ("expiries", _roster),
     VerificationRule: ("faults", _verification),
+    IncidentRule: ("incidents", _incident),
 }

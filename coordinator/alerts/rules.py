@@ -168,6 +168,16 @@ class VerificationRule(AlertRule):
     hours: float = Field(default=24.0, ge=0.1, le=8784)
 
 
+class IncidentRule(AlertRule):
+    """An open incident's notification is due in fewer than these ``hours``, or is late.
+
+    It also tells of a containment that no second person confirmed in time.
+    """
+
+    kind: Literal["incident"]
+    hours: float = Field(default=24.0, gt=0, le=72)
+
+
 Rule: TypeAlias = Annotated[
     BudgetRule
     | DriftRule
@@ -179,7 +189,8 @@ Rule: TypeAlias = Annotated[
     | AbsenceRule
     | CertificateRule
     | RosterRule
-    | VerificationRule,
+    | VerificationRule
+    | IncidentRule,
     Field(discriminator="kind"),
 ]
 

@@ -13,6 +13,8 @@ Rules:
 Refused acts are claims: that they were made is logged, nothing else of them is checked.
 """
 
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -98,13 +100,23 @@ class _History:
         return [policy for since, policy in self.policies if since < seq][-1]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Window:
-    """The entries of the log within which an act was carried out, from ``first`` to ``last``."""
+class _Windows:
+    """The parts of the log within which acts of one effect were carried out."""
 
-    effects: frozenset[str]
-    first: int
-    last: int
+    def __init__(self) -> None:
+        self._firsts: list[int] = []
+        self._furthest: list[int] = []  # the last entry of any window so far
+
+    def add(self, first: int, last: int) -> None:
+        """Adds a window, from its first entry to its last; in the order of the first ones."""
+        before = self._furthest[-1] if self._furthest else -1
+        self._firsts.append(first)
+        self._furthest.append(max(before, last))
+
+    def covers(self, seq: int) -> bool:
+        """Whether an entry lies in any window."""
+        place = bisect_right(self._firsts, seq) - 1
+        return place >= 0 and seq <= self._furthest[place]
 
 
 def check_acts(
@@ -233,11 +245,11 @@ def _require_same(row: ActRow, act: Act) -> None:
 def _check_changes(session: Session, rows: Sequence[ActRow], faults: Faults) -> None:
     confirmed = {(row.subject, row.person) for row in rows if row.action == "change.confirm"
                  and row.outcome in ("done", "failed", "allowed")}  # fmt: skip
-    proposed = {
-        (read_act(row.document).request.digest, row.person)
-        for row in rows
-        if row.outcome == "proposed" and isinstance(row.document, bytes)
-    }
+    proposed = set()
+    for row in rows:
+        if row.outcome == "proposed":
+            with faults.checking(f"act {row.id}"):
+                proposed.add((read_act(row.document).request.digest, row.person))
     for change in changes_in(session, decided=True):
         with faults.checking(f"change {change.id}"):
             asked, name = change_of(change), f"change {change.id}"
@@ -261,7 +273,7 @@ def _check_entries(
         allowed = _GOVERNED.get(entry.type)
         if not governed or allowed is None or entry.run is not None:
             continue
-        if not any(one.first <= entry.seq <= one.last and one.effects & allowed for one in windows):
+        if not any(windows[effect].covers(entry.seq) for effect in allowed & windows.keys()):
             faults.add(
                 f"audit entry {entry.seq} ({entry.type}) has no act of a person: it was done past "
                 "the service"
@@ -270,20 +282,22 @@ def _check_entries(
 
 def _windows(
     entries: Sequence[LogEntry], sizes: Sequence[int], rows: Sequence[ActRow]
-) -> list[_Window]:
-    """Returns the windows of acts that were carried out; an act cut off leaves its own open."""
-    effects = {row.digest: frozenset(row.effects.split()) for row in rows if row.effects}
+) -> dict[str, _Windows]:
+    """Returns by effect where acts were carried out; an act cut off leaves its own window open."""
+    effects = {row.digest: row.effects.split() for row in rows if row.effects}
     unfinished = {row.digest for row in rows if row.outcome == "allowed"}
-    places: dict[str, list[int]] = {}
+    places: dict[str, tuple[int, int]] = {}
     for entry in entries:
         if entry.type.startswith("act-") and entry.payload in effects:
-            places.setdefault(entry.payload, []).append(entry.seq)
+            first, _ = places.get(entry.payload, (entry.seq, 0))
+            places[entry.payload] = first, entry.seq
     ends = sorted(sizes)
-    found = []
-    for digest, seqs in places.items():
-        after = next((size for size in ends if size > seqs[-1]), seqs[-1] + 1)
-        last = len(entries) if digest in unfinished else after - 1
-        found.append(_Window(effects=effects[digest], first=seqs[0], last=last))
+    found: dict[str, _Windows] = defaultdict(_Windows)
+    for digest, (first, last) in places.items():  # in the order of their first entries
+        after = bisect_right(ends, last)
+        last = (ends[after] if after < len(ends) else last + 1) - 1
+        for effect in effects[digest]:
+            found[effect].add(first, len(entries) if digest in unfinished else last)
     return found
 
 

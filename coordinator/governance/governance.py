@@ -278,6 +278,17 @@ def change_of(row: ChangeRow) -> Change:
     )
 
 
+def asked_for(asked: Mapping[str, Any]) -> ActRequest:
+    """Returns what is asked for, signed or not; nothing of a signature is checked here.
+
+    Raises:
+        MessageRefused: it has another form.
+    """
+    if asked.get("signed") is None:
+        return read_request(asked.get("request"))
+    return read_signed_act(asked["signed"]).act.request
+
+
 def changes_in(session: Session, *, decided: bool = False) -> list[ChangeRow]:
     """Returns the changes that nobody decided, in order; with ``decided`` those that were, too."""
     query = select(ChangeRow).order_by(ChangeRow.id)

@@ -4,6 +4,7 @@ One table says for every act what does it. An act without a line there is only w
 command that asked does the rest, on its own machine (exports, certificates, notes about alerts).
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
@@ -16,6 +17,7 @@ from coordinator.governance.governance import (
     FOUND,
     Authorised,
     Governance,
+    asked_for,
     change_of,
     change_row,
     changes_in,
@@ -30,11 +32,13 @@ from coordinator.governance.incident_register import (
 from coordinator.governance.people_register import PeopleWriter, is_governed
 from coordinator.membership.members import Members
 from protocol.encoding import parse_canonical
-from protocol.errors import FederationError, MessageRefused, PolicyRefused
+from protocol.errors import FederationError, MessageRefused, PolicyRefused, StoreBroken
 from protocol.identity.roster import SigningKey
 from protocol.identity.timestamps import write_time
 from protocol.study.study import Study
 from protocol.transport.enrolment import to_bytes
+
+log = logging.getLogger("collegium.coordinator")
 
 #: Carries out an act; returns what is told of it. The second argument is what came beside the act.
 Operation: TypeAlias = Callable[[Authorised, Mapping[str, Any]], dict[str, Any]]
@@ -110,7 +114,10 @@ class Operations:
         Raises:
             FederationError: the act is refused, or what it asks for is.
         """
-        taken = self.governance.authorise(asked)
+        try:
+            taken = self.governance.authorise(asked)
+        except StoreBroken as error:
+            return self._stopped(asked, error)
         told: dict[str, Any] = {
             "attributed": taken.act is not None,
             "act": taken.act,
@@ -131,6 +138,24 @@ class Operations:
         return (
             told | {"change": taken.change, "waits": False, "action": taken.request.action} | done
         )
+
+    def _stopped(self, asked: Mapping[str, Any], error: StoreBroken) -> dict[str, Any]:
+        """Pauses or stops a run while the database is away: stopping waits for nothing.
+
+        Nobody's right can be looked up then, and nothing be written down; only the folder's owner
+        can ask at all.
+
+        Raises:
+            StoreBroken: something else was asked for, or no service runs.
+        """
+        wanted = asked_for(asked)
+        if self._runs is None or wanted.action not in ("run.pause", "run.stop"):
+            raise error
+        log.warning(
+            "%s of run %s is attributed to nobody: %s", wanted.action, wanted.subject, error
+        )
+        self._runs.steer(wanted.subject, wanted.action.removeprefix("run."))
+        return {"attributed": False, "act": None, "person": None, "change": None, "waits": False}
 
     def change(self, number: int) -> Change:
         """Returns a change by its number.

@@ -4,6 +4,7 @@ The same checks are made either way (``coordinator.governance``). A folder witho
 key is a copy: nothing can be written down there, and that is said.
 """
 
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -60,12 +61,27 @@ def perform(
     if key is None:
         asked["request"] = request.to_json()
     else:
-        asked["signed"] = signed_request(governance_of(home), request, key, clock)
+        asked |= _signed(home, request, key, clock)
     if is_served(home):
         told = ask(home, "POST", "/acts", asked)
         return dict(told)
     with _operations(home, clock) as operations:
         return operations.perform(asked)
+
+
+def _signed(home: Path, request: ActRequest, key: SigningKey, clock: Clock) -> dict[str, Any]:
+    """Returns an act signed by a person; unsigned where nobody can be known.
+
+    That is while the consortium is founding, and while the database that knows people is away: the
+    service then does what stops a run, and nothing else (``Operations.perform``).
+    """
+    try:
+        standing = governance_of(home)
+    except StoreBroken:
+        return {"request": request.to_json()}
+    if not standing["governed"] and request.action != FOUND:
+        return {"request": request.to_json()}
+    return {"signed": signed_request(standing, request, key, clock)}
 
 
 def signed_request(
@@ -126,11 +142,9 @@ def record_act(home: Path, request: ActRequest, key: SigningKey | None) -> Recor
     """
     if not (home / "coordinator.key").is_file():
         return Recorded(act=None, note="nothing was logged: this is a copy, without the log's key")
-    try:
-        told = perform(home, request, key)
-    except OSError as error:
-        note = f"nothing was logged: the folder cannot be written ({error.strerror})"
-        return Recorded(act=None, note=note)
+    if not os.access(home, os.W_OK):
+        return Recorded(act=None, note="nothing was logged: the folder cannot be written")
+    told = perform(home, request, key)
     if not told["attributed"]:
         return Recorded(
             act=None, note="nothing was logged: no person is registered in this consortium yet"

@@ -4,7 +4,7 @@ Everything here works on the hospital's home alone; nothing goes over the line.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from silos.config.credentials import Credentials
 from silos.config.directory import make_own, opened, read_own
 from silos.config.folder import SITE_FILE
 from silos.config.patient_statement import PatientStatement, patient_is, stays_on_one_side
-from silos.config.site_file import SiteFile, read_site_file, site_file_of
+from silos.config.site_file import Policy, SiteFile, read_site_file, site_file_of
 from silos.config.site_template import site_template
 from silos.config.study_authorization import columns_here, require_allowed
 from silos.database.approvals import approvals_of
@@ -46,6 +46,8 @@ from silos.results.run_results import announced_result
 
 #: The fewest digits by which an approved study is named here.
 _MIN_DIGITS = 8
+#: As many letters as the ledger has room for.
+_MAX_SIGNERS = 200
 
 
 def make_home(
@@ -74,26 +76,55 @@ def make_home(
         raise WorkspaceRefused(f"--home {home} cannot be written: {error.strerror}") from error
 
 
-def grant(home: Path, *, epsilon: float, delta: float, signed_by: str, unit: str) -> dict[str, Any]:
+def grant(
+    home: Path, *, epsilon: float, delta: float, signed_by: Sequence[str], unit: str
+) -> dict[str, Any]:
     """Opens the budget of this hospital's patients, for life; returns where it stands.
 
+    Args:
+        home: the hospital's folder.
+        epsilon: for each patient, for life.
+        delta: the same.
+        signed_by: the approvers who open it, as many as the site's policy asks of a study.
+        unit: patient or record.
+
     Raises:
-        PolicyRefused: who signs is no approver, or the budget was opened with other figures.
+        PolicyRefused: who signs is no approver, too few sign, or the budget was opened with other
+            figures.
     """
     with opened(home) as (site, hospital):
-        if signed_by.strip() not in site.policy.approvers:
-            named = ", ".join(site.policy.approvers) or "nobody yet"
-            raise PolicyRefused(
-                f"{signed_by!r} may not open the budget: policy.approvers in the site file names "
-                f"{named}"
-            )
+        names = _approvers(site.policy, signed_by)
         try:
             hospital.ledger.open_budget(
-                epsilon_max=epsilon, delta=delta, signed_by=signed_by.strip(), unit=unit
+                epsilon_max=epsilon, delta=delta, signed_by=names, unit=unit
             )
         except ValueError as error:
             raise PolicyRefused(f"no such budget can be kept: {error}") from error
         return read_budget(hospital)
+
+
+def _approvers(policy: Policy, signed_by: Sequence[str]) -> str:
+    """Returns those who open the budget, as the ledger keeps them.
+
+    Raises:
+        PolicyRefused: one is no approver, or they are fewer than the policy asks for.
+    """
+    names = sorted({name.strip() for name in signed_by})
+    for name in names:
+        if name not in policy.approvers:
+            named = ", ".join(policy.approvers) or "nobody yet"
+            raise PolicyRefused(
+                f"{name!r} may not open the budget: policy.approvers in the site file names {named}"
+            )
+    if len(names) < policy.approvals_needed:
+        raise PolicyRefused(
+            f"{counted(policy.approvals_needed, 'approver')} open the budget here "
+            f"(policy.approvals_needed), {len(names)} signed: --signed-by once for each"
+        )
+    text = ", ".join(names)
+    if len(text) > _MAX_SIGNERS:
+        raise PolicyRefused(f"the names of the signers have more than {_MAX_SIGNERS} letters")
+    return text
 
 
 def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str, str], ...]:

@@ -23,6 +23,7 @@ from tests.support.machine.installed_wheel import PROJECT, needed
 
 HERE = ROOT / "examples" / "consortium"
 PAGE = ROOT / "docs" / "operations.md"
+PAGES = (PAGE, PAGE.with_name("governance.md"), HERE / "README.md")
 HOSPITALS = ("hospital-a", "hospital-b", "hospital-c")
 SERVICES = ("coordinator.service", "silo.service")
 UNITS = (*SERVICES, "ray-node.service")
@@ -71,7 +72,7 @@ def quoted(path: Path) -> list[str]:
     ]
 
 
-COMMANDS = [(page.name, line) for page in (PAGE, HERE / "README.md") for line in quoted(page)]
+COMMANDS = [(page.name, line) for page in PAGES for line in quoted(page)]
 
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[f"{p}: {line}" for p, line in COMMANDS])

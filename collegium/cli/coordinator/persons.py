@@ -59,6 +59,8 @@ def perform_as(
     request = ActRequest(action=action, subject_kind=subject[0], subject=subject[1], details=said)
     key = None if key_file is None else read_key_file(key_file)
     told = perform(home, request, key, payload)
+    if key is not None and not told.get("attributed"):
+        say("attributed to nobody: no person is registered here, or the database is away")
     if told.get("waits"):
         say(
             f"proposed   change {told['change']}: nothing is done yet; another person confirms it "

@@ -79,7 +79,13 @@ def grant(
     home: Home,
     epsilon: Annotated[float, typer.Option("--epsilon", help="For each patient, for life.")],
     delta: Annotated[float, typer.Option("--delta", help="Below 1 / patients.")],
-    signed_by: Annotated[str, typer.Option("--signed-by", help="An approver of the site file.")],
+    signed_by: Annotated[
+        list[str],
+        typer.Option(
+            "--signed-by",
+            help="An approver of the site file; as many as approvals_needed says, repeatable.",
+        ),
+    ],
     unit: Annotated[str, typer.Option("--unit", help="patient, or record (weaker).")] = "patient",
     as_json: AsJson = False,
 ) -> None:

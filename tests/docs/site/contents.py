@@ -43,6 +43,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "data-faults",
         "examples/consortium/index",
         "operations",
+        "governance",
         "alerts",
         "identity",
         "attestation",

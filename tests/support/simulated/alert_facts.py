@@ -14,6 +14,7 @@ from coordinator.alerts.facts import (
     DriftReading,
     EvaluatedRun,
     Expiry,
+    OpenIncident,
     RunRounds,
     SignedShare,
 )
@@ -79,6 +80,14 @@ def ends(of: str, name: str, days: float) -> Expiry:
     return Expiry(of=of, name=name, site=site, ends=NOW + timedelta(days=days))
 
 
+def incident(notify: float | None, confirm: float | None = None) -> OpenIncident:
+    """Returns an incident with so many hours left to each."""
+    notify_by, confirm_by = (
+        None if hours is None else NOW + timedelta(hours=hours) for hours in (notify, confirm)
+    )
+    return OpenIncident(number=4, notify_by=notify_by, confirm_by=confirm_by)
+
+
 #: Facts of which no rule by default makes anything.
 CALM = AlertFacts(
     now=NOW,
@@ -94,6 +103,7 @@ CALM = AlertFacts(
     expiries=(ends("hospitals", "certificate of north", 3), ends("coordinator", "root", 100),
               ends("roster", "roster 1", 200)),
     faults=0,
+    incidents=(incident(25, confirm=1), incident(None)),
 )  # fmt: skip
 
 #: By kind, what has to change for its alert.
@@ -118,6 +128,7 @@ TROUBLE: Mapping[str, Mapping[str, Any]] = {
     },
     "roster": {"expiries": (ends("roster", "roster 1", 29),)},
     "verification": {"faults": 2},
+    "incident": {"incidents": (incident(23), incident(40, confirm=-1))},
 }
 
 
@@ -134,7 +145,7 @@ EVERYTHING = replace(
             (found[field.name] for found in TROUBLE.values() if field.name in found), ()
         )
         for field in fields(AlertFacts)
-        if field.name in ("shares", "evaluated", "rounds", "drift", "expiries")
+        if field.name in ("shares", "evaluated", "rounds", "drift", "expiries", "incidents")
     },
     heard=TROUBLE["silent"]["heard"],
     faults=2,

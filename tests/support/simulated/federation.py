@@ -181,6 +181,7 @@ class Federation:
         """
         self._trainer = trainer
         self.study, self.run_id, self._addresses = study, run_id, addresses
+        self.is_held = False
         self.data = folder / "data"
         self.data.mkdir(exist_ok=True)
         write(self.data, study)
@@ -281,7 +282,7 @@ class Federation:
             stores=RunStores(
                 store=self.store,
                 snapshots=self.workspace,
-                rounds=RoundArchive(self.workspace.rounds),
+                rounds=RoundArchive(self.workspace.rounds, lambda: self.is_held),
             ),
             link=self.link,
             watcher=self.watch,

@@ -12,6 +12,7 @@ from coordinator.database.store import Store, logged_entries
 from coordinator.database.workspace import Workspace
 from protocol.errors import PolicyRefused, SiteFileRefused, StudyRefused, WorkspaceRefused
 from protocol.study.study_file import read_study, read_study_file
+from silos.config.site_file import read_site_file
 from silos.config.study_authorization import StudyAuthorization
 from silos.database.database import open_hospital, read_hospital
 from silos.database.joined_runs import JoinedRuns, RunState
@@ -124,6 +125,18 @@ def test_a_budget_is_opened_once_and_by_an_approver(tmp_path: Path, person: Pers
     assert json.loads(person.out)["epsilon_max"] == 5.0
     assert person.runs(*grant(home)) == 0
     assert "it cannot become epsilon 6" in person.reads_refusal(*grant(home, "--epsilon", "6"))
+
+
+def test_a_budget_takes_as_many_approvers_as_a_study(tmp_path: Path, person: Person) -> None:
+    home = make_east(tmp_path, budget=None)
+    file = home / "site.yaml"
+    file.write_text(file.read_text().replace("approvals_needed: 1", "approvals_needed: 2"))
+    approvers = read_site_file(file.read_text()).policy.approvers
+    other = next(name for name in approvers if name != OFFICER)
+    assert "2 approvers open the budget here" in person.reads_refusal(*grant(home))
+    twice = grant(home, "--signed-by", f" {OFFICER} ")
+    assert "1 signed: --signed-by once for each" in person.reads_refusal(*twice)
+    assert person.runs(*grant(home, "--signed-by", other)) == 0
 
 
 @pytest.mark.parametrize(

@@ -347,6 +347,21 @@ def test_whoever_holds_the_logs_key_cannot_change_an_act(
         governed.verify()
 
 
+@pytest.mark.parametrize("document", [b"", b"{}", b"no JSON"])
+def test_a_damaged_proposal_is_a_fault_and_not_an_error(
+    governed: Governed, document: bytes
+) -> None:
+    governed.people.found()
+    governed.people.act(CLEO, "hospital.invite", LYON, URL)
+    with governed.home.store.read() as session:
+        row = session.scalars(select(ActRow).filter_by(outcome="proposed")).all()[-1]
+        session.expunge(row)
+    row.document = document
+    rewritten(governed, row)
+    with pytest.raises(StoreBroken, match="signed no such proposal"):
+        governed.verify()
+
+
 def test_what_is_done_past_the_service_is_found(governed: Governed) -> None:
     home, people = governed.home, governed.people
     home.invite("early")
@@ -378,3 +393,38 @@ def test_what_is_no_act_is_refused_and_not_written_down(
     with pytest.raises(FederationError):
         governed.people.operations.perform(asked)
     assert governed.acts() == ()
+
+
+class Away:
+    """A database that does not answer."""
+
+    def transaction(self) -> None:
+        raise StoreBroken("the database does not answer")
+
+    read = transaction
+
+
+class Steered:
+    """A service that keeps what was asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    def steer(self, run_id: str, what: str) -> None:
+        self.asked.append((run_id, what))
+
+    def start_run(self, study_digest: str, **_given: bool) -> str:
+        raise AssertionError(study_digest)
+
+
+def test_stopping_waits_for_no_database(caplog: pytest.LogCaptureFixture) -> None:
+    runs, store = Steered(), Away()
+    operations = Operations(store, SigningKey.generate(), runs=runs)  # type: ignore[arg-type]
+    for what in ("pause", "stop"):
+        asked = {"request": wish(f"run.{what}", ("run", "run-1")).to_json()}
+        assert operations.perform(asked)["attributed"] is False
+    assert runs.asked == [("run-1", "pause"), ("run-1", "stop")]
+    assert "run.stop of run run-1 is attributed to nobody: the database does" in caplog.text
+    for action in ("run.resume", "run.start", "hospital.invite"):
+        with pytest.raises(StoreBroken, match="the database does not answer"):
+            operations.perform({"request": wish(action, ("run", "run-1")).to_json()})

@@ -1,0 +1,54 @@
+"""A legal hold keeps every finished round of a run or of a study's runs, from when it is placed."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from compliance.governance.retention import Hold, is_held
+from coordinator.audit.faults import Faults
+from coordinator.audit.folder_checks import check_files
+from coordinator.governance.incident_register import holds_in
+from tests.support.hospital.people import BEA, CLEO, People
+from tests.support.simulated.federation import Federation
+from tests.support.simulated.studies import small_study
+
+
+@pytest.mark.parametrize(("held", "more"), [(False, False), (True, True)])
+def test_a_held_run_keeps_all_its_rounds(tmp_path: Path, held: bool, more: bool) -> None:
+    with closing(Federation(tmp_path, small_study())) as federation:
+        federation.is_held = held
+        federation.run()
+        kept = len([*federation.workspace.rounds.iterdir()])
+        wanted = small_study().aggregation.keep_rounds
+        assert (kept > wanted) is more and kept >= wanted
+        faults = Faults()
+        with federation.store.read() as session:
+            found = check_files(
+                session, federation.workspace, federation.workspace.public_key(), faults
+            )
+        assert not faults.found and found.kept_rounds == kept
+
+
+def test_a_hold_is_of_a_run_or_of_all_runs_of_a_study() -> None:
+    hold = Hold(kind="run", subject="r", reason="x", placed_by="a", placed_at="t")
+    of_study = Hold(kind="study", subject="s", reason="x", placed_by="a", placed_at="t")
+    lifted = Hold(kind="run", subject="r", reason="x", placed_by="a", placed_at="t", lifted_at="u")
+    assert is_held([hold], "r", "s") and is_held([of_study], "q", "s")
+    assert not is_held([], "r", "s") and not is_held([lifted, hold], "q", "t")
+    assert not is_held([lifted], "r", "s")
+
+
+def test_a_hold_is_placed_by_one_and_lifted_by_two(tmp_path: Path) -> None:
+    with closing(Federation(tmp_path, small_study())) as federation:
+        federation.run()
+        people = People.over(federation.store, federation.workspace.signing_key())
+        people.found()
+        about = ("run", federation.run_id)
+        people.act(BEA, "hold.place", about, {"reason": "a complaint"})
+        with federation.store.read() as session:
+            assert is_held(holds_in(session), federation.run_id, federation.study.digest)
+        assert people.act(BEA, "hold.lift", about)["waits"]
+        people.confirm(CLEO, 2)
+        with federation.store.read() as session:
+            assert not is_held(holds_in(session), federation.run_id, federation.study.digest)
