@@ -51,6 +51,8 @@ ROOT: Any = typer.main.get_command(cli.app)
 QUESTIONS = {
     "runs list": ("--out FOLDER", "run-1"),
     "runs show": ("run-1 --out FOLDER", "AUROC"),
+    "report list": ("", "privacy-statement"),
+    "report verify": ("MADE --out FOLDER", "not checked"),
     "audit verify": ("--out FOLDER", "not checked at"),
     "audit policy": ("--out FOLDER", "quorum hospitals"),
     "audit prove": ("run-1 --out FOLDER --to PROOF", "cosigned by"),
@@ -92,7 +94,7 @@ ACTS = {
     "audit witness init", "audit witness trust", "audit witness start",
     "demo", "simulate", "network-demo", "sweep", "baselines", "compare", "redteam", "dashboard",
     "monitor plan", "monitor run",
-    "report export", "report performance", "report chart",
+    "report export", "report performance", "report chart", "report declarations", "report sign",
     "study new", "study copy", "study synthetic", "study register",
     "study statistics", "study normalise", "silo freeze", "silo patients opt-out",
     "silo patients retention",
@@ -117,6 +119,7 @@ TOLD = {
     "study register": ("STUDY --home HOME", "registered"),
     "report export": ("run-1 --to REPORT --format csv --out FOLDER", "wrote"),
     "report chart": ("--to CHART --out FOLDER", "wrote"),
+    "report declarations": ("--to DECLARATIONS", "wrote"),
     "audit verifier": ("--to VERIFIER", "wrote"),
     "alerts acknowledge": ("1 --out FOLDER --by Nobody", "taken note"),
     "silo withdraw": ("DIGEST --home EAST --by Nobody", "withdrawn"),
@@ -164,6 +167,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     make_witness(folder / "witness", "witness.example.org/ethics")
     with closing(AlertWatch(runs)) as watch:
         watch.look()
+    made = folder / "made.html"
+    export_report(runs, ReportRequest(name="run-1"), "html", made, Console(quiet=True))
     with closing(service), controlling(service, folder / "c"):
         yield {
             "DIGEST": DIGEST[:16],
@@ -172,6 +177,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
             "NEW": str(folder / "new.yaml"), "NEWKEY": str(folder / "new.key"),
             "REPORT": str(folder / "r.csv"),
             "CHART": str(folder / "c.svg"), "VERIFIER": str(folder / "v.py"),
+            "DECLARATIONS": str(folder / "consortium.yaml"), "MADE": str(made),
             "PROOF": str(folder / "r.tlog-proof"),
             "POLICY": str(folder / "policy"), "WITNESS": str(folder / "witness"),
         }  # fmt: skip

@@ -8,6 +8,7 @@ import pytest
 from compliance.governance.retention import Hold, is_held
 from coordinator.audit.faults import Faults
 from coordinator.audit.folder_checks import check_files
+from coordinator.database.store import logged_entries
 from coordinator.governance.incident_register import holds_in
 from tests.support.hospital.people import BEA, CLEO, People
 from tests.support.simulated.federation import Federation
@@ -25,7 +26,11 @@ def test_a_held_run_keeps_all_its_rounds(tmp_path: Path, held: bool, more: bool)
         faults = Faults()
         with federation.store.read() as session:
             found = check_files(
-                session, federation.workspace, federation.workspace.public_key(), faults
+                session,
+                federation.workspace,
+                federation.workspace.public_key(),
+                [entry.content for entry in logged_entries(session)],
+                faults,
             )
         assert not faults.found and found.kept_rounds == kept
 
