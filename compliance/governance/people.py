@@ -17,7 +17,7 @@ Rules:
 
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -213,6 +213,8 @@ class AccessPolicy:
         confirm_hours: until when a containment is to be confirmed.
         notify_hours: from when an incident became known to its notification, 72 at most.
         review_days: until when the access is to be reviewed again.
+        kept: the digest of what is kept of it, where an older version of this software wrote it;
+            acts that it did not know have the rights of the first policy here.
     """
 
     version: int = 1
@@ -221,6 +223,7 @@ class AccessPolicy:
     confirm_hours: int = 24
     notify_hours: int = _NOTIFY_HOURS
     review_days: int = 90
+    kept: str | None = None
 
     def right(self, action: str) -> Right:
         """Returns who may do an act.
@@ -261,7 +264,7 @@ class AccessPolicy:
     @property
     def digest(self) -> str:
         """The SHA-256 of the policy's canonical bytes; every act names it."""
-        return digest_json(self.to_json())
+        return self.kept or digest_json(self.to_json())
 
 
 #: The policy of a consortium that has not changed it.
@@ -276,6 +279,13 @@ def read_policy(said: Mapping[str, Any]) -> AccessPolicy:
     Raises:
         PolicyRefused: it has another form, or grants less protection than the first policy.
     """
+    policy = _read(said)
+    for name, right in policy.rights.items():
+        _require_floor(name, right)
+    return policy
+
+
+def _read(said: Mapping[str, Any]) -> AccessPolicy:
     try:
         rights = {name: _read_right(name, said["rights"][name]) for name in RIGHTS}
         unknown = sorted({*said["rights"]} - {*RIGHTS}) + sorted(
@@ -295,11 +305,32 @@ def read_policy(said: Mapping[str, Any]) -> AccessPolicy:
     return AccessPolicy(rights=rights, **numbers)
 
 
+def read_kept_policy(said: Mapping[str, Any]) -> AccessPolicy:
+    """Returns a policy that was in force once, whichever acts the software knew that wrote it.
+
+    Raises:
+        PolicyRefused: it has another form.
+    """
+    try:
+        known = {name: said["rights"].get(name, right.to_json()) for name, right in RIGHTS.items()}
+        policy = _read({**said, "rights": known})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise PolicyRefused(f"a policy has another form: {error}") from error
+    return replace(policy, kept=digest_json(said))
+
+
 def _read_right(name: str, said: Mapping[str, Any]) -> Right:
-    first = RIGHTS[name]
     second = None if said["second"] is None else read_roles(said["second"])
-    if first.second is not None and second is None:
+    return Right(what=RIGHTS[name].what, roles=read_roles(said["roles"]), second=second)
+
+
+def _require_floor(name: str, right: Right) -> None:
+    """Checks that a right protects no less than the first policy's, and keeps nobody from stopping.
+
+    Raises:
+        PolicyRefused: it does not.
+    """
+    if name in _BY_TWO and right.second is None:
         raise PolicyRefused(f"{name} needs a second person: no policy may change that")
-    if second is not None and name not in MAY_BE_TWO | _BY_TWO:
+    if right.second is not None and name not in MAY_BE_TWO | _BY_TWO:
         raise PolicyRefused(f"{name} is one person's act: no policy may change that")
-    return Right(what=first.what, roles=read_roles(said["roles"]), second=second)

@@ -55,7 +55,7 @@ _GOVERNED: Mapping[str, frozenset[str]] = {
     "person-added": _PEOPLE,
     "person-ended": _PEOPLE | {"person.retire"},
     "person-suspended": frozenset({"incident.contain"}),
-    "policy-changed": frozenset({"policy.change"}),
+    "policy-changed": frozenset({"policy.change", FOUND}),
     "hold-placed": frozenset({"hold.place"}),
     "hold-lifted": frozenset({"hold.lift"}),
     **{
@@ -269,7 +269,7 @@ def _check_entries(
     windows = _windows(entries, sizes, rows)
     governed = False
     for entry in entries:
-        governed = governed or entry.type == "person-added"
+        governed = governed or entry.type in ("person-added", "policy-changed")
         allowed = _GOVERNED.get(entry.type)
         if not governed or allowed is None or entry.run is not None:
             continue

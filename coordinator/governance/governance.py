@@ -214,6 +214,7 @@ class Governance:
         row = _act_row(signed, write_time(now), Role.ADMINISTRATOR)
         row.effects = "person.refound" if is_governed(session) else FOUND
         writer = PeopleWriter(transaction, now)
+        writer.keep_first_policy()
         writer.add(act.request, row.digest)
         row.outcome = "done"
         transaction.log([_act_entry(transaction, row), *writer.entries], self._key)

@@ -16,7 +16,7 @@ from compliance.governance.people import (
     Role,
     others_who_confirm,
     plain_name,
-    read_policy,
+    read_kept_policy,
     read_roles,
     same_name,
 )
@@ -71,7 +71,7 @@ def policy_of(row: PolicyRow) -> AccessPolicy:
         StoreBroken: it was changed.
     """
     try:
-        policy = read_policy(json.loads(row.policy_json))
+        policy = read_kept_policy(json.loads(row.policy_json))
     except (ValueError, PolicyRefused) as error:
         raise StoreBroken("the access policy's record is damaged; restore a backup") from error
     if policy.digest != row.digest:
@@ -159,6 +159,14 @@ class PeopleWriter:
         before = policy_in(self._transaction.session)
         if policy.version != before.version + 1:
             raise PolicyRefused(f"the next policy is version {before.version + 1}")
+        self._keep(policy)
+
+    def keep_first_policy(self) -> None:
+        """Keeps the first policy at the founding, so that it stays when the software changes."""
+        if self._transaction.session.scalars(select(PolicyRow.version)).first() is None:
+            self._keep(FIRST_POLICY)
+
+    def _keep(self, policy: AccessPolicy) -> None:
         text = json.dumps(policy.to_json(), sort_keys=True)
         row = PolicyRow(
             version=policy.version, digest=policy.digest, policy_json=text, since=self._time

@@ -26,10 +26,12 @@ from compliance.governance.people import (
     Person,
     Role,
     plain_name,
+    read_kept_policy,
     read_policy,
     read_roles,
     same_name,
 )
+from protocol.encoding import digest_json
 from protocol.errors import FederationError, MessageRefused, PolicyRefused
 from protocol.identity.roster import SigningKey
 from protocol.identity.timestamps import write_time
@@ -205,6 +207,19 @@ def test_no_policy_takes_away_what_the_first_protects(name: str, right: Any, tol
 def test_the_clock_of_a_policy_is_72_hours_at_most(hours: object) -> None:
     with pytest.raises(PolicyRefused, match="notify_hours is a whole number from 1 to 72"):
         read_policy({**FIRST_POLICY.to_json(), "notify_hours": hours})
+
+
+def test_a_policy_of_older_software_keeps_its_digest_and_gains_the_rights_of_new_acts() -> None:
+    said: Any = FIRST_POLICY.to_json()
+    older = {**said, "rights": {n: r for n, r in said["rights"].items() if n != "model.promote"}}
+    older["rights"]["gone.act"] = {"roles": ["lead"], "second": None}
+    kept = read_kept_policy(older)
+    assert kept.digest == digest_json(older) != FIRST_POLICY.digest
+    assert kept.right("model.promote") == RIGHTS["model.promote"]
+    with pytest.raises(PolicyRefused, match="there is no act 'gone.act'"):
+        kept.right("gone.act")
+    with pytest.raises(PolicyRefused, match="another form"):
+        read_kept_policy({})
 
 
 @pytest.mark.parametrize("said", [{}, {"rights": []}, {"rights": {"login": 5}}])
