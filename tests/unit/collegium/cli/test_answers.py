@@ -14,6 +14,8 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from collegium.cli import main as cli
+from collegium.reports.export import export_report
+from collegium.reports.request import ReportRequest
 from collegium.verification.proofs import folder_policy, make_proof
 from compliance.audit.witness import make_folder as make_witness
 from compliance.storage.clock import timestamp
