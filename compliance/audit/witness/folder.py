@@ -55,7 +55,7 @@ class WitnessFolder:
 
     @property
     def service(self) -> WitnessService:
-        """The service that answers requests."""
+        """The service that answers requests, over its state."""
         trusted: dict[str, list[tuple[str, bytes]]] = {}
         for log in self.logs:
             trusted.setdefault(log.name, []).append((log.name, log.public))

@@ -14,7 +14,13 @@ from protocol.log.cosignature import (
 )
 from protocol.log.merkle import leaf_hash
 from protocol.log.merkle_proofs import Tree
-from protocol.log.signed_note import Checkpoint, checkpoint_text, sign_note, with_lines
+from protocol.log.signed_note import (
+    Checkpoint,
+    SignatureLine,
+    checkpoint_text,
+    sign_note,
+    with_lines,
+)
 from protocol.log.tlog_proof import TlogProof, parse_tlog_proof, verify_tlog_proof
 from protocol.log.witness import (
     HeadToCosign,
@@ -31,9 +37,16 @@ _KEY = SigningKey.from_bytes(b"k" * 32)
 _LOG = VerifierKey(name=_ORIGIN, type=KeyType.ED25519, public=_KEY.public)
 _ENTRIES = [b"entry %d" % number for number in range(21)]
 _TREE = Tree(leaf_hash(entry) for entry in _ENTRIES)
-_COSIGNERS = (
+_QUANTUM = MlDsaCosigner("witness.example.org/w1", b"q" * 32)
+#: Not the other: its signatures are drawn, and an input must be made again from its seed.
+_SIGNING = (
     Ed25519Cosigner.of_site("east", SigningKey.from_bytes(b"e" * 32)),
-    MlDsaCosigner("witness.example.org/w1", b"q" * 32),
+    Ed25519Cosigner("witness.example.org/w2", SigningKey.from_bytes(b"w" * 32)),
+)
+_COSIGNERS = (*_SIGNING, _QUANTUM)
+#: A line of the ML-DSA-44 key that does not verify.
+_WRONG = SignatureLine(
+    name=_QUANTUM.key.name, key_id=_QUANTUM.key.key_id, signature=bytes(8 + 2420)
 )
 _POLICY = WitnessPolicy(
     logs=(PolicyLog(key=_LOG),),
@@ -52,7 +65,7 @@ def _note(size: int) -> bytes:
 
 def _cosigned(size: int) -> bytes:
     text = checkpoint_text(_ORIGIN, size, _TREE.root(size))
-    return with_lines(_note(size), [cosigner.cosign(text, 7) for cosigner in _COSIGNERS])
+    return with_lines(_note(size), [cosigner.cosign(text, 7) for cosigner in _SIGNING])
 
 
 def _prepare_request() -> Make:
@@ -113,7 +126,7 @@ def _prepare_key() -> Make:
 
 def _prepare_cosignatures() -> Make:
     whole = _cosigned(21)
-    others = [whole, _cosigned(20), _note(21)]
+    others = [whole, _cosigned(20), _note(21), _WRONG.text.encode()]
 
     def make(random: Random) -> Attempt:
         data = spoil_bytes(random, whole, others)
