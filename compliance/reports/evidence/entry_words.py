@@ -37,6 +37,18 @@ _WORDS = {
     "alert-tried": "Sending an alert was tried",
     "alert-sent": "An alert was sent",
     "alert-unsent": "An alert could not be sent",
+    "certified": "A certificate was issued",
+    "certificate-revoked": "A certificate was revoked",
+    "invited": "A hospital was invited",
+    "enrolled": "A hospital enrolled with its key",
+    "invitation-used": "An invitation was used up",
+    "invitation-withdrawn": "An invitation was withdrawn",
+    "roster-proposed": "A roster of members and keys was proposed",
+    "roster-vote": "A member signed the proposed roster",
+    "roster-signed": "Enough members had signed the roster",
+    "roster-withdrawn": "The proposed roster was withdrawn",
+    "key-replaced": "A hospital's former key was replaced",
+    "key-adopted": "A hospital's new key was adopted",
     "masked": "A hospital's signed message was kept, to be shown to it again",
     "page": "The page of the newest run was written",
 }
@@ -45,8 +57,8 @@ _WORDS = {
 def entry_words(kind: str) -> str:
     """Returns the type of an entry in words.
 
-    >>> entry_words("run-failed"), entry_words("key-adopted")
-    ('The run failed', 'Key adopted')
+    >>> entry_words("run-failed"), entry_words("something-new")
+    ('The run failed', 'Something new')
     """
     return _WORDS.get(kind, kind.replace("-", " ").capitalize())
 

@@ -6,6 +6,7 @@ from compliance.reports.evidence import ReportSubject
 from compliance.reports.evidence.controls import HIPAA
 from compliance.reports.kinds.parts import KindText, report
 from compliance.reports.kinds.security_log import acts_section
+from protocol.counted import counted
 
 HIPAA_AUDIT = KindText(
     name="hipaa-audit-controls",
@@ -27,8 +28,8 @@ def hipaa_audit(subject: ReportSubject) -> Document:
                 "Mechanism", "Every write of a row of the coordinator's database is an entry of an "
                 "append-only log, whose heads are signed.", subject.last, **none),
             subject.evidenced(
-                "Starts and ends of work", f"{len(subject.dossiers)} runs began; each end and "
-                "each failure is an entry.", subject.all_entries(
+                "Starts and ends of work", f"{counted(len(subject.dossiers), 'run')} began; each "
+                "end and each failure is an entry.", subject.all_entries(
                     "run-started", "run-finished", "run-failed", "run-stopped"), **none),
             subject.evidenced(
                 "Exchanges", "Every round names who answered and the digests of what they sent.",

@@ -1,6 +1,7 @@
 """Statements about one run, each with the entries that show it: plan, privacy, course, results."""
 
 from compliance.facts.dossier import Dossier
+from compliance.facts.figures import FigureKind
 from compliance.facts.formatting import Format, show
 from compliance.privacy.claims import OWN_NOISE, shared_noise, whose_patients
 from compliance.privacy.rounding import percent
@@ -163,7 +164,7 @@ def result_claims(subject: ReportSubject, dossier: Dossier) -> Claims:
         subject.evidenced(
             kind.label,
             f"{kind.label} of all test patients, released with noise: "
-            f"{show(dossier.released[kind.name], kind.form)} (95 % interval in brackets).",
+            f"{_figure(dossier, kind)}.",
             released, **_END,
         )
         for kind in dossier.figures.pooled
@@ -185,6 +186,13 @@ def result_claims(subject: ReportSubject, dossier: Dossier) -> Claims:
     for warning in dossier.warnings:
         items.append(subject.evidenced("Warning", f"{warning}.", released, **_END))
     return Claims(title=f"Results of run {run}", items=tuple(items))
+
+
+def _figure(dossier: Dossier, kind: FigureKind) -> str:
+    """Returns a released figure with its interval, or why there is none."""
+    found = dossier.released[kind.name]
+    interval = "" if found.low is None else ", with its 95 % interval"
+    return f"{show(found, kind.form)}{interval}"
 
 
 def software_claims(subject: ReportSubject, dossier: Dossier) -> Claims:

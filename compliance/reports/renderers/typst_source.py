@@ -48,7 +48,7 @@ _KNOWN = (
     (0x25A0, 0x25A1), (0x25C6, 0x25C6), (0x25CB, 0x25CB), (0x25CF, 0x25CF), (0x2713, 0x2713),
 )  # fmt: skip
 #: A word of this length finds room in every column; a longer one may break after so many letters.
-_LONGEST, _PIECE = 18, 6
+_LONGEST, _PIECE = 22, 6
 #: From so many columns on a table is drawn in a smaller type, or with a line for each column where
 #: it has few rows; from the second number on it lies on its side.
 _WIDE, _VERY_WIDE, _FEW = 8, 11, 6
@@ -280,8 +280,11 @@ def _width(table: Table, at: int) -> str:
     column = table.columns[at]
     texts = [show(row[at], column.form) for row in table.rows[:200]]
     longest = max([len(column.title) * 0.7, *map(len, texts)])
-    most = 16 if column.form is Format.CODE else 60
-    return f"{max(5.0, min(longest, most)):.0f}fr"
+    words = (len(word) for text in (column.title, *texts) for word in text.split())
+    widest = min(max(words, default=0), _LONGEST) + 3  # a word of this length finds room
+    most = 16 if column.form is Format.CODE else 45
+    widest = 22 if column.form is Format.TIME else widest
+    return f"{max(5.0, float(widest), min(longest, most)):.0f}fr"
 
 
 def _tuple(*texts: str) -> str:
