@@ -59,6 +59,8 @@ from protocol.identity.timestamps import write_time
 
 #: The act by which the first administrator registers; it stands in no policy.
 FOUND = "person.found"
+#: The beginning of the type of an entry about an act; what came of it follows.
+ACT_ENTRY = "act-"
 _MAX_REASON = 1000
 
 
@@ -359,7 +361,9 @@ def _act_row(signed: SignedAct, at: str, role: Role | None) -> ActRow:
 
 def _act_entry(transaction: Transaction, row: ActRow) -> NewEntry:
     record = transaction.write(row)
-    return NewEntry(type=f"act-{row.outcome}", run_id=None, payload=row.digest, record=record)
+    return NewEntry(
+        type=f"{ACT_ENTRY}{row.outcome}", run_id=None, payload=row.digest, record=record
+    )
 
 
 def _entry(transaction: Transaction, kind: str, row: ChangeRow) -> NewEntry:

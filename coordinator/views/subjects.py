@@ -1,14 +1,15 @@
 """Facts for a report about a run, or about the runs of a study, a sweep, a hospital or a year."""
 
 import json
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from compliance.audit.log import LoggedEntry, LogHead
-from compliance.facts.dossier import Dossier, RedTeamFacts, SubjectFacts
+from compliance.facts.dossier import ActFacts, Dossier, RedTeamFacts, SubjectFacts
 from coordinator.database.store import (
     LogEntryRow,
     ReleaseRow,
@@ -18,10 +19,13 @@ from coordinator.database.store import (
     logged_entries,
     newest_head,
 )
+from coordinator.governance.governance import ACT_ENTRY
 from coordinator.views.dossiers import log_facts
+from coordinator.views.governance import acts_in
 from coordinator.views.rows import find_run
 from protocol.errors import MessageRefused, WorkspaceRefused
 from protocol.identity.roster import parse_roster
+from protocol.log.entry import LogEntry
 
 #: Things that a report can be about, by the name that people type.
 SCOPES = ("run", "study", "sweep", "hospital", "period")
@@ -71,6 +75,29 @@ def subject_facts(
         log=log_facts(head, entries),
         red_team=tuple(one for row in rows for one in _red_team(session, row)),
         rosters=tuple((row.id, valid) for row in rows if (valid := _roster_end(row))),
+        acts=_acts(session, entries, runs),
+    )
+
+
+def _acts(session: Session, entries: Sequence[LoggedEntry], runs: set[str]) -> tuple[ActFacts, ...]:
+    """Returns the acts that entries hold, as they then stood, of these runs or of none."""
+    at: dict[str, list[LogEntry]] = defaultdict(list)
+    for entry in entries:
+        if entry.content.type.startswith(ACT_ENTRY):
+            at[entry.content.payload].append(entry.content)
+    return tuple(
+        ActFacts(
+            entries=tuple(entry.seq for entry in at[act.digest]),
+            at=act.at,
+            person=act.person,
+            role=act.role,
+            action=act.action,
+            subject=f"{act.subject_kind} {act.subject}",
+            run=act.run,
+            outcome=at[act.digest][-1].type.removeprefix(ACT_ENTRY),
+        )
+        for act in acts_in(session)
+        if act.digest in at and (act.run is None or act.run in runs)
     )
 
 

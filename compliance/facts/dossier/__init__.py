@@ -17,12 +17,13 @@ from compliance.facts.dossier.record import (
 )
 from compliance.facts.dossier.round_facts import FAR, RobustFacts, RoundFacts
 from compliance.facts.dossier.run_json import run_json
-from compliance.facts.dossier.subject_facts import RedTeamFacts, SubjectFacts
+from compliance.facts.dossier.subject_facts import ActFacts, RedTeamFacts, SubjectFacts
 
 #: What pages, reports and views use.
 __all__ = [
     "CONTRADICTED",
     "FAR",
+    "ActFacts",
     "CourseFacts",
     "Dossier",
     "EntryFacts",

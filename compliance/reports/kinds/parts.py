@@ -200,9 +200,28 @@ def _banner(subject: ReportSubject, counts: Statement) -> tuple[Statement, ...]:
     newest = show(subject.dated, Format.TIME)
     said = statements.verified(found, f"at entry {log.size:,} of the signed log ({newest})")
     first = _several(subject) if subject.single is None else statements.banner(subject.single)
-    others = (*_unsigned(subject), *_clock(subject), *_rosters(subject), *_red_team(subject))
+    others = (
+        *_unsigned(subject), *_nobody(subject), *_clock(subject), *_rosters(subject),
+        *_red_team(subject),
+    )  # fmt: skip
     is_faulty = found is not None and bool(found.faults)
     return (said, *first, *others, counts) if is_faulty else (*first, *others, counts, said)
+
+
+def _nobody(subject: ReportSubject) -> tuple[Statement, ...]:
+    """Returns that acts are attributed to nobody, where a consortium's people are not registered.
+
+    A simulation on one machine has no consortium's people.
+    """
+    if subject.facts.acts or all(one.simulation for one in subject.dossiers):
+        return ()
+    said = Statement(
+        text="What was done is attributed to nobody: no person was registered.",
+        detail="The log names hospitals and the coordinator, not who acted for them. An "
+        "administrator registers the first person with collegium people found.",
+        tone=Tone.CAUTION,
+    )
+    return (said,)
 
 
 def _several(subject: ReportSubject) -> tuple[Statement, ...]:

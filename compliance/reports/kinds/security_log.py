@@ -1,7 +1,7 @@
 """The security log: acts about members, keys and runs, and everything that went wrong."""
 
 from compliance.facts.formatting import Format
-from compliance.reports.basis import Claims, entry_ranges
+from compliance.reports.basis import Claims, ReportClaim, entry_ranges
 from compliance.reports.document import Column, Document, Section, Table
 from compliance.reports.evidence import ReportSubject, entry_words
 from compliance.reports.evidence.controls import GDPR, HIPAA
@@ -25,7 +25,55 @@ _MOST_ACTS = 1000
 
 def security_log(subject: ReportSubject) -> Document:
     """Returns the acts that a security officer looks at, and every fault."""
-    return report(SECURITY_LOG, subject, [_wrong(subject), acts_section(subject)])
+    parts = [_wrong(subject), people_section(subject), acts_section(subject)]
+    return report(SECURITY_LOG, subject, parts)
+
+
+def people_claim(subject: ReportSubject) -> ReportClaim:
+    """Returns the statement about who acts here: by name, under keys of their own, or nobody."""
+    acts = subject.facts.acts
+    named = {act.person for act in acts if act.outcome != "refused"}
+    refused = sum(act.outcome == "refused" for act in acts)
+    return subject.evidenced(
+        "People",
+        f"{counted(len(acts), 'act')} of {counted(len(named), 'named person')}, "
+        f"each signed with the person's own key; {refused} of them were refused.",
+        tuple(entry for act in acts for entry in act.entries),
+        why="no person was registered until here: what was done is attributed to nobody",
+        remedy="collegium people found registers the first one (docs/governance.md)",
+    )
+
+
+def people_section(subject: ReportSubject) -> Section:
+    """Returns every act of a person: who did what to what, in which role, what came of it."""
+    acts = subject.facts.acts[-_MOST_ACTS:]
+    table = Table(
+        title="Acts of people",
+        columns=(
+            Column(title="Entry", form=Format.COUNT),
+            Column(title="Time", form=Format.TIME),
+            Column(title="Person"),
+            Column(title="Role"),
+            Column(title="Did"),
+            Column(title="To"),
+            Column(title="Outcome"),
+        ),
+        rows=tuple(
+            (
+                act.entries[-1],
+                act.at,
+                act.person if act.outcome != "refused" else f"{act.person} (as claimed)",
+                act.role,
+                act.action,
+                act.subject,
+                act.outcome,
+            )
+            for act in acts
+        ),
+    )
+    claims = Claims(title="Who acts", items=(people_claim(subject),))
+    blocks = (claims, table) if acts else (claims,)
+    return Section(key="people", title="Acts of people", blocks=blocks)
 
 
 def _wrong(subject: ReportSubject) -> Section:
