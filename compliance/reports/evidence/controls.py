@@ -91,7 +91,8 @@ def _trains(subject: ReportSubject) -> str:
 CONTROLS: tuple[Control, ...] = (
     Control(
         control="164.312(a)(1)", text=HIPAA, asks="Access control: only persons and programs "
-        "with access rights reach the systems.", shown=_types("person-added", "act-done", "act-refused"),
+        "with access rights reach the systems.",
+        shown=_types("person-added", "act-done", "act-refused"),
         gap="No person is registered: acts are attributed to nobody. The access of persons to "
         "machines is not in the log.",
         declared=("access_control",),
