@@ -35,7 +35,7 @@ def people_claim(subject: ReportSubject) -> ReportClaim:
     named = {act.person for act in acts if act.outcome != "refused"}
     refused = sum(act.outcome == "refused" for act in acts)
     return subject.evidenced(
-        "People",
+        "Who acts",
         f"{counted(len(acts), 'act')} of {counted(len(named), 'named person')}, "
         f"each signed with the person's own key; {refused} of them were refused.",
         tuple(entry for act in acts for entry in act.entries),
@@ -71,7 +71,7 @@ def people_section(subject: ReportSubject) -> Section:
             for act in acts
         ),
     )
-    claims = Claims(title="Who acts", items=(people_claim(subject),))
+    claims = Claims(title="By name", items=(people_claim(subject),))
     blocks = (claims, table) if acts else (claims,)
     return Section(key="people", title="Acts of people", blocks=blocks)
 
