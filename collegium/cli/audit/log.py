@@ -84,7 +84,9 @@ def audit_export(
     as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """Writes log, records and files as one bundle for an auditor.
+    """Writes all evidence as one bundle for an auditor.
+
+    Log, records and the files that they name.
 
     What was written is verified; exit codes as audit verify. Where people are registered, the
     export is logged first and stands in the bundle.
