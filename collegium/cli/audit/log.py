@@ -51,7 +51,9 @@ def audit_verify(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Checks log, records, files and hospitals; writes nothing.
+    """Checks log, records, files and hospitals.
+
+    It writes nothing.
 
     It also says what it cannot check.
 
@@ -241,7 +243,9 @@ def audit_verify_proof(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Checks a proof that somebody gave you; needs nothing else.
+    """Checks a proof that somebody gave you.
+
+    It needs nothing else.
 
     Exit codes: 0 it holds; 2 it does not; 64 wrong usage; 66 a file is not there.
     """

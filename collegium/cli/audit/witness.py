@@ -11,7 +11,7 @@ from collegium.cli.options import AsJson
 from collegium.output.console import answer, emit, say
 
 app = typer.Typer(
-    help="A witness outside the consortium: cosigns heads of its log.", no_args_is_help=True
+    help="A witness outside the consortium.", no_args_is_help=True
 )
 Home = Annotated[Path, typer.Option("--home", help="The witness's own folder.")]
 DEFAULT_PORT = 8480
