@@ -75,10 +75,13 @@ def hipaa_audit(subject: ReportSubject) -> Document:
 def _looked_at(subject: ReportSubject) -> ReportClaim:
     """Returns who exported, signed or looked at records, as far as the report's log goes."""
     acts = [act for act in subject.facts.acts if act.action in _LOOKING and act.outcome == "done"]
+    said = (
+        f"{counted(len(acts), 'time')} a person exported or signed a report or looked at the "
+        "dashboard; the table of acts names them."
+    )
     return subject.evidenced(
         "Views and exports by people",
-        f"{counted(len(acts), 'time')} a person exported or signed a report or looked at the "
-        "dashboard; the table of acts names them.",
+        said if acts else "Nobody is named.",
         tuple(entry for act in acts for entry in act.entries),
         why="no entry of the log until here is of a person who viewed or exported",
         remedy="export with --as KEYFILE where people are registered; a report --about period "

@@ -34,10 +34,13 @@ def people_claim(subject: ReportSubject) -> ReportClaim:
     acts = subject.facts.acts
     named = {act.person for act in acts if act.outcome != "refused"}
     refused = sum(act.outcome == "refused" for act in acts)
+    said = (
+        f"{counted(len(acts), 'act')} of {counted(len(named), 'named person')}, each signed with "
+        f"the person's own key; {refused} of them were refused."
+    )
     return subject.evidenced(
         "Who acts",
-        f"{counted(len(acts), 'act')} of {counted(len(named), 'named person')}, "
-        f"each signed with the person's own key; {refused} of them were refused.",
+        said if acts else "Nobody is named.",
         tuple(entry for act in acts for entry in act.entries),
         why="no person was registered until here: what was done is attributed to nobody",
         remedy="collegium people found registers the first one (docs/governance.md)",
