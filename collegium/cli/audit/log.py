@@ -9,7 +9,7 @@ import typer
 
 from collegium.cli.audit.witness import app as witness
 from collegium.cli.coordinator.persons import As, read_key_file
-from collegium.cli.options import FOLDER, AsJson, Key, Out, known_runs
+from collegium.cli.options import FOLDER, AsJson, Declared, Key, Records, known_runs
 from collegium.output.console import answer, answers, complain, emit, say
 from protocol.errors import FederationError
 
@@ -39,6 +39,7 @@ def audit_verify(
     report: Annotated[
         Path | None, typer.Option("--report", help="A report to check against these records.")
     ] = None,
+    declarations: Declared = None,
     hospital: Annotated[
         Path | None,
         typer.Option("--hospital", help="A hospital's own folder, to check against the log."),
@@ -62,7 +63,12 @@ def audit_verify(
     from collegium.verification.verify import require_sound, verify
 
     given = AuditInputs(
-        key=key, checkpoints=checkpoint or (), report=report, hospital=hospital, policy=policy
+        key=key,
+        checkpoints=checkpoint or (),
+        report=report,
+        declarations=declarations,
+        hospital=hospital,
+        policy=policy,
     )
     with _auditing(as_json):
         place = _one_of(bundle, out)
@@ -75,7 +81,7 @@ def audit_verify(
 
 @app.command("export")
 def audit_export(
-    out: Out,
+    out: Records,
     to: Annotated[Path, typer.Option("--to", help="The bundle to write, a ZIP file.")],
     records_only: Annotated[
         bool, typer.Option("--records-only", help="Leave out models, kept rounds and the page.")
@@ -95,8 +101,8 @@ def audit_export(
     from collegium.verification.verify import require_sound, verify
 
     given = AuditInputs(key=key)
-    person = None if as_key is None else read_key_file(as_key)
     with _auditing(as_json):
+        person = None if as_key is None else read_key_file(as_key)
         recorded = record_export(out, person, ("evidence", to.name), {"records_only": records_only})
         export_bundle(out, to, records_only=records_only)
         found = verify(to, given, answers(as_json))
@@ -128,7 +134,7 @@ def audit_recompute(
             metavar="ROUND", help="A training round's number, or: evaluation, evaluation-5."
         ),
     ],
-    out: Out,
+    out: Records,
     run: Annotated[
         str | None,
         typer.Option(
@@ -139,7 +145,7 @@ def audit_recompute(
     as_json: AsJson = False,
 ) -> None:
     """Computes a kept round's sum again. From what the hospitals sent, bit by bit."""
-    from collegium.verification.verify import recompute_round
+    from collegium.verification.recomputed_round import recompute_round
 
     with _auditing(as_json):
         found = recompute_round(out, wanted, run, answers(as_json), key=key)
@@ -148,7 +154,7 @@ def audit_recompute(
 
 @app.command("policy")
 def audit_policy(
-    out: Out,
+    out: Records,
     to: Annotated[
         Path | None, typer.Option("--to", metavar="FILE", help="Writes it to this file.")
     ] = None,
@@ -187,7 +193,7 @@ def audit_prove(
     what: Annotated[
         str, typer.Argument(metavar="RUN|ENTRY", help="A run, or the number of an entry.")
     ],
-    out: Out,
+    out: Records,
     to: Annotated[
         Path, typer.Option("--to", metavar="FILE", help="The proof: a .tlog-proof file.")
     ],
@@ -288,7 +294,7 @@ def _auditing(as_json: bool) -> Iterator[None]:
         yield
     except FederationError as error:
         emit({"verified": False, "error": str(error)}, as_json)
-        code = {WorkspaceRefused: _NOT_FOUND, MessageRefused: USAGE, PolicyRefused: _NOT_FOUND}
+        code = {WorkspaceRefused: _NOT_FOUND, MessageRefused: USAGE, PolicyRefused: USAGE}
         for kind, number in code.items():
             if isinstance(error, kind):
                 complain(str(error))

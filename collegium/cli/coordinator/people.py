@@ -9,13 +9,13 @@ import typer
 
 from collegium.cli.coordinator.persons import (
     As,
-    AsJson,
     Home,
     new_key_file,
     new_passphrase,
     perform_as,
     read_key_file,
 )
+from collegium.cli.options import AsJson
 from collegium.output.console import answer, emit, say
 
 if TYPE_CHECKING:

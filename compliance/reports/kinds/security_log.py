@@ -32,12 +32,13 @@ def security_log(subject: ReportSubject) -> Document:
 def people_claim(subject: ReportSubject) -> ReportClaim:
     """Returns the statement about who acts here: by name, under keys of their own, or nobody."""
     acts = subject.facts.acts
-    named = {act.person for act in acts if act.outcome != "refused"}
-    refused = sum(act.outcome == "refused" for act in acts)
+    taken = [act for act in acts if act.outcome != "refused"]
+    named = {act.person for act in taken}
     return subject.evidenced(
         "People",
-        f"{counted(len(acts), 'act')} of {counted(len(named), 'named person')}, "
-        f"each signed with the person's own key; {refused} of them were refused.",
+        f"{counted(len(taken), 'act')} of {counted(len(named), 'named person')}, each signed with "
+        f"the person's own key. Refused beside these: {len(acts) - len(taken)}, of which the log "
+        "shows what was claimed.",
         tuple(entry for act in acts for entry in act.entries),
         why="no person was registered until here: what was done is attributed to nobody",
         remedy="collegium people found registers the first one (docs/governance.md)",
