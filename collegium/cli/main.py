@@ -18,8 +18,9 @@ from typing import Annotated, Any
 import typer
 
 from collegium.cli.alerts import app as alerts_app
-from collegium.cli.audit.log import USAGE
+from collegium.cli.audit.exit_codes import USAGE
 from collegium.cli.audit.log import app as audit_app
+from collegium.cli.audit.timestamps import app as timestamps_app
 from collegium.cli.coordinator.holds import app as hold_app
 from collegium.cli.coordinator.incidents import app as incident_app
 from collegium.cli.coordinator.members import app as coordinator_app
@@ -47,6 +48,7 @@ app = typer.Typer(
 app.add_typer(simulations_app)
 app.add_typer(runs_app)
 app.add_typer(report_app, name="report")
+audit_app.add_typer(timestamps_app)
 app.add_typer(audit_app, name="audit")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(study_app, name="study")

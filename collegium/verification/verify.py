@@ -28,7 +28,7 @@ from coordinator.database.store import MIGRATIONS, RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.membership.directory import is_coordinator
 from protocol.counted import counted
-from protocol.errors import MessageRefused, StoreBroken
+from protocol.errors import MessageRefused, PolicyRefused, StoreBroken, WorkspaceRefused
 from protocol.log.cosignature import site_cosigner
 from silos.config.directory import read_own
 from silos.config.folder import is_hospital
@@ -197,8 +197,15 @@ def _is_consortium(session: Session, workspace: Workspace) -> bool:
 
 
 def _check_own(home: Path, records: Verified, public: bytes, faults: Faults) -> str:
-    """Holds the log to one hospital's own database; returns the hospital's name."""
-    site = site_file_of(home)
+    """Holds the log to one hospital's own database; returns the hospital's name.
+
+    Raises:
+        WorkspaceRefused: the folder has no site file that can be read.
+    """
+    try:
+        site = site_file_of(home)
+    except PolicyRefused as error:
+        raise WorkspaceRefused(f"--hospital {home} is no hospital's folder: {error}") from error
     with closing(read_own(home, site)) as hospital:
         check_hospital(hospital, site.name, records, public, faults)
     return site.name

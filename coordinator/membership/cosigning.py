@@ -9,7 +9,8 @@ quorums share more hospitals than the study lets collude (2t > n + C), so that n
 histories can both have one.
 
 Witnesses outside the consortium are asked beside them, where the coordinator's policy
-names any (``HeadWitnesses``).
+names any (``HeadWitnesses``); and between runs, when hospitals ask for nothing
+(``submit_newest``).
 """
 
 import logging
@@ -17,8 +18,9 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from compliance.audit.log import LogHead
-from coordinator.database.log.cosignatures import keep_cosignatures
-from coordinator.database.store import Store
+from coordinator.database.log.cosignatures import COSIGNED, keep_cosignatures
+from coordinator.database.log.stored_tree import StoredTree
+from coordinator.database.store import LogEntryRow, Store, logged_entry, newest_head
 from coordinator.delivery.link import SiloLink
 from coordinator.membership.log_proofs import LogProofs
 from protocol.errors import MessageRefused, QuorumLost
@@ -48,6 +50,33 @@ class HeadWitnesses(Protocol):
 
     def require_met(self, found: Collection[Cosignature]) -> None:
         """Raises QuorumLost where these are fewer than the coordinator's policy asks for."""
+
+
+def submit_newest(store: Store, signer: SigningKey, witnesses: HeadWitnesses) -> int:
+    """Has witnesses outside the consortium cosign the newest head; returns how many lines came.
+
+    Nothing is asked where the newest entry is that of cosignatures: there is nothing new then.
+
+    Raises:
+        StoreBroken: the log cannot be read, or the cosignatures not be kept.
+    """
+    with store.read() as session:
+        head = newest_head(session)
+        newest = None if head is None else session.get(LogEntryRow, head.size - 1)
+        if head is None or newest is None or logged_entry(newest).content.type == COSIGNED:
+            return 0
+
+    def proof_from(size: int) -> tuple[bytes, ...]:
+        if not size:
+            return ()
+        with store.read() as session:
+            return StoredTree(session).consistency(size, head.size)
+
+    found = witnesses.cosign(head, proof_from)
+    if found:
+        with store.transaction() as transaction:
+            keep_cosignatures(transaction, head.size, found, signer)
+    return len(found)
 
 
 class HeadCosigning:

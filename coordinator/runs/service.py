@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
+from coordinator.database.log.cosignatures import newest_cosignatures
 from coordinator.database.store import RunRow, Store, StudyRow
 from coordinator.database.workspace import Workspace
 from coordinator.delivery.blob_store import BlobStore
@@ -30,6 +32,7 @@ from coordinator.http.listening import EnrolmentListener, listening, taken
 from coordinator.http.metrics import Metrics
 from coordinator.http.protocol_limits import server_config
 from coordinator.membership.authority import Authority
+from coordinator.membership.cosigning import submit_newest
 from coordinator.membership.members import Members
 from coordinator.membership.witnesses import PolicyWitnesses, read_witness_policy
 from coordinator.rounds.run_records import new_run_id
@@ -228,7 +231,16 @@ class Service:
             "roster": self._roster_standing(),
             "ports": self._ports,
             "governance": self._governance(),
+            "cosigners": self._cosigners(),
         }
+
+    def _cosigners(self) -> list[dict[str, Any]]:
+        """Returns who has cosigned the log, how far and when; nobody while it cannot be read."""
+        try:
+            with self._store.read() as session:
+                return [asdict(one) for one in newest_cosignatures(session)]
+        except StoreBroken:
+            return []
 
     def _governance(self) -> Mapping[str, Any]:
         """Returns whether acts have a person, and which incidents are open, or why not known."""
@@ -299,6 +311,16 @@ class Service:
             for context in self._contexts:
                 self._authority.show(context)
             log.info("the server's certificate was renewed")
+
+    def cosign_newest(self) -> None:
+        """Has witnesses outside the consortium cosign what was logged between runs."""
+        witnesses = self._resources.witnesses
+        if witnesses is None:
+            return
+        try:
+            submit_newest(self._store, self._key, witnesses)
+        except (FederationError, OSError) as error:
+            log.warning("the newest entries of the log are not cosigned yet: %s", error)
 
     def close(self) -> None:
         """Suspends all runs; they go on when a service is started over this folder again."""

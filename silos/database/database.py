@@ -437,7 +437,12 @@ _KEEP_BLOB = insert(BlobRow.__table__)  # type: ignore[arg-type]  # a class's ow
 _ENTRY_NAMES = tuple(field.name for field in fields(Entry))
 _BUDGET_NAMES = tuple(field.name for field in fields(Budget))
 _ENTRIES = select(*(getattr(LedgerRow, name) for name in _ENTRY_NAMES))
-_BUDGET = select(*(getattr(BudgetRow, name) for name in _BUDGET_NAMES))
+#: What the one budget of a hospital says beside its fields, and every entry of it.
+_ONLY_BUDGET, _ADJACENCY = 1, "add-or-remove"
+_BUDGET = select(
+    *(getattr(BudgetRow, name) for name in _BUDGET_NAMES), BudgetRow.id, BudgetRow.adjacency
+)
+_OF_ANOTHER = select(LedgerRow.number).where(LedgerRow.budget_id != _ONLY_BUDGET).limit(1)
 _ALL = _ENTRIES.order_by(LedgerRow.number)
 _LAST = _ENTRIES.order_by(LedgerRow.number.desc()).limit(1)
 _ONE = _ENTRIES.where(LedgerRow.number == bindparam("number"))
@@ -472,21 +477,39 @@ class SqlChain:
         self._connection = connection
 
     def budget(self) -> Budget | None:
-        """Returns the budget, or None before it was opened."""
+        """Returns the budget, or None before it was opened.
+
+        Raises:
+            LedgerBroken: it says that it is another, or of another adjacency.
+        """
         row = self._connection.execute(_BUDGET).one_or_none()
-        return None if row is None else Budget(**dict(zip(_BUDGET_NAMES, row, strict=True)))
+        if row is None:
+            return None
+        *values, number, adjacency = row
+        if (number, adjacency) != (_ONLY_BUDGET, _ADJACENCY):
+            raise LedgerBroken("the budget was changed after it was opened: restore a backup")
+        return Budget(**dict(zip(_BUDGET_NAMES, values, strict=True)))
 
     def save_budget(self, budget: Budget) -> None:
         """Writes the budget."""
         values = {name: getattr(budget, name) for name in _BUDGET_NAMES}
-        self._connection.execute(_OPEN_BUDGET, values | {"id": 1, "adjacency": "add-or-remove"})
+        self._connection.execute(
+            _OPEN_BUDGET, values | {"id": _ONLY_BUDGET, "adjacency": _ADJACENCY}
+        )
 
     def last(self) -> Entry | None:
         """Returns the newest entry."""
         return _entry(self._connection.execute(_LAST).one_or_none())
 
     def entries(self) -> Sequence[Entry]:
-        """Returns all entries in order."""
+        """Returns all entries in order.
+
+        Raises:
+            LedgerBroken: one is of another budget.
+        """
+        number = self._connection.execute(_OF_ANOTHER).scalar()
+        if number is not None:
+            raise LedgerBroken(f"ledger entry {number} was changed: it is of another budget")
         found = (_entry(row) for row in self._connection.execute(_ALL))
         return [entry for entry in found if entry is not None]
 
@@ -522,7 +545,9 @@ class SqlChain:
     def append(self, entry: Entry) -> None:
         """Writes an entry."""
         values = {name: getattr(entry, name) for name in _ENTRY_NAMES}
-        self._connection.execute(_APPEND, values | {"budget_id": 1, "state": entry.state.value})
+        self._connection.execute(
+            _APPEND, values | {"budget_id": _ONLY_BUDGET, "state": entry.state.value}
+        )
 
 
 def _entry(row: Row[Any] | None) -> Entry | None:

@@ -1,23 +1,18 @@
 """``collegium audit``: the tamper-evident log, and proofs of its entries."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from collegium.cli.audit.exit_codes import UNSETTLED, audit_exit_codes
 from collegium.cli.audit.witness import app as witness
 from collegium.cli.coordinator.persons import As, read_key_file
 from collegium.cli.options import FOLDER, AsJson, Declared, Key, Records, known_runs
-from collegium.output.console import answer, answers, complain, emit, say
-from protocol.errors import FederationError
+from collegium.output.console import answer, answers, emit, say
 
 app = typer.Typer(help="The tamper-evident log.", no_args_is_help=True)
 app.add_typer(witness, name="witness")
-
-#: As sysexits.h has them: 2 is kept for what was tampered with.
-USAGE, _NOT_FOUND, _UNSETTLED = 64, 66, 75
 
 
 @app.command("verify")
@@ -52,7 +47,9 @@ def audit_verify(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Checks log, records, files and hospitals; writes nothing.
+    """Checks log, records, files and hospitals.
+
+    It writes nothing.
 
     It also says what it cannot check.
 
@@ -70,13 +67,13 @@ def audit_verify(
         hospital=hospital,
         policy=policy,
     )
-    with _auditing(as_json):
+    with audit_exit_codes(as_json):
         place = _one_of(bundle, out)
         found = verify(place, given, answers(as_json))
     emit(found, as_json)
     require_sound(found, place, given)
     if not found["verified"]:
-        raise typer.Exit(_UNSETTLED)
+        raise typer.Exit(UNSETTLED)
 
 
 @app.command("export")
@@ -90,7 +87,9 @@ def audit_export(
     as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """Writes log, records and files as one bundle for an auditor.
+    """Writes all evidence as one bundle for an auditor.
+
+    Log, records and the files that they name.
 
     What was written is verified; exit codes as audit verify. Where people are registered, the
     export is logged first and stands in the bundle.
@@ -101,7 +100,7 @@ def audit_export(
     from collegium.verification.verify import require_sound, verify
 
     given = AuditInputs(key=key)
-    with _auditing(as_json):
+    with audit_exit_codes(as_json):
         person = None if as_key is None else read_key_file(as_key)
         recorded = record_export(out, person, ("evidence", to.name), {"records_only": records_only})
         export_bundle(out, to, records_only=records_only)
@@ -147,7 +146,7 @@ def audit_recompute(
     """Computes a kept round's sum again. From what the hospitals sent, bit by bit."""
     from collegium.verification.recomputed_round import recompute_round
 
-    with _auditing(as_json):
+    with audit_exit_codes(as_json):
         found = recompute_round(out, wanted, run, answers(as_json), key=key)
     emit(found, as_json)
 
@@ -169,7 +168,7 @@ def audit_policy(
     from compliance.storage.atomic_file import write_named
 
     tell = answer(as_json)
-    with _auditing(as_json):
+    with audit_exit_codes(as_json):
         policy = folder_policy(out)
         if to is not None:
             write_named(to, policy.to_bytes)
@@ -212,7 +211,7 @@ def audit_prove(
     from compliance.storage.atomic_file import write_named
 
     tell = answer(as_json)
-    with _auditing(as_json):
+    with audit_exit_codes(as_json):
         made = make_proof(out, what, kind)
         write_named(to, made.proof.to_bytes)
     names = [one.key.name for one in made.cosigners]
@@ -245,7 +244,9 @@ def audit_verify_proof(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Checks a proof that somebody gave you; needs nothing else.
+    """Checks a proof that somebody gave you.
+
+    It needs nothing else.
 
     Exit codes: 0 it holds; 2 it does not; 64 wrong usage; 66 a file is not there.
     """
@@ -254,7 +255,7 @@ def audit_verify_proof(
     from protocol.errors import MessageRefused, StoreBroken
 
     tell = answer(as_json)
-    with _auditing(as_json):
+    with audit_exit_codes(as_json):
         if policy is None and key is None:
             raise MessageRefused("give --policy, or at least --key, from somewhere you trust")
         public = None if key is None else read_key(key)
@@ -283,20 +284,3 @@ def _one_of(bundle: Path | None, out: Path | None) -> Path:
     if bundle is not None and not bundle.is_file():
         raise WorkspaceRefused(f"there is no file {bundle}: audit export writes a bundle")
     return place
-
-
-@contextmanager
-def _auditing(as_json: bool) -> Iterator[None]:
-    """Lets a nightly job tell tampering from a wrong folder or option; JSON always answers."""
-    from protocol.errors import MessageRefused, PolicyRefused, WorkspaceRefused
-
-    try:
-        yield
-    except FederationError as error:
-        emit({"verified": False, "error": str(error)}, as_json)
-        code = {WorkspaceRefused: _NOT_FOUND, MessageRefused: USAGE, PolicyRefused: USAGE}
-        for kind, number in code.items():
-            if isinstance(error, kind):
-                complain(str(error))
-                raise typer.Exit(number) from error
-        raise

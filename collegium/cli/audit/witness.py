@@ -10,9 +10,7 @@ import typer
 from collegium.cli.options import AsJson
 from collegium.output.console import answer, emit, say
 
-app = typer.Typer(
-    help="A witness outside the consortium: cosigns heads of its log.", no_args_is_help=True
-)
+app = typer.Typer(help="A witness outside the consortium.", no_args_is_help=True)
 Home = Annotated[Path, typer.Option("--home", help="The witness's own folder.")]
 DEFAULT_PORT = 8480
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 app = typer.Typer()
-#: Seconds between two looks at the server's certificate.
-_MAINTENANCE_SECONDS = 3600.0
+#: Seconds between two looks at the server's certificate and at what was logged between runs.
+_MAINTENANCE_SECONDS = 600.0
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's name.")]
 
 
@@ -95,6 +96,7 @@ def start(
             say(f"taken up   run {run_id}")
         while not ended.wait(_MAINTENANCE_SECONDS):
             service.renew()
+            service.cosign_newest()
     say("ended")
 
 
@@ -194,6 +196,9 @@ def status(home: Home, as_json: AsJson = False) -> None:
     for site, seen in sorted(found["last_seen"].items()):
         tell(f"hospital   {site}  heard from {max(0.0, found['time'] - seen):.0f} s ago")
     tell(f"roster     {_roster(found['roster'], home)}")
+    for one in found["cosigners"]:
+        when = datetime.fromtimestamp(one["time"], UTC)
+        tell(f"cosigner   {one['name']}  {one['size']} entries, {when:%Y-%m-%d %H:%M} UTC")
     _tell_governance(found["governance"], tell)
     emit(found, as_json)
 

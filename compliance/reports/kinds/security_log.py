@@ -35,7 +35,7 @@ def people_claim(subject: ReportSubject) -> ReportClaim:
     taken = [act for act in acts if act.outcome != "refused"]
     named = {act.person for act in taken}
     return subject.evidenced(
-        "People",
+        "Who acts",
         f"{counted(len(taken), 'act')} of {counted(len(named), 'named person')}, each signed with "
         f"the person's own key. Refused beside these: {len(acts) - len(taken)}, of which the log "
         "shows what was claimed.",
@@ -72,7 +72,7 @@ def people_section(subject: ReportSubject) -> Section:
             for act in acts
         ),
     )
-    claims = Claims(title="Who acts", items=(people_claim(subject),))
+    claims = Claims(title="By name", items=(people_claim(subject),))
     blocks = (claims, table) if acts else (claims,)
     return Section(key="people", title="Acts of people", blocks=blocks)
 

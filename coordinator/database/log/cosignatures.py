@@ -18,6 +18,9 @@ from protocol.identity.roster import SigningKey
 from protocol.log.cosignature import Cosignature, cosignature_time
 from protocol.log.signed_note import SignatureLine, parse_lines, with_lines
 
+#: The type of an entry that holds cosignatures.
+COSIGNED = "cosigned"
+
 
 class CosignaturesRow(LoggedRow):
     """The signature lines of the cosigners of one head, by the head's size."""
@@ -67,7 +70,7 @@ def keep_cosignatures(
     if new:
         row.lines += "".join(line.text for line in new)
         entry = NewEntry(
-            type="cosigned",
+            type=COSIGNED,
             run_id=None,
             payload=digest(row.lines.encode()),
             record=transaction.write(row),

@@ -107,14 +107,14 @@ ACTS = {
     "coordinator init", "coordinator invite", "coordinator revoke", "coordinator hosts",
     "coordinator rotate", "coordinator start", "coordinator run", "coordinator pause",
     "coordinator resume", "coordinator stop", "coordinator roster propose",
-    "alerts acknowledge", "audit export", "audit verifier",
+    "alerts acknowledge", "audit export", "audit verifier", "audit timestamp",
     "people key", "people found", "people propose", "people roles", "people retire",
     "people confirm", "people withdraw", "people change-policy",
     "coordinator hold place", "coordinator hold lift",
     "incident open", "incident contain", "incident confirm", "incident notify", "incident close",
 }  # fmt: skip
 #: Questions that need a folder of another kind: their own tests ask them.
-ELSEWHERE = {"monitor show", "incident show"}
+ELSEWHERE = {"monitor show", "audit verify-timestamp", "incident show"}
 #: Acts that need nothing but the places here, with words of what they tell.
 TOLD = {
     "study new": ("--to NEW", "a valid study template"),

@@ -10,14 +10,15 @@ from sqlalchemy import select
 
 from compliance.audit.log import NewEntry
 from compliance.audit.witness import WitnessState, add_log, make_folder, serving
-from coordinator.audit.verification import verify_records
+from coordinator.audit.faults import Faults
+from coordinator.audit.verification import check_records, verify_records
 from coordinator.database.log.cosignatures import (
     CosignaturesRow,
     all_cosignatures,
     newest_cosignatures,
 )
 from coordinator.database.store import RoundRow
-from coordinator.membership.cosigning import HeadCosigning
+from coordinator.membership.cosigning import HeadCosigning, submit_newest
 from coordinator.membership.log_proofs import LogProofs
 from coordinator.membership.witnesses import PolicyWitnesses, read_witness_policy
 from protocol.encoding import parse_canonical
@@ -298,6 +299,25 @@ def test_a_witness_that_knows_more_is_answered_from_its_size(
             cosigning(federation, policy_of(*made["ethics"], quorum="ethics0")).head()
             logged_more(federation)
     assert all(len(names) == 6 for names in sizes(federation).values())
+
+
+def test_what_is_logged_between_runs_is_cosigned_once_by_witnesses_outside(
+    tmp_path: Path, federation: Federation
+) -> None:
+    key = federation.workspace.signing_key()
+    logged_more(federation)
+    with outside(tmp_path, federation, "ethics") as made:
+        witnesses = policy_of(*made["ethics"], quorum="ethics0")
+        assert submit_newest(federation.store, key, witnesses) == 2
+        assert submit_newest(federation.store, key, witnesses) == 0  # nothing is new
+        logged_more(federation)
+        logged_more(federation)
+        assert submit_newest(federation.store, key, policy_of(*made["ethics"])) == 2
+    assert [len(names) for names in sizes(federation).values()] == [2, 2]
+    faults = Faults()
+    with federation.store.read() as session:
+        check_records(session, key.public, faults, [one.key for one in made["ethics"]])
+    assert not faults.found
 
 
 def test_a_log_that_was_rewritten_gets_no_cosignature_from_outside(

@@ -1,5 +1,6 @@
 """The Merkle tree against published vectors, a naive tree, and every mutation of a proof."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
@@ -99,6 +100,29 @@ def test_every_pair_of_small_trees_is_consistent() -> None:
             proof = Tree(leaves).consistency(first, second)
             roots = root(leaves[:first]), root(leaves[:second])
             verify_consistency(first, second, proof, *roots)
+
+
+def test_every_proof_in_every_tree_up_to_256_holds_and_none_of_them_for_its_neighbour() -> None:
+    leaves = [leaf_hash(number.to_bytes(2, "big")) for number in range(256)]
+    tree, tops = Tree(leaves), [root(leaves[:size]) for size in range(257)]
+    passed = 0
+    for size in range(1, 257):
+        for index in range(size):
+            path = tree.inclusion(index, size)
+            verify_inclusion(leaves[index], index, size, path, tops[size])
+            if size > 1:
+                with suppress(MessageRefused):
+                    verify_inclusion(
+                        leaves[index], index - 1 if index else 1, size, path, tops[size]
+                    )
+                    passed += 1
+        for first in range(1, size + 1):
+            proof = tree.consistency(first, size)
+            verify_consistency(first, size, proof, tops[first], tops[size])
+            with suppress(MessageRefused):
+                verify_consistency(first, size, proof, tops[first - 1], tops[size])
+                passed += 1
+    assert not passed
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 from protocol.errors import MessageRefused
 from protocol.identity.roster import SigningKey
 from protocol.log.cosignature import Ed25519Cosigner, KeyType, VerifierKey
-from protocol.log.merkle import leaf_hash, verify_consistency, verify_inclusion
+from protocol.log.merkle import leaf_hash
 from protocol.log.merkle_proofs import Tree
 from protocol.log.signed_note import checkpoint_text, sign_note, with_lines
 from protocol.log.tlog_proof import TlogProof, parse_tlog_proof, verify_tlog_proof
@@ -108,21 +108,3 @@ def test_no_bit_of_a_proof_can_be_flipped_unnoticed(place: int, bit: int) -> Non
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     with suppress(MessageRefused):
         assert parse_tlog_proof(data).to_bytes == data
-
-
-def test_every_proof_of_every_tree_up_to_256_holds_and_none_for_its_neighbour() -> None:
-    """One place in each tree, and one older size, that move through all of them."""
-    tree = Tree(leaf_hash(number.to_bytes(2, "big")) for number in range(256))
-    leaves = [leaf_hash(number.to_bytes(2, "big")) for number in range(256)]
-    for size in range(1, 257):
-        top = tree.root(size)
-        for index in {0, size - 1, *range(size % 7, size, 7)}:
-            path = tree.inclusion(index, size)
-            verify_inclusion(leaves[index], index, size, path, top)
-        for old in {1, size, *range(1 + size % 7, size, 7)}:
-            verify_consistency(old, size, tree.consistency(old, size), tree.root(old), top)
-        other = (size * 5) % size if size > 1 else 0
-        path = tree.inclusion(other, size)
-        if size > 1:
-            with pytest.raises(MessageRefused):
-                verify_inclusion(leaves[other], (other + 1) % size, size, path, top)

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from compliance.facts.dossier import Dossier, LogVerification, RedTeamFacts
+from compliance.facts.dossier import ActFacts, Dossier, LogVerification, RedTeamFacts
 from compliance.reports.basis import (
     Claims,
     ControlState,
@@ -298,3 +298,30 @@ def test_a_report_of_several_runs_names_those_that_failed_or_claim_nothing() -> 
     titles = {section.title for section in document.sections}
     assert {f"Run {one.run_id}" for one in given} <= titles
     assert len({section.key for section in document.sections}) == len(document.sections)
+
+
+def test_acts_of_people_stand_by_name_and_a_refused_one_as_claimed() -> None:
+    ada = ActFacts(
+        entries=(90, 91), at="2026-01-05T09:00:00.000Z", person="Ada Lind", role="lead",
+        action="run.start", subject="study abc", run=None, outcome="done",
+    )  # fmt: skip
+    eve = replace(ada, entries=(92,), person="Eve", role=None, outcome="refused")
+    exported = replace(ada, entries=(93,), action="report.export")
+    subject = subject_of(dossiers.finished())
+    subject = replace(subject, facts=replace(subject.facts, acts=(ada, eve, exported)))
+    made = KINDS["hipaa-audit-controls"].make(subject)
+    (acts,) = [table for _, table in tables(made) if table.title == "Acts of people"]
+    assert [row[2] for row in acts.rows] == ["Ada Lind", "Eve (as claimed)", "Ada Lind"]
+    (people, *_) = [claim for claim in claims_of(made) if claim.topic == "Who acts"]
+    assert people.basis == Evidenced(entries=(90, 91, 92, 93))
+    assert people.text.startswith("2 acts of 1 named person, each signed")
+    assert "Refused beside these: 1, of which the log shows what was claimed." in people.text
+    (looked,) = [claim for claim in claims_of(made) if claim.topic == "Views and exports by people"]
+    assert looked.basis == Evidenced(entries=(93,))
+
+
+@pytest.mark.parametrize(("simulation", "told"), [(False, True), (True, False)])
+def test_a_consortium_without_people_is_told_on_page_one(simulation: bool, told: bool) -> None:
+    run = replace(dossiers.finished(), simulation=simulation)
+    banner = [one.text for one in report("privacy-statement", run).banner]
+    assert any("attributed to nobody" in text for text in banner) == told
