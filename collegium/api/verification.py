@@ -74,7 +74,9 @@ def verify(
     key: str | None = None,
     checkpoints: PathLike | Sequence[PathLike] = (),
     report: PathLike | None = None,
+    declarations: PathLike | None = None,
     hospital: PathLike | None = None,
+    policy: PathLike | None = None,
 ) -> Verification:
     """Checks log, records, files and hospitals of a folder; writes nothing.
 
@@ -84,7 +86,9 @@ def verify(
             default: the folder's author could have written that too.
         checkpoints: one or several signed heads of the log that others kept.
         report: a report to check against these records.
+        declarations: the consortium file that it was made with; the folder's by default.
         hospital: a hospital's own folder, to check against the log.
+        policy: a tlog-policy with the keys of witnesses outside the consortium.
 
     Returns:
         The result. Faults do not raise here: look at it, or call ``require``.
@@ -104,7 +108,9 @@ def verify(
         key=key,
         checkpoints=tuple(as_path(path) for path in heads),
         report=None if report is None else as_path(report),
+        declarations=None if declarations is None else as_path(declarations),
         hospital=None if hospital is None else as_path(hospital),
+        policy=None if policy is None else as_path(policy),
     )
     facts, lines = with_printed_lines(lambda console: commands.verify(folder, given, console))
     return Verification(facts, lines, folder, given)

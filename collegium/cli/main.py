@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from collegium.cli.alerts import app as alerts_app
-from collegium.cli.audit.log import USAGE
+from collegium.cli.audit.exit_codes import USAGE
 from collegium.cli.audit.log import app as audit_app
 from collegium.cli.audit.timestamps import app as timestamps_app
 from collegium.cli.coordinator.holds import app as hold_app

@@ -17,11 +17,24 @@ FOLDER = typer.Option(
     help="The folder that holds the runs: a simulation's, a coordinator's, a hospital's own.",
 )
 Folder = Annotated[Path, FOLDER]
+#: The folder of records that only a simulation or a coordinator has.
+Records = Annotated[
+    Path,
+    typer.Option("--out", "--home", help="The folder of runs: a simulation's, a coordinator's."),
+]
 Key = Annotated[
     str | None,
     typer.Option("--key", help="The log's public key that you trust: hexadecimal, or a file."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+Declared = Annotated[
+    Path | None,
+    typer.Option(
+        "--declarations",
+        metavar="FILE",
+        help="The consortium's declarations. Default: consortium.yaml in the folder.",
+    ),
+]
 Data = Annotated[
     Path | None, typer.Option("--data", help="Folder that holds the records the study names.")
 ]

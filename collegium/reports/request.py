@@ -10,6 +10,7 @@ from compliance.reports.declarations import Declarations, read_declarations
 from compliance.reports.document import Document
 from compliance.reports.evidence import ReportSubject
 from compliance.reports.kinds import DEFAULT_KIND, KINDS
+from compliance.storage.atomic_file import read_named
 from coordinator.views.subjects import SCOPES
 from coordinator.views.views import open_views
 from protocol.errors import WorkspaceRefused
@@ -66,7 +67,7 @@ def report_document(out: Path, asked: ReportRequest, *, public: bytes | None = N
         WorkspaceRefused: there is nothing of this name, or the declarations are wrong.
         StoreBroken: what is stored about it cannot be read.
     """
-    found, digest = _declared(out, asked.declarations)
+    found, digest = declared(out, asked.declarations)
     with closing(open_views(out)) as views:
         facts = views.subject(asked.scope, asked.name, asked.until)
         facts = replace(facts, verification=views.verification(public))
@@ -74,28 +75,22 @@ def report_document(out: Path, asked: ReportRequest, *, public: bytes | None = N
     return KINDS[asked.kind].make(subject)
 
 
-def _declared(out: Path, given: Path | None) -> tuple[Declarations | None, str]:
-    """Returns the declarations, and the digest of their file; nothing where there is none."""
+def declared(out: Path, given: Path | None) -> tuple[Declarations | None, str]:
+    """Returns the declarations, and the digest of their file; nothing where there is none.
+
+    Args:
+        out: the folder of runs.
+        given: the file; the one in the folder, if there is one, when None.
+
+    Raises:
+        WorkspaceRefused: it cannot be read, or a declaration is wrong.
+    """
     path = out / CONSORTIUM_FILE if given is None else given
     if given is None and not path.exists():
         return None, ""
-    data = read_named(path, "--declarations")
+    data = read_named(path, "--declarations", _MAX_BYTES)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise WorkspaceRefused(f"{path}: it is not UTF-8 text") from error
     return read_declarations(text, str(path)), hashlib.sha256(data).hexdigest()
-
-
-def read_named(path: Path, option: str, most: int = _MAX_BYTES) -> bytes:
-    """Returns the bytes of a file that a person named.
-
-    Raises:
-        WorkspaceRefused: it cannot be read, or is larger than any of its kind.
-    """
-    try:
-        if path.stat().st_size > most:
-            raise WorkspaceRefused(f"{option} {path} is too large to be one")
-        return path.read_bytes()
-    except OSError as error:
-        raise WorkspaceRefused(f"{option} {path} cannot be read: {error.strerror}") from error

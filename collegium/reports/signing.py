@@ -21,8 +21,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from collegium.extras import require_extra
-from collegium.reports.request import read_named
+from compliance.storage.atomic_file import read_named
 from protocol.errors import WorkspaceRefused
+
+#: Bytes of a report with signatures, and of a key or certificate, at most.
+_MOST, _MOST_PEM = 1 << 28, 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +88,7 @@ def sign_report(
             certificate is not valid now; or pyHanko is not installed.
     """
     require_extra("reports")
-    data = read_named(file, "FILE", 1 << 28)
+    data = read_named(file, "FILE", _MOST)
     if not data.startswith(b"%PDF-"):
         raise WorkspaceRefused(f"{file} is no PDF: sign what report export --format pdf wrote")
     _require_pair(key, certificate)
@@ -101,7 +104,7 @@ def sign_report(
 def _require_pair(key: Path, certificate: Path) -> None:
     """Refuses a key of another certificate, and a certificate that is not valid now."""
     try:
-        private = load_pem_private_key(read_named(key, "--key"), None)
+        private = load_pem_private_key(read_named(key, "--key", _MOST_PEM), None)
     except (ValueError, TypeError) as error:
         raise WorkspaceRefused(
             f"--key {key} is no private key as PEM without a passphrase"
@@ -109,7 +112,7 @@ def _require_pair(key: Path, certificate: Path) -> None:
     if not isinstance(private, EllipticCurvePrivateKey | Ed25519PrivateKey):
         raise WorkspaceRefused(f"--key {key}: give a P-256 or an Ed25519 key")
     try:
-        found = x509.load_pem_x509_certificate(read_named(certificate, "--cert"))
+        found = x509.load_pem_x509_certificate(read_named(certificate, "--cert", _MOST_PEM))
     except ValueError as error:
         raise WorkspaceRefused(f"--cert {certificate} is no certificate as PEM") from error
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -13,11 +13,12 @@ from typing import Any
 
 from rich.console import Console
 
-from collegium.reports.request import ReportRequest, read_named, report_document
+from collegium.reports.request import ReportRequest, declared, report_document
 from collegium.reports.signing import SignatureFound, signatures_of
 from compliance.reports.basis import Evidenced, ReportRecipe
 from compliance.reports.document import Document, claims_of, counts_of
 from compliance.reports.renderers import read_recipe, rendered
+from compliance.storage.atomic_file import read_named
 from protocol.errors import FederationError, MessageRefused, StoreBroken, WorkspaceRefused
 
 _MOST = 1 << 28
@@ -77,19 +78,26 @@ def remade(
     """Returns a report made again from a folder, and its bytes.
 
     Raises:
-        WorkspaceRefused: the folder has nothing of what it is about, or other declarations.
+        WorkspaceRefused: the folder has nothing of what it is about.
     """
     document = report_document(out, ReportRequest.again(found.recipe, declarations), public=public)
-    again = document.recipe.declarations if document.recipe else ""
-    if again != found.recipe.declarations:
-        wanted = found.recipe.declarations
+    return document, rendered(document, found.form)
+
+
+def require_declarations(out: Path, found: ReportFile, given: Path | None) -> None:
+    """Checks that the declarations are those that a report was made with: no log holds them.
+
+    Raises:
+        WorkspaceRefused: they are others.
+    """
+    wanted = found.recipe.declarations
+    if declared(out, given)[1] != wanted:
         raise WorkspaceRefused(
             f"the report was made with the consortium file of SHA-256 {wanted}: give it with "
             "--declarations"
             if wanted
             else "the report was made without a consortium file: move consortium.yaml away"
         )
-    return document, rendered(document, found.form)
 
 
 def is_same(found: ReportFile, again: bytes) -> bool:
@@ -155,6 +163,7 @@ def _check_records(
     checked: list[str],
     faults: list[str],
 ) -> bytes:
+    require_declarations(out, found, declarations)
     document, again = remade(out, found, declarations, public)
     if not is_same(found, again):
         faults.append(
@@ -229,19 +238,25 @@ def require_verified(answer: dict[str, Any], file: Path) -> None:
 
 
 def check_report(
-    path: Path, out: Path, public: bytes, runs: Sequence[str], add: Callable[[str], None]
+    path: Path,
+    out: Path,
+    declarations: Path | None,
+    public: bytes,
+    runs: Sequence[str],
+    add: Callable[[str], None],
 ) -> str:
     """Checks that a report is the one that a verified folder gives; returns what it is about.
 
     Args:
         path: a report that ``collegium report export`` wrote.
         out: the folder.
+        declarations: the consortium file that the report was made with; the folder's when None.
         public: the log's key.
         runs: the runs of the folder.
         add: takes what is wrong.
 
     Raises:
-        WorkspaceRefused: there is no such file.
+        WorkspaceRefused: there is no such file, or the report was made with other declarations.
     """
     data = read_named(path, "--report", _MOST)
     try:
@@ -249,18 +264,20 @@ def check_report(
     except MessageRefused as error:
         add(str(error))
         return path.name
-    name = found.recipe.name
-    if found.recipe.scope == "run" and name not in runs:
+    scope, name = found.recipe.scope, found.recipe.name
+    about = f"{scope} {name}"
+    if scope == "run" and name not in runs:
         add(f"the report {path.name} names no run of this folder")
-        return name
+        return about
+    require_declarations(out, found, declarations)
     try:
-        _, again = remade(out, found, None, public)
+        _, again = remade(out, found, declarations, public)
     except FederationError as error:
         add(f"the report {path.name} cannot be made again: {error}")
-        return name
+        return about
     if not is_same(found, again):
         add(
             f"the report {path.name} is not the one that these records give: it was changed, "
             "made before the run's last change, or by another version of collegium"
         )
-    return name
+    return about

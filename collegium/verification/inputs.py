@@ -8,25 +8,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from compliance.storage.atomic_file import read_named
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import Verified
-from coordinator.membership.witnesses import read_policy
-from protocol.errors import MessageRefused, WorkspaceRefused
+from coordinator.membership.witnesses import read_witness_policy
+from protocol.errors import MessageRefused
 from protocol.log.cosignature import VerifierKey
 from protocol.secagg.log_proof import open_head
 
 _KEY_BYTES = 32
-#: A report of many rounds is a few megabytes, a note a few kilobytes.
-_MAX_BYTES = 1 << 26
+#: A note is a few kilobytes.
+_MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditInputs:
-    """The key to trust (hexadecimal, or a file), notes, a report, a hospital's folder, a policy."""
+    """The key to trust (hexadecimal, or a file), notes, a report, a hospital's folder, a policy.
+
+    ``declarations`` is the consortium file that the report was made with; the folder's when None.
+    """
 
     key: str | None = None
     checkpoints: Sequence[Path] = ()
     report: Path | None = None
+    declarations: Path | None = None
     hospital: Path | None = None
     policy: Path | None = None
 
@@ -36,7 +41,7 @@ class AuditInputs:
         Raises:
             WorkspaceRefused: the policy cannot be read, is none, or names other logs only.
         """
-        return () if self.policy is None else read_policy(self.policy, public).keys
+        return () if self.policy is None else read_witness_policy(self.policy, public).keys
 
     def require_none(self, folder: Path) -> None:
         """Refuses all of it for a hospital's own folder, which holds no log.
@@ -47,7 +52,7 @@ class AuditInputs:
         if self != AuditInputs():
             raise MessageRefused(
                 f"{folder} is a hospital's own folder: --key, --checkpoint, --report, "
-                "--policy and --hospital are about a coordinator's"
+                "--declarations, --policy and --hospital are about a coordinator's"
             )
 
 
@@ -59,7 +64,7 @@ def read_key(given: str) -> bytes:
     """
     text = given
     if Path(given).is_file():
-        text = _read(Path(given), "--key").decode("ascii", "replace")
+        text = read_named(Path(given), "--key", _MAX_BYTES).decode("ascii", "replace")
     try:
         key = bytes.fromhex(text.strip())
     except ValueError:
@@ -84,7 +89,7 @@ def check_checkpoint(path: Path, found: Verified, public: bytes, faults: Faults)
     Raises:
         WorkspaceRefused: there is no such file.
     """
-    note = _read(path, "--checkpoint")
+    note = read_named(path, "--checkpoint", _MAX_BYTES)
     try:
         head = open_head(note, public)
     except MessageRefused as error:
@@ -102,12 +107,3 @@ def check_checkpoint(path: Path, found: Verified, public: bytes, faults: Faults)
             f"{path.name} was signed for: the log was rewritten"
         )
     return head.size
-
-
-def _read(path: Path, option: str) -> bytes:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise WorkspaceRefused(f"{option} {path} is too large to be one")
-        return path.read_bytes()
-    except OSError as error:
-        raise WorkspaceRefused(f"{option} {path} cannot be read: {error.strerror}") from error

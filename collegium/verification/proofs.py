@@ -8,24 +8,24 @@ import json
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from compliance.storage.atomic_file import read_named
+from compliance.storage.clock import told_time
 from coordinator.database.log.cosignatures import cosigned_notes
 from coordinator.database.log.stored_tree import StoredTree
 from coordinator.database.store import LogEntryRow, RunRow, Store, logged_entry, newest_head
 from coordinator.database.workspace import Workspace
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.identity.roster import Roster, parse_roster
-from protocol.identity.timestamps import write_time
-from protocol.log.cosignature import Cosignature, KeyType, VerifierKey, site_cosigner
+from protocol.log.cosignature import Cosignature, log_key, site_cosigner
 from protocol.log.entry import parse_log_entry
 from protocol.log.merkle import leaf_hash, verify_inclusion
-from protocol.log.signed_note import log_origin, parse_checkpoint, split_note
+from protocol.log.signed_note import parse_checkpoint, split_note
 from protocol.log.tlog_proof import (
     ProvenEntry,
     TlogProof,
@@ -41,13 +41,10 @@ from protocol.log.witness_policy import (
 )
 
 _GROUP = "hospitals"
-#: The entry that a run is proven by: the newest of these that it has.
-_TELLING = ("run-finished", "run-failed", "run-stopped", "run-started")
-
-
-def log_key(public: bytes) -> VerifierKey:
-    """Returns the key of the log that a coordinator's key signs, under the log's name."""
-    return VerifierKey(name=log_origin(public), type=KeyType.ED25519, public=public)
+#: A proof with its entry, or a policy with the keys of many witnesses.
+_MAX_BYTES = 1 << 20
+#: The types of entry that a run is proven by: the first of these that it has.
+_ENDS = ("run-finished", "run-failed", "run-stopped", "run-started")
 
 
 def roster_policy(public: bytes, roster: Roster) -> WitnessPolicy:
@@ -75,15 +72,25 @@ def folder_policy(out: Path) -> WitnessPolicy:
     """
     workspace = Workspace.open(out)
     with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
-        return roster_policy(workspace.public_key(), _newest_roster(session, out))
+        return roster_policy(workspace.public_key(), _known_roster(session, out))
 
 
-def _newest_roster(session: Session, out: Path) -> Roster:
+def newest_roster(session: Session) -> Roster | None:
+    """Returns the roster that the newest run was of; None where there is no run.
+
+    Raises:
+        MessageRefused: it was changed.
+    """
     query = select(RunRow.roster_json).order_by(RunRow.started_at.desc()).limit(1)
     text = session.scalars(query).first()
-    if text is None:
+    return None if text is None else parse_roster(text.encode())
+
+
+def _known_roster(session: Session, out: Path) -> Roster:
+    roster = newest_roster(session)
+    if roster is None:
         raise WorkspaceRefused(f"{out} holds no run, so nobody says who its hospitals are")
-    return parse_roster(text.encode())
+    return roster
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +122,7 @@ def make_proof(out: Path, what: str, kind: str | None = None) -> MadeProof:
     public = workspace.public_key()
     with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
         index = _index_of(session, what, kind)
-        policy = roster_policy(public, _newest_roster(session, out))
+        policy = roster_policy(public, _known_roster(session, out))
         size, note, found, met = _head_over(session, index, policy)
         path = StoredTree(session).inclusion(index, size)
         entry = logged_entry(session.get_one(LogEntryRow, index)).data
@@ -170,7 +177,7 @@ def _index_of(session: Session, what: str, kind: str | None) -> int:
     for row in entries:
         read = logged_entry(row).content.type
         by_type[read] = max(row.idx, by_type.get(read, 0))
-    for wanted in _TELLING if kind is None else (kind,):
+    for wanted in _ENDS if kind is None else (kind,):
         if wanted in by_type:
             return by_type[wanted]
     has = ", ".join(sorted(by_type))
@@ -196,12 +203,12 @@ def verify_proof(
         WorkspaceRefused: a file cannot be read.
         MessageRefused: the proof does not hold; says why.
     """
-    proof = parse_tlog_proof(_read(path))
-    data = proof.extra if entry is None else _read(entry)
+    proof = parse_tlog_proof(read_named(path, "FILE", _MAX_BYTES))
+    data = proof.extra if entry is None else read_named(entry, "--entry", _MAX_BYTES)
     if data is None:
         raise MessageRefused("the proof does not carry its entry: give --entry")
     if policy is not None:
-        rule = parse_policy(_read(policy))
+        rule = parse_policy(read_named(policy, "--policy", _MAX_BYTES))
         if public is not None and log_key(public) not in [log.key for log in rule.logs]:
             raise MessageRefused("the policy names another log than the key that was given")
     elif public is not None:
@@ -231,20 +238,12 @@ def _told(found: ProvenEntry, data: bytes, rule: WitnessPolicy) -> dict[str, Any
 
 def cosigned_json(found: Iterable[Cosignature]) -> list[dict[str, Any]]:
     """Returns who has cosigned, as ``--json`` shows it."""
-    return [{"name": one.key.name, "time": told_seconds(one.time)} for one in found]
+    return [{"name": one.key.name, "time": cosigned_at(one.time)} for one in found]
 
 
-def told_seconds(seconds: int) -> str:
+def cosigned_at(seconds: int) -> str:
     """Returns a cosignature's time as people are told it; far beyond any calendar, the number."""
     try:
-        return write_time(datetime.fromtimestamp(seconds, UTC))
+        return told_time(seconds)
     except (OverflowError, ValueError, OSError):
         return str(seconds)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read((1 << 20) + 1)
-    except OSError as error:
-        raise WorkspaceRefused(f"{path} cannot be read: {error.strerror}") from error

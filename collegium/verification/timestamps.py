@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from collegium.extras import require_extra
+from compliance.storage.atomic_file import read_named
 from coordinator.database.log.cosignatures import cosigned_notes
 from coordinator.database.store import Store, newest_head
 from coordinator.database.workspace import Workspace
@@ -136,8 +137,6 @@ def _certificate(path: Path) -> "Certificate":
     from cryptography.x509 import load_pem_x509_certificate
 
     try:
-        return load_pem_x509_certificate(path.read_bytes())
-    except OSError as error:
-        raise WorkspaceRefused(f"--trust {path} cannot be read: {error.strerror}") from error
+        return load_pem_x509_certificate(read_named(path, "--trust", _MAX_ANSWER))
     except ValueError as error:
         raise WorkspaceRefused(f"--trust {path} is no certificate as PEM") from error

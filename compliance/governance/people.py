@@ -273,7 +273,7 @@ _HOURS = {"change_hours": 720, "confirm_hours": 168, "notify_hours": _NOTIFY_HOU
 _MAX_REVIEW_DAYS = 366
 
 
-def read_policy(said: Mapping[str, Any]) -> AccessPolicy:
+def read_access_policy(said: Mapping[str, Any]) -> AccessPolicy:
     """Returns a policy from its JSON form; the inverse of ``AccessPolicy.to_json``.
 
     Raises:

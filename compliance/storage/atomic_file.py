@@ -55,6 +55,22 @@ def write_named(to: Path, data: bytes, option: str = "--to") -> None:
         raise WorkspaceRefused(f"{option} {to} cannot be written: {error.strerror}") from error
 
 
+def read_named(path: Path, option: str, most: int) -> bytes:
+    """Returns what a file holds that a person named with an option, ``most`` bytes at most.
+
+    Raises:
+        WorkspaceRefused: it cannot be read, or is larger than any of its kind.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise WorkspaceRefused(f"{option} {path} cannot be read: {error.strerror}") from error
+    if len(data) > most:
+        raise WorkspaceRefused(f"{option} {path} is too large to be one")
+    return data
+
+
 @contextmanager
 def _beside(path: Path, data: bytes, mode: int, *, durable: bool = True) -> Iterator[Path]:
     """Yields a file with this content beside its place; what is left of it is removed after."""

@@ -126,7 +126,7 @@ def check_acts(
     public: bytes,
     faults: Faults,
 ) -> int:
-    """Checks every act, change and governed entry; returns how many acts there are.
+    """Checks every act, change and governed entry; returns how many acts were taken.
 
     Args:
         session: reads the database.
@@ -139,16 +139,15 @@ def check_acts(
     history = _history(session, entries, faults)
     if not rows and not history.people:
         return 0
-    taken = _taken_at(entries)
-    for row in rows:
-        if row.outcome != "refused":
-            with faults.checking(f"act {row.id}"):
-                _check_act(row, taken, history, public)
+    places, taken = _taken_at(entries), [row for row in rows if row.outcome != "refused"]
+    for row in taken:
+        with faults.checking(f"act {row.id}"):
+            _check_act(row, places, history, public)
     _check_changes(session, rows, faults)
     _check_entries(entries, sizes, rows, faults)
     with faults.checking("the acts about runs and alerts"):
         _check_rows(session, entries, rows, faults)
-    return len(rows)
+    return len(taken)
 
 
 def _taken_at(entries: Sequence[LogEntry]) -> dict[str, int]:

@@ -46,7 +46,7 @@ class Verified:
     the hashes of all, ``heads`` the roots of the signed heads by size, ``simulated``
     the hospitals of simulations: they lie in the same folder. ``results`` is what each
     run came to, None where it did not reach its end; ``cosigned`` are the heads' cosignatures;
-    ``acts`` counts those of people.
+    ``acts`` counts those of people that were taken; refused ones are claims.
     """
 
     root: bytes

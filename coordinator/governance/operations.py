@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from compliance.governance.incidents.course import Measure
-from compliance.governance.people import read_policy
+from compliance.governance.people import read_access_policy
 from compliance.governance.two_person import Change, ChangeState
 from compliance.storage.clock import Clock, utc_now
 from coordinator.database.store import Store
@@ -249,7 +249,7 @@ class Operations:
     def _change_policy(self, taken: Authorised, _payload: Mapping[str, Any]) -> dict[str, Any]:
         text = str(taken.request.details.get("policy", ""))
         said: Any = parse_canonical(text.encode())
-        policy = read_policy(said)
+        policy = read_access_policy(said)
         with self._store.transaction() as transaction:
             writer = PeopleWriter(transaction, self._clock())
             writer.change_policy(policy)

@@ -19,11 +19,12 @@ from pathlib import Path
 import httpx2
 
 from compliance.audit.log import LogHead
+from compliance.storage.atomic_file import read_named
 from protocol.errors import LinkLost, MessageRefused, QuorumLost, WorkspaceRefused
-from protocol.log.cosignature import Cosignature, KeyType, VerifierKey, cosigned_lines
-from protocol.log.signed_note import log_origin, parse_lines, split_note
+from protocol.log.cosignature import Cosignature, cosigned_lines, log_key
+from protocol.log.signed_note import parse_lines, split_note
 from protocol.log.witness import CONFLICT, WitnessRequest, parse_size
-from protocol.log.witness_policy import WitnessPolicy, parse_policy
+from protocol.log.witness_policy import MAX_POLICY_BYTES, WitnessPolicy, parse_policy
 
 log = logging.getLogger("collegium.coordinator")
 
@@ -143,19 +144,17 @@ class PolicyWitnesses:
         return found
 
 
-def read_policy(path: Path, public: bytes) -> WitnessPolicy:
+def read_witness_policy(path: Path, public: bytes) -> WitnessPolicy:
     """Returns the policy in a file, for the log that a key signs.
 
     Raises:
         WorkspaceRefused: it cannot be read, is none, or names other logs only.
     """
     try:
-        policy = parse_policy(path.read_bytes())
-    except OSError as error:
-        raise WorkspaceRefused(f"the policy {path} cannot be read: {error.strerror}") from error
+        policy = parse_policy(read_named(path, "the policy", MAX_POLICY_BYTES))
     except MessageRefused as error:
         raise WorkspaceRefused(f"the policy {path} cannot be used: {error}") from error
-    own = VerifierKey(name=log_origin(public), type=KeyType.ED25519, public=public)
+    own = log_key(public)
     if policy.logs and own not in [one.key for one in policy.logs]:
         raise WorkspaceRefused(f"the policy {path} names other logs than this one: {own.text}")
     return policy

@@ -34,7 +34,7 @@ from coordinator.http.protocol_limits import server_config
 from coordinator.membership.authority import Authority
 from coordinator.membership.cosigning import submit_newest
 from coordinator.membership.members import Members
-from coordinator.membership.witnesses import PolicyWitnesses, read_policy
+from coordinator.membership.witnesses import PolicyWitnesses, read_witness_policy
 from coordinator.rounds.run_records import new_run_id
 from coordinator.runs.network_run import NetworkRun, failure_of, status_of
 from coordinator.runs.resources import RunResources, RunTimeouts
@@ -91,7 +91,7 @@ class Service:
             progressed=progressed,
             witnesses=None
             if witnesses is None
-            else PolicyWitnesses(read_policy(witnesses, self._key.public)),
+            else PolicyWitnesses(read_witness_policy(witnesses, self._key.public)),
         )
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="collegium")
         self.server = Server(

@@ -105,17 +105,15 @@ class GovernanceView:
     review: AccessReview
     reviewed_at: str | None
     reviewed_by: str | None
-    attributed_since: str | None
 
     @property
     def notice(self) -> str | None:
-        """A sentence where acts are attributed to nobody, or were so once; None otherwise."""
-        if not self.governed:
-            return (
-                "acts here are attributed to NOBODY: no person is registered (collegium people "
-                "found)"
-            )
-        return None
+        """A sentence where acts are attributed to nobody; None where there are people."""
+        if self.governed:
+            return None
+        return (
+            "acts here are attributed to NOBODY: no person is registered (collegium people found)"
+        )
 
 
 def governance_in(session: Session, now: datetime, *, decided: bool = False) -> GovernanceView:
@@ -152,7 +150,6 @@ def governance_in(session: Session, now: datetime, *, decided: bool = False) -> 
         ),
         reviewed_at=None if last is None else last[0],
         reviewed_by=None if last is None else last[1],
-        attributed_since=min((person.since for person in former), default=None),
     )
 
 

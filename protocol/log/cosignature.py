@@ -40,6 +40,7 @@ from protocol.log.signed_note import (
     Checkpoint,
     SignatureLine,
     is_key_name,
+    log_origin,
     parse_checkpoint,
     split_note,
 )
@@ -118,6 +119,11 @@ def parse_verifier_key(text: str) -> VerifierKey:
     if key.text != f"{name}+{identifier}+{encoded}":
         raise MessageRefused("the identifier of a verifier's key is not that key's")
     return key
+
+
+def log_key(public: bytes) -> VerifierKey:
+    """Returns the key of the log that a coordinator's key signs, under the log's name."""
+    return VerifierKey(name=log_origin(public), type=KeyType.ED25519, public=public)
 
 
 def site_cosigner(site: str, public: bytes) -> VerifierKey:

@@ -1,23 +1,18 @@
 """``collegium audit``: the tamper-evident log, and proofs of its entries."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from collegium.cli.audit.exit_codes import UNSETTLED, audit_exit_codes
 from collegium.cli.audit.witness import app as witness
 from collegium.cli.coordinator.persons import As, read_key_file
-from collegium.cli.options import FOLDER, AsJson, Key, Out, known_runs
-from collegium.output.console import answer, answers, complain, emit, say
-from protocol.errors import FederationError
+from collegium.cli.options import FOLDER, AsJson, Declared, Key, Records, known_runs
+from collegium.output.console import answer, answers, emit, say
 
 app = typer.Typer(help="The tamper-evident log.", no_args_is_help=True)
 app.add_typer(witness, name="witness")
-
-#: As sysexits.h has them: 2 is kept for what was tampered with.
-USAGE, _NOT_FOUND, _UNSETTLED = 64, 66, 75
 
 
 @app.command("verify")
@@ -39,6 +34,7 @@ def audit_verify(
     report: Annotated[
         Path | None, typer.Option("--report", help="A report to check against these records.")
     ] = None,
+    declarations: Declared = None,
     hospital: Annotated[
         Path | None,
         typer.Option("--hospital", help="A hospital's own folder, to check against the log."),
@@ -64,20 +60,25 @@ def audit_verify(
     from collegium.verification.verify import require_sound, verify
 
     given = AuditInputs(
-        key=key, checkpoints=checkpoint or (), report=report, hospital=hospital, policy=policy
+        key=key,
+        checkpoints=checkpoint or (),
+        report=report,
+        declarations=declarations,
+        hospital=hospital,
+        policy=policy,
     )
-    with _auditing(as_json):
+    with audit_exit_codes(as_json):
         place = _one_of(bundle, out)
         found = verify(place, given, answers(as_json))
     emit(found, as_json)
     require_sound(found, place, given)
     if not found["verified"]:
-        raise typer.Exit(_UNSETTLED)
+        raise typer.Exit(UNSETTLED)
 
 
 @app.command("export")
 def audit_export(
-    out: Out,
+    out: Records,
     to: Annotated[Path, typer.Option("--to", help="The bundle to write, a ZIP file.")],
     records_only: Annotated[
         bool, typer.Option("--records-only", help="Leave out models, kept rounds and the page.")
@@ -99,8 +100,8 @@ def audit_export(
     from collegium.verification.verify import require_sound, verify
 
     given = AuditInputs(key=key)
-    person = None if as_key is None else read_key_file(as_key)
-    with _auditing(as_json):
+    with audit_exit_codes(as_json):
+        person = None if as_key is None else read_key_file(as_key)
         recorded = record_export(out, person, ("evidence", to.name), {"records_only": records_only})
         export_bundle(out, to, records_only=records_only)
         found = verify(to, given, answers(as_json))
@@ -132,7 +133,7 @@ def audit_recompute(
             metavar="ROUND", help="A training round's number, or: evaluation, evaluation-5."
         ),
     ],
-    out: Out,
+    out: Records,
     run: Annotated[
         str | None,
         typer.Option(
@@ -143,16 +144,16 @@ def audit_recompute(
     as_json: AsJson = False,
 ) -> None:
     """Computes a kept round's sum again. From what the hospitals sent, bit by bit."""
-    from collegium.verification.verify import recompute_round
+    from collegium.verification.recomputed_round import recompute_round
 
-    with _auditing(as_json):
+    with audit_exit_codes(as_json):
         found = recompute_round(out, wanted, run, answers(as_json), key=key)
     emit(found, as_json)
 
 
 @app.command("policy")
 def audit_policy(
-    out: Out,
+    out: Records,
     to: Annotated[
         Path | None, typer.Option("--to", metavar="FILE", help="Writes it to this file.")
     ] = None,
@@ -167,7 +168,7 @@ def audit_policy(
     from compliance.storage.atomic_file import write_named
 
     tell = answer(as_json)
-    with _auditing(as_json):
+    with audit_exit_codes(as_json):
         policy = folder_policy(out)
         if to is not None:
             write_named(to, policy.to_bytes)
@@ -191,7 +192,7 @@ def audit_prove(
     what: Annotated[
         str, typer.Argument(metavar="RUN|ENTRY", help="A run, or the number of an entry.")
     ],
-    out: Out,
+    out: Records,
     to: Annotated[
         Path, typer.Option("--to", metavar="FILE", help="The proof: a .tlog-proof file.")
     ],
@@ -210,7 +211,7 @@ def audit_prove(
     from compliance.storage.atomic_file import write_named
 
     tell = answer(as_json)
-    with _auditing(as_json):
+    with audit_exit_codes(as_json):
         made = make_proof(out, what, kind)
         write_named(to, made.proof.to_bytes)
     names = [one.key.name for one in made.cosigners]
@@ -254,7 +255,7 @@ def audit_verify_proof(
     from protocol.errors import MessageRefused, StoreBroken
 
     tell = answer(as_json)
-    with _auditing(as_json):
+    with audit_exit_codes(as_json):
         if policy is None and key is None:
             raise MessageRefused("give --policy, or at least --key, from somewhere you trust")
         public = None if key is None else read_key(key)
@@ -283,20 +284,3 @@ def _one_of(bundle: Path | None, out: Path | None) -> Path:
     if bundle is not None and not bundle.is_file():
         raise WorkspaceRefused(f"there is no file {bundle}: audit export writes a bundle")
     return place
-
-
-@contextmanager
-def _auditing(as_json: bool) -> Iterator[None]:
-    """Lets a nightly job tell tampering from a wrong folder or option; JSON always answers."""
-    from protocol.errors import MessageRefused, PolicyRefused, WorkspaceRefused
-
-    try:
-        yield
-    except FederationError as error:
-        emit({"verified": False, "error": str(error)}, as_json)
-        code = {WorkspaceRefused: _NOT_FOUND, MessageRefused: USAGE, PolicyRefused: _NOT_FOUND}
-        for kind, number in code.items():
-            if isinstance(error, kind):
-                complain(str(error))
-                raise typer.Exit(number) from error
-        raise

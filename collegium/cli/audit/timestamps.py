@@ -5,15 +5,18 @@ from typing import Annotated
 
 import typer
 
-from collegium.cli.options import AsJson, Out
+from collegium.cli.audit.exit_codes import audit_exit_codes
+from collegium.cli.options import AsJson, Records
 from collegium.output.console import answer, emit, say
 
 app = typer.Typer()
+#: Bytes of a note with cosignatures, or of an answer with certificates, at most.
+_MOST = 1 << 20
 
 
 @app.command("timestamp")
 def audit_timestamp(
-    out: Out,
+    out: Records,
     tsa: Annotated[
         str, typer.Option("--tsa", metavar="URL", help="A time stamping authority (RFC 3161).")
     ],
@@ -30,9 +33,11 @@ def audit_timestamp(
     from collegium.verification.timestamps import stamp_newest
     from compliance.storage.atomic_file import write_named
 
-    made, beside = stamp_newest(out, tsa), to.with_name(f"{to.name}.note")
-    write_named(to, made.answer)
-    write_named(beside, made.note)
+    beside = to.with_name(f"{to.name}.note")
+    with audit_exit_codes(as_json):
+        made = stamp_newest(out, tsa)
+        write_named(to, made.answer)
+        write_named(beside, made.note)
     say(f"wrote  {to} and {beside}: collegium audit verify-timestamp {to} --trust ROOT")
     emit({"answer": str(to), "note": str(beside)}, as_json)
 
@@ -51,18 +56,19 @@ def audit_verify_timestamp(
 ) -> None:
     """Checks when a head was, by an authority that you trust.
 
-    Exit codes: 0 it holds; 2 it does not, or a file cannot be read.
+    Exit codes: 0 it holds; 2 it does not; 64 wrong usage; 66 a file is not there.
     """
     from collegium.verification.timestamps import verify_timestamp
-    from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
+    from compliance.storage.atomic_file import read_named
+    from protocol.errors import MessageRefused, StoreBroken
 
     beside = note or file.with_name(f"{file.name}.note")
-    try:
-        found = verify_timestamp(beside.read_bytes(), file.read_bytes(), trust)
-    except OSError as error:
-        raise WorkspaceRefused(f"{error.filename} cannot be read: {error.strerror}") from error
-    except MessageRefused as error:
-        raise StoreBroken(f"{file} proves nothing: {error}") from error
+    with audit_exit_codes(as_json):
+        head, answered = read_named(beside, "--note", _MOST), read_named(file, "FILE", _MOST)
+        try:
+            found = verify_timestamp(head, answered, trust)
+        except MessageRefused as error:
+            raise StoreBroken(f"{file} proves nothing: {error}") from error
     said = f"{found.time:%Y-%m-%d %H:%M:%S} UTC"
     answer(as_json)(f"verified   {found.size} entries under root {found.root.hex()} at {said}")
     told = {"time": found.time.isoformat(), "size": found.size, "root": found.root.hex()}

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from collegium.cli.coordinator.persons import As, AsJson, Home, perform_as
+from collegium.cli.coordinator.persons import As, Home, perform_as
+from collegium.cli.options import AsJson
 from collegium.output.console import answer, emit, say
 
 app = typer.Typer(help="Legal holds, and how long records are kept.", no_args_is_help=True)

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from collegium.cli.coordinator.persons import As, AsJson, Home, perform_as
+from collegium.cli.coordinator.persons import As, Home, perform_as
+from collegium.cli.options import AsJson
 from collegium.output.console import answer, emit, say
 
 app = typer.Typer(

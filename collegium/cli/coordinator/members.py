@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from collegium.cli.coordinator.persons import As, AsJson, Home, perform_as
+from collegium.cli.coordinator.persons import As, Home, perform_as
+from collegium.cli.options import AsJson
 from collegium.output.console import answer, emit, say
 from protocol.errors import WorkspaceRefused
 

@@ -9,13 +9,13 @@ import typer
 
 from collegium.cli.coordinator.persons import (
     As,
-    AsJson,
     Home,
     new_key_file,
     new_passphrase,
     perform_as,
     read_key_file,
 )
+from collegium.cli.options import AsJson
 from collegium.output.console import answer, emit, say
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ def change_policy(
     as_json: AsJson = False,
 ) -> None:
     """Proposes another access policy. A second person confirms."""
-    from compliance.governance.people import read_policy
+    from compliance.governance.people import read_access_policy
     from protocol.encoding import canonical
     from protocol.errors import WorkspaceRefused
 
@@ -255,7 +255,7 @@ def change_policy(
         said = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise WorkspaceRefused(f"{file} cannot be read as JSON: {error}") from error
-    wanted = read_policy(said)
+    wanted = read_access_policy(said)
     text = canonical(wanted.to_json()).decode()
     subject = ("policy", f"version {wanted.version}")
     emit(perform_as(home, as_key, "policy.change", subject, {"policy": text}), as_json)

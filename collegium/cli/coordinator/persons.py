@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from protocol.identity.roster import SigningKey
 
 Home = Annotated[Path, typer.Option("--home", help="The coordinator's folder.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 As = Annotated[
     Path | None,
     typer.Option(

@@ -14,7 +14,8 @@ import typer
 
 from collegium.cli.coordinator.incidents import incident_text
 from collegium.cli.coordinator.members import DEFAULT_PORT
-from collegium.cli.coordinator.persons import As, AsJson, Home, perform_as
+from collegium.cli.coordinator.persons import As, Home, perform_as
+from collegium.cli.options import AsJson
 from collegium.output.console import answer, emit, say
 from protocol.counted import counted
 from protocol.errors import WorkspaceRefused

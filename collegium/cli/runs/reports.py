@@ -1,5 +1,6 @@
 """``collegium report``: reports that people sign, made from a folder, signed, and verified."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,7 @@ from typing import Annotated
 import typer
 
 from collegium.cli.coordinator.persons import As, read_key_file
-from collegium.cli.options import AsJson, Folder, Key, Out, Run, known_runs
+from collegium.cli.options import AsJson, Declared, Folder, Key, Records, Run, known_runs
 from collegium.output.console import answers, console, emit
 from silos.config.folder import is_hospital
 
@@ -42,14 +43,6 @@ class About(StrEnum):
     period = "period"
 
 
-Declared = Annotated[
-    Path | None,
-    typer.Option(
-        "--declarations",
-        metavar="FILE",
-        help="The consortium's declarations. Default: consortium.yaml in the folder.",
-    ),
-]
 ReportPath = Annotated[Path, typer.Argument(metavar="FILE", help="A report's file.")]
 
 
@@ -79,8 +72,12 @@ def report_export(
     to: Annotated[Path, typer.Option("--to", help="The file to write.")],
     out: Folder,
     kind: Annotated[
-        str, typer.Option("--kind", help="Which report; report list says what each is for.")
-    ] = "privacy-statement",
+        str | None,
+        typer.Option(
+            "--kind",
+            help="Which report; report list says what each is for. Default: privacy-statement.",
+        ),
+    ] = None,
     about: Annotated[About, typer.Option("--about", help="What the report is about.")] = About.run,
     form: Annotated[
         ReportForm | None,
@@ -104,13 +101,26 @@ def report_export(
     if is_hospital(out):
         from collegium.verification import own_folder
 
+        _require_left_out(
+            {
+                "--kind": kind is not None,
+                "--about": about is not About.run,
+                "--declarations": declarations is not None,
+                "--until": until is not None,
+            }
+        )
         own_folder.export_report(out, name, chosen, to, console())
         return
     from collegium.reports.export import export_report
     from collegium.reports.request import ReportRequest
+    from compliance.reports.kinds import DEFAULT_KIND
 
     asked = ReportRequest(
-        name=name, scope=about.value, kind=kind, declarations=declarations, until=until
+        name=name,
+        scope=about.value,
+        kind=kind or DEFAULT_KIND,
+        declarations=declarations,
+        until=until,
     )
     key = None if as_key is None else read_key_file(as_key)
     emit(export_report(out, asked, chosen, to, console(), key=key), as_json)
@@ -159,7 +169,7 @@ def report_verify(
     file: ReportPath,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="The folder of runs that it was made from."),
+        typer.Option("--out", "--home", help="The folder of runs that it was made from."),
     ] = None,
     declarations: Declared = None,
     key: Key = None,
@@ -211,12 +221,25 @@ def report_performance(
 
 @app.command("chart")
 def report_chart(
-    to: Annotated[Path, typer.Option("--to", help="The SVG file to write.")], out: Out
+    to: Annotated[Path, typer.Option("--to", help="The SVG file to write.")], out: Records
 ) -> None:
     """Draws utility against epsilon over the newest study's runs."""
     from collegium.output.report_files import export_chart
 
     export_chart(out, to, console())
+
+
+def _require_left_out(given: Mapping[str, bool]) -> None:
+    """Refuses options about reports that a hospital's own folder has not.
+
+    Raises:
+        MessageRefused: names those that were given.
+    """
+    from protocol.errors import MessageRefused
+
+    if any(given.values()):
+        named = ", ".join(option for option, is_given in given.items() if is_given)
+        raise MessageRefused(f"a hospital's own folder has one report of a run: leave out {named}")
 
 
 def _table_form(form: TableForm | None, to: Path) -> str:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from collegium.cli.options import StudyFile, read_study
+from collegium.cli.options import AsJson, StudyFile, read_study
 from collegium.cli.silo.keys import app as key_app
-from collegium.cli.silo.options import AsJson, By, Home, Reason, Yes
+from collegium.cli.silo.options import By, Home, Reason, Yes
 from collegium.cli.silo.patients import app as patients_app
 from collegium.cli.silo.patients import freezing_app
 from collegium.cli.silo.restoring import app as restoring_app

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from collegium.cli.silo.options import AsJson, Home
+from collegium.cli.options import AsJson
+from collegium.cli.silo.options import Home
 from collegium.output.console import answer, emit, say
 
 if TYPE_CHECKING:

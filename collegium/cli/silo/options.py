@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 Home = Annotated[Path, typer.Option("--home", help="The hospital's folder.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 By = Annotated[str, typer.Option("--by", help="The name of the person who decides.")]
 Reason = Annotated[str, typer.Option("--reason", help="Kept beside the decision.")]
 SignedBy = Annotated[str, typer.Option("--signed-by", help="An approver of the site file.")]

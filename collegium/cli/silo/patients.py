@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from collegium.cli.options import StudyFile
-from collegium.cli.silo.options import AsJson, By, Home, Reason
+from collegium.cli.options import AsJson, StudyFile
+from collegium.cli.silo.options import By, Home, Reason
 from collegium.output.console import answer, emit, say
 from protocol.counted import counted
 

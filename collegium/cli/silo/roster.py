@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collegium.cli.options import AsJson
 from collegium.cli.silo.keys import print_keys
-from collegium.cli.silo.options import AsJson, Digest, Home, Yes
+from collegium.cli.silo.options import Digest, Home, Yes
 from collegium.output.console import answer, ask, ask_for_name, emit, say
 from protocol.errors import PolicyRefused
 

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from collegium.cli.silo.options import AsJson, Home
+from collegium.cli.options import AsJson
+from collegium.cli.silo.options import Home
 from collegium.output.console import ask_for_name, console, emit, say
 
 app = typer.Typer(help="A run that this hospital takes part in.", no_args_is_help=True)

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from collegium.cli.silo.options import AsJson, Home
+from collegium.cli.options import AsJson
+from collegium.cli.silo.options import Home
 from collegium.output.console import ask, emit, say
 
 app = typer.Typer()

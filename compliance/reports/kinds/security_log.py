@@ -32,11 +32,12 @@ def security_log(subject: ReportSubject) -> Document:
 def people_claim(subject: ReportSubject) -> ReportClaim:
     """Returns the statement about who acts here: by name, under keys of their own, or nobody."""
     acts = subject.facts.acts
-    named = {act.person for act in acts if act.outcome != "refused"}
-    refused = sum(act.outcome == "refused" for act in acts)
+    taken = [act for act in acts if act.outcome != "refused"]
+    named = {act.person for act in taken}
     said = (
-        f"{counted(len(acts), 'act')} of {counted(len(named), 'named person')}, each signed with "
-        f"the person's own key; {refused} of them were refused."
+        f"{counted(len(taken), 'act')} of {counted(len(named), 'named person')}, each signed with "
+        f"the person's own key. Refused beside these: {len(acts) - len(taken)}, of which the log "
+        "shows what was claimed."
     )
     return subject.evidenced(
         "Who acts",

@@ -26,8 +26,8 @@ from compliance.governance.people import (
     Person,
     Role,
     plain_name,
+    read_access_policy,
     read_kept_policy,
-    read_policy,
     read_roles,
     same_name,
 )
@@ -182,8 +182,8 @@ def test_stopping_never_waits_for_a_second_person() -> None:
 
 
 def test_a_policy_is_read_back_and_its_digest_is_of_all_of_it() -> None:
-    assert read_policy(FIRST_POLICY.to_json()) == FIRST_POLICY
-    other = read_policy({**FIRST_POLICY.to_json(), "confirm_hours": 12, "version": 2})
+    assert read_access_policy(FIRST_POLICY.to_json()) == FIRST_POLICY
+    other = read_access_policy({**FIRST_POLICY.to_json(), "confirm_hours": 12, "version": 2})
     assert other.digest != FIRST_POLICY.digest and other.confirm_hours == 12
 
 
@@ -200,13 +200,13 @@ def test_a_policy_is_read_back_and_its_digest_is_of_all_of_it() -> None:
 def test_no_policy_takes_away_what_the_first_protects(name: str, right: Any, told: str) -> None:
     said: Any = FIRST_POLICY.to_json()
     with pytest.raises(PolicyRefused, match=told):
-        read_policy({**said, "rights": {**said["rights"], name: right}})
+        read_access_policy({**said, "rights": {**said["rights"], name: right}})
 
 
 @pytest.mark.parametrize("hours", [0, 73, "72", True, None])
 def test_the_clock_of_a_policy_is_72_hours_at_most(hours: object) -> None:
     with pytest.raises(PolicyRefused, match="notify_hours is a whole number from 1 to 72"):
-        read_policy({**FIRST_POLICY.to_json(), "notify_hours": hours})
+        read_access_policy({**FIRST_POLICY.to_json(), "notify_hours": hours})
 
 
 def test_a_policy_of_older_software_keeps_its_digest_and_gains_the_rights_of_new_acts() -> None:
@@ -225,7 +225,7 @@ def test_a_policy_of_older_software_keeps_its_digest_and_gains_the_rights_of_new
 @pytest.mark.parametrize("said", [{}, {"rights": []}, {"rights": {"login": 5}}])
 def test_what_is_no_policy_is_refused(said: dict[str, Any]) -> None:
     with pytest.raises(PolicyRefused, match="a policy looks like"):
-        read_policy(said)
+        read_access_policy(said)
 
 
 def test_names_are_compared_however_they_are_spelled() -> None:

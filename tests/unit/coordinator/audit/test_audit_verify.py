@@ -15,7 +15,8 @@ from collegium.cli.main import main
 from collegium.reports.export import export_report
 from collegium.reports.request import ReportRequest
 from collegium.verification.inputs import AuditInputs
-from collegium.verification.verify import recompute_round, verify_folder
+from collegium.verification.recomputed_round import recompute_round
+from collegium.verification.verify import verify_folder
 from compliance.audit.log import NewEntry
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import Verified
@@ -203,7 +204,7 @@ def test_a_report_of_before_is_the_one_that_the_records_still_give(
     assert "Verified at entry" in report.read_text()
     log_more(folder)
     answer = verify_folder(folder, AuditInputs(report=report), QUIET)
-    assert (answer["faults"], answer["report"]) == ([], RUNS[0])
+    assert (answer["faults"], answer["report"]) == ([], f"run {RUNS[0]}")
     report.write_text(report.read_text().replace("patient", "patent", 1), newline="")
     assert any("is not the one that these records give" in f for f in faults(folder, report=report))
 

@@ -18,7 +18,8 @@ from rich.console import Console
 from sqlalchemy.orm import Session
 
 from collegium.verification.inputs import AuditInputs
-from collegium.verification.verify import recompute_round, verify_folder
+from collegium.verification.recomputed_round import recompute_round
+from collegium.verification.verify import verify_folder
 from compliance.audit.log import NewEntry
 from compliance.storage.clock import timestamp
 from coordinator.audit.run_checks import FINDINGS

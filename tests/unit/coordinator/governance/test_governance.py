@@ -106,7 +106,8 @@ def test_a_hospital_is_invited_and_revoked_by_two(governed: Governed) -> None:
     assert [one.state for one in governed.home.members.listing()] == ["invited"]
     people.together(ADA, BEA, "hospital.revoke", LYON, reason="moved")
     assert [one.state for one in governed.home.members.listing()] == ["revoked"]
-    assert governed.verify() == len(governed.acts())
+    taken = [act for act in governed.acts() if act.outcome != "refused"]
+    assert 0 < governed.verify() == len(taken) < len(governed.acts())
 
 
 def test_what_is_confirmed_is_what_was_proposed(governed: Governed) -> None:

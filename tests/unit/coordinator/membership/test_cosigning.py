@@ -20,7 +20,7 @@ from coordinator.database.log.cosignatures import (
 from coordinator.database.store import RoundRow
 from coordinator.membership.cosigning import HeadCosigning, submit_newest
 from coordinator.membership.log_proofs import LogProofs
-from coordinator.membership.witnesses import PolicyWitnesses, read_policy
+from coordinator.membership.witnesses import PolicyWitnesses, read_witness_policy
 from protocol.encoding import parse_canonical
 from protocol.errors import QuorumLost, StoreBroken, WorkspaceRefused
 from protocol.identity.roster import SigningKey
@@ -407,11 +407,11 @@ def test_a_policy_of_another_log_is_refused_at_the_start(tmp_path: Path) -> None
     key = VerifierKey(name=log_origin(other), type=KeyType.ED25519, public=other)
     path = tmp_path / "policy"
     path.write_text(f"log {key.text}\nquorum none\n")
-    assert read_policy(path, other) == parse_policy(path.read_bytes())
+    assert read_witness_policy(path, other) == parse_policy(path.read_bytes())
     with pytest.raises(WorkspaceRefused, match="names other logs"):
-        read_policy(path, own)
+        read_witness_policy(path, own)
     path.write_text("quorum w\n")
     with pytest.raises(WorkspaceRefused, match="cannot be used"):
-        read_policy(path, own)
+        read_witness_policy(path, own)
     with pytest.raises(WorkspaceRefused, match="cannot be read"):
-        read_policy(tmp_path / "missing", own)
+        read_witness_policy(tmp_path / "missing", own)

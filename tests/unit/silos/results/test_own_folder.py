@@ -130,6 +130,15 @@ def test_a_report_is_written_in_the_hospital(
     )
 
 
+def test_a_hospital_has_one_report_of_a_run_and_says_so(
+    home: Path, run: str, person: Person, tmp_path: Path
+) -> None:
+    asked = ("report", "export", run, "--home", home, "--to", tmp_path / "r.html")
+    said = person.reads_refusal(*asked, "--kind", "annex-iv", "--until", "3")
+    assert "leave out --kind, --until" in said
+    assert not (tmp_path / "r.html").exists()
+
+
 def test_a_hospitals_report_on_paper_has_a_place_to_sign(
     home: Path, run: str, person: Person, tmp_path: Path
 ) -> None:

@@ -12,16 +12,19 @@ import pytest
 from rich.console import Console
 from sqlalchemy import inspect
 
+from collegium.reports.export import export_report
+from collegium.reports.request import ReportRequest
 from collegium.verification.bundle import single_file
 from collegium.verification.bundle.export import export_bundle
 from collegium.verification.bundle.packing import MANIFEST, README_TEXT
 from collegium.verification.bundle.restoring import restored
 from collegium.verification.inputs import AuditInputs
 from collegium.verification.verify import verify
+from compliance.reports.declarations import declarations_template
 from coordinator.audit.logged_rows import held_tables
 from protocol.encoding import digest
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
-from tests.support.simulated.output_folder import change
+from tests.support.simulated.output_folder import RUNS, change
 from tests.unit.collegium.verification.bundle.conftest import Evidence
 
 QUIET = Console(quiet=True)
@@ -53,6 +56,19 @@ def test_a_bundle_and_its_folder_are_verified_alike(evidence: Evidence) -> None:
     assert {k: v for k, v in of_bundle.items() if k not in _OWN} == {
         k: v for k, v in of_folder.items() if k not in _OWN
     }
+
+
+def test_a_report_is_held_to_a_bundle_with_the_declarations_it_was_made_with(
+    evidence: Evidence, tmp_path: Path
+) -> None:
+    declared, report = tmp_path / "consortium.yaml", tmp_path / "report.json"
+    declared.write_text(declarations_template())
+    asked = ReportRequest(name=RUNS[0], declarations=declared)
+    export_report(evidence.folder, asked, "json", report, QUIET)
+    found = verify(evidence.bundle, AuditInputs(report=report, declarations=declared), QUIET)
+    assert (found["faults"], found["report"]) == ([], f"run {RUNS[0]}")
+    with pytest.raises(WorkspaceRefused, match="give it with --declarations"):
+        verify(evidence.bundle, AuditInputs(report=report), QUIET)
 
 
 def test_a_bundle_holds_no_secret_and_nothing_of_a_hospital(evidence: Evidence) -> None:

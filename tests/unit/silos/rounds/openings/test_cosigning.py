@@ -200,7 +200,7 @@ def test_each_hospital_keeps_the_proofs_of_what_it_sent(tmp_path: Path) -> None:
     for site, silo in federation.silos.items():
         heads = LogHeads(silo._database, federation.workspace.public_key())
         proofs = [parse_tlog_proof(proof) for proof in heads.own_events()]
-        assert len(proofs) == 2  # of two training rounds; the evaluation is shown to the next run
+        assert len(proofs) == 2  # of two training rounds; no opening follows the evaluation
         for proof in proofs:
             head = open_head(proof.note, federation.workspace.public_key())
             assert proof.extra is not None
