@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from collegium.output.verdict import verdict
@@ -19,10 +18,10 @@ from collegium.verification.bundle.packing import BundleManifest
 from collegium.verification.bundle.restoring import restored
 from collegium.verification.hospital_checks import check_hospital, check_simulated, simulated_files
 from collegium.verification.inputs import AuditInputs, check_checkpoint, read_key
-from collegium.verification.proofs import told_seconds
 from compliance.storage.clock import timestamp
 from compliance.storage.schema_check import schema_faults
 from compliance.storage.unnamed_files import named_text
+from coordinator.audit.cosignature_check import cosigned_by_quorum, told_seconds
 from coordinator.audit.faults import AuditFault, Faults
 from coordinator.audit.folder_checks import FilesFound, check_files
 from coordinator.audit.recompute import Recomputed, name_of, recompute
@@ -33,9 +32,7 @@ from coordinator.database.workspace import Workspace
 from coordinator.membership.directory import is_coordinator
 from coordinator.views.rows import find_run, newest_run, study_of
 from protocol.counted import counted
-from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
-from protocol.identity.roster import parse_roster
-from protocol.log.cosignature import site_cosigner
+from protocol.errors import StoreBroken, WorkspaceRefused
 from silos.config.directory import read_own
 from silos.config.folder import is_hospital
 from silos.config.site_file import site_file_of
@@ -157,7 +154,7 @@ def _look(
             for fault in schema_faults(session.connection(), MIGRATIONS):
                 faults.add(fault)
         records = check_records(session, public, faults, given.witnesses(public))
-        quorum = _cosigned_by_quorum(session, records)
+        quorum = cosigned_by_quorum(session, records.cosigned)
         files = None
         if bundle is None or bundle.scope == "all":
             files = check_files(
@@ -194,20 +191,6 @@ def _check_manifest(
         faults.add("the bundle's manifest names another head of the log than its entries have")
     if bundle.key != public.hex():
         faults.add("the bundle's manifest names another key than the one given")
-
-
-def _cosigned_by_quorum(session: Session, records: Verified) -> int:
-    """Returns how far a quorum of the newest run's hospitals has cosigned the log."""
-    query = select(RunRow.roster_json).order_by(RunRow.started_at.desc()).limit(1)
-    text = session.scalars(query).first()
-    if text is None:
-        return 0
-    try:
-        roster = parse_roster(text.encode())
-    except MessageRefused:
-        return 0  # a fault, which is told
-    keys = [site_cosigner(one.site, bytes.fromhex(one.public_key)) for one in roster.members]
-    return records.cosigned.newest_met(keys, roster.quorum)
 
 
 def _check_own(home: Path, records: Verified, public: bytes, faults: Faults) -> str:

@@ -6,6 +6,7 @@ a quorum of hospitals has cosigned was shown to each of them as the one history.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,6 +16,7 @@ from coordinator.database.log.cosignatures import all_cosignatures
 from coordinator.database.store import CheckpointRow, RunRow
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity.roster import Roster, parse_roster
+from protocol.identity.timestamps import write_time
 from protocol.log.cosignature import Cosignature, VerifierKey, cosigned_lines, site_cosigner
 from protocol.log.signed_note import split_note
 from protocol.secagg.context import RoundContext
@@ -104,3 +106,34 @@ def _site_keys(session: Session, faults: Faults) -> list[VerifierKey]:
             for member in parse_roster(text.encode()).members:
                 keys[site_cosigner(member.site, bytes.fromhex(member.public_key))] = None
     return list(keys)
+
+
+def newest_roster(session: Session) -> Roster | None:
+    """Returns the roster that the newest run was of; None where there is no run.
+
+    Raises:
+        MessageRefused: it was changed, and is none.
+    """
+    query = select(RunRow.roster_json).order_by(RunRow.started_at.desc()).limit(1)
+    text = session.scalars(query).first()
+    return None if text is None else parse_roster(text.encode())
+
+
+def cosigned_by_quorum(session: Session, cosigned: Cosigned) -> int:
+    """Returns how far a quorum of the newest run's hospitals has cosigned the log; 0: nowhere."""
+    try:
+        roster = newest_roster(session)
+    except MessageRefused:
+        return 0  # a fault, which is told
+    if roster is None:
+        return 0
+    keys = [site_cosigner(one.site, bytes.fromhex(one.public_key)) for one in roster.members]
+    return cosigned.newest_met(keys, roster.quorum)
+
+
+def told_seconds(seconds: int) -> str:
+    """Returns a cosignature's time as people are told it; far beyond any calendar, the number."""
+    try:
+        return write_time(datetime.fromtimestamp(seconds, UTC))
+    except (OverflowError, ValueError, OSError):
+        return str(seconds)
