@@ -13,8 +13,14 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from coordinator.audit.cosignature_check import newest_roster, told_seconds
-from coordinator.audit.entry_proofs import MadeProof, log_key, prove_entry, roster_policy
+from coordinator.audit.cosignature_check import told_seconds
+from coordinator.database.log.entry_proofs import (
+    MadeProof,
+    log_key,
+    newest_roster,
+    prove_entry,
+    roster_policy,
+)
 from coordinator.database.store import LogEntryRow, RunRow, Store, logged_entry
 from coordinator.database.workspace import Workspace
 from protocol.errors import MessageRefused, WorkspaceRefused

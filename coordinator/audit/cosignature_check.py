@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from coordinator.audit.faults import Faults
 from coordinator.database.log.cosignatures import all_cosignatures
+from coordinator.database.log.entry_proofs import newest_roster
 from coordinator.database.store import CheckpointRow, RunRow
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity.roster import Roster, parse_roster
@@ -106,17 +107,6 @@ def _site_keys(session: Session, faults: Faults) -> list[VerifierKey]:
             for member in parse_roster(text.encode()).members:
                 keys[site_cosigner(member.site, bytes.fromhex(member.public_key))] = None
     return list(keys)
-
-
-def newest_roster(session: Session) -> Roster | None:
-    """Returns the roster that the newest run was of; None where there is no run.
-
-    Raises:
-        MessageRefused: it was changed, and is none.
-    """
-    query = select(RunRow.roster_json).order_by(RunRow.started_at.desc()).limit(1)
-    text = session.scalars(query).first()
-    return None if text is None else parse_roster(text.encode())
 
 
 def cosigned_by_quorum(session: Session, cosigned: Cosigned) -> int:

@@ -6,14 +6,14 @@ any implementation of C2SP's tlog-proof verifies it.
 
 from dataclasses import dataclass
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from coordinator.audit.cosignature_check import newest_roster
 from coordinator.database.log.cosignatures import cosigned_notes
 from coordinator.database.log.stored_tree import StoredTree
-from coordinator.database.store import LogEntryRow, logged_entry, newest_head
+from coordinator.database.store import LogEntryRow, RunRow, logged_entry, newest_head
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
-from protocol.identity.roster import Roster
+from protocol.identity.roster import Roster, parse_roster
 from protocol.log.cosignature import Cosignature, KeyType, VerifierKey, site_cosigner
 from protocol.log.merkle import leaf_hash, verify_inclusion
 from protocol.log.signed_note import log_origin, parse_checkpoint, split_note
@@ -53,6 +53,17 @@ def roster_policy(public: bytes, roster: Roster) -> WitnessPolicy:
         groups=(PolicyGroup(name=_GROUP, least=roster.quorum, members=names),),
         quorum=_GROUP,
     )
+
+
+def newest_roster(session: Session) -> Roster | None:
+    """Returns the roster that the newest run was of; None where there is no run.
+
+    Raises:
+        MessageRefused: it was changed, and is none.
+    """
+    query = select(RunRow.roster_json).order_by(RunRow.started_at.desc()).limit(1)
+    text = session.scalars(query).first()
+    return None if text is None else parse_roster(text.encode())
 
 
 def prove_entry(session: Session, public: bytes, index: int) -> MadeProof:
