@@ -81,7 +81,7 @@ def _show_file(views: DashboardViews, dossier: Dossier, document: Document) -> N
     command = presentation.export_command(dossier.run_id, document.kind, form, name)
     if views.governance().governed:
         st.info(presentation.plain(presentation.EXPORT_IS_AN_ACT), icon=":material/badge:")
-        st.code(f"{command} --as KEY", language=None)
+        st.code(f"{command} --as KEY", language=None, wrap_lines=True)
         return
     try:
         data = kept("report file", (document, form), partial(rendered, document, form))

@@ -19,7 +19,10 @@ def show_incidents(seen: GovernanceView) -> None:
     now = utc_now()
     st.subheader("Open incidents")
     if audit_rows.is_late(found, now):
-        st.error("**A notification is late.** Its note says why.", icon=":material/alarm:")
+        st.error(
+            "**A notification is late.** Record it now, with why: collegium incident notify.",
+            icon=":material/alarm:",
+        )
     show_lines(audit_rows.incident_rows(found, now))
 
 
