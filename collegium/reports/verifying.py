@@ -13,9 +13,10 @@ from typing import Any
 
 from rich.console import Console
 
-from collegium.reports.request import ReportRequest, declared, report_document
+from collegium.reports.request import ReportRequest, report_document
 from collegium.reports.signing import SignatureFound, signatures_of
 from compliance.reports.basis import Evidenced, ReportRecipe
+from compliance.reports.declarations import declarations_of
 from compliance.reports.document import Document, claims_of, counts_of
 from compliance.reports.renderers import read_recipe, rendered
 from compliance.storage.atomic_file import read_named
@@ -91,7 +92,7 @@ def require_declarations(out: Path, found: ReportFile, given: Path | None) -> No
         WorkspaceRefused: they are others.
     """
     wanted = found.recipe.declarations
-    if declared(out, given)[1] != wanted:
+    if declarations_of(out, given)[1] != wanted:
         raise WorkspaceRefused(
             f"the report was made with the consortium file of SHA-256 {wanted}: give it with "
             "--declarations"
