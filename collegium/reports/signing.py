@@ -30,7 +30,7 @@ class SignatureFound:
     """One signature under a PDF, as it was validated.
 
     ``trusted`` is None where no certificate was given to trust. ``whole`` says that nothing was
-    changed after it but further signatures.
+    changed after it but further signatures, ``last`` that it covers the file to its end.
     """
 
     name: str
@@ -42,6 +42,7 @@ class SignatureFound:
     trusted: bool | None
     whole: bool
     expired: bool
+    last: bool
 
     @property
     def holds(self) -> bool:
@@ -184,6 +185,7 @@ def signatures_of(data: bytes, trusted: Sequence[Path]) -> tuple[SignatureFound,
 def _validated(embedded: Any, context: Any, has_roots: bool) -> SignatureFound:
     from pyhanko.sign.diff_analysis import ModificationLevel
     from pyhanko.sign.validation import validate_pdf_signature
+    from pyhanko.sign.validation.status import SignatureCoverageLevel
 
     status = validate_pdf_signature(embedded, signer_validation_context=context)
     certificate = embedded.signer_cert
@@ -200,6 +202,7 @@ def _validated(embedded: Any, context: Any, has_roots: bool) -> SignatureFound:
         trusted=bool(status.trusted) if has_roots else None,
         whole=level is None or level <= ModificationLevel.FORM_FILLING,
         expired=not start <= datetime.now(UTC) <= end,
+        last=status.coverage is SignatureCoverageLevel.ENTIRE_FILE,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
+from collegium.reports.added_to_pdf import added_faults
 from collegium.reports.request import ReportRequest, read_named, report_document
 from collegium.reports.signing import SignatureFound, signatures_of
 from compliance.reports.basis import Evidenced, ReportRecipe
@@ -194,8 +195,13 @@ def _check_signatures(
         return ()
     for one in signatures:
         (checked if one.holds else faults).append(one.sentence)
-    if not signatures and again and len(found.data) != len(again):
-        faults.append("something follows the report in its file that is no signature")
+    if signatures and not any(one.last for one in signatures):
+        faults.append("something follows the last signature in the file")
+    if again and len(found.data) != len(again):
+        if signatures:
+            faults += added_faults(again, found.data)
+        else:
+            faults.append("something follows the report in its file that is no signature")
     return signatures
 
 
