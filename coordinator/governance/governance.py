@@ -59,6 +59,8 @@ from protocol.identity.timestamps import write_time
 
 #: The act by which the first administrator registers; it stands in no policy.
 FOUND = "person.found"
+#: What nobody does unsigned, either: whose word would it be?
+_SIGNED_ALWAYS = ("person.", "policy.", "change.")
 _MAX_REASON = 1000
 
 
@@ -153,6 +155,11 @@ class Governance:
             raise PolicyRefused(
                 f"{request.action} needs a person here: --as KEYFILE, or COLLEGIUM_PERSON_KEY, "
                 "says who does it"
+            )
+        if request.action.startswith(_SIGNED_ALWAYS):
+            raise PolicyRefused(
+                f"{request.action} needs a person: the first administrator registers before "
+                "(collegium people found)"
             )
         return Authorised(request=request, at=write_time(self._clock()))
 
