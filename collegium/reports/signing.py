@@ -163,7 +163,7 @@ def signatures_of(data: bytes, trusted: Sequence[Path]) -> tuple[SignatureFound,
     require_extra("reports")
     logging.getLogger("pyhanko").setLevel(logging.CRITICAL)  # what it logs is in what is returned
     from pyhanko.keys import load_cert_from_pemder
-    from pyhanko.pdf_utils.misc import PdfReadError
+    from pyhanko.pdf_utils.misc import PdfError
     from pyhanko.pdf_utils.reader import PdfFileReader
     from pyhanko_certvalidator import ValidationContext
 
@@ -172,14 +172,14 @@ def signatures_of(data: bytes, trusted: Sequence[Path]) -> tuple[SignatureFound,
         roots = [read(str(path)) for path in trusted]
     except (OSError, ValueError) as error:
         raise WorkspaceRefused(f"--trust: no certificate as PEM: {error}") from error
-    try:
-        embedded = list(PdfFileReader(BytesIO(data)).embedded_signatures)
-    except PdfReadError as error:
-        raise WorkspaceRefused(f"the PDF cannot be read: {error}") from error
     context = ValidationContext(
         trust_roots=roots, allow_fetching=False, moment=None, revocation_mode="soft-fail"
     )
-    return tuple(_validated(one, context, bool(roots)) for one in embedded)
+    try:
+        embedded = list(PdfFileReader(BytesIO(data)).embedded_signatures)
+        return tuple(_validated(one, context, bool(roots)) for one in embedded)
+    except (PdfError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise WorkspaceRefused(f"the PDF cannot be read: it is damaged: {error}") from error
 
 
 def _validated(embedded: Any, context: Any, has_roots: bool) -> SignatureFound:

@@ -41,7 +41,10 @@ def read_report(data: bytes, name: str) -> ReportFile:
     Raises:
         MessageRefused: it holds none, or its recipe was changed.
     """
-    form, text = _form_and_recipe(data)
+    try:
+        form, text = _form_and_recipe(data)
+    except (ValueError, RecursionError) as error:  # nested too deep, or a number of any length
+        raise MessageRefused(f"the report {name} cannot be read: it is damaged") from error
     if not text:
         raise MessageRefused(f"the report {name} says of nothing what it was made of: it is none")
     return ReportFile(form=form, recipe=read_recipe(text), data=data)
@@ -68,7 +71,7 @@ def _json_recipe(text: str) -> tuple[str, str]:
             props = whole["assessment-results"]["metadata"]["props"]
             return "oscal", next(one["value"] for one in props if one["name"] == "recipe")
         return "json", json.dumps(whole["recipe"]) if whole.get("recipe") else ""
-    except (ValueError, KeyError, TypeError, StopIteration):
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
         return "json", ""
 
 

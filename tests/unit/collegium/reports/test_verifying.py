@@ -241,6 +241,29 @@ def test_what_follows_the_last_signature_is_told(genuine: Path, tmp_path: Path) 
     assert found["faults"] == ["something follows the last signature in the file"]
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"recipe":' + b"[" * 100_000,
+        b'<meta name="collegium-report" content="&#' + b"9" * 5000 + b';">',
+        b'{"assessment-results": {"metadata": {"props": [5]}}}',
+        b"%PDF-1.7 <pdf:Keywords>collegium-report, &#" + b"9" * 5000 + b";</pdf:Keywords>",
+    ],
+    ids=["deep", "number", "oscal", "pdf"],
+)
+def test_a_damaged_report_is_refused_in_words(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "report").write_bytes(data)
+    with pytest.raises(MessageRefused, match="the report"):
+        verify_report(tmp_path / "report", QUIET)
+
+
+def test_a_damaged_pdf_is_refused_in_words(genuine: Path, tmp_path: Path) -> None:
+    file = export(genuine, tmp_path / "report.pdf")
+    file.write_bytes(file.read_bytes().replace(b"\nxref\n", b"\nxref\n1\n"))
+    with pytest.raises(WorkspaceRefused, match="the PDF cannot be read: it is damaged"):
+        verify_report(file, QUIET)
+
+
 def test_a_key_of_another_certificate_signs_nothing(genuine: Path, tmp_path: Path) -> None:
     file = export(genuine, tmp_path / "report.pdf", kind="model-card")
     (key, _), (_, other) = person(tmp_path, "Ada"), person(tmp_path, "Ben")
