@@ -23,6 +23,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.governance.acts import Act, ActRequest, SignedAct, read_act, require_time
+from compliance.governance.incidents.course import Incident, IncidentState, IncidentStep
 from compliance.governance.people import (
     ALONE,
     FIRST_POLICY,
@@ -37,8 +38,9 @@ from coordinator.audit.faults import Faults
 from coordinator.database.alert_tables import AlertRow
 from coordinator.database.store import RunRow
 from coordinator.governance.governance import FOUND, change_of, change_row, changes_in
+from coordinator.governance.incident_register import incident_of
 from coordinator.governance.people_register import person_of, policy_of
-from coordinator.governance.tables import ActRow, PersonRow, PolicyRow
+from coordinator.governance.tables import ActRow, HoldRow, IncidentRow, PersonRow, PolicyRow
 from protocol.encoding import canonical, digest, digest_json, parse_canonical
 from protocol.errors import PolicyRefused, StoreBroken
 from protocol.identity.timestamps import read_time
@@ -150,6 +152,8 @@ def check_acts(
                 _check_act(row, taken, history, public)
     _check_changes(session, rows, taken, history, faults)
     _check_people(session, rows, history, faults)
+    _check_incidents(session, rows, history, faults)
+    _check_holds(session, rows, history, faults)
     _check_entries(entries, sizes, rows, faults)
     with faults.checking("the acts about runs and alerts"):
         _check_rows(session, entries, rows, faults)
@@ -339,6 +343,74 @@ def _require_signed_person(row: PersonRow, asked: ActRequest, keys: Mapping[str,
         or {role.strip() for role in roles} != person.roles
     ):
         raise StoreBroken("its name, key or roles are not what was signed")
+
+
+def _check_incidents(
+    session: Session, rows: Sequence[ActRow], history: _History, faults: Faults
+) -> None:
+    """Checks that each incident is as far as steps were signed, each by an act of its own."""
+    acts = {row.digest: row for row in rows if row.outcome in _CARRIED_OUT}
+    seconds = {(row.subject, row.person) for row in acts.values()
+               if row.action == "incident.confirm"}  # fmt: skip
+    since = min((record.person.since for record in history.people), default="")
+    for row in session.scalars(select(IncidentRow).order_by(IncidentRow.id)):
+        with faults.checking(f"incident {row.id}"):
+            incident = incident_of(row)
+            for step in incident.steps:
+                if step.act is not None:
+                    _require_signed_step(step, str(row.id), incident, acts.pop(step.act, None))
+                elif step.at > since:
+                    raise StoreBroken(f"incident {row.id}: a step has no act of a person")
+                if step.confirmed_by and (str(row.id), step.confirmed_by) not in seconds:
+                    raise StoreBroken(f"incident {row.id}: {step.confirmed_by} confirmed nothing")
+            _require_reached(incident, row.id)
+
+
+def _check_holds(
+    session: Session, rows: Sequence[ActRow], history: _History, faults: Faults
+) -> None:
+    """Checks that each legal hold was placed, and lifted, by people who signed that."""
+    signed = set[tuple[str, ...]]()
+    for act in rows:
+        if act.outcome in _CARRIED_OUT and act.action in ("hold.place", "change.confirm"):
+            with faults.checking(f"act {act.id}"):
+                asked = _carried_out(session, act)
+                reason = str(asked.details.get("reason", "")).strip()
+                told = reason if asked.action == "hold.place" else ""
+                signed.add((asked.action, asked.subject_kind, asked.subject, act.person, told))
+    since = min((record.person.since for record in history.people), default="")
+    for row in session.scalars(select(HoldRow).order_by(HoldRow.id)):
+        placed = ("hold.place", row.kind, row.subject, row.placed_by, row.reason)
+        lifted = ("hold.lift", row.kind, row.subject, str(row.lifted_by), "")
+        if (row.placed_at > since and placed not in signed) or (
+            row.lifted_at is not None and row.lifted_at > since and lifted not in signed
+        ):
+            faults.add(f"the legal hold of {row.kind} {row.subject} is not what people signed")
+
+
+def _require_signed_step(
+    step: IncidentStep, number: str, incident: Incident, row: ActRow | None
+) -> None:
+    if row is None:
+        raise StoreBroken(f"incident {number}: a step ({step.step}) has no act of its own")
+    said = read_act(row.document).request
+    subject = incident.title if step.step == "open" else number
+    meant = (said.action, said.subject.strip(), row.person, row.at, said.details.get("note", ""))
+    is_same = meant == (f"incident.{step.step}", subject, step.person, step.at, step.note)
+    drill = said.details.get("drill") is True
+    if not is_same or (step.step == "open" and drill != incident.drill):
+        raise StoreBroken(f"incident {number}: a step ({step.step}) is not what was signed")
+
+
+def _require_reached(incident: Incident, number: int) -> None:
+    """Checks that an incident has the steps without which its state is not reached."""
+    steps = [step.step for step in incident.steps]
+    last = {"close": IncidentState.CLOSED, "notify": IncidentState.NOTIFIED,
+            "contain": IncidentState.CONTAINED}  # fmt: skip
+    reached = next((state for step, state in last.items() if step in steps), IncidentState.OPEN)
+    is_complete = reached is not IncidentState.CLOSED or {"contain", "notify"} <= {*steps}
+    if incident.state is not reached or not is_complete:
+        raise StoreBroken(f"incident {number} is {incident.state}, its steps do not say so")
 
 
 def _check_entries(

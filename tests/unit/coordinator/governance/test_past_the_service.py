@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from compliance.audit.log import NewEntry
+from compliance.governance.incidents.course import IncidentState
 from compliance.governance.people import FIRST_POLICY, AccessPolicy, Role
 from coordinator.governance import governance as service
+from coordinator.governance.incident_register import IncidentRegister
 from coordinator.governance.operations import Operations
 from coordinator.governance.people_register import PeopleWriter
 from coordinator.governance.tables import ChangeRow
@@ -102,12 +104,49 @@ def test_a_confirmation_of_ones_own_roles_is_found(
         governed.verify()
 
 
+@pytest.mark.parametrize("state", ["closed", "notified", "contained"])
+def test_an_incident_that_went_on_without_a_step_is_found(
+    governed: Governed, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    true = IncidentRegister._written
+
+    def further(self: Any, transaction: Any, row: Any, made: Any, **more: Any) -> Any:
+        return true(self, transaction, row, replace(made, state=IncidentState(state)), **more)
+
+    monkeypatch.setattr(IncidentRegister, "_written", further)
+    said = {"kind": "other", "severity": "low"}
+    governed.people.act(CLEO, "incident.open", ("incident", "lost"), said)
+    with pytest.raises(StoreBroken, match=f"incident 1 is {state}, its steps do not say so"):
+        governed.verify()
+
+
+def test_a_step_that_nobody_signed_is_found(
+    governed: Governed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true = IncidentRegister._step
+
+    def other(self: Any, taken: Any, step: str, *more: Any) -> Any:
+        return replace(true(self, taken, step, *more), note="we told everybody")
+
+    monkeypatch.setattr(IncidentRegister, "_step", other)
+    said = {"kind": "other", "severity": "low", "note": "lost"}
+    governed.people.act(CLEO, "incident.open", ("incident", "lost"), said)
+    with pytest.raises(StoreBroken, match=r"a step \(open\) is not what was signed"):
+        governed.verify()
+
+
 def test_what_people_did_in_the_service_is_what_they_signed(governed: Governed) -> None:
     people = governed.people
     people.together(ADA, CLEO, "person.roles", ("person", BEA), roles=("auditor", "lead"))
     people.change_policy(2, change_hours=24)
     people.keys.pop(CLEO)
     people.add(CLEO, "lead", second=BEA)
+    said = {"kind": "other", "severity": "low", "drill": True}
+    people.act(CLEO, "incident.open", ("incident", " lost "), said)
+    people.act(ADA, "incident.contain", ("incident", "1"), {"note": "x", "suspend": (BEA,)})
+    people.act(CLEO, "incident.notify", ("incident", "1"), {"note": "nobody is told"})
+    people.act(ADA, "incident.contain", ("incident", "1"), {"note": "again"})
+    people.act(CLEO, "incident.close", ("incident", "1"), {"note": "nothing was learned"})
     people.together(ADA, CLEO, "person.retire", ("person", BEA))
     assert governed.verify() == len(governed.acts())
 
