@@ -151,9 +151,12 @@ def check_acts(
             with faults.checking(f"act {row.id}"):
                 _check_act(row, taken, history, public)
     _check_changes(session, rows, taken, history, faults)
-    _check_people(session, rows, history, faults)
-    _check_incidents(session, rows, history, faults)
-    _check_holds(session, rows, history, faults)
+    with faults.checking("the records of people"):
+        _check_people(session, rows, history, faults)
+    with faults.checking("the incidents"):
+        _check_incidents(session, rows, history, faults)
+    with faults.checking("the legal holds"):
+        _check_holds(session, rows, history, faults)
     _check_entries(entries, sizes, rows, faults)
     with faults.checking("the acts about runs and alerts"):
         _check_rows(session, entries, rows, faults)
