@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
+from collegium.reports.added_to_pdf import added_faults
 from collegium.reports.request import ReportRequest, report_document
 from collegium.reports.signing import SignatureFound, signatures_of
 from compliance.reports.basis import Evidenced, ReportRecipe
@@ -42,7 +43,10 @@ def read_report(data: bytes, name: str) -> ReportFile:
     Raises:
         MessageRefused: it holds none, or its recipe was changed.
     """
-    form, text = _form_and_recipe(data)
+    try:
+        form, text = _form_and_recipe(data)
+    except (ValueError, RecursionError) as error:  # nested too deep, or a number of any length
+        raise MessageRefused(f"the report {name} cannot be read: it is damaged") from error
     if not text:
         raise MessageRefused(f"the report {name} says of nothing what it was made of: it is none")
     return ReportFile(form=form, recipe=read_recipe(text), data=data)
@@ -69,7 +73,7 @@ def _json_recipe(text: str) -> tuple[str, str]:
             props = whole["assessment-results"]["metadata"]["props"]
             return "oscal", next(one["value"] for one in props if one["name"] == "recipe")
         return "json", json.dumps(whole["recipe"]) if whole.get("recipe") else ""
-    except (ValueError, KeyError, TypeError, StopIteration):
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
         return "json", ""
 
 
@@ -204,8 +208,13 @@ def _check_signatures(
         return ()
     for one in signatures:
         (checked if one.holds else faults).append(one.sentence)
-    if not signatures and again and len(found.data) != len(again):
-        faults.append("something follows the report in its file that is no signature")
+    if signatures and not any(one.last for one in signatures):
+        faults.append("something follows the last signature in the file")
+    if again and len(found.data) != len(again):
+        if signatures:
+            faults += added_faults(again, found.data)
+        else:
+            faults.append("something follows the report in its file that is no signature")
     return signatures
 
 
