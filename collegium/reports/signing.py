@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from collegium.extras import require_extra
 from collegium.reports.request import read_named
-from protocol.errors import WorkspaceRefused
+from protocol.errors import MessageRefused, WorkspaceRefused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,11 +158,11 @@ def signatures_of(data: bytes, trusted: Sequence[Path]) -> tuple[SignatureFound,
 
     Raises:
         WorkspaceRefused: pyHanko is not installed, or a certificate is none.
+        MessageRefused: the PDF was changed or damaged so that its signatures cannot be read.
     """
     require_extra("reports")
     logging.getLogger("pyhanko").setLevel(logging.CRITICAL)  # what it logs is in what is returned
     from pyhanko.keys import load_cert_from_pemder
-    from pyhanko.pdf_utils.misc import PdfReadError
     from pyhanko.pdf_utils.reader import PdfFileReader
     from pyhanko_certvalidator import ValidationContext
 
@@ -171,14 +171,17 @@ def signatures_of(data: bytes, trusted: Sequence[Path]) -> tuple[SignatureFound,
         roots = [read(str(path)) for path in trusted]
     except (OSError, ValueError) as error:
         raise WorkspaceRefused(f"--trust: no certificate as PEM: {error}") from error
-    try:
-        embedded = list(PdfFileReader(BytesIO(data)).embedded_signatures)
-    except PdfReadError as error:
-        raise WorkspaceRefused(f"the PDF cannot be read: {error}") from error
     context = ValidationContext(
         trust_roots=roots, allow_fetching=False, moment=None, revocation_mode="soft-fail"
     )
-    return tuple(_validated(one, context, bool(roots)) for one in embedded)
+    try:
+        embedded = list(PdfFileReader(BytesIO(data)).embedded_signatures)
+        return tuple(_validated(one, context, bool(roots)) for one in embedded)
+    except Exception as error:
+        raise MessageRefused(
+            "BROKEN: the PDF cannot be read as far as its signatures: it was changed or damaged "
+            f"({error})"
+        ) from error
 
 
 def _validated(embedded: Any, context: Any, has_roots: bool) -> SignatureFound:

@@ -19,6 +19,7 @@ from coordinator.database.log.cosignatures import cosigned_notes
 from coordinator.database.log.stored_tree import StoredTree
 from coordinator.database.store import LogEntryRow, RunRow, Store, logged_entry, newest_head
 from coordinator.database.workspace import Workspace
+from coordinator.membership.transactions import newest_roster
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.identity.roster import Roster, parse_roster
 from protocol.identity.timestamps import write_time
@@ -70,8 +71,11 @@ def roster_policy(public: bytes, roster: Roster) -> WitnessPolicy:
 def folder_policy(out: Path) -> WitnessPolicy:
     """Returns the policy of the roster that a folder's newest run was of.
 
+    Before the first run it is that of the newest roster that was signed: so
+    witnesses may watch the first run, too.
+
     Raises:
-        WorkspaceRefused: the folder holds no run.
+        WorkspaceRefused: the folder holds neither a run nor a signed roster.
     """
     workspace = Workspace.open(out)
     with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
@@ -81,9 +85,15 @@ def folder_policy(out: Path) -> WitnessPolicy:
 def _newest_roster(session: Session, out: Path) -> Roster:
     query = select(RunRow.roster_json).order_by(RunRow.started_at.desc()).limit(1)
     text = session.scalars(query).first()
-    if text is None:
-        raise WorkspaceRefused(f"{out} holds no run, so nobody says who its hospitals are")
-    return parse_roster(text.encode())
+    if text is not None:
+        return parse_roster(text.encode())
+    signed = newest_roster(session)
+    if signed is None:
+        raise WorkspaceRefused(
+            f"{out} holds neither a run nor a signed roster, so nobody says who its hospitals are: "
+            f"collegium coordinator roster propose --home {out}, and its hospitals sign it"
+        )
+    return signed.roster
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -189,6 +189,25 @@ def test_a_signed_report_that_was_changed_is_told(genuine: Path, tmp_path: Path)
     assert any("BROKEN: the file was changed under the signature" in f for f in found["faults"])
 
 
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9, 0.99])
+def test_a_signed_report_that_is_cut_or_damaged_is_a_fault_and_nothing_else(
+    genuine: Path, tmp_path: Path, part: float
+) -> None:
+    file = export(genuine, tmp_path / "report.pdf", kind="model-card")
+    once = sign_report(file, *person(tmp_path, "Ada"), None, name="Ada", role="")
+    ben = person(tmp_path, "Ben")
+    signed = sign_report(once, *ben, tmp_path / "both.pdf", name="Ben", role="")
+    whole = signed.read_bytes()
+    place = int(part * len(whole))
+    for damaged in (whole[:place], whole[:place] + b"\0" * 40 + whole[place + 40 :]):
+        signed.write_bytes(damaged)
+        try:
+            found = verify_report(signed, QUIET, out=genuine)
+        except MessageRefused:  # it no longer says what it was made of
+            continue
+        assert found["faults"] and found["verified"] is False
+
+
 def test_a_key_of_another_certificate_signs_nothing(genuine: Path, tmp_path: Path) -> None:
     file = export(genuine, tmp_path / "report.pdf", kind="model-card")
     (key, _), (_, other) = person(tmp_path, "Ada"), person(tmp_path, "Ben")
