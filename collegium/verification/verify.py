@@ -35,10 +35,17 @@ from coordinator.views.rows import find_run, newest_run, study_of
 from protocol.counted import counted
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.identity.roster import parse_roster
-from protocol.log.cosignature import site_cosigner
+from protocol.log.cosignature import KeyType, site_cosigner
 from silos.config.directory import read_own
 from silos.config.folder import is_hospital
 from silos.config.site_file import site_file_of
+
+#: What people call the type of a cosigner's key: a witness outside has two under one name.
+_KEY_TYPES = {
+    KeyType.ED25519: "Ed25519",
+    KeyType.ED25519_COSIGNER: "Ed25519",
+    KeyType.ML_DSA_44_COSIGNER: "ML-DSA-44",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,7 +264,13 @@ def _answer(
         "ledgers": len(looked.hospitals),
         "checkpoints": list(looked.checkpoints),
         "cosigners": [
-            {"name": key.name, "key": key.key_id.hex(), "size": size, "time": told_seconds(time)}
+            {
+                "name": key.name,
+                "key": key.key_id.hex(),
+                "type": _KEY_TYPES[key.type],
+                "size": size,
+                "time": told_seconds(time),
+            }
             for key, (size, time) in records.cosigned.newest.items()
         ],
         "cosigned_by_quorum": looked.quorum,
@@ -276,7 +289,7 @@ def _not_checked(looked: _Looked, given: AuditInputs) -> list[str]:
     after = records.size - looked.quorum
     if after:
         found.append(
-            f"whether the newest {counted(after, 'entry')} of the log were shown to anybody: a "
+            f"whether anybody was shown the newest {counted(after, 'entry')} of the log: a "
             "quorum of the newest run's hospitals has cosigned the "
             f"{counted(looked.quorum, 'entry')} before"
         )
@@ -361,7 +374,8 @@ def _tell(answer: dict[str, Any], looked: _Looked, console: Console) -> None:
     line(f"files      {held}")
     line(f"hospitals  {', '.join(looked.hospitals) or 'none: each keeps its database at home'}")
     for one in answer["cosigners"]:
-        line(f"cosigned   {one['size']} entries by {one['name']}, {one['time']}")
+        who = f"{one['name']} ({one['type']})"
+        line(f"cosigned   {one['size']} entries by {who}, {one['time']}")
     if looked.checkpoints:
         line(f"checkpoint {', '.join(f'{size} entries' for size in looked.checkpoints)}")
     if looked.report:
