@@ -1,6 +1,6 @@
 """HIPAA's audit controls: 45 CFR 164.312(b), with what stands beside it in that section."""
 
-from compliance.reports.basis import Claims
+from compliance.reports.basis import Claims, ReportClaim
 from compliance.reports.document import Document, Section
 from compliance.reports.evidence import ReportSubject
 from compliance.reports.evidence.controls import HIPAA
@@ -34,15 +34,7 @@ def hipaa_audit(subject: ReportSubject) -> Document:
             subject.evidenced(
                 "Exchanges", "Every round names who answered and the digests of what they sent.",
                 subject.all_entries("round-opened", "survivors", "masked-blobs"), **none),
-            subject.evidenced(
-                "Who", "Entries name institutions by their keys in a roster; persons act inside "
-                "each institution, whose own log names them.", subject.all_entries("roster"),
-                **none),
-            subject.evidenced(
-                "Views and exports by people", "Persons who looked at or exported records here.",
-                subject.all_entries("report-exported", "view-opened"),
-                why="no entry of the log is about a person who viewed or exported",
-                remedy="export with --by NAME where the coordinator's service keeps such entries"),
+            *_people(subject, none),
         ),
     )  # fmt: skip
     examined = Claims(
@@ -72,3 +64,32 @@ def hipaa_audit(subject: ReportSubject) -> Document:
     )
     section = Section(key="hipaa", title="Audit controls", blocks=(recorded, examined, beside))
     return report(HIPAA_AUDIT, subject, [section, acts_section(subject)])
+
+
+def _people(subject: ReportSubject, none: dict[str, str]) -> tuple[ReportClaim, ...]:
+    """Returns who acted: people by their own keys where any is registered, else institutions."""
+    acts = subject.all_entries("act-allowed", "act-proposed", "act-refused", "act-done")
+    rosters = subject.all_entries("roster")
+    who = "Entries name institutions by their keys in a roster; "
+    if not acts:
+        who += "here nobody is registered, so no act is attributed to a person."
+        exports = "Exports of reports and evidence."
+    else:
+        who += (
+            "whoever does something at the coordinator signs it with a key of their own, and the "
+            "log holds each act's digest: collegium people acts names them."
+        )
+        exports = (
+            "Whoever exports a report or evidence signs that as an act; without a person the "
+            "command refuses. Reading the folder past the command leaves no entry."
+        )
+    return (
+        subject.evidenced("Who", who, (*rosters, *acts), **none),
+        subject.evidenced(
+            "Exports by people",
+            exports,
+            acts,
+            why="nobody is registered, so nobody signs for an export",
+            remedy="register people: collegium people found",
+        ),
+    )

@@ -392,7 +392,26 @@ def _approvals(subject: ReportSubject) -> tuple[ReportClaim, ...]:
                 ),
             )
         ]
+    else:
+        people += _unnamed(subject, {one.hospital for one in found.approvals} if found else set())
     return (*signed, *people)
+
+
+def _unnamed(subject: ReportSubject, named: set[str]) -> list[ReportClaim]:
+    """Returns a gap for each hospital that joined and of which nobody names who approved."""
+    joined = dict.fromkeys(site.site for one in subject.dossiers[:20] for site in one.sites)
+    return [
+        ReportClaim(
+            topic=f"Approval at {site}",
+            text="Nobody names who approved the study there.",
+            basis=Missing(
+                why="approvals: in consortium.yaml names other hospitals, and not this one",
+                remedy="add it there, or ask the hospital for its own report",
+            ),
+        )
+        for site in joined
+        if site not in named
+    ]
 
 
 def _controls(controls: Sequence[ControlResult]) -> tuple[Section, ...]:

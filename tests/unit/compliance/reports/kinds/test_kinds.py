@@ -47,7 +47,11 @@ EXAMPLE = ROOT / "examples" / "heart-disease" / "consortium.yaml"
 
 
 def declarations() -> Declarations:
-    return read_declarations(EXAMPLE.read_text(encoding="utf-8"), EXAMPLE.name)
+    """The example's, and an approval for each hospital of the sample."""
+    found = read_declarations(EXAMPLE.read_text(encoding="utf-8"), EXAMPLE.name)
+    sites = [one.site for one in dossiers.finished().sites]
+    approvals = tuple(found.approvals[0].model_copy(update={"hospital": one}) for one in sites)
+    return found.model_copy(update={"approvals": (*found.approvals, *approvals)})
 
 
 def report(kind: str, *given: Dossier, **more: object) -> Document:
@@ -298,3 +302,39 @@ def test_a_report_of_several_runs_names_those_that_failed_or_claim_nothing() -> 
     titles = {section.title for section in document.sections}
     assert {f"Run {one.run_id}" for one in given} <= titles
     assert len({section.key for section in document.sections}) == len(document.sections)
+
+
+def test_a_hospital_that_joined_and_whose_approver_nobody_names_is_missing_by_name() -> None:
+    whole = declarations()
+    left_out = whole.approvals[-1].hospital
+    fewer = whole.model_copy(update={"approvals": whole.approvals[:-1]})
+    said = statement_of(report("privacy-statement", declarations=fewer), f"Approval at {left_out}")
+    assert "Nobody names who approved" in said and "consortium.yaml" in said
+
+
+def test_an_incident_or_a_drill_alone_shows_no_notification_within_72_hours() -> None:
+    dossier = with_entries("incident-opened", "incident-notified", "incident-closed")
+    (found,) = [c for c in report("security-log", dossier).controls if "Art. 33" in c.control]
+    assert not found.entries and "drills alike" in found.said
+
+
+def test_people_who_act_here_are_told_from_institutions_in_the_hipaa_report() -> None:
+    without, acting = (
+        report("hipaa-audit-controls", one)
+        for one in (dossiers.finished(), with_entries("act-allowed", "act-done"))
+    )
+    assert "no act is attributed to a person" in statement_of(without, "Who")
+    assert "collegium people found" in statement_of(without, "Exports by people")
+    assert "collegium people acts names them" in statement_of(acting, "Who")
+    assert "signs that as an act" in statement_of(acting, "Exports by people")
+
+
+def with_entries(*types: str) -> Dossier:
+    """The sample, with entries of no run at the beginning of what its log tells."""
+    dossier = dossiers.finished()
+    (first, *_) = dossier.audit.entries
+    before = tuple(
+        replace(first, type=kind, run=None, round=None, index=9000 + place)
+        for place, kind in enumerate(types)
+    )
+    return replace(dossier, audit=replace(dossier.audit, entries=(*dossier.audit.entries, *before)))
