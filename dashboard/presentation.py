@@ -213,8 +213,9 @@ def alerts_caption(alerts: Sequence[Alert]) -> str:
     """Returns what stands below the open alerts: how many wait, and how one takes note of them."""
     waiting = sum(alert.acknowledged_by is None for alert in alerts)
     return (
-        f"{counted(len(alerts), 'open alert')}, of which {waiting} wait for somebody to take note: "
-        "collegium alerts acknowledge NUMBER --by NAME. An alert ends with its cause."
+        f"{counted(len(alerts), 'open alert')}, of which {waiting} nobody has taken note of yet: "
+        "collegium alerts acknowledge NUMBER --by NAME, or --as KEYFILE where people are "
+        "registered. An alert ends with its cause."
     )
 
 

@@ -25,8 +25,8 @@ def open_dashboard(out: Path, port: int, console: Console) -> None:
 
     _require_free(port)
     console.print(f"the dashboard: http://127.0.0.1:{port}  (Ctrl-C ends it)")
-    command = [
-        sys.executable, "-m", "streamlit", "run", str(Path(page.__file__)),
+    command = [  # -P: a folder of the working folder may be named as a package is (coordinator)
+        sys.executable, "-P", "-m", "streamlit", "run", str(Path(page.__file__)),
         "--server.address=127.0.0.1", f"--server.port={port}", "--server.headless=true",
         "--browser.gatherUsageStats=false", "--server.fileWatcherType=none",
         "--client.toolbarMode=viewer", "--", "--out", str(out.resolve()),

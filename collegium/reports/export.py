@@ -53,7 +53,7 @@ def export_report(
     }
     recorded = record_export(out, key, (asked.scope, asked.name), details)
     write_named(to, data)
-    counts, title = counts_of(document), document.title.lower()
+    counts, title = counts_of(document), document.title
     console.print(f"wrote {to} ({form}): {title}; {counts}", markup=False, soft_wrap=True)
     console.print(recorded.note, markup=False, soft_wrap=True)
     if is_watermarked(document):

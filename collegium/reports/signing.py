@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from collegium.extras import require_extra
 from compliance.storage.atomic_file import read_named
-from protocol.errors import WorkspaceRefused
+from protocol.errors import MessageRefused, WorkspaceRefused
 
 #: Bytes of a report with signatures, and of a key or certificate, at most.
 _MOST, _MOST_PEM = 1 << 28, 1 << 20
@@ -162,11 +162,11 @@ def signatures_of(data: bytes, trusted: Sequence[Path]) -> tuple[SignatureFound,
 
     Raises:
         WorkspaceRefused: pyHanko is not installed, or a certificate is none.
+        MessageRefused: the PDF was changed or damaged so that its signatures cannot be read.
     """
     require_extra("reports")
     logging.getLogger("pyhanko").setLevel(logging.CRITICAL)  # what it logs is in what is returned
     from pyhanko.keys import load_cert_from_pemder
-    from pyhanko.pdf_utils.misc import PdfError
     from pyhanko.pdf_utils.reader import PdfFileReader
     from pyhanko_certvalidator import ValidationContext
 
@@ -181,8 +181,11 @@ def signatures_of(data: bytes, trusted: Sequence[Path]) -> tuple[SignatureFound,
     try:
         embedded = list(PdfFileReader(BytesIO(data)).embedded_signatures)
         return tuple(_validated(one, context, bool(roots)) for one in embedded)
-    except (PdfError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise WorkspaceRefused(f"the PDF cannot be read: it is damaged: {error}") from error
+    except Exception as error:
+        raise MessageRefused(
+            "BROKEN: the PDF cannot be read as far as its signatures: it was changed or damaged "
+            f"({error})"
+        ) from error
 
 
 def _validated(embedded: Any, context: Any, has_roots: bool) -> SignatureFound:

@@ -206,6 +206,9 @@ def _check_signatures(
             raise
         not_checked.append(f"signatures: {error}")
         return ()
+    except MessageRefused as error:
+        faults.append(str(error))
+        return ()
     for one in signatures:
         (checked if one.holds else faults).append(one.sentence)
     if signatures and not any(one.last for one in signatures):
@@ -229,7 +232,8 @@ def _tell(file: Path, answer: dict[str, Any], console: Console) -> None:
         line(f"checked     {text}", "green")
     for text in answer["faults"]:
         line(f"FAULT       {text}", "red")
-    if answer["format"] == "pdf" and not answer["signed"]:
+    readable = not any(text.startswith("BROKEN") for text in answer["faults"])
+    if answer["format"] == "pdf" and not answer["signed"] and readable:
         line("UNSIGNED    nobody has signed this file: collegium report sign", "yellow")
     for text in answer["not_checked"]:
         line(f"not checked {text}")
@@ -243,8 +247,9 @@ def require_verified(answer: dict[str, Any], file: Path) -> None:
     Raises:
         StoreBroken: says how many.
     """
-    if answer["faults"]:
-        raise StoreBroken(f"{len(answer['faults'])} faults: do not rely on {file}")
+    found = len(answer["faults"])
+    if found:
+        raise StoreBroken(f"{found} fault{'s' if found > 1 else ''}: do not rely on {file}")
 
 
 def check_report(

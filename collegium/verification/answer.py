@@ -18,6 +18,14 @@ from coordinator.audit.faults import AuditFault, Faults
 from coordinator.audit.folder_checks import FilesFound
 from coordinator.audit.verification import Verified
 from protocol.counted import counted
+from protocol.log.cosignature import KeyType
+
+#: What people call the type of a cosigner's key: a witness outside has two under one name.
+_KEY_TYPES = {
+    KeyType.ED25519: "Ed25519",
+    KeyType.ED25519_COSIGNER: "Ed25519",
+    KeyType.ML_DSA_44_COSIGNER: "ML-DSA-44",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +85,13 @@ def answer_of(
         "ledgers": len(found.hospitals),
         "checkpoints": list(found.checkpoints),
         "cosigners": [
-            {"name": key.name, "key": key.key_id.hex(), "size": size, "time": cosigned_at(time)}
+            {
+                "name": key.name,
+                "key": key.key_id.hex(),
+                "type": _KEY_TYPES[key.type],
+                "size": size,
+                "time": cosigned_at(time),
+            }
             for key, (size, time) in records.cosigned.newest.items()
         ],
         "cosigned_by_quorum": found.quorum,
@@ -216,7 +230,8 @@ def _held(answer: dict[str, Any], found: Examined) -> Iterator[str]:
     yield f"files      {kept}"
     yield f"hospitals  {', '.join(found.hospitals) or 'none: each keeps its database at home'}"
     for one in answer["cosigners"]:
-        yield f"cosigned   {one['size']} entries by {one['name']}, {one['time']}"
+        who = f"{one['name']} ({one['type']})"
+        yield f"cosigned   {one['size']} entries by {who}, {one['time']}"
     if found.checkpoints:
         yield f"checkpoint {', '.join(f'{size} entries' for size in found.checkpoints)}"
     if found.report:

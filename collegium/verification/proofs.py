@@ -23,6 +23,7 @@ from coordinator.database.log.entry_proofs import (
 )
 from coordinator.database.store import LogEntryRow, RunRow, Store, logged_entry
 from coordinator.database.workspace import Workspace
+from coordinator.membership.transactions import newest_roster as newest_signed_roster
 from protocol.errors import MessageRefused, WorkspaceRefused
 from protocol.log.cosignature import Cosignature, log_key
 from protocol.log.entry import parse_log_entry
@@ -38,14 +39,23 @@ _ENDS = ("run-finished", "run-failed", "run-stopped", "run-started")
 def folder_policy(out: Path) -> WitnessPolicy:
     """Returns the policy of the roster that a folder's newest run was of.
 
+    Before the first run it is that of the newest roster that was signed: so
+    witnesses may watch the first run, too.
+
     Raises:
-        WorkspaceRefused: the folder holds no run.
+        WorkspaceRefused: the folder holds neither a run nor a signed roster.
     """
     workspace = Workspace.open(out)
     with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
         roster = newest_roster(session)
+        if roster is None:
+            signed = newest_signed_roster(session)
+            roster = None if signed is None else signed.roster
     if roster is None:
-        raise WorkspaceRefused(f"{out} holds no run, so nobody says who its hospitals are")
+        raise WorkspaceRefused(
+            f"{out} holds neither a run nor a signed roster, so nobody says who its hospitals are: "
+            f"collegium coordinator roster propose --home {out}, and its hospitals sign it"
+        )
     return roster_policy(workspace.public_key(), roster)
 
 

@@ -43,7 +43,7 @@ def init(
     host: Hosts,
     database: Annotated[
         str | None,
-        typer.Option("--database", help="An empty PostgreSQL database. Default: a file in DIR."),
+        typer.Option("--database", help="An empty PostgreSQL database. Default: a file in --home."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -59,7 +59,9 @@ def init(
         f"root       {spoken(authority.root_fingerprint)}",
         f"offline    move {authority.root_key_file} to a safe place away from this machine; it is "
         "needed once a year, for collegium coordinator rotate",
-        f"next       collegium coordinator invite SITE --home {home}",
+        f"next       collegium people found NAME --as KEYFILE --home {home}: without people, acts "
+        "are attributed to nobody",
+        f"           collegium coordinator invite SITE --home {home}",
     )
     emit(
         {
@@ -157,8 +159,11 @@ def members(home: Home, as_json: AsJson = False) -> None:
     tell = answer(as_json)
     for status in found:
         vote = "no vote yet" if status.roster is None else f"votes in roster {status.roster}"
-        until = status.certificate_until or "none"
-        tell(f"{status.site:<20} {status.state:<9} {vote}; certificate until {until}")
+        if status.state == "revoked":
+            vote = "votes no longer: the others sign a roster without it"
+        until = status.certificate_until
+        held = f"certificate until {until}" if until else "no certificate"
+        tell(f"{status.site:<20} {status.state:<9} {vote}; {held}")
         if status.public_key is not None:
             tell(f"  identity key {spoken(status.public_key)}")
     if not found:

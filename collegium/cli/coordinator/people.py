@@ -158,6 +158,8 @@ def list_people(
     as_json: AsJson = False,
 ) -> None:
     """Lists people and roles. Also the changes that wait for a second person."""
+    from compliance.governance.two_person import ChangeState
+
     view, tell = _view(home, decided=everything), answer(as_json)
     if view.notice:
         tell(view.notice)
@@ -169,7 +171,11 @@ def list_people(
         tell(f"  {'key':<26} {person.public_key}")
     for one in view.changes:
         request = _change_text(one.change.request.to_json())
-        tell(f"change {one.number}: {request}; {one.state}, proposed by {one.change.proposed_by}")
+        state = str(one.state)
+        if one.state is ChangeState.PROPOSED:
+            state = f"waits for a second person until {one.change.expires[:16]}Z"
+        state += f", proposed by {one.change.proposed_by}"
+        tell(f"change {one.number}: {request}; {state}")
     emit(_listed(view, everything), as_json)
 
 

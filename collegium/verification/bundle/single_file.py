@@ -3,11 +3,12 @@
 
 Usage::
 
-    python verify_bundle.py BUNDLE --key KEY [--checkpoint NOTE]... [--witness NAME=KEY]...
+    python verify_bundle.py BUNDLE --key KEY [--checkpoint NOTE]... [--witness KEY]...
 
 It needs Python 3.11 or newer and the package ``cryptography``; it opens no connection and writes
-nothing but a temporary copy of the bundle. KEY is the public key of the log, or of a witness, as
-64 hexadecimal digits, from somewhere that you trust. NOTE is a signed head of the log that
+nothing but a temporary copy of the bundle. KEY is the public key of the log, as 64 hexadecimal
+digits, from somewhere that you trust; of a witness its Ed25519 key as the witness and a policy
+write it (NAME+HASH+BASE64), or NAME=64 hexadecimal digits. NOTE is a signed head of the log that
 somebody else kept.
 
 It answers in sentences: what was checked, what is wrong, and what was not checked. Exit code 0:
@@ -251,6 +252,22 @@ def signature_lines(signed: str) -> list[tuple[str, bytes]]:
 def key_id(name: str, kind: int, public: bytes) -> bytes:
     """Returns the four bytes that name a key in a signature line; kind 1 a log, 4 a witness."""
     return hashlib.sha256(name.encode() + b"\n" + bytes([kind]) + public).digest()[:4]
+
+
+def witness_key(text: str) -> tuple[str, bytes]:
+    """Returns a witness's name and Ed25519 key: NAME+HASH+BASE64 (signed-note), or NAME=HEX."""
+    name, hashed, encoded = [*text.split("+", 2), "", ""][:3]
+    if not encoded:
+        name, _, public = text.rpartition("=")
+        key = bytes.fromhex(public)
+    else:
+        data = base64.b64decode(encoded, validate=True)
+        key = data[1:]
+        if data[:1] != b"\x04" or key_id(name, 4, key).hex() != hashed:
+            raise ValueError(f"{text} is no key of a witness")
+    if not name or len(key) != 32:
+        raise ValueError(f"{text} is no key of a witness")
+    return name, key
 
 
 def head_of(note: bytes, key: bytes) -> tuple[int, bytes]:
@@ -533,16 +550,18 @@ def main() -> int:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--key", required=True, help="the log's public key, hexadecimal")
     parser.add_argument("--checkpoint", type=Path, action="append", default=[], metavar="NOTE")
-    parser.add_argument("--witness", action="append", default=[], metavar="NAME=KEY")
+    parser.add_argument("--witness", action="append", default=[], metavar="KEY")
     given = parser.parse_args()
     try:
         key = bytes.fromhex(given.key)
-        named = [one.rpartition("=") for one in given.witness]
-        witnesses = {name: bytes.fromhex(public) for name, _, public in named}
-        if any(len(one) != 32 for one in (key, *witnesses.values())) or "" in witnesses:
+        witnesses = dict(witness_key(one) for one in given.witness)
+        if len(key) != 32:
             raise ValueError
     except ValueError:
-        print("a key has 64 hexadecimal digits; a witness is NAME=KEY", file=sys.stderr)
+        print(
+            "--key takes 64 hexadecimal digits; --witness the Ed25519 key of a witness, as it or a "
+            "policy writes it (NAME+HASH+BASE64), or NAME=64 hexadecimal digits", file=sys.stderr,
+        )  # fmt: skip
         return 64
     found = verify(given.bundle, key, given.checkpoint, witnesses)
     for heading, said in (("checked", found.checked), ("not checked", found.not_checked),

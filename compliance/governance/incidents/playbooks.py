@@ -55,6 +55,10 @@ PLAYBOOKS: Mapping[str, Playbook] = {
                 command=f"{_CONTAIN} --revoke SITE --stop RUN --note TEXT",
             ),
             PlaybookStep(
+                what="A hospital's key: the others sign a roster without the hospital",
+                command="collegium coordinator roster propose --home HOME",
+            ),
+            PlaybookStep(
                 what="A person's key: look at what was done under it since it may be gone",
                 command="collegium people acts --home HOME --person PERSON",
             ),

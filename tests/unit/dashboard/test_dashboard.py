@@ -184,7 +184,7 @@ def test_open_alerts_stand_first_with_who_took_note_of_them() -> None:
     assert shown[0]["Not delivered to"] == "on-call"
     assert shown[1]["Taken note of by"].startswith("Dr. A. Lead, ")
     assert shown[1]["Taken note of by"].endswith(": asked")
-    assert "2 open alerts, of which 1 wait" in _words(page)
+    assert "2 open alerts, of which 1 nobody has taken note of" in _words(page)
     about = _told(page, 1)
     assert [row["What"] for row in about] == ["cause 3", "cause 2"] and about[1]["Ended"]
 

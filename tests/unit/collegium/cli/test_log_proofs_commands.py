@@ -14,6 +14,7 @@ from protocol.identity.roster import SigningKey
 from protocol.log.cosignature import Ed25519Cosigner, parse_verifier_key
 from protocol.log.tlog_proof import parse_tlog_proof
 from protocol.log.witness_policy import parse_policy
+from tests.support.hospital.consortium_home import ConsortiumHome
 from tests.support.simulated.output_folder import RUNS, make_folder
 
 
@@ -43,6 +44,16 @@ def test_the_policy_names_the_log_its_hospitals_and_their_quorum(
     assert [one.name for one in read.witnesses] == ["east", "north", "south", "west"]
     (group,) = read.groups
     assert (group.least, read.quorum) == (3, "hospitals")
+
+
+def test_before_the_first_run_the_policy_is_that_of_the_signed_roster(tmp_path: Path) -> None:
+    home = ConsortiumHome(tmp_path / "coordinator")
+    refused = run("policy", "--out", home.root, code=66)["error"]
+    assert "neither a run nor a signed roster" in refused and "roster propose" in refused
+    home.found("lyon", "oslo", "turin")
+    read = parse_policy(run("policy", "--out", home.root)["policy"].encode())
+    assert [one.name for one in read.witnesses] == ["lyon", "oslo", "turin"]
+    assert read.groups[0].least == 3
 
 
 def test_a_run_and_its_figures_are_proven_and_verified_without_the_folder(

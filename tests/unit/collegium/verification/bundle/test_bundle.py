@@ -25,6 +25,7 @@ from coordinator.audit.logged_rows import held_tables
 from coordinator.database.workspace import Workspace
 from protocol.encoding import digest
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
+from protocol.log.cosignature import KeyType, VerifierKey
 from tests.support.networked.network import Network
 from tests.support.simulated.output_folder import RUNS, change
 from tests.unit.collegium.verification.bundle.conftest import Evidence
@@ -134,6 +135,18 @@ def test_a_head_that_a_hospital_kept_is_compared_by_the_single_file(
     text, size = evidence.note.read_text(), evidence.manifest.size
     (tmp_path / "forged.note").write_text(text.replace(f"\n{size}\n", f"\n{size - 1}\n"))
     assert single_file.verify(evidence.bundle, evidence.key, [tmp_path / "forged.note"]).wrong
+
+
+def test_the_single_file_takes_a_witness_as_the_witness_writes_its_key() -> None:
+    public = bytes(range(32))
+    name = "witness.example.org/ethics"
+    text = VerifierKey(name=name, type=KeyType.ED25519_COSIGNER, public=public).text
+    assert single_file.witness_key(text) == (name, public)
+    assert single_file.witness_key(f"{name}={public.hex()}") == (name, public)
+    log = VerifierKey(name=name, type=KeyType.ED25519, public=public).text
+    for wrong in (text[:-4], text.replace("ethics", "ethic"), log, f"={public.hex()}", name):
+        with pytest.raises(ValueError, match="."):
+            single_file.witness_key(wrong)
 
 
 def test_a_witness_that_cosigned_nothing_is_told(evidence: Evidence) -> None:

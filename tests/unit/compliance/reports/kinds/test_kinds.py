@@ -48,7 +48,11 @@ EXAMPLE = ROOT / "examples" / "heart-disease" / "consortium.yaml"
 
 
 def declarations() -> Declarations:
-    return read_declarations(EXAMPLE.read_text(encoding="utf-8"), EXAMPLE.name)
+    """The example's, and an approval for each hospital of the sample."""
+    found = read_declarations(EXAMPLE.read_text(encoding="utf-8"), EXAMPLE.name)
+    sites = [one.site for one in dossiers.finished().sites]
+    approvals = tuple(found.approvals[0].model_copy(update={"hospital": one}) for one in sites)
+    return found.model_copy(update={"approvals": (*found.approvals, *approvals)})
 
 
 def report(kind: str, *given: Dossier, **more: object) -> Document:
@@ -345,3 +349,20 @@ def test_approvers_stand_by_name_where_their_hospital_signed_them_and_are_missin
     missing = statement_of(made, "People")
     assert "missing: the hospital does not name its approvers (policy.name_approvers)" in missing
     assert first.site not in missing and all(one.site in missing for one in others)
+
+
+def test_an_incident_or_a_drill_alone_shows_no_notification_within_72_hours() -> None:
+    dossier = with_entries("incident-opened", "incident-notified", "incident-closed")
+    (found,) = [c for c in report("security-log", dossier).controls if "Art. 33" in c.control]
+    assert not found.entries and "drills alike" in found.said
+
+
+def with_entries(*types: str) -> Dossier:
+    """The sample, with entries of no run at the beginning of what its log tells."""
+    dossier = dossiers.finished()
+    (first, *_) = dossier.audit.entries
+    before = tuple(
+        replace(first, type=kind, run=None, round=None, index=9000 + place)
+        for place, kind in enumerate(types)
+    )
+    return replace(dossier, audit=replace(dossier.audit, entries=(*dossier.audit.entries, *before)))
