@@ -80,7 +80,7 @@ def test_a_report_is_verified_against_the_records_that_it_was_made_from(
     file.write_bytes(data.replace(b"patient", b"patent ", 1) if form != "pdf" else data + b"%")
     again = verify_report(file, QUIET, out=genuine, declarations=EXAMPLE)
     assert again["verified"] is False
-    with pytest.raises(StoreBroken, match="faults: do not rely on"):
+    with pytest.raises(StoreBroken, match="fault: do not rely on"):
         require_verified(again, file)
 
 
@@ -207,6 +207,14 @@ def test_a_certificate_that_is_not_valid_now_signs_nothing(
     file = export(genuine, tmp_path / "report.pdf", kind="model-card")
     with pytest.raises(WorkspaceRefused, match=said):
         sign_report(file, *person(tmp_path, "Ada", days=days), None, name="Ada", role="")
+
+
+def test_where_nothing_could_be_checked_nothing_is_verified(genuine: Path, tmp_path: Path) -> None:
+    file = export(genuine, tmp_path / "report.html")
+    found = verify_report(file, QUIET)
+    assert (found["verified"], found["faults"], found["checked"]) == (False, [], [])
+    with pytest.raises(WorkspaceRefused, match="was checked: give --out, the folder of runs"):
+        require_verified(found, file)
 
 
 def test_only_a_pdf_is_signed(genuine: Path, tmp_path: Path) -> None:
