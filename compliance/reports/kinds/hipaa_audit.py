@@ -76,10 +76,13 @@ def _exports(subject: ReportSubject) -> ReportClaim:
     acts = [
         act for act in subject.facts.acts if act.action == "report.export" and act.outcome == "done"
     ]
+    said = (
+        f"{counted(len(acts), 'time')} a person exported a report or evidence; the table of acts "
+        "names them. Who looked at the dashboard or at the records is not in the log."
+    )
     return subject.evidenced(
         "Exports by people",
-        f"{counted(len(acts), 'time')} a person exported a report or evidence; the table of acts "
-        "names them. Who looked at the dashboard or at the records is not in the log.",
+        said if acts else "Nobody is named.",
         tuple(entry for act in acts for entry in act.entries),
         why="no entry of the log until here is of a person who exported",
         remedy="export with --as KEYFILE where people are registered; a report --about period "

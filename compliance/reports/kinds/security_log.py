@@ -34,11 +34,14 @@ def people_claim(subject: ReportSubject) -> ReportClaim:
     acts = subject.facts.acts
     taken = [act for act in acts if act.outcome != "refused"]
     named = {act.person for act in taken}
-    return subject.evidenced(
-        "Who acts",
+    said = (
         f"{counted(len(taken), 'act')} of {counted(len(named), 'named person')}, each signed with "
         f"the person's own key. Refused beside these: {len(acts) - len(taken)}, of which the log "
-        "shows what was claimed.",
+        "shows what was claimed."
+    )
+    return subject.evidenced(
+        "Who acts",
+        said if acts else "Nobody is named.",
         tuple(entry for act in acts for entry in act.entries),
         why="no person was registered until here: what was done is attributed to nobody",
         remedy="collegium people found registers the first one (docs/governance.md)",

@@ -120,6 +120,7 @@ def test_every_patient_pays_once_in_both_budgets_before_the_first_byte_leaves(
 
     hospitals.link.lost = look
     hospitals.run()
+    assert sent.pop("cosign") == 0
     assert sent == {"advertise": 0, "share": 0, "masked": 0, "consistency": 1, "unmask": 1}
     assert states() == [State.RESERVED, State.SENT]
     balance = ledger.summary()
