@@ -1,4 +1,4 @@
-"""One Streamlit page over a folder of runs: utility, fairness, privacy, rounds, audit trail.
+"""One Streamlit page over a folder of runs: figures, reports, audit, drift and comparisons.
 
 ::
 
@@ -22,9 +22,11 @@ from coordinator.views.several_runs.comparisons import baselines_in, strategies_
 from coordinator.views.views import open_views
 from dashboard import presentation
 from dashboard.parts.alerts import show_open_alerts
+from dashboard.parts.audit import show_audit
 from dashboard.parts.comparisons import show_baselines, show_strategies
 from dashboard.parts.drift import show_drift
-from dashboard.parts.run import show_run
+from dashboard.parts.one_run import show_run
+from dashboard.parts.reports import show_reports
 from dashboard.presentation import DashboardViews
 from protocol.errors import FederationError
 
@@ -35,7 +37,11 @@ def main(views: DashboardViews) -> None:
     """Draws the page about the runs that ``views`` knows."""
     st.markdown(":primary[**COLLEGIUM**]")
     show_open_alerts(views.alerts())
-    parts: dict[str, Callable[[], object]] = {"Runs": partial(show_run, views)}
+    parts: dict[str, Callable[[], object]] = {
+        "Runs": partial(show_run, views),
+        "Reports": partial(show_reports, views),
+        "Audit": partial(show_audit, views),
+    }
     if calendars := views.calendars():
         parts["Drift"] = partial(show_drift, views, calendars)
     if compared := _beside(views.baselines, show_baselines):
@@ -57,9 +63,7 @@ def _beside(
 
 
 def _chosen(parts: Sequence[str]) -> str:
-    """Returns the part of the page that is looked at; no choice is shown where there is one."""
-    if len(parts) < 2:
-        return parts[0]
+    """Returns the part of the page that is looked at."""
     chosen = st.segmented_control("Part", parts, default=parts[0], label_visibility="collapsed")
     return chosen or parts[0]
 

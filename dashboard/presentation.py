@@ -14,9 +14,15 @@ from compliance.facts.dossier import Dossier, EntryFacts, LogVerification, Subje
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.formatting import Cell, Format, show
 from compliance.facts.privacy_utility import MODES, UtilityPoint, Withheld
-from compliance.reports.document import Table
+from compliance.reports.basis import Missing
+from compliance.reports.declarations import Declarations
+from compliance.reports.document import Document, Table, claims_of
+from compliance.reports.kinds import KindText
 from compliance.reports.one_run.run_page import counted_highlight
+from coordinator.database.log.entry_proofs import MadeProof
 from coordinator.views.alerts import Alert
+from coordinator.views.cosigners import CosignedLog
+from coordinator.views.governance import GovernanceView, RecordedAct
 from protocol.counted import counted
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~:$&-])")
@@ -92,6 +98,21 @@ class DashboardViews(Protocol):
     def alerts(self, run_id: str | None = None, *, closed: bool = False) -> Sequence[Alert]:
         """Returns the open alerts, of one run only where it is named; with ``closed`` all."""
 
+    def declarations(self) -> tuple[Declarations | None, str]:
+        """Returns what the consortium declares beside its runs, and the digest of the file."""
+
+    def governance(self) -> GovernanceView:
+        """Returns people, waiting changes and incidents, as of now."""
+
+    def acts(self, *, run: str, study: str) -> Sequence[RecordedAct]:
+        """Returns what people did about a run or its study (by digest), in order."""
+
+    def cosigned_log(self) -> CosignedLog:
+        """Returns who has cosigned the log, how far, and how far a quorum has."""
+
+    def proof(self, index: int) -> MadeProof:
+        """Returns the proof that an entry stands in the log."""
+
 
 def ordered(runs: Sequence[RunLine]) -> tuple[RunLine, ...]:
     """Returns the runs as the chooser offers them: finished ones first, newest first."""
@@ -123,6 +144,43 @@ def readable(table: Table) -> list[dict[str, str]]:
         {c.title: show(cell, c.form) for c, cell in zip(table.columns, row, strict=True)}
         for row in table.rows
     ]
+
+
+#: Why a consortium with people offers no file on a page that knows nobody.
+EXPORT_IS_AN_ACT = (
+    "People are registered in this consortium, so an export is recorded as a person's act. This "
+    "page does not know who you are; the command does, by your key:"
+)
+
+
+def kind_caption(text: KindText) -> str:
+    """Returns what a kind of report answers, and by which texts."""
+    return f"{text.question} {'; '.join(text.texts)}".strip()
+
+
+def missing_rows(document: Document) -> list[dict[str, str]]:
+    """Returns the statements that a report lacks, with why and what to do."""
+    return [
+        {"About": claim.topic, "Why": claim.basis.why, "What to do": claim.basis.remedy}
+        for claim in claims_of(document)
+        if isinstance(claim.basis, Missing)
+    ]
+
+
+def report_file(run_id: str, kind: str, form: str) -> str:
+    """Returns the name of a report's file.
+
+    >>> report_file("20261121-a1", "model-card", "oscal")
+    'collegium-20261121-a1-model-card.oscal.json'
+    """
+    return f"collegium-{run_id}-{kind}.{'oscal.json' if form == 'oscal' else form}"
+
+
+def export_command(run_id: str, kind: str, form: str, name: str) -> str:
+    """Returns the command that writes the file that the page offers."""
+    return (
+        f"collegium report export {run_id} --kind {kind} --format {form} --to {name} --out FOLDER"
+    )
 
 
 def alert_rows(alerts: Sequence[Alert]) -> list[dict[str, str]]:

@@ -1,22 +1,18 @@
 """A request for a report: its kind, its subject, its folder; and the document that it asks for."""
 
-import hashlib
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compliance.reports.basis import ReportRecipe
-from compliance.reports.declarations import Declarations, read_declarations
+from compliance.reports.declarations import declarations_of
 from compliance.reports.document import Document
 from compliance.reports.evidence import ReportSubject
 from compliance.reports.kinds import DEFAULT_KIND, KINDS
-from compliance.storage.atomic_file import read_named
 from coordinator.views.subjects import SCOPES
 from coordinator.views.views import open_views
 from protocol.errors import WorkspaceRefused
 
-#: The name of a consortium's declarations where they lie in the folder of its runs.
-CONSORTIUM_FILE = "consortium.yaml"
 _MAX_BYTES = 1 << 20
 
 
@@ -67,30 +63,9 @@ def report_document(out: Path, asked: ReportRequest, *, public: bytes | None = N
         WorkspaceRefused: there is nothing of this name, or the declarations are wrong.
         StoreBroken: what is stored about it cannot be read.
     """
-    found, digest = declared(out, asked.declarations)
+    found, digest = declarations_of(out, asked.declarations)
     with closing(open_views(out)) as views:
         facts = views.subject(asked.scope, asked.name, asked.until)
         facts = replace(facts, verification=views.verification(public))
     subject = ReportSubject(facts=facts, declarations=found, digest=digest)
     return KINDS[asked.kind].make(subject)
-
-
-def declared(out: Path, given: Path | None) -> tuple[Declarations | None, str]:
-    """Returns the declarations, and the digest of their file; nothing where there is none.
-
-    Args:
-        out: the folder of runs.
-        given: the file; the one in the folder, if there is one, when None.
-
-    Raises:
-        WorkspaceRefused: it cannot be read, or a declaration is wrong.
-    """
-    path = out / CONSORTIUM_FILE if given is None else given
-    if given is None and not path.exists():
-        return None, ""
-    data = read_named(path, "--declarations", _MAX_BYTES)
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise WorkspaceRefused(f"{path}: it is not UTF-8 text") from error
-    return read_declarations(text, str(path)), hashlib.sha256(data).hexdigest()

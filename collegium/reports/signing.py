@@ -33,7 +33,7 @@ class SignatureFound:
     """One signature under a PDF, as it was validated.
 
     ``trusted`` is None where no certificate was given to trust. ``whole`` says that nothing was
-    changed after it but further signatures.
+    changed after it but further signatures, ``last`` that it covers the file to its end.
     """
 
     name: str
@@ -45,6 +45,7 @@ class SignatureFound:
     trusted: bool | None
     whole: bool
     expired: bool
+    last: bool
 
     @property
     def holds(self) -> bool:
@@ -165,7 +166,7 @@ def signatures_of(data: bytes, trusted: Sequence[Path]) -> tuple[SignatureFound,
     require_extra("reports")
     logging.getLogger("pyhanko").setLevel(logging.CRITICAL)  # what it logs is in what is returned
     from pyhanko.keys import load_cert_from_pemder
-    from pyhanko.pdf_utils.misc import PdfReadError
+    from pyhanko.pdf_utils.misc import PdfError
     from pyhanko.pdf_utils.reader import PdfFileReader
     from pyhanko_certvalidator import ValidationContext
 
@@ -174,19 +175,20 @@ def signatures_of(data: bytes, trusted: Sequence[Path]) -> tuple[SignatureFound,
         roots = [read(str(path)) for path in trusted]
     except (OSError, ValueError) as error:
         raise WorkspaceRefused(f"--trust: no certificate as PEM: {error}") from error
-    try:
-        embedded = list(PdfFileReader(BytesIO(data)).embedded_signatures)
-    except PdfReadError as error:
-        raise WorkspaceRefused(f"the PDF cannot be read: {error}") from error
     context = ValidationContext(
         trust_roots=roots, allow_fetching=False, moment=None, revocation_mode="soft-fail"
     )
-    return tuple(_validated(one, context, bool(roots)) for one in embedded)
+    try:
+        embedded = list(PdfFileReader(BytesIO(data)).embedded_signatures)
+        return tuple(_validated(one, context, bool(roots)) for one in embedded)
+    except (PdfError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise WorkspaceRefused(f"the PDF cannot be read: it is damaged: {error}") from error
 
 
 def _validated(embedded: Any, context: Any, has_roots: bool) -> SignatureFound:
     from pyhanko.sign.diff_analysis import ModificationLevel
     from pyhanko.sign.validation import validate_pdf_signature
+    from pyhanko.sign.validation.status import SignatureCoverageLevel
 
     status = validate_pdf_signature(embedded, signer_validation_context=context)
     certificate = embedded.signer_cert
@@ -203,6 +205,7 @@ def _validated(embedded: Any, context: Any, has_roots: bool) -> SignatureFound:
         trusted=bool(status.trusted) if has_roots else None,
         whole=level is None or level <= ModificationLevel.FORM_FILLING,
         expired=not start <= datetime.now(UTC) <= end,
+        last=status.coverage is SignatureCoverageLevel.ENTIRE_FILE,
     )
 
 

@@ -13,9 +13,11 @@ from typing import Any
 
 from rich.console import Console
 
-from collegium.reports.request import ReportRequest, declared, report_document
+from collegium.reports.added_to_pdf import added_faults
+from collegium.reports.request import ReportRequest, report_document
 from collegium.reports.signing import SignatureFound, signatures_of
 from compliance.reports.basis import Evidenced, ReportRecipe
+from compliance.reports.declarations import declarations_of
 from compliance.reports.document import Document, claims_of, counts_of
 from compliance.reports.renderers import read_recipe, rendered
 from compliance.storage.atomic_file import read_named
@@ -42,7 +44,10 @@ def read_report(data: bytes, name: str) -> ReportFile:
     Raises:
         MessageRefused: it holds none, or its recipe was changed.
     """
-    form, text = _form_and_recipe(data)
+    try:
+        form, text = _form_and_recipe(data)
+    except (ValueError, RecursionError) as error:  # nested too deep, or a number of any length
+        raise MessageRefused(f"the report {name} cannot be read: it is damaged") from error
     if not text:
         raise MessageRefused(f"the report {name} says of nothing what it was made of: it is none")
     return ReportFile(form=form, recipe=read_recipe(text), data=data)
@@ -69,7 +74,7 @@ def _json_recipe(text: str) -> tuple[str, str]:
             props = whole["assessment-results"]["metadata"]["props"]
             return "oscal", next(one["value"] for one in props if one["name"] == "recipe")
         return "json", json.dumps(whole["recipe"]) if whole.get("recipe") else ""
-    except (ValueError, KeyError, TypeError, StopIteration):
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
         return "json", ""
 
 
@@ -92,7 +97,7 @@ def require_declarations(out: Path, found: ReportFile, given: Path | None) -> No
         WorkspaceRefused: they are others.
     """
     wanted = found.recipe.declarations
-    if declared(out, given)[1] != wanted:
+    if declarations_of(out, given)[1] != wanted:
         raise WorkspaceRefused(
             f"the report was made with the consortium file of SHA-256 {wanted}: give it with "
             "--declarations"
@@ -202,8 +207,13 @@ def _check_signatures(
         return ()
     for one in signatures:
         (checked if one.holds else faults).append(one.sentence)
-    if not signatures and again and len(found.data) != len(again):
-        faults.append("something follows the report in its file that is no signature")
+    if signatures and not any(one.last for one in signatures):
+        faults.append("something follows the last signature in the file")
+    if again and len(found.data) != len(again):
+        if signatures:
+            faults += added_faults(again, found.data)
+        else:
+            faults.append("something follows the report in its file that is no signature")
     return signatures
 
 

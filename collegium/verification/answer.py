@@ -11,9 +11,9 @@ from rich.console import Console
 
 from collegium.output.verdict import verdict
 from collegium.verification.inputs import AuditInputs
-from collegium.verification.proofs import cosigned_at
 from compliance.storage.clock import timestamp
 from compliance.storage.unnamed_files import named_text
+from coordinator.audit.cosignature_check import cosigned_at
 from coordinator.audit.faults import AuditFault, Faults
 from coordinator.audit.folder_checks import FilesFound
 from coordinator.audit.verification import Verified

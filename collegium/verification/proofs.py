@@ -7,7 +7,6 @@ coordinator (``verify_proof``): it is verified by any implementation of C2SP's t
 import json
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,53 +14,25 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.storage.atomic_file import read_named
-from compliance.storage.clock import told_time
-from coordinator.database.log.cosignatures import cosigned_notes
-from coordinator.database.log.stored_tree import StoredTree
-from coordinator.database.store import LogEntryRow, RunRow, Store, logged_entry, newest_head
+from coordinator.audit.cosignature_check import cosigned_at
+from coordinator.database.log.entry_proofs import (
+    MadeProof,
+    newest_roster,
+    prove_entry,
+    roster_policy,
+)
+from coordinator.database.store import LogEntryRow, RunRow, Store, logged_entry
 from coordinator.database.workspace import Workspace
-from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
-from protocol.identity.roster import Roster, parse_roster
-from protocol.log.cosignature import Cosignature, log_key, site_cosigner
+from protocol.errors import MessageRefused, WorkspaceRefused
+from protocol.log.cosignature import Cosignature, log_key
 from protocol.log.entry import parse_log_entry
-from protocol.log.merkle import leaf_hash, verify_inclusion
-from protocol.log.signed_note import parse_checkpoint, split_note
-from protocol.log.tlog_proof import (
-    ProvenEntry,
-    TlogProof,
-    parse_tlog_proof,
-    verify_tlog_proof,
-)
-from protocol.log.witness_policy import (
-    PolicyGroup,
-    PolicyLog,
-    PolicyWitness,
-    WitnessPolicy,
-    parse_policy,
-)
+from protocol.log.tlog_proof import ProvenEntry, parse_tlog_proof, verify_tlog_proof
+from protocol.log.witness_policy import PolicyLog, WitnessPolicy, parse_policy
 
-_GROUP = "hospitals"
 #: A proof with its entry, or a policy with the keys of many witnesses.
 _MAX_BYTES = 1 << 20
 #: The types of entry that a run is proven by: the first of these that it has.
 _ENDS = ("run-finished", "run-failed", "run-stopped", "run-started")
-
-
-def roster_policy(public: bytes, roster: Roster) -> WitnessPolicy:
-    """Returns the policy that asks for the quorum of a roster: floor(2n/3) + 1 of its hospitals."""
-    witnesses = tuple(
-        PolicyWitness(
-            name=member.site, key=site_cosigner(member.site, bytes.fromhex(member.public_key))
-        )
-        for member in roster.members
-    )
-    names = tuple(one.name for one in witnesses)
-    return WitnessPolicy(
-        logs=(PolicyLog(key=log_key(public)),),
-        witnesses=witnesses,
-        groups=(PolicyGroup(name=_GROUP, least=roster.quorum, members=names),),
-        quorum=_GROUP,
-    )
 
 
 def folder_policy(out: Path) -> WitnessPolicy:
@@ -72,42 +43,14 @@ def folder_policy(out: Path) -> WitnessPolicy:
     """
     workspace = Workspace.open(out)
     with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
-        return roster_policy(workspace.public_key(), _known_roster(session, out))
-
-
-def newest_roster(session: Session) -> Roster | None:
-    """Returns the roster that the newest run was of; None where there is no run.
-
-    Raises:
-        MessageRefused: it was changed.
-    """
-    query = select(RunRow.roster_json).order_by(RunRow.started_at.desc()).limit(1)
-    text = session.scalars(query).first()
-    return None if text is None else parse_roster(text.encode())
-
-
-def _known_roster(session: Session, out: Path) -> Roster:
-    roster = newest_roster(session)
+        roster = newest_roster(session)
     if roster is None:
         raise WorkspaceRefused(f"{out} holds no run, so nobody says who its hospitals are")
-    return roster
-
-
-@dataclass(frozen=True, kw_only=True)
-class MadeProof:
-    """A proof, the entry that it is about, and whose cosignatures its head carries."""
-
-    proof: TlogProof
-    entry: bytes
-    cosigners: tuple[Cosignature, ...]
-    meets_quorum: bool
+    return roster_policy(workspace.public_key(), roster)
 
 
 def make_proof(out: Path, what: str, kind: str | None = None) -> MadeProof:
-    """Returns the proof of one entry of a folder's log, under the best cosigned head over it.
-
-    That is the newest head that a quorum of the newest run's hospitals has cosigned; where none
-    covers the entry, the newest that anybody has cosigned; at last the log's newest.
+    """Returns the proof of one entry of a folder's log; see ``prove_entry``.
 
     Args:
         out: the folder.
@@ -121,46 +64,7 @@ def make_proof(out: Path, what: str, kind: str | None = None) -> MadeProof:
     workspace = Workspace.open(out)
     public = workspace.public_key()
     with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
-        index = _index_of(session, what, kind)
-        policy = roster_policy(public, _known_roster(session, out))
-        size, note, found, met = _head_over(session, index, policy)
-        path = StoredTree(session).inclusion(index, size)
-        entry = logged_entry(session.get_one(LogEntryRow, index)).data
-    _require_proven(entry, index, size, path, note)
-    proof = TlogProof(index=index, path=path, note=note, extra=entry)
-    return MadeProof(proof=proof, entry=entry, cosigners=tuple(found), meets_quorum=met)
-
-
-def _require_proven(
-    entry: bytes, index: int, size: int, path: tuple[bytes, ...], note: bytes
-) -> None:
-    """Checks a proof that was read from the database against the signed head."""
-    try:
-        root = parse_checkpoint(split_note(note)[0]).root
-        verify_inclusion(leaf_hash(entry), index, size, path, root)
-    except MessageRefused as error:
-        raise StoreBroken(
-            f"the log's entries are not those of its head of {size} entries: collegium audit verify"
-        ) from error
-
-
-def _head_over(
-    session: Session, index: int, policy: WitnessPolicy
-) -> tuple[int, bytes, list[Cosignature], bool]:
-    other: tuple[int, bytes, list[Cosignature], bool] | None = None
-    for size, note in cosigned_notes(session):
-        if size <= index:
-            break
-        found = policy.cosigned(note)
-        if policy.is_met([one.key for one in found]):
-            return size, note, found, True
-        other = other or (size, note, found, False)
-    head = newest_head(session)
-    if other is None and head is not None and head.size > index:
-        other = head.size, head.note, [], False
-    if other is None:
-        raise WorkspaceRefused(f"no signed head of the log covers entry {index}")
-    return other
+        return prove_entry(session, public, _index_of(session, what, kind))
 
 
 def _index_of(session: Session, what: str, kind: str | None) -> int:
@@ -239,11 +143,3 @@ def _told(found: ProvenEntry, data: bytes, rule: WitnessPolicy) -> dict[str, Any
 def cosigned_json(found: Iterable[Cosignature]) -> list[dict[str, Any]]:
     """Returns who has cosigned, as ``--json`` shows it."""
     return [{"name": one.key.name, "time": cosigned_at(one.time)} for one in found]
-
-
-def cosigned_at(seconds: int) -> str:
-    """Returns a cosignature's time as people are told it; far beyond any calendar, the number."""
-    try:
-        return told_time(seconds)
-    except (OverflowError, ValueError, OSError):
-        return str(seconds)

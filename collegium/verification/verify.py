@@ -18,9 +18,9 @@ from collegium.verification.bundle.packing import BundleManifest
 from collegium.verification.bundle.restoring import restored
 from collegium.verification.hospital_checks import check_hospital, check_simulated, simulated_files
 from collegium.verification.inputs import AuditInputs, check_checkpoint, read_key
-from collegium.verification.proofs import newest_roster
 from compliance.storage.schema_check import schema_faults
 from compliance.storage.unnamed_files import named_text
+from coordinator.audit.cosignature_check import cosigned_by_quorum
 from coordinator.audit.faults import AuditFault, Faults
 from coordinator.audit.folder_checks import check_files
 from coordinator.audit.verification import Verified, check_records
@@ -28,8 +28,7 @@ from coordinator.database.store import MIGRATIONS, RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.membership.directory import is_coordinator
 from protocol.counted import counted
-from protocol.errors import MessageRefused, PolicyRefused, StoreBroken, WorkspaceRefused
-from protocol.log.cosignature import site_cosigner
+from protocol.errors import PolicyRefused, StoreBroken, WorkspaceRefused
 from silos.config.directory import read_own
 from silos.config.folder import is_hospital
 from silos.config.site_file import site_file_of
@@ -138,7 +137,7 @@ def _examine(
             for fault in schema_faults(session.connection(), MIGRATIONS):
                 faults.add(fault)
         records = check_records(session, public, faults, given.witnesses(public))
-        quorum = _cosigned_by_quorum(session, records)
+        quorum = cosigned_by_quorum(session, records.cosigned)
         is_founding = not records.acts and _is_consortium(session, workspace)
         files = None
         if bundle is None or bundle.scope == "all":
@@ -176,18 +175,6 @@ def _check_manifest(
         faults.add("the bundle's manifest names another head of the log than its entries have")
     if bundle.key != public.hex():
         faults.add("the bundle's manifest names another key than the one given")
-
-
-def _cosigned_by_quorum(session: Session, records: Verified) -> int:
-    """Returns how far a quorum of the newest run's hospitals has cosigned the log."""
-    try:
-        roster = newest_roster(session)
-    except MessageRefused:
-        return 0  # a fault, which is told
-    if roster is None:
-        return 0
-    keys = [site_cosigner(one.site, bytes.fromhex(one.public_key)) for one in roster.members]
-    return records.cosigned.newest_met(keys, roster.quorum)
 
 
 def _is_consortium(session: Session, workspace: Workspace) -> bool:

@@ -19,7 +19,7 @@ from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity.roster import SigningKey
 from protocol.log.entry import LogEntry, parse_log_entry
 from protocol.log.merkle import Frontier, leaf_hash
-from protocol.log.signed_note import checkpoint_text, log_origin, sign_note
+from protocol.log.signed_note import checkpoint_text, log_origin, sign_note, split_note
 from protocol.secagg.log_proof import open_head
 
 
@@ -178,8 +178,11 @@ def _head_fault(head: LogHead, computed: Frontier, public: bytes) -> str | None:
         return f"what follows the head of size {head.size} would be appended wrongly"
     try:
         signed = open_head(head.note, public)
+        lines = split_note(head.note)[1]
     except MessageRefused as error:
         return f"the head of size {head.size} is not signed by the log: {error}"
+    if len(lines) != 1:  # cosignatures stand apart, each in an entry of the log
+        return f"the head of size {head.size} holds signatures that are not the log's"
     if (signed.size, signed.root) != (head.size, computed.root):
         return f"the signed checkpoint of size {head.size} names another root"
     return None

@@ -115,6 +115,8 @@ class Act:
                 raise MessageRefused(f"an act's {name} is {length} hexadecimal digits")
         if not _TIME.fullmatch(self.time):
             raise MessageRefused("an act's time is none")
+        if not isinstance(self.person, str) or not self.person.isprintable():
+            raise MessageRefused("an act names no person")
 
     @property
     def canonical_bytes(self) -> bytes:

@@ -5,7 +5,8 @@ Rules:
 1. An act's row says what the signed bytes say, and the signature is the person's. The person, the
    key, the role and the policy were in force when the service took it: in the order of the log, for
    a clock may have been set back.
-2. A change was confirmed by another person than who proposed it, and both signed.
+2. A change was confirmed by another person than who proposed it, who had the right to, and both
+   signed exactly it. Each record of a person, and each policy, is what they signed.
 3. From the first administrator on, what only people may do (``_GOVERNED``) stands in the log
    between the two entries of an act that allows it: whoever changes the database without the
    service, or with the log's key alone, is found here.
@@ -21,28 +22,39 @@ from dataclasses import dataclass, replace
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from compliance.governance.acts import Act, SignedAct, read_act, require_time
+from compliance.governance.acts import Act, ActRequest, SignedAct, read_act, require_time
+from compliance.governance.incidents.course import Incident, IncidentState, IncidentStep
 from compliance.governance.people import (
     ALONE,
     FIRST_POLICY,
     AccessPolicy,
     Person,
     others_who_confirm,
+    read_kept_policy,
     same_name,
 )
-from compliance.governance.two_person import ChangeState
+from compliance.governance.two_person import Change, ChangeState, require_second
 from coordinator.audit.faults import Faults
 from coordinator.database.alert_tables import AlertRow
 from coordinator.database.store import RunRow
-from coordinator.governance.governance import ACT_ENTRY, FOUND, change_of, changes_in
+from coordinator.governance.governance import (
+    ACT_ENTRY,
+    FOUND,
+    change_of,
+    change_row,
+    changes_in,
+)
+from coordinator.governance.incident_register import incident_of
 from coordinator.governance.people_register import person_of, policy_of
-from coordinator.governance.tables import ActRow, PersonRow, PolicyRow
-from protocol.encoding import canonical
-from protocol.errors import StoreBroken
+from coordinator.governance.tables import ActRow, HoldRow, IncidentRow, PersonRow, PolicyRow
+from protocol.encoding import canonical, digest, digest_json, parse_canonical
+from protocol.errors import PolicyRefused, StoreBroken
 from protocol.identity.timestamps import read_time
 from protocol.log.entry import LogEntry
 
 _PEOPLE = frozenset({"person.add", "person.roles", FOUND, "person.refound"})
+#: Of what is not refused and does not wait for a second person.
+_CARRIED_OUT = frozenset({"done", "failed", "allowed"})
 _INCIDENT = frozenset(
     f"incident.{step}" for step in ("open", "contain", "confirm", "notify", "close")
 )
@@ -139,11 +151,18 @@ def check_acts(
     history = _history(session, entries, faults)
     if not rows and not history.people:
         return 0
-    places, taken = _taken_at(entries), [row for row in rows if row.outcome != "refused"]
-    for row in taken:
-        with faults.checking(f"act {row.id}"):
-            _check_act(row, places, history, public)
-    _check_changes(session, rows, faults)
+    taken = _taken_at(entries)
+    for row in rows:
+        if row.outcome != "refused":
+            with faults.checking(f"act {row.id}"):
+                _check_act(row, taken, history, public)
+    _check_changes(session, rows, taken, history, faults)
+    with faults.checking("the records of people"):
+        _check_people(session, rows, history, faults)
+    with faults.checking("the incidents"):
+        _check_incidents(session, rows, history, faults)
+    with faults.checking("the legal holds"):
+        _check_holds(session, rows, history, faults)
     _check_entries(entries, sizes, rows, faults)
     with faults.checking("the acts about runs and alerts"):
         _check_rows(session, entries, rows, faults)
@@ -241,9 +260,15 @@ def _require_same(row: ActRow, act: Act) -> None:
         raise StoreBroken(f"act {row.id} has another digest than was logged")
 
 
-def _check_changes(session: Session, rows: Sequence[ActRow], faults: Faults) -> None:
-    confirmed = {(row.subject, row.person) for row in rows if row.action == "change.confirm"
-                 and row.outcome in ("done", "failed", "allowed")}  # fmt: skip
+def _check_changes(
+    session: Session,
+    rows: Sequence[ActRow],
+    taken: Mapping[str, int],
+    history: _History,
+    faults: Faults,
+) -> None:
+    confirmed = {(row.subject, row.person): row for row in rows if row.action == "change.confirm"
+                 and row.outcome in _CARRIED_OUT}  # fmt: skip
     proposed = set()
     for row in rows:
         if row.outcome == "proposed":
@@ -258,8 +283,143 @@ def _check_changes(session: Session, rows: Sequence[ActRow], faults: Faults) -> 
                 continue
             if same_name(change.proposed_by) == same_name(str(change.decided_by)):
                 raise StoreBroken(f"{name} was proposed and confirmed by one person")
-            if (str(change.id), change.decided_by) not in confirmed:
+            second = confirmed.get((str(change.id), str(change.decided_by)))
+            if second is None:
                 raise StoreBroken(f"{name}: {change.decided_by} signed no confirmation")
+            _check_second(asked, second, taken[second.digest], history, name)
+
+
+def _check_second(asked: Change, row: ActRow, seq: int, history: _History, name: str) -> None:
+    """Checks that a second person confirmed exactly this change, and had the right to."""
+    act = read_act(row.document)
+    if act.request.details.get("digest") != asked.request.digest:
+        raise StoreBroken(f"{name}: what {row.person} confirmed is not what the change says")
+    own = (act.person, act.public_key)
+    person = next((p for p in history.people_at(seq) if (p.name, p.public_key) == own), None)
+    if person is None:
+        return  # a fault, which is told of the act
+    waiting = replace(asked, state=ChangeState.PROPOSED)
+    try:
+        require_second(waiting, person, history.policy_at(seq), row.at)
+    except PolicyRefused as error:
+        raise StoreBroken(f"{name} was confirmed without the right to: {error}") from error
+
+
+def _check_people(
+    session: Session, rows: Sequence[ActRow], history: _History, faults: Faults
+) -> None:
+    """Checks that each record of a person, and each policy, is what two people, or one, signed."""
+    acts = {row.digest: row for row in rows if row.outcome in _CARRIED_OUT}
+    made: set[str] = set()
+    keys: dict[str, str] = {}
+    for row in session.scalars(select(PersonRow).order_by(PersonRow.id)):
+        with faults.checking(f"the record of {row.name}"):
+            if row.act not in acts or row.act in made:
+                raise StoreBroken("it was made without an act of its own")
+            made.add(row.act)
+            _require_signed_person(row, _carried_out(session, acts[row.act]), keys)
+        keys[same_name(row.name)] = row.public_key
+    signed = set[str]()
+    for act in acts.values():
+        with faults.checking(f"act {act.id}"):
+            request = _carried_out(session, act)
+            if request.action == "policy.change":
+                text = str(request.details.get("policy")).encode()
+                policy = read_kept_policy(parse_canonical(text))  # type: ignore[arg-type]
+                signed |= {digest(text), digest_json(policy.to_json())}
+    for _, policy in history.policies[1:]:
+        if policy.version > 1 and policy.digest not in signed:
+            faults.add(f"version {policy.version} of the access policy is none that was signed")
+
+
+def _carried_out(session: Session, row: ActRow) -> ActRequest:
+    """Returns what an act did: what it asks for, or the change that it confirmed."""
+    request = read_act(row.document).request
+    if request.action != "change.confirm":
+        return request
+    return change_of(change_row(session, request.subject)).request
+
+
+def _require_signed_person(row: PersonRow, asked: ActRequest, keys: Mapping[str, str]) -> None:
+    person, name = person_of(row), same_name(row.name)
+    key = asked.details.get("key") if asked.action != "person.roles" else keys.get(name)
+    roles = asked.details.get("roles")
+    if (
+        asked.action not in ("person.add", "person.roles", FOUND)
+        or same_name(asked.subject) != name
+        or key != person.public_key
+        or not isinstance(roles, tuple)
+        or {role.strip() for role in roles} != person.roles
+    ):
+        raise StoreBroken("its name, key or roles are not what was signed")
+
+
+def _check_incidents(
+    session: Session, rows: Sequence[ActRow], history: _History, faults: Faults
+) -> None:
+    """Checks that each incident is as far as steps were signed, each by an act of its own."""
+    acts = {row.digest: row for row in rows if row.outcome in _CARRIED_OUT}
+    seconds = {(row.subject, row.person) for row in acts.values()
+               if row.action == "incident.confirm"}  # fmt: skip
+    since = min((record.person.since for record in history.people), default="")
+    for row in session.scalars(select(IncidentRow).order_by(IncidentRow.id)):
+        with faults.checking(f"incident {row.id}"):
+            incident = incident_of(row)
+            for step in incident.steps:
+                if step.act is not None:
+                    _require_signed_step(step, str(row.id), incident, acts.pop(step.act, None))
+                elif step.at > since:
+                    raise StoreBroken(f"incident {row.id}: a step has no act of a person")
+                if step.confirmed_by and (str(row.id), step.confirmed_by) not in seconds:
+                    raise StoreBroken(f"incident {row.id}: {step.confirmed_by} confirmed nothing")
+            _require_reached(incident, row.id)
+
+
+def _check_holds(
+    session: Session, rows: Sequence[ActRow], history: _History, faults: Faults
+) -> None:
+    """Checks that each legal hold was placed, and lifted, by people who signed that."""
+    signed = set[tuple[str, ...]]()
+    for act in rows:
+        if act.outcome in _CARRIED_OUT and act.action in ("hold.place", "change.confirm"):
+            with faults.checking(f"act {act.id}"):
+                asked = _carried_out(session, act)
+                reason = str(asked.details.get("reason", "")).strip()
+                told = reason if asked.action == "hold.place" else ""
+                signed.add((asked.action, asked.subject_kind, asked.subject, act.person, told))
+    since = min((record.person.since for record in history.people), default="")
+    for row in session.scalars(select(HoldRow).order_by(HoldRow.id)):
+        placed = ("hold.place", row.kind, row.subject, row.placed_by, row.reason)
+        lifted = ("hold.lift", row.kind, row.subject, str(row.lifted_by), "")
+        if (row.placed_at > since and placed not in signed) or (
+            row.lifted_at is not None and row.lifted_at > since and lifted not in signed
+        ):
+            faults.add(f"the legal hold of {row.kind} {row.subject} is not what people signed")
+
+
+def _require_signed_step(
+    step: IncidentStep, number: str, incident: Incident, row: ActRow | None
+) -> None:
+    if row is None:
+        raise StoreBroken(f"incident {number}: a step ({step.step}) has no act of its own")
+    said = read_act(row.document).request
+    subject = incident.title if step.step == "open" else number
+    meant = (said.action, said.subject.strip(), row.person, row.at, said.details.get("note", ""))
+    is_same = meant == (f"incident.{step.step}", subject, step.person, step.at, step.note)
+    drill = said.details.get("drill") is True
+    if not is_same or (step.step == "open" and drill != incident.drill):
+        raise StoreBroken(f"incident {number}: a step ({step.step}) is not what was signed")
+
+
+def _require_reached(incident: Incident, number: int) -> None:
+    """Checks that an incident has the steps without which its state is not reached."""
+    steps = [step.step for step in incident.steps]
+    last = {"close": IncidentState.CLOSED, "notify": IncidentState.NOTIFIED,
+            "contain": IncidentState.CONTAINED}  # fmt: skip
+    reached = next((state for step, state in last.items() if step in steps), IncidentState.OPEN)
+    is_complete = reached is not IncidentState.CLOSED or {"contain", "notify"} <= {*steps}
+    if incident.state is not reached or not is_complete:
+        raise StoreBroken(f"incident {number} is {incident.state}, its steps do not say so")
 
 
 def _check_entries(
@@ -292,11 +452,11 @@ def _windows(
             places[entry.payload] = first, entry.seq
     ends = sorted(sizes)
     found: dict[str, _Windows] = defaultdict(_Windows)
-    for digest, (first, last) in places.items():  # in the order of their first entries
+    for act, (first, last) in places.items():  # in the order of their first entries
         after = bisect_right(ends, last)
         last = (ends[after] if after < len(ends) else last + 1) - 1
-        for effect in effects[digest]:
-            found[effect].add(first, len(entries) if digest in unfinished else last)
+        for effect in effects[act]:
+            found[effect].add(first, len(entries) if act in unfinished else last)
     return found
 
 

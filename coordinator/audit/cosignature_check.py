@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from compliance.storage.clock import told_time
 from coordinator.audit.faults import Faults
 from coordinator.database.log.cosignatures import all_cosignatures
+from coordinator.database.log.entry_proofs import newest_roster
 from coordinator.database.store import CheckpointRow, RunRow
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity.roster import Roster, parse_roster
@@ -104,3 +106,23 @@ def _site_keys(session: Session, faults: Faults) -> list[VerifierKey]:
             for member in parse_roster(text.encode()).members:
                 keys[site_cosigner(member.site, bytes.fromhex(member.public_key))] = None
     return list(keys)
+
+
+def cosigned_by_quorum(session: Session, cosigned: Cosigned) -> int:
+    """Returns how far a quorum of the newest run's hospitals has cosigned the log; 0: nowhere."""
+    try:
+        roster = newest_roster(session)
+    except MessageRefused:
+        return 0  # a fault, which is told
+    if roster is None:
+        return 0
+    keys = [site_cosigner(one.site, bytes.fromhex(one.public_key)) for one in roster.members]
+    return cosigned.newest_met(keys, roster.quorum)
+
+
+def cosigned_at(seconds: int) -> str:
+    """Returns a cosignature's time as people are told it; far beyond any calendar, the number."""
+    try:
+        return told_time(seconds)
+    except (OverflowError, ValueError, OSError):
+        return str(seconds)

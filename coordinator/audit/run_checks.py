@@ -28,6 +28,7 @@ from coordinator.database.store import (
     SnapshotRow,
     StudyRow,
 )
+from coordinator.membership.tables import RosterRow
 from coordinator.rounds.attempts.conduct import conduct_from
 from coordinator.rounds.run_course import kinds_of
 from coordinator.rounds.site_tables import require_signed_tables
@@ -102,7 +103,7 @@ def check_run(session: Session, row: RunRow, log: RunLog, faults: Faults) -> Run
     with faults.checking("its figures", run=run):
         _check_figures(session, row, log)
     with faults.checking("its roster", run=run):
-        roster = _checked_roster(row, log)
+        roster = _checked_roster(session, row, log)
     for round_ in session.scalars(select(RoundRow).filter_by(run_id=run).order_by(RoundRow.id)):
         with faults.checking("its record", **round_.place):
             _check_round(round_, log, _study(session, row))
@@ -184,10 +185,15 @@ def _check_findings(row: RunRow, log: RunLog, found: Sequence[str]) -> None:
         raise StoreBroken("why it failed is not what the red team found")
 
 
-def _checked_roster(row: RunRow, log: RunLog) -> Roster:
+def _checked_roster(session: Session, row: RunRow, log: RunLog) -> Roster:
+    """Returns a run's roster; of hospitals that are no simulation, one that they have signed."""
     roster = parse_roster(row.roster_json.encode())
     if log.payloads("roster") != [roster.digest]:
         raise StoreBroken("its roster is not the one in the log")
+    if not row.simulation:
+        signed = session.get(RosterRow, roster.digest)
+        if signed is None or signed.state != "signed" or signed.signed.roster != roster:
+            raise StoreBroken("its roster is none that its members have signed")
     return roster
 
 

@@ -61,6 +61,8 @@ from protocol.identity.timestamps import write_time
 FOUND = "person.found"
 #: The beginning of the type of an entry about an act; what came of it follows.
 ACT_ENTRY = "act-"
+#: What nobody does unsigned, either: whose word would it be?
+_SIGNED_ALWAYS = ("person.", "policy.", "change.")
 _MAX_REASON = 1000
 
 
@@ -155,6 +157,11 @@ class Governance:
             raise PolicyRefused(
                 f"{request.action} needs a person here: --as KEYFILE, or COLLEGIUM_PERSON_KEY, "
                 "says who does it"
+            )
+        if request.action.startswith(_SIGNED_ALWAYS):
+            raise PolicyRefused(
+                f"{request.action} needs a person: the first administrator registers before "
+                "(collegium people found)"
             )
         return Authorised(request=request, at=write_time(self._clock()))
 

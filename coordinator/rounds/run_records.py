@@ -30,6 +30,7 @@ log = logging.getLogger("collegium.coordinator")
 #: What a run changes in a hospital's word: its ledger, and the log that it knows.
 _CHANGES = {
     "budget_epsilon", "budget_share", "run_share", "ledger_head", "log_size", "log_root",
+    "approvals",
 }  # fmt: skip
 
 

@@ -8,13 +8,16 @@ from compliance.facts.comparison.strategies import ComparisonFindings
 from compliance.facts.dossier import Dossier, LogVerification, SubjectFacts
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
+from compliance.reports.declarations import Declarations, declarations_of
 from compliance.storage.clock import utc_now
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import check_records
+from coordinator.database.log.entry_proofs import MadeProof, prove_entry
 from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.runs.monitoring.progress import RunProgress, read_progress
 from coordinator.views.alerts import Alert, alerts_in
+from coordinator.views.cosigners import CosignedLog, cosigned_log
 from coordinator.views.dossiers import dossier_of
 from coordinator.views.governance import (
     GovernanceView,
@@ -149,6 +152,14 @@ class Views:
         """
         return None if self._folder is None else strategies_in(self._folder)
 
+    def declarations(self) -> tuple[Declarations | None, str]:
+        """Returns what the consortium declares beside its runs, and the digest of the file.
+
+        Raises:
+            WorkspaceRefused: the file cannot be read, or says what no declaration does.
+        """
+        return (None, "") if self._folder is None else declarations_of(self._folder)
+
     def releases_made(self, study: Study) -> int:
         """Returns how many finished runs a study has here."""
         with self._store.read() as session:
@@ -249,6 +260,25 @@ class Views:
         """
         with self._store.read() as session:
             return acts_in(session, run=run, study=study, person=person, since=since, until=until)
+
+    def cosigned_log(self) -> CosignedLog:
+        """Returns who has cosigned the log, how far, and how far a quorum has.
+
+        Raises:
+            StoreBroken: what is stored about it was changed.
+        """
+        with self._store.read() as session:
+            return cosigned_log(session)
+
+    def proof(self, index: int) -> MadeProof:
+        """Returns the proof that an entry stands in the log; see ``prove_entry``.
+
+        Raises:
+            WorkspaceRefused: there is no such entry.
+            StoreBroken: the log cannot be read.
+        """
+        with self._store.read() as session:
+            return prove_entry(session, self._public_key(), index)
 
     def verification(self, public: bytes | None = None) -> LogVerification:
         """Checks the whole log, and all records against it; says under which key, and what faults.

@@ -19,7 +19,7 @@ from dashboard.parts.elements import (
     show_statement,
     show_table,
 )
-from dashboard.parts.verification import verified_log
+from dashboard.parts.kept import verified_log
 from dashboard.presentation import DashboardViews
 
 

@@ -30,6 +30,8 @@ from protocol.log.merkle import HASH_BYTES
 #: A checkpoint with the cosignatures of 256 hospitals takes 50 kilobytes; a witness's ML-DSA-44
 #: line three more.
 MAX_BYTES = 1 << 18
+#: The largest tree.
+MAX_SIZE = 2**63 - 1
 _MAX_SIGNATURES = 600
 _ED25519 = b"\x01"
 _MARK = "— "
@@ -102,6 +104,8 @@ def parse_checkpoint(text: str, *, of_any_log: bool = False) -> Checkpoint:
         raise MessageRefused("a checkpoint has three lines, the first of them a name")
     if not (size.isascii() and size.isdigit()) or len(size) > 19 or str(int(size)) != size:
         raise MessageRefused("the checkpoint's second line is not a number of entries")
+    if int(size) > MAX_SIZE:
+        raise MessageRefused("the checkpoint's number of entries is not below 2^63")
     decoded = canonical_base64(root, "a line of the note")
     if len(decoded) != HASH_BYTES:
         raise MessageRefused("the checkpoint holds no root of 32 bytes")

@@ -37,14 +37,18 @@ from dataclasses import dataclass
 from protocol.encoding import canonical_base64
 from protocol.errors import LogForked, MessageRefused
 from protocol.log.merkle import EMPTY_ROOT, HASH_BYTES, verify_consistency
-from protocol.log.signed_note import Checkpoint, open_note, parse_checkpoint, split_note
+from protocol.log.signed_note import (
+    MAX_SIZE,
+    Checkpoint,
+    open_note,
+    parse_checkpoint,
+    split_note,
+)
 
 #: More lines no consistency proof has.
 MAX_PROOF_LINES = 63
 #: A request: a note, and a proof before it.
 MAX_REQUEST_BYTES = (1 << 18) + 4096
-#: The largest tree.
-MAX_SIZE = 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 A summary is canonical JSON signed with the hospital's identity key. It holds
 the privacy claim and the head of the hospital's ledger; no count of patients,
-no metric.
+no metric. Where the hospital chooses so it names who approved the study there.
 """
 
 import base64
@@ -10,6 +10,7 @@ import binascii
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from datetime import date
 from typing import Any
 
 from protocol.encoding import Json, canonical, parse_canonical
@@ -27,6 +28,11 @@ _WORDS: Mapping[str, frozenset[str]] = {
 }
 #: Every other text: names, versions and digests, which begin with a letter or digit.
 _TEXT = re.compile(r"([A-Za-z0-9][A-Za-z0-9 .,+_()-]{0,127})?")
+#: So many people are named at most, with so many letters each; a day as people write it.
+MAX_APPROVALS, _MAX_NAME = 10, 200
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+#: The one field that is left out where it is empty.
+_APPROVALS = "approvals"
 #: Least and most of every figure, but for the few that have a range of their own.
 _MOST = 1e12
 _SMALLEST = 1e-300
@@ -36,6 +42,14 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "noise_multiplier": (1e-6, 1e6),
     "evaluation_noise_multiplier": (1e-6, 1e6),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedApproval:
+    """A person who approved a study for a hospital, and the day (UTC): personal data of staff."""
+
+    name: str
+    on: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +80,7 @@ class Summary:
     at most. Empty or None where nothing was compared.
     ``cohort`` names the frozen cohort that the run draws from: a number drawn at random when it
     was frozen, the same in every run that draws from it, which no record decides.
+    ``approvals`` are the people who approved the study, where the hospital names them.
     """
 
     site: str
@@ -103,6 +118,7 @@ class Summary:
     opacus_distance: float | None
     opacus_epsilon: float | None
     cohort: str = ""
+    approvals: tuple[NamedApproval, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +197,10 @@ def _read_signed_summary(summary: Json) -> SignedSummary:
 
 def sign_summary(summary: Summary, key: SigningKey) -> SignedSummary:
     """Returns the summary, signed; the inverse of ``open_summary``."""
-    data = canonical(asdict(summary))
+    written = asdict(summary)
+    if not summary.approvals:
+        del written[_APPROVALS]
+    data = canonical(written)
     return SignedSummary(data=data, signature=key.sign(_DOMAIN, data))
 
 
@@ -198,18 +217,59 @@ def open_summary(signed: SignedSummary, public: bytes) -> Summary:
 def read_summary(data: bytes) -> Summary:
     """Returns the summary in its canonical bytes; whose they are is not checked.
 
-    Guarantee: every word is a known one, every figure finite and in its range.
+    Guarantee: every word is a known one, every figure finite and in its range, every name of a
+    person one that can be read.
 
     Raises:
         MessageRefused: the form is wrong, or a field says what no hospital can mean.
     """
     value = parse_canonical(data)
-    if not isinstance(value, dict) or set(value) != {field.name for field in fields(Summary)}:
+    known = {field.name: field.type for field in fields(Summary) if field.name != _APPROVALS}
+    if not isinstance(value, dict) or set(value) - {_APPROVALS} != set(known):
         raise MessageRefused("a summary has other fields than expected")
-    read: dict[str, Any] = {f.name: _typed(f.name, value[f.name], f.type) for f in fields(Summary)}
+    read: dict[str, Any] = {name: _typed(name, value[name], kind) for name, kind in known.items()}
     for name, figure in read.items():
         _require_possible(name, figure)
-    return Summary(**read)
+    named = _named(value[_APPROVALS]) if _APPROVALS in value else ()
+    return Summary(**read, approvals=named)
+
+
+def is_name(text: str) -> bool:
+    """Whether a person can be named so: letters that can be read, and not too many.
+
+    >>> is_name("Dr. Zoë Müller"), is_name(" "), is_name("x\u202ey")
+    (True, False, False)
+    """
+    return 0 < len(text) <= _MAX_NAME and text.isprintable() and text == text.strip()
+
+
+def _named(value: Json) -> tuple[NamedApproval, ...]:
+    """Returns the people whom a hospital names; each once, one at least.
+
+    Raises:
+        MessageRefused: it is no list of names with days.
+    """
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_APPROVALS:
+        raise MessageRefused(f"a summary names 1 to {MAX_APPROVALS} approvers, or leaves them out")
+    found = tuple(_approval(one) for one in value)
+    if len({one.name for one in found}) < len(found):
+        raise MessageRefused("a summary names an approver twice")
+    return found
+
+
+def _approval(value: Json) -> NamedApproval:
+    if isinstance(value, dict) and set(value) == {"name", "on"}:
+        name, on = value["name"], value["on"]
+        if isinstance(name, str) and is_name(name) and isinstance(on, str) and _is_day(on):
+            return NamedApproval(name=name, on=on)
+    raise MessageRefused("a summary's approver is a name and a day")
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return bool(_DAY.fullmatch(text) and date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def _require_possible(name: str, value: Json) -> None:

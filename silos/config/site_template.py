@@ -53,6 +53,7 @@ policy:
   # Who may approve a study, and how many of them must.
   approvers: []           # for example [Dr. A. Officer, Prof. B. Medicine]
   approvals_needed: 1
+  name_approvers: false   # true: the coordinator learns who approved and when, and keeps it
   # What the other members must show about the machines that hold their keys; left
   # out: nothing. The measurements are those of an image that you built or checked.
   # attestation:

@@ -15,12 +15,14 @@ A study may run here when all of this holds at that moment:
 from dataclasses import dataclass
 from pathlib import Path
 
+from compliance.governance.approvals import Approvals
 from compliance.storage.clock import Clock, utc_now
 from pipelines.recipes.admission import admit
 from pipelines.sources.source import Source
 from protocol.errors import MessageRefused, PolicyRefused
 from protocol.log.witness_policy import WitnessPolicy, parse_policy
 from protocol.study.study import Study
+from protocol.transport.privacy_summary import MAX_APPROVALS, NamedApproval
 from silos.config.attestation import AttestationPolicy
 from silos.config.directory import require_own
 from silos.config.patient_statement import (
@@ -53,7 +55,8 @@ class StudyTerms:
     ``runs`` is how many runs are allowed in all, ``source`` what reads the records; both are None
     only in a simulation. ``stated`` is what the hospital states about its patients, ``attestation``
     what it asks of the other members' machines, ``witnesses`` of the log's head under which a round
-    is opened. ``rules`` are about consent, whose file lies in ``home``.
+    is opened. ``rules`` are about consent, whose file lies in ``home``. ``approvals`` are the
+    people who approved the study, where the hospital names them (``policy.name_approvers``).
     """
 
     runs: int | None
@@ -63,6 +66,7 @@ class StudyTerms:
     rules: PatientRules = PatientRules()
     witnesses: WitnessPolicy | None = None
     home: Path = Path()
+    approvals: tuple[NamedApproval, ...] = ()
 
 
 class StudyAuthorization:
@@ -95,7 +99,8 @@ class StudyAuthorization:
         site = site_file_of(self._home)
         require_own(site, self._hospital)
         require_allowed(site, study, simulated=self._hospital.simulated)
-        runs = approvals_of(self._hospital).require(
+        approvals = approvals_of(self._hospital)
+        runs = approvals.require(
             study.digest, approvers=site.policy.approvers, needed=site.policy.approvals_needed
         )
         if not open_at(site.resources, self._clock()):
@@ -112,7 +117,26 @@ class StudyAuthorization:
             rules=site.patients,
             witnesses=witnesses_of(site.policy, self._home),
             home=self._home,
+            approvals=named_approvals(approvals, study, site.policy),
         )
+
+
+def named_approvals(
+    approvals: Approvals, study: Study, policy: Policy
+) -> tuple[NamedApproval, ...]:
+    """Returns the approvers of a study whom the policy lets stand in reports; nobody by default.
+
+    Of more than a summary holds, those who decided first.
+
+    Raises:
+        StoreBroken: the decisions were changed.
+    """
+    if not policy.name_approvers:
+        return ()
+    standing = approvals.standing(study.digest)
+    found = [one for one in standing if one.approver in policy.approvers]
+    first = sorted(found, key=lambda one: one.number)[:MAX_APPROVALS]
+    return tuple(NamedApproval(name=one.approver, on=one.decided_at[:10]) for one in first)
 
 
 def witnesses_of(policy: Policy, home: Path) -> WitnessPolicy | None:

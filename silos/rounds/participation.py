@@ -47,6 +47,7 @@ from protocol.study.rounds.sent_sum import is_sum, model_after, read_sum
 from protocol.study.strategies.local_steps import LocalEnd
 from protocol.study.strategies.registry import personal_model
 from protocol.study.study import Study
+from protocol.transport.privacy_summary import NamedApproval
 from protocol.transport.steps import Reply, Request, Traffic
 from protocol.vectors.fixed_point import encode_counts
 from protocol.vectors.keystream import RingVector
@@ -123,13 +124,14 @@ class Participation:
         require_machines: Callable[[Iterable[Member]], None] | None = None,
         keep_model: Callable[[Tensors, Tensors | None], None] | None = None,
         witnesses: WitnessPolicy | None = None,
+        approvals: tuple[NamedApproval, ...] = (),
         threads: int = 1,
     ) -> None:
         self.site, self.run_id, self.study, self.plan = site, run_id, study, plan
         self._threads = threads
         self._require_machines, self._keep_model = require_machines, keep_model
         self.trainer, self.opinion = trainer, opinion
-        self.stated, self.patients = stated, patients
+        self.stated, self.patients, self.approvals = stated, patients, approvals
         #: Who else must have cosigned a round's head, as this hospital's site file says now.
         self.witnesses = witnesses
         self.key = key

@@ -189,20 +189,13 @@ def playbook(
 
 def incident_text(incident: dict[str, Any]) -> str:
     """Returns an incident in a line: number, state, title, and what is left of the clock."""
+    from compliance.governance.incidents.course import clock_text
+
     drill = " DRILL" if incident["drill"] else ""
     text = f"{incident['number']}{drill}, {incident['severity']}, {incident['state']}: "
-    text += f"{incident['title']}; {clock_text(incident)}"
+    text += f"{incident['title']}; "
+    text += clock_text(incident["hours_left"], incident["due_at"])
     return text + ("; containment UNCONFIRMED" if incident["unconfirmed"] else "")
-
-
-def clock_text(incident: dict[str, Any]) -> str:
-    """Returns what is left of an incident's clock, in words."""
-    left = incident["hours_left"]
-    if left is None:
-        return "notification recorded"
-    if left < 0:
-        return f"notification LATE by {-left:.0f} h (was due {incident['due_at'][:16]}Z)"
-    return f"{left:.0f} h left to notify (until {incident['due_at'][:16]}Z)"
 
 
 def _tell(incident: dict[str, Any], tell: Any) -> None:

@@ -64,7 +64,12 @@ or, without Collegium, the one file that "collegium audit verifier --to FILE" wr
 
     python FILE BUNDLE --key KEY --checkpoint NOTE
 """
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*){0,5}")
+_WORD = "[A-Za-z0-9_][A-Za-z0-9_.-]*"
+_NAME = re.compile(
+    rf"README\.txt|log/(entries|heads)\.jsonl|records/{_WORD}\.jsonl|files(/{_WORD}){{1,5}}"
+)
+#: What is made from the rest when a bundle is unpacked, so that none holds it.
+_MADE = frozenset({"files/collegium.db", "files/coordinator.pub"})
 #: Files of a bundle, and bytes of its manifest, at most.
 _MAX_FILES = 200_000
 _MAX_MANIFEST = 1 << 26
@@ -100,8 +105,10 @@ class BundleManifest:
         names = [file.name for file in self.files]
         if names != sorted(set(names)) or MANIFEST in names:
             raise ValueError("a bundle's files are sorted, each named once")
-        if wrong := [name for name in names if not _NAME.fullmatch(name)]:
+        if wrong := [name for name in names if name in _MADE or not _NAME.fullmatch(name)]:
             raise ValueError(f"{wrong[0]!r} is no name of a file in a bundle")
+        if self.scope == "records" and any(name.startswith("files/") for name in names):
+            raise ValueError("a bundle of records alone holds none of the files they name")
 
     @property
     def canonical_bytes(self) -> bytes:
@@ -146,13 +153,15 @@ def unpack(bundle: Path, into: Path) -> BundleManifest:
     """
     try:
         with zipfile.ZipFile(bundle) as whole:
+            if any(info.compress_type != zipfile.ZIP_STORED for info in whole.infolist()):
+                raise StoreBroken("the bundle was changed: something in it is compressed")
             manifest = _manifest(whole)
             names = [info.filename for info in whole.infolist()]
             if names != [*(file.name for file in manifest.files), MANIFEST] or README not in names:
                 raise StoreBroken("the bundle's files are not those of its manifest")
             for file in manifest.files:
                 _extract(whole, file, into)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError) as error:
         raise StoreBroken(f"it is no evidence bundle, or it is damaged: {error}") from error
     if (into / README).read_text(encoding="utf-8", errors="replace") != README_TEXT:
         raise StoreBroken(f"{README} is not the one that belongs to a bundle")

@@ -26,7 +26,7 @@ import struct
 import sys
 import tempfile
 import zipfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 FORM = "collegium-evidence/1"
 MANIFEST = "manifest.json"
 README_SHA256 = "a75ad31e1740c03343abc37c31e09ce3ca13818c71d2c84b6324b775c2f4254f"
+MANIFEST_FIELDS = ["files", "form", "key", "root", "scope", "size"]
+OTHER_NAMES = {"README.txt", "log/entries.jsonl", "log/heads.jsonl"}
+TABLES = (
+    "access_policy", "accusation", "act", "alert", "alert_message", "certificate", "change",
+    "cosignatures", "incident", "invitation", "legal_hold", "masked_message", "member", "person",
+    "reference", "release", "roster", "round", "run", "snapshot", "study",
+)  # fmt: skip
 ENTRY_FIELDS = ["attempt", "payload", "record", "round", "run", "seq", "time", "type", "v"]
 #: The column that says of which run a row of a table is; other tables are of none.
 RUN_COLUMN = {
@@ -90,11 +97,20 @@ def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
 
 def check_file(bundle: Path, whole: zipfile.ZipFile, found: BundleFindings) -> dict[str, Any]:
     """Checks each file's SHA-256, and that no other byte is in the bundle; returns the manifest."""
+    if any(info.compress_type != zipfile.ZIP_STORED for info in whole.infolist()):
+        raise Wrong("something in the bundle is compressed")
     data = whole.read(MANIFEST)
-    manifest: dict[str, Any] = json.loads(data)
+    manifest: dict[str, Any] = exactly(data, MANIFEST_FIELDS)
     if manifest["form"] != FORM:
         raise Wrong(f"the bundle is of the form {manifest['form']}, this program reads {FORM}")
     names = [file["name"] for file in manifest["files"]]
+    beside = {name for name in names if not name.startswith("files/")}
+    if beside != OTHER_NAMES | {f"records/{table}.jsonl" for table in TABLES}:
+        raise Wrong("the bundle holds other files beside models and rounds than every bundle does")
+    if manifest["scope"] not in ("all", "records") or (
+        manifest["scope"] == "records" and len(beside) != len(names)
+    ):
+        raise Wrong("the bundle does not hold what its manifest says")
     if whole.namelist() != [*names, MANIFEST] or names != sorted(set(names)):
         raise Wrong("the files in the bundle are not those that its manifest names")
     with tempfile.TemporaryFile() as again:
@@ -114,6 +130,15 @@ def check_file(bundle: Path, whole: zipfile.ZipFile, found: BundleFindings) -> d
         raise Wrong("README.txt is not the one that belongs to a bundle")
     found.checked.append(f"the bundle {sha256(data)}: {len(names)} files, each by its SHA-256")
     return manifest
+
+
+def exactly(data: bytes, fields: list[str]) -> Any:
+    """Returns what JSON holds that has exactly these fields, in the one form that bundles have."""
+    value = json.loads(data)
+    plain = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    if plain != data or sorted(value) != fields:
+        raise Wrong(f"{data[:60]!r} was changed: it has another form")
+    return value
 
 
 def copy_member(whole: zipfile.ZipFile, packed: zipfile.ZipFile, name: str, size: int) -> str:
@@ -147,16 +172,15 @@ def check_log(
     whole: zipfile.ZipFile, manifest: dict[str, Any], key: bytes, found: BundleFindings
 ) -> tuple[list[dict[str, Any]], dict[int, bytes]]:
     """Checks entries against heads, and heads against the key; returns entries, roots by size."""
-    heads = [json.loads(line) for line in lines(whole, "log/heads.jsonl")]
+    heads = [exactly(line, ["note", "size"]) for line in lines(whole, "log/heads.jsonl")]
     notes = {head["size"]: head["note"].encode() for head in heads}
     if [head["size"] for head in heads] != sorted(notes):
         raise Wrong("the heads of the log are out of order")
     entries, roots, stack = list[dict[str, Any]](), dict[int, bytes](), list[bytes]()
     for number, data in enumerate(lines(whole, "log/entries.jsonl")):
-        entry = json.loads(data)
-        plain = json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
-        if sorted(entry) != ENTRY_FIELDS or plain != data or entry["seq"] != number:
-            raise Wrong(f"entry {number} of the log is out of place or has another form")
+        entry = exactly(data, ENTRY_FIELDS)
+        if entry["seq"] != number:
+            raise Wrong(f"entry {number} of the log is out of place")
         if number and entry["time"] != entries[-1]["time"] and number not in notes:
             raise Wrong(f"the head of {number} entries is missing: each append has its time")
         entries.append(entry)
@@ -166,11 +190,17 @@ def check_log(
     for size, note in sorted(notes.items()):
         if head_of(note, key) != (size, roots.get(size)):
             raise Wrong(f"the log's head of {size} entries is signed for other entries")
+        if len(signatures(note)[1]) != 1:
+            raise Wrong(f"the log's head of {size} entries holds signatures that are not the log's")
     newest = max(notes, default=0)
     if newest != len(entries) or not newest:
         raise Wrong(f"the newest head covers {newest} entries, the log has {len(entries)}")
-    if (manifest["size"], manifest["root"]) != (newest, roots[newest].hex()):
-        raise Wrong("the manifest names another head than the log has")
+    if [manifest[name] for name in ("size", "root", "key")] != [
+        newest,
+        roots[newest].hex(),
+        key.hex(),
+    ]:
+        raise Wrong("the manifest names another head or key than the log has")
     found.checked.append(
         f"the log: {newest} entries hash to the root {roots[newest].hex()}, and {len(notes)} heads "
         f"are signed with the key {key.hex()}"
@@ -213,6 +243,8 @@ def signature_lines(signed: str) -> list[tuple[str, bytes]]:
         if mark != "—":
             raise Wrong("a signature line of a head has another form")
         found.append((name, base64.b64decode(encoded, validate=True)))
+        if base64.b64encode(found[-1][1]).decode() != encoded:
+            raise Wrong("a signature line of a head has another form")
     return found
 
 
@@ -287,7 +319,7 @@ def check_statements(
     roots: dict[int, bytes], key: bytes, found: BundleFindings,
 ) -> None:  # fmt: skip
     """Checks what others than the coordinator signed or agreed to: rosters, summaries, contexts."""
-    check_rosters(rows.get("roster", []), key, found)
+    signed_rosters = check_rosters(rows.get("roster", []), key, found)
     payloads = {(e["type"], e["run"], e["payload"]) for e in entries}
     signed = 0
     for study in rows.get("study", []):
@@ -296,6 +328,8 @@ def check_statements(
     for run in rows.get("run", []):
         if ("roster", run["id"], sha256(run["roster_json"].encode())) not in payloads:
             raise Wrong(f"the roster of run {run['id']} is not the one in the log")
+        if not run["simulation"] and sha256(run["roster_json"].encode()) not in signed_rosters:
+            raise Wrong(f"the roster of run {run['id']} is none that its members signed")
         keys = {m["site"]: m["public_key"] for m in json.loads(run["roster_json"])["members"]}
         for site, summary in json.loads(run["sites_json"]).items():
             message = b"collegium/v1/summary\n" + summary["data"].encode()
@@ -319,8 +353,11 @@ def check_statements(
     )
 
 
-def check_rosters(rows: list[dict[str, Any]], key: bytes, found: BundleFindings) -> None:
-    """Checks that all members signed the first roster, and two thirds each one after it."""
+def check_rosters(rows: list[dict[str, Any]], key: bytes, found: BundleFindings) -> set[str]:
+    """Checks that all members signed the first roster, and two thirds each one after it.
+
+    Returns their digests.
+    """
     before: dict[str, str] = {}
     chain = sorted((row for row in rows if row["state"] == "signed"), key=lambda r: r["version"])
     for row in chain:
@@ -346,6 +383,7 @@ def check_rosters(rows: list[dict[str, Any]], key: bytes, found: BundleFindings)
         found.checked.append(f"the members: {len(chain)} rosters follow from each other")
     else:
         found.not_checked.append("whose the hospitals' keys are: no roster was signed (simulated)")
+    return {sha256(bytes.fromhex(row["document"]["hex"])) for row in chain}
 
 
 def check_cosignatures(
@@ -365,7 +403,7 @@ def check_cosignatures(
             name = f"collegium/witness/v1/{member['site']}"
             known[name, key_id(name, 4, public)] = public
     newest: dict[str, int] = {}
-    unknown, by_size = 0, Counter[int]()
+    unknown, by_size = 0, defaultdict[int, set[str]](set)
     for row in rows.get("cosignatures", []):
         text = signatures(heads[row["size"]].encode())[0]
         for name, data in signature_lines(row["lines"]):
@@ -377,15 +415,17 @@ def check_cosignatures(
             if not is_signed(known[name, data[:4]], message, data[12:]):
                 raise Wrong(f"the cosignature of {name} on {row['size']} entries is not its own")
             newest[name] = row["size"]
-            by_size[row["size"]] += 1
+            by_size[row["size"]].add(name)
     if missing := sorted(set(witnesses) - set(newest)):
         raise Wrong(f"{missing[0]} has cosigned no head of this log with the key that you gave")
     for name, size in sorted(newest.items()):
         found.checked.append(f"{name} has cosigned the log up to {size} entries")
     contexts = [json.loads(row["context_json"]) for row in rows.get("round", [])]
     if contexts:
-        least = min(by_size[context["log_size"]] for context in contexts)
-        found.checked.append(f"each round began under a head that {least} or more had cosigned")
+        least = min(len(by_size[context["log_size"]] - set(witnesses)) for context in contexts)
+        found.checked.append(
+            f"each round began under a head that {least} or more hospitals have cosigned"
+        )
     if unknown:
         found.not_checked.append(f"{unknown} cosignatures by keys that nobody gave: --witness")
 

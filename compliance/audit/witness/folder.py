@@ -36,6 +36,8 @@ _NAME, _ED25519, _ML_DSA, _LOGS, _STATE = (
     "witness.db",
 )
 _KEY_BYTES = 32
+#: An ML-DSA-44 cosignature counts the bytes of a name in one byte.
+_MOST_NAME = 255
 _MOST_BYTES = 1 << 20
 _READABLE = 0o644
 
@@ -69,7 +71,7 @@ def make_folder(path: Path, name: str) -> WitnessFolder:
         WorkspaceRefused: the name cannot be a cosigner's, there is a witness, or nothing can be
             written.
     """
-    if not is_key_name(name) or len(name.encode()) > 255:
+    if not is_key_name(name) or len(name.encode()) > _MOST_NAME:
         raise WorkspaceRefused(
             f"{name!r} cannot be a witness's name: one word without a plus sign, such as "
             "witness.example.org/ethics"
@@ -92,9 +94,15 @@ def open_folder(path: Path) -> WitnessFolder:
     """Returns a witness's folder.
 
     Raises:
-        WorkspaceRefused: there is none, or a file of it is damaged.
+        WorkspaceRefused: there is none, a file of it is damaged, or the heads that it has cosigned
+            are lost.
     """
     name = _read(path, _NAME)
+    if not (path / _STATE).is_file():
+        raise WorkspaceRefused(
+            f"{path / _STATE} is missing, so nobody knows what this witness has cosigned: it would "
+            "cosign a second history. Make another witness, with new keys"
+        )
     try:
         cosigners = (
             Ed25519Cosigner(name, SigningKey.from_bytes(_secret(path, _ED25519))),
@@ -129,6 +137,8 @@ def _log(text: str) -> VerifierKey:
     key = parse_verifier_key(text.strip())
     if key.type is not KeyType.ED25519:
         raise MessageRefused("a log's key is of type 1")
+    if len(key.name.encode()) > _MOST_NAME:
+        raise MessageRefused(f"a log's name has at most {_MOST_NAME} bytes")
     return key
 
 

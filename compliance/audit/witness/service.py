@@ -9,6 +9,7 @@ from compliance.audit.witness.state import WitnessState
 from compliance.storage.clock import utc_now
 from protocol.errors import MessageRefused
 from protocol.log.cosignature import Cosigner
+from protocol.log.signed_note import key_id, split_note
 from protocol.log.witness import (
     BAD_REQUEST,
     CONFLICT,
@@ -85,12 +86,20 @@ class WitnessService:
 
     def _refused(self, found: WitnessRefusal, request: WitnessRequest, origin: str) -> WitnessReply:
         if found.contradicts is not None:
-            self._state.contradict(origin, request.note, found.reason)
-            log.error(
-                "%s: THE LOG CONTRADICTS ITSELF: %s; both notes are kept", origin, found.reason
-            )
+            self._state.contradict(origin, self._own_lines(request.note, origin), found.reason)
+            if found.status == CONFLICT:
+                log.error("%s: THE LOG CONTRADICTS ITSELF: %s", origin, found.reason)
+            else:
+                log.warning("%s: not shown to agree: %s; both are kept", origin, found.reason)
         if found.status == CONFLICT and found.size is not None:
             return WitnessReply(
                 status=CONFLICT, body=f"{found.size}\n".encode(), content_type=SIZE_TYPE
             )
         return WitnessReply(status=found.status, body=f"{found.reason}\n".encode())
+
+    def _own_lines(self, note: bytes, origin: str) -> bytes:
+        """Returns a note with the log's own signatures alone: others' would make many of one."""
+        text, lines = split_note(note)
+        own = {(name, key_id(name, public)) for name, public in self._logs[origin]}
+        kept = {line.text: None for line in lines if (line.name, line.key_id) in own}
+        return f"{text}\n{''.join(kept)}".encode()

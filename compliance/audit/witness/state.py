@@ -7,7 +7,9 @@ Rules:
 2. Rows are only ever added. A file that was put back to an earlier copy would let the
    witness cosign another history: no backup of it may be restored; a witness that lost
    its file takes new keys.
-3. Notes that contradict what was cosigned are kept, as evidence against the log.
+3. Notes that contradict what was cosigned are kept, as evidence against the log. Two roots of one
+   size are evidence by themselves. That a head was not shown to extend another may be the fault of
+   whoever asked, so that kind never takes the other one's place.
 """
 
 import sqlite3
@@ -18,10 +20,10 @@ from pathlib import Path
 
 from compliance.storage.clock import timestamp
 from protocol.errors import StoreBroken
-from protocol.log.signed_note import Checkpoint
+from protocol.log.signed_note import Checkpoint, parse_checkpoint, split_note
 from protocol.log.witness import HeadToCosign
 
-#: Contradictions that are kept of one log: more would only fill the disk.
+#: Contradictions of each kind that are kept of one log: more would only fill the disk.
 MAX_CONTRADICTIONS = 100
 _SECONDS_FOR_LOCK = 5.0
 _TABLES = (
@@ -108,7 +110,8 @@ class WitnessState:
             pairs = connection.execute(
                 "SELECT cosigned_note, other_note FROM contradiction WHERE origin = ?", (origin,)
             ).fetchall()
-            if (cosigned, note) not in pairs and len(pairs) < MAX_CONTRADICTIONS:
+            alike = [pair for pair in pairs if _of_one_size(*pair) == _of_one_size(cosigned, note)]
+            if (cosigned, note) not in pairs and len(alike) < MAX_CONTRADICTIONS:
                 connection.execute(
                     "INSERT INTO contradiction VALUES (?, ?, ?, ?, ?, ?)",
                     (origin, len(pairs), cosigned, note, reason, timestamp()),
@@ -156,6 +159,13 @@ class WitnessState:
                 yield connection
         except sqlite3.Error as error:
             raise StoreBroken(f"the witness's file {self._path} fails: {error}") from error
+
+
+def _of_one_size(cosigned: bytes | None, other: bytes) -> bool:
+    """Whether two notes are about trees of one size."""
+    sizes = {parse_checkpoint(split_note(note)[0], of_any_log=True).size
+             for note in (cosigned, other) if note is not None}  # fmt: skip
+    return len(sizes) == 1
 
 
 def _newest(connection: sqlite3.Connection, origin: str) -> Checkpoint | None:

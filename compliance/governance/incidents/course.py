@@ -180,6 +180,19 @@ class Incident:
             raise PolicyRefused(f"the incident is closed: it cannot be {what}")
 
 
+def clock_text(left: float | None, due_at: str) -> str:
+    """Returns what is left of an incident's clock, in words.
+
+    >>> clock_text(71.6, "2026-11-30T10:00:00.000Z")
+    '72 h left to notify (until 2026-11-30T10:00Z)'
+    """
+    if left is None:
+        return "notification recorded"
+    if left < 0:
+        return f"notification LATE by {-left:.0f} h (was due {due_at[:16]}Z)"
+    return f"{left:.0f} h left to notify (until {due_at[:16]}Z)"
+
+
 def open_incident(
     kind: str,
     title: str,

@@ -1,5 +1,6 @@
 """Declarations: statements that only people can make, from a consortium's ``consortium.yaml``."""
 
+from compliance.reports.declarations.consortium_file import declarations_of
 from compliance.reports.declarations.record import (
     Approver,
     Declaration,
@@ -15,6 +16,7 @@ __all__ = [
     "Declaration",
     "Declarations",
     "Signatory",
+    "declarations_of",
     "declarations_schema",
     "declarations_template",
     "read_declarations",

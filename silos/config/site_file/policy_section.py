@@ -12,6 +12,7 @@ from protocol.study.study import Digest, Split, nearest
 from protocol.study.task.networks.registry import NETWORKS as KNOWN_NETWORKS
 from protocol.study.task.recipes import RecipePackage
 from protocol.study.task.task import LABEL_FORMS
+from protocol.transport.privacy_summary import is_name
 from silos.config.attestation import AttestationPolicy
 from silos.config.site_file.record_place import Column
 
@@ -90,7 +91,8 @@ class Policy(FrozenModel):
     collude with the coordinator without seeing ours; ``patients`` how many of its
     own a study must be able to count on. ``attestation`` is what the other members
     must show about their machines; ``witnesses`` a file beside the site file (a tlog-policy) that
-    says which witnesses must have cosigned the log's head under which a round is opened. Epsilon
+    says which witnesses must have cosigned the log's head under which a round is opened.
+    ``name_approvers`` lets the coordinator know who approved a study here, and when. Epsilon
     and delta are one study's; the patients' budget for life stands in the hospital's database.
     """
 
@@ -111,6 +113,7 @@ class Policy(FrozenModel):
     delta_at_most: float = Field(default=1e-5, gt=0, lt=1)
     approvers: tuple[Person, ...] = ()
     approvals_needed: int = Field(default=1, ge=1, le=10)
+    name_approvers: bool = False
     attestation: AttestationPolicy | None = None
     witnesses: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
 
@@ -118,6 +121,9 @@ class Policy(FrozenModel):
     def _consistent(self) -> "Policy":
         if len(set(self.approvers)) != len(self.approvers):
             raise ValueError("a person is named twice among the approvers")
+        unreadable = [name for name in self.approvers if not is_name(name)]
+        if self.name_approvers and unreadable:
+            raise ValueError(f"the approver {unreadable[0]!r} cannot be named: it cannot be read")
         if self.approvers and self.approvals_needed > len(self.approvers):
             raise ValueError(
                 f"approvals_needed is {self.approvals_needed}, but only "

@@ -425,13 +425,6 @@ def test_newer_finished_run_is_offered_before_an_older_one() -> None:
     assert [run.run_id for run in found] == ["newer", older.run_id, dossiers.failed().run_id]
 
 
-def test_audit_trail_can_be_searched() -> None:
-    page = _page(FakeViews(dossiers.finished()))
-    page.text_input[0].set_value("ROSTER").run()
-    assert list(page.dataframe[-1].value["Type"]) == ["roster"]
-    assert "1 of 11 entries" in _words(page)
-
-
 def test_search_wants_every_word() -> None:
     entries = dossiers.finished().audit.entries
     assert len(presentation.found_entries(entries, "")) == len(entries)
@@ -469,12 +462,6 @@ def test_study_author_cannot_make_the_page_fetch_anything() -> None:
     title = _page(FakeViews(hostile)).title[0].value
     assert "![" not in title and "](" not in title and "https:" not in title
     assert title.replace("\\", "") == hostile.study_title
-
-
-def test_report_is_offered_in_three_formats() -> None:
-    page = _page(FakeViews(dossiers.finished()))
-    labels = [button.label for button in page.get("download_button")]
-    assert labels == ["Download as HTML", "Download as JSON", "Download as CSV"]
 
 
 def _folder(out: Path) -> AppTest:

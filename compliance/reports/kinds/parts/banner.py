@@ -64,7 +64,7 @@ def _several(subject: ReportSubject) -> tuple[Statement, ...]:
         found.append(
             Statement(
                 text=f"No privacy is claimed of {counted(len(without), 'run')}.",
-                detail=f"They may reveal what is in single patients' records: {_few(without)}.",
+                detail=f"They may reveal what is in single patients' records: {few(without)}.",
                 tone=Tone.BAD,
             )
         )
@@ -78,7 +78,8 @@ def _several(subject: ReportSubject) -> tuple[Statement, ...]:
     return tuple(found)
 
 
-def _few(names: Sequence[str]) -> str:
+def few(names: Sequence[str]) -> str:
+    """Returns the first five names, and how many more there are."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(names[:5]) + more
 
@@ -137,7 +138,7 @@ def _rosters(subject: ReportSubject) -> tuple[Statement, ...]:
     return (
         Statement(
             text="The roster of keys had expired.",
-            detail=f"It ended before {_few(late)} did. Renew it: collegium coordinator roster.",
+            detail=f"It ended before {few(late)} did. Renew it: collegium coordinator roster.",
             tone=Tone.BAD,
         ),
     )

@@ -1,10 +1,11 @@
 """A whole report: what it is about, its sections, controls, gaps, the log in words, signatures."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
-from compliance.facts.dossier import EntryFacts
+from compliance.facts.dossier import Dossier, EntryFacts
 from compliance.facts.formatting import Format
 from compliance.reports.basis import (
     Claims,
@@ -37,9 +38,11 @@ from compliance.reports.evidence import (
     log_lines,
     short_name,
 )
-from compliance.reports.kinds.parts.banner import report_banner
+from compliance.reports.kinds.parts.banner import few, report_banner
 from protocol.counted import counted
 
+#: So many runs of a subject say who approved them, one by one.
+_MOST_RUNS = 20
 #: The sentence below every report.
 SUPPORTS = (
     "This report supports a compliance review; it never certifies. It states what the software "
@@ -147,7 +150,7 @@ def _about(kind: KindText, subject: ReportSubject) -> Section:
 
 
 def _approvals(subject: ReportSubject) -> tuple[ReportClaim, ...]:
-    """Returns who approved: hospitals by their signatures, people as the consortium declares."""
+    """Returns who approved: hospitals by their signatures, people as signed or as declared."""
     signed = [
         subject.evidenced(
             f"Run {one.run_id}",
@@ -157,7 +160,7 @@ def _approvals(subject: ReportSubject) -> tuple[ReportClaim, ...]:
             why="no hospital's signed summary is in the log",
             remedy="approve the study in each hospital: collegium silo approve",
         )
-        for one in subject.dossiers[:20]
+        for one in subject.dossiers[:_MOST_RUNS]
     ]
     found = subject.declarations
     people = [
@@ -168,19 +171,48 @@ def _approvals(subject: ReportSubject) -> tuple[ReportClaim, ...]:
         )
         for one in (found.approvals if found else ())
     ]
-    if not people:
-        people = [
-            ReportClaim(
-                topic="People",
-                text="Who approved the study in each hospital is known there alone.",
-                basis=Missing(
-                    why="the coordinator sees hospitals' signatures, not people's",
-                    remedy="write approvals: into consortium.yaml, or ask the hospital for its own "
-                    "report: collegium report export RUN --home HOSPITAL",
-                ),
+    named = [_named_approvals(subject, one) for one in subject.dossiers[:_MOST_RUNS]]
+    return (*signed, *chain.from_iterable(named), *people, *_unnamed_approvals(subject))
+
+
+def _named_approvals(subject: ReportSubject, dossier: Dossier) -> Iterator[ReportClaim]:
+    """Yields who approved, of each hospital that names its approvers in what it signed."""
+    entries = subject.entries(dossier.run_id, "approvals", "settlements")
+    for one in dossier.sites:
+        if one.privacy.approvals:
+            said = " and ".join(f"{who.name} on {who.on}" for who in one.privacy.approvals)
+            yield subject.evidenced(
+                f"Run {dossier.run_id}, {one.site}",
+                f"Approved at {one.site} by {said}: the hospital signed it.",
+                entries,
+                why="no hospital's signed summary is in the log",
+                remedy="collegium audit verify says what is wrong with the records",
             )
-        ]
-    return (*signed, *people)
+
+
+def _unnamed_approvals(subject: ReportSubject) -> Iterator[ReportClaim]:
+    """Yields that approvers are not known, of hospitals that neither name nor declare them."""
+    found = subject.declarations
+    declared = {one.hospital for one in (found.approvals if found else ())}
+    unnamed = sorted(
+        {
+            site.site
+            for one in subject.dossiers
+            for site in one.sites
+            if not site.privacy.approvals and site.site not in declared
+        }
+    )
+    if unnamed:
+        yield ReportClaim(
+            topic="People",
+            text=f"Who approved the study is known in the hospital alone: {few(unnamed)}.",
+            basis=Missing(
+                why="the hospital does not name its approvers (policy.name_approvers)",
+                remedy="the hospital sets policy.name_approvers: true for later runs; or write "
+                "approvals: into consortium.yaml, or ask for its own report: collegium report "
+                "export RUN --home HOSPITAL",
+            ),
+        )
 
 
 def _controls(controls: Sequence[ControlResult]) -> tuple[Section, ...]:

@@ -36,8 +36,10 @@ from protocol.log.merkle_proofs import Tree as MerkleTree
 from protocol.log.signed_note import checkpoint_text, key_id, open_note, parse_checkpoint, sign_note
 from protocol.study.study_file import read_study
 from protocol.transport.privacy_summary import (
+    NamedApproval,
     SignedSummary,
     Summary,
+    is_name,
     open_summary,
     read_summaries,
     sign_summary,
@@ -347,6 +349,7 @@ SUMMARY = Summary(
     log_size=7, log_root="0" * 64,
     fallback_epsilon=None, engine="chain", torch="2.13.0", opacus="1.6.0", engine_distance=2e-7,
     opacus_distance=1e-7, opacus_epsilon=1.1,
+    approvals=(NamedApproval(name="Dr. Ada Moss", on="2026-11-02"),),
 )  # fmt: skip
 _SUMMARY_TYPES = get_type_hints(Summary)
 
@@ -375,7 +378,11 @@ def _prepare_summary() -> Make:
 
 def _read_summary(signed: SignedSummary, key: SigningKey) -> None:
     summary = open_summary(signed, key.public)
+    if not all(is_name(one.name) and len(one.on) == 10 for one in summary.approvals):
+        raise Broken("an approver of the summary has no name or no day")
     for field in fields(summary):
+        if field.name == "approvals":
+            continue
         expected = _SUMMARY_TYPES[field.name]
         allowed = (expected,) if isinstance(expected, type) else (float, int, NoneType)
         value: Any = getattr(summary, field.name)

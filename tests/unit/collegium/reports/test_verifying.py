@@ -6,6 +6,7 @@ import math
 import re
 import sqlite3
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from pyhanko.pdf_utils.generic import StreamObject
+from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+from pyhanko.sign import PdfSignatureMetadata, PdfSigner, SimpleSigner
+from pyhanko.sign.fields import SigFieldSpec
+from pyhanko.stamp import TextStampStyle
 from rich.console import Console
 
 from collegium.reports.export import export_report, list_kinds, write_template
@@ -188,6 +194,75 @@ def test_a_signed_report_that_was_changed_is_told(genuine: Path, tmp_path: Path)
     found = verify_report(signed, QUIET, out=genuine)
     assert found["verified"] is False
     assert any("BROKEN: the file was changed under the signature" in f for f in found["faults"])
+
+
+def other_pages(data: bytes) -> bytes:
+    """A report with an update after it that empties its first page."""
+    writer = IncrementalPdfFileWriter(BytesIO(data))
+    page = writer.root["/Pages"]["/Kids"][0]
+    page["/Contents"] = writer.add_object(StreamObject(stream_data=b"BT ET"))
+    writer.mark_update(page.container_ref)
+    written = BytesIO()
+    writer.write(written)
+    return written.getvalue()
+
+
+def test_pages_that_were_changed_before_somebody_signed_are_told(
+    genuine: Path, tmp_path: Path
+) -> None:
+    file = export(genuine, tmp_path / "report.pdf")
+    file.write_bytes(other_pages(file.read_bytes()))
+    pair = person(tmp_path, "Eve")
+    signed = sign_report(file, *pair, None, name="Eve", role="DPO")
+    found = verify_report(signed, QUIET, out=genuine, trusted=[pair[1]])
+    assert not found["verified"] and found["signatures"][0]["trusted"] is True
+    assert "other pages than the report's" in found["faults"][0]
+
+
+def test_a_signature_that_covers_a_page_is_told(genuine: Path, tmp_path: Path) -> None:
+    file = export(genuine, tmp_path / "report.pdf")
+    key, certificate = person(tmp_path, "Eve")
+    signer = PdfSigner(
+        PdfSignatureMetadata(field_name="Seen", md_algorithm="sha512"),
+        SimpleSigner.load(str(key), str(certificate)),
+        stamp_style=TextStampStyle(stamp_text="epsilon 0.1"),
+        new_field_spec=SigFieldSpec("Seen", on_page=0, box=(0, 0, 595, 842)),
+    )
+    seen = signer.sign_pdf(IncrementalPdfFileWriter(BytesIO(file.read_bytes())))
+    file.write_bytes(seen.getvalue())
+    found = verify_report(file, QUIET, out=genuine)
+    assert "a signature that is seen" in found["faults"][-1] and not found["verified"]
+
+
+def test_what_follows_the_last_signature_is_told(genuine: Path, tmp_path: Path) -> None:
+    file = export(genuine, tmp_path / "report.pdf")
+    signed = sign_report(file, *person(tmp_path, "Ada"), None, name="Ada", role="DPO")
+    signed.write_bytes(signed.read_bytes() + b"% more\n")
+    found = verify_report(signed, QUIET, out=genuine)
+    assert found["faults"] == ["something follows the last signature in the file"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"recipe":' + b"[" * 100_000,
+        b'<meta name="collegium-report" content="&#' + b"9" * 5000 + b';">',
+        b'{"assessment-results": {"metadata": {"props": [5]}}}',
+        b"%PDF-1.7 <pdf:Keywords>collegium-report, &#" + b"9" * 5000 + b";</pdf:Keywords>",
+    ],
+    ids=["deep", "number", "oscal", "pdf"],
+)
+def test_a_damaged_report_is_refused_in_words(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "report").write_bytes(data)
+    with pytest.raises(MessageRefused, match="the report"):
+        verify_report(tmp_path / "report", QUIET)
+
+
+def test_a_damaged_pdf_is_refused_in_words(genuine: Path, tmp_path: Path) -> None:
+    file = export(genuine, tmp_path / "report.pdf")
+    file.write_bytes(file.read_bytes().replace(b"\nxref\n", b"\nxref\n1\n"))
+    with pytest.raises(WorkspaceRefused, match="the PDF cannot be read: it is damaged"):
+        verify_report(file, QUIET)
 
 
 def test_a_key_of_another_certificate_signs_nothing(genuine: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from compliance.audit.witness import (
     serving,
 )
 from compliance.audit.witness.service import SIZE_TYPE
+from compliance.audit.witness.state import MAX_CONTRADICTIONS
 from protocol.errors import StoreBroken, WorkspaceRefused
 from protocol.identity.roster import SigningKey
 from protocol.log.cosignature import (
@@ -125,6 +126,47 @@ def test_what_contradicts_is_kept_and_bounded(state: WitnessState) -> None:
     ]  # fmt: skip
     assert {one.cosigned_note for one in found} == {state.note(ORIGIN)}
     assert witness.add_checkpoint(body(10, 20)).status == 200
+
+
+def test_nobody_crowds_out_what_a_log_signed_twice(state: WitnessState) -> None:
+    witness = service(state)
+    witness.add_checkpoint(body(0, 10))
+    wrong = (bytes(32),)
+    for size in range(11, 64):  # true heads, with proofs that whoever asks made up
+        note = sign_note(checkpoint_text(ORIGIN, size, TREE.root(size)), ORIGIN, KEY)
+        for line in (b"", b"\xe2\x80\x94 eve AAAAAAAA\n", note.split(b"\n\n")[1]):
+            asked = WitnessRequest(old=10, proof=wrong, note=note + line)
+            assert witness.add_checkpoint(asked.to_bytes).status == 422
+    assert len(state.contradictions()) == 53
+    for salt in range(MAX_CONTRADICTIONS):
+        fork = tree(11, salt.to_bytes(1, "big") + b"f")
+        witness.add_checkpoint(body(10, 11, of=fork))
+    witness.add_checkpoint(body(10, 10, of=FORK))
+    found = [one.reason for one in state.contradictions()]
+    assert found.count("two roots of 10 entries are signed") == 1
+    assert len(found) == MAX_CONTRADICTIONS + 1
+
+
+@pytest.mark.parametrize("size", [2**63, 10**19 - 1])
+def test_a_tree_that_is_too_large_is_malformed(state: WitnessState, size: int) -> None:
+    note = sign_note(checkpoint_text(ORIGIN, size, bytes(32)), ORIGIN, KEY)
+    asked = WitnessRequest(old=0, proof=(), note=note)
+    assert service(state).add_checkpoint(asked.to_bytes).status == 400
+
+
+def test_a_witness_that_lost_its_heads_cosigns_nothing(tmp_path: Path) -> None:
+    folder = add_log(make_folder(tmp_path / "w", NAME), LOG.text)
+    assert folder.service.add_checkpoint(body(0, 30)).status == 200
+    (tmp_path / "w" / "witness.db").unlink()
+    with pytest.raises(WorkspaceRefused, match="it would cosign a second history"):
+        open_folder(tmp_path / "w")
+
+
+def test_a_log_that_no_cosignature_can_name_is_not_watched(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "w", NAME)
+    log = VerifierKey(name="x" * 256, type=KeyType.ED25519, public=KEY.public)
+    with pytest.raises(WorkspaceRefused, match="a log's name has at most 255 bytes"):
+        add_log(folder, log.text)
 
 
 class Killed(BaseException):

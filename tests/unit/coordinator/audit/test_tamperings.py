@@ -455,6 +455,11 @@ def test_on_a_network_a_checkpoint_shows_it(folder: Path, tmp_path: Path) -> Non
     assert any("it was cut" in fault for fault in told(folder, checkpoints=(note,)))
 
 
+def test_hospitals_that_signed_no_roster_were_not_on_a_network(folder: Path) -> None:
+    at_home(folder)
+    assert any("its roster is none that its members have signed" in one for one in told(folder))
+
+
 def test_without_anything_from_outside_the_answer_says_what_it_is_worth(folder: Path) -> None:
     at_home(folder)
     rewrite_log(folder, lambda session: without_run(session, "run-2"))

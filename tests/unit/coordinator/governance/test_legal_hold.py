@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from compliance.audit.log import NewEntry
 from compliance.governance.retention import Hold, is_held
 from coordinator.audit.faults import Faults
 from coordinator.audit.folder_checks import check_files
+from coordinator.audit.verification import check_records, verify_records
 from coordinator.database.store import logged_entries
 from coordinator.governance.incident_register import holds_in
+from coordinator.governance.tables import HoldRow
 from tests.support.hospital.people import BEA, CLEO, People
 from tests.support.simulated.federation import Federation
 from tests.support.simulated.studies import small_study
@@ -57,3 +60,28 @@ def test_a_hold_is_placed_by_one_and_lifted_by_two(tmp_path: Path) -> None:
         people.confirm(CLEO, 2)
         with federation.store.read() as session:
             assert not is_held(holds_in(session), federation.run_id, federation.study.digest)
+            assert verify_records(session, federation.workspace.public_key()).acts == 7
+
+
+@pytest.mark.parametrize("changed", [{"lifted_by": CLEO}, {"reason": "none"}, {"placed_by": CLEO}])
+def test_a_hold_that_was_lifted_or_changed_past_the_service_is_found(
+    tmp_path: Path, changed: dict[str, str]
+) -> None:
+    with closing(Federation(tmp_path, small_study())) as federation:
+        federation.run()
+        key = federation.workspace.signing_key()
+        people = People.over(federation.store, key)
+        people.found()
+        people.act(BEA, "hold.place", ("run", federation.run_id), {"reason": "a complaint"})
+        with federation.store.transaction() as transaction:
+            row = transaction.session.get_one(HoldRow, 1)
+            row.lifted_at = row.placed_at if "lifted_by" in changed else None
+            for name, value in changed.items():
+                setattr(row, name, value)
+            record = transaction.write(row)
+            entry = NewEntry(type="hold-placed", run_id=None, payload=record, record=record)
+            transaction.log([entry], key)
+        faults = Faults()
+        with federation.store.read() as session:
+            check_records(session, key.public, faults)
+        assert any("is not what people signed" in fault.what for fault in faults.found)

@@ -1,13 +1,21 @@
 """A hospital's signed word: nobody else's, and nothing else in it."""
 
-from dataclasses import asdict
+import base64
+from dataclasses import asdict, replace
 
 import pytest
 
 from protocol.encoding import canonical
 from protocol.errors import MessageRefused
 from protocol.identity.roster import SigningKey
-from protocol.transport.privacy_summary import SignedSummary, Summary, open_summary, sign_summary
+from protocol.transport.privacy_summary import (
+    MAX_APPROVALS,
+    NamedApproval,
+    SignedSummary,
+    Summary,
+    open_summary,
+    sign_summary,
+)
 
 KEY = SigningKey.from_bytes(bytes(32))
 SUMMARY = Summary(
@@ -48,3 +56,51 @@ def test_a_summary_with_other_fields_is_refused(change: dict[str, object]) -> No
     data = canonical(fields)
     with pytest.raises(MessageRefused, match="other fields"):
         open_summary(SignedSummary(data=data, signature=KEY.sign("summary", data)), KEY.public)
+
+
+ADA = NamedApproval(name="Dr. Zoë Müller", on="2026-11-02")
+
+
+def refused_approvals(given: object) -> None:
+    data = canonical(asdict(SUMMARY) | {"approvals": given})  # type: ignore[dict-item]
+    with pytest.raises(MessageRefused, match="approver"):
+        open_summary(SignedSummary(data=data, signature=KEY.sign("summary", data)), KEY.public)
+
+
+def test_people_who_approved_are_read_back_and_nobody_is_no_field_at_all() -> None:
+    named = replace(SUMMARY, approvals=(ADA, NamedApproval(name="B", on="2024-02-29")))
+    assert open_summary(sign_summary(named, KEY), KEY.public) == named
+    assert b"approvals" not in sign_summary(SUMMARY, KEY).data
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": ""}, {"name": " x"}, {"name": "x" * 201}, {"name": "x\u202ey"}, {"name": "x\ny"},
+        {"name": 7}, {"on": "2026-02-30"}, {"on": "20261102"}, {"on": "2026-11-02T10:00"},
+        {"on": None}, {"role": "head"},
+    ],
+)  # fmt: skip
+def test_an_approver_without_a_name_that_can_be_read_or_without_a_day_is_refused(
+    change: dict[str, object],
+) -> None:
+    refused_approvals([asdict(ADA) | change])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [], None, "Dr. Ada Moss", ["Dr. Ada Moss"], [{"name": "x"}], [asdict(ADA)] * 2,
+        [{"name": f"x{i}", "on": "2026-11-02"} for i in range(MAX_APPROVALS + 1)],
+    ],
+)  # fmt: skip
+def test_approvers_are_one_to_ten_people_each_once(given: object) -> None:
+    refused_approvals(given)
+
+
+def test_the_longest_names_fit_into_the_message_that_carries_them() -> None:
+    letter, most = "\U0001f600", MAX_APPROVALS
+    approvals = tuple(NamedApproval(name=letter * 198 + f"{i:02}", on=ADA.on) for i in range(most))
+    signed = sign_summary(replace(SUMMARY, approvals=approvals), KEY)
+    assert open_summary(signed, KEY.public).approvals == approvals
+    assert len(canonical({"summary": base64.b64encode(signed.data).decode()})) < 1 << 14

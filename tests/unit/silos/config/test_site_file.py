@@ -235,3 +235,11 @@ def test_on_a_cluster_each_worker_has_its_part_of_the_memory_and_a_gpu_of_its_ow
     )
     assert machine.shares.asked == {"CPU": 1, "GPU": 1, "memory": 2 << 30}
     assert (machine.shares.count, machine.shares.max_bytes) == (4, None)
+
+
+def test_an_approver_whose_name_cannot_be_read_is_not_to_be_named() -> None:
+    hidden = SITE.replace("Dr. A. Officer,", '"Dr.\\u202e A",', 1)
+    assert not read_site_file(hidden).policy.name_approvers
+    named = hidden.replace("policy:", "policy:\n  name_approvers: true", 1)
+    with pytest.raises(SiteFileRefused, match="cannot be named: it cannot be read"):
+        read_site_file(named)

@@ -14,6 +14,7 @@ from protocol.counted import counted
 from protocol.errors import PolicyRefused
 from protocol.identity.roster import Member, SigningKey
 from protocol.study.study_file import read_study
+from protocol.transport.privacy_summary import NamedApproval, open_summary
 from silos.config.study_authorization import StudyAuthorization
 from silos.database.approvals import approvals_of
 from silos.database.database import SiteDatabase, open_hospital
@@ -154,24 +155,27 @@ def home(tmp_path: Path) -> Path:
     return make_east(tmp_path, site=SITE, budget=20.0)
 
 
+def invitation_of(silo: Silo, run_id: str) -> Invitation:
+    study = small_study()
+    keys = {site: SigningKey.generate().public.hex() for site in study.site_names}
+    keys["east"] = silo.member.public_key
+    members = tuple(Member(site=site, public_key=key) for site, key in sorted(keys.items()))
+    return Invitation(
+        run_id=run_id, study=study, roster=roster_with(members),
+        coordinator_public=COORDINATOR_KEY.public, data=None, index_file=None,
+    )  # fmt: skip
+
+
 def runs_joined(home: Path, most: int = 50) -> int:
     """How many runs a coordinator gets that announces one after the other."""
-    study = small_study()
     with closing(open_hospital(home / "hospital.db", site="east")) as hospital:
         silo = Silo(
             "east", home, LinearTrainer, simulated=False, hospital=hospital,
             authorization=StudyAuthorization(home, hospital),
         )  # fmt: skip
-        keys = {site: SigningKey.generate().public.hex() for site in study.site_names}
-        keys["east"] = silo.member.public_key
-        members = tuple(Member(site=site, public_key=key) for site, key in sorted(keys.items()))
         for number in range(most):
-            invitation = Invitation(
-                run_id=f"run-{number}", study=study, roster=roster_with(members),
-                coordinator_public=COORDINATOR_KEY.public, data=None, index_file=None,
-            )  # fmt: skip
             try:
-                silo.join(invitation)
+                silo.join(invitation_of(silo, f"run-{number}"))
             except PolicyRefused as error:
                 assert "approved runs of study" in str(error)
                 return number
@@ -198,6 +202,30 @@ def test_the_approver_reads_how_many_runs_and_what_counts(home: Path) -> None:
     runs_joined(home)
     again = dict(describe_request(home, small_study()))["runs"]
     assert again.startswith("this approval is for 1 run; 1 before.")
+
+
+def test_approvers_are_named_in_what_the_hospital_signs_only_where_its_policy_says_so(
+    home: Path,
+) -> None:
+    study = small_study()
+    file = home.parent / "study.yaml"
+    approve(home, file, by=OFFICER, reason="")
+    with closing(open_hospital(home / "hospital.db", site="east")) as hospital:
+        authorization = StudyAuthorization(home, hospital)
+        assert authorization(study).approvals == ()
+        named = SITE.replace("approvers: [", "name_approvers: true\n  approvers: [Dr. New, ")
+        (home / "site.yaml").write_text(named)
+        day = approvals_of(hospital).standing(study.digest)[0].decided_at[:10]
+        expected = (NamedApproval(name=OFFICER, on=day),)
+        assert authorization(study).approvals == expected
+        silo = Silo(
+            "east", home, LinearTrainer, simulated=False, hospital=hospital,
+            authorization=authorization,
+        )  # fmt: skip
+        signed = silo.join(invitation_of(silo, "run-0"))
+        public = bytes.fromhex(silo.member.public_key)
+        assert open_summary(signed, public).approvals == expected
+        assert open_summary(silo.leave("run-0"), public).approvals == expected
 
 
 # --- over the network -----------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from protocol.errors import MessageRefused
 from protocol.identity.roster import SigningKey
 from protocol.study.study_file import read_study
 from protocol.transport.privacy_summary import (
+    NamedApproval,
     SignedSummary,
     Summary,
     read_summaries,
@@ -143,6 +144,21 @@ def test_a_settlement_cannot_contradict_the_word_of_the_beginning(
     assert kept(federation) == settled | {"east": joined["east"]}
     assert next(iter(lie)) in caplog.text
     assert honest.run_share != read_summary(joined["east"].data).run_share  # what may change did
+
+
+def test_a_settlement_may_name_other_approvers_than_the_word_of_the_beginning(
+    tmp_path: Path,
+) -> None:
+    federation = Federation(tmp_path, small_study())
+    record, east = began(federation), federation.silos["east"]
+    key = east._joined(federation.run_id).key
+    settled = {site: silo.leave(federation.run_id) for site, silo in federation.silos.items()}
+    named = (NamedApproval(name="Dr. A. Officer", on="2026-11-02"),)
+    settled["east"] = sign_summary(
+        replace(read_summary(settled["east"].data), approvals=named), key
+    )
+    record.keep("settlements", settled)
+    assert kept(federation) == settled
 
 
 def lying(honest: Callable[[Silo, str], SignedSummary]) -> Callable[[Silo, str], SignedSummary]:

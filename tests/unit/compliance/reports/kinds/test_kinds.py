@@ -35,6 +35,7 @@ from compliance.reports.document import (
 from compliance.reports.evidence import AUTHORS, ReportSubject
 from compliance.reports.kinds import KINDS
 from compliance.reports.renderers import render_csv, render_html, render_json, render_oscal
+from protocol.transport.privacy_summary import NamedApproval
 from tests import ROOT
 from tests.support.simulated import dossiers
 from tests.support.simulated.reports import subject_of
@@ -325,3 +326,22 @@ def test_a_consortium_without_people_is_told_on_page_one(simulation: bool, told:
     run = replace(dossiers.finished(), simulation=simulation)
     banner = [one.text for one in report("privacy-statement", run).banner]
     assert any("attributed to nobody" in text for text in banner) == told
+
+
+@pytest.mark.parametrize("kind", ["privacy-statement", "dpia-annex", "security-log"])
+def test_approvers_stand_by_name_where_their_hospital_signed_them_and_are_missing_elsewhere(
+    kind: str,
+) -> None:
+    run = dossiers.finished()
+    ada = NamedApproval(name="Dr. Ada Moss", on="2026-11-02")
+    ben = NamedApproval(name="Prof. Ben Lind", on="2026-11-03")
+    first, *others = run.sites
+    named = replace(first, privacy=replace(first.privacy, approvals=(ada, ben)))
+    made = report(kind, replace(run, sites=(named, *others)))
+    assert statement_of(made, f"Run {run.run_id}, {first.site}").startswith(
+        f"Approved at {first.site} by Dr. Ada Moss on 2026-11-02 and Prof. Ben Lind on 2026-11-03: "
+        "the hospital signed it. | evidenced: log entr"
+    )
+    missing = statement_of(made, "People")
+    assert "missing: the hospital does not name its approvers (policy.name_approvers)" in missing
+    assert first.site not in missing and all(one.site in missing for one in others)

@@ -1,6 +1,5 @@
 """One run, which is chosen of all runs in the folder."""
 
-from dataclasses import replace
 from functools import partial
 
 import streamlit as st
@@ -8,16 +7,14 @@ import streamlit as st
 from compliance.charts.descriptions import site_claim, unclaimed
 from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format, show
-from compliance.reports.document import Document
-from compliance.reports.evidence import ReportSubject
-from compliance.reports.kinds import DEFAULT_KIND, KINDS
 from compliance.reports.sections import statements
 from dashboard import presentation
 from dashboard.parts.alerts import show_run_alerts
-from dashboard.parts.columns import show_columns, show_shares
+from dashboard.parts.choice import chosen_run
 from dashboard.parts.drift import show_run_drift
-from dashboard.parts.elements import show_downloads, show_metrics, show_statement
-from dashboard.parts.figures import (
+from dashboard.parts.elements import show_metrics, show_statement
+from dashboard.parts.one_run.columns import show_columns, show_shares
+from dashboard.parts.one_run.figures import (
     show_calibration,
     show_fairness,
     show_groups,
@@ -25,22 +22,15 @@ from dashboard.parts.figures import (
     show_thresholds,
     show_utility,
 )
-from dashboard.parts.records import show_audit_trail, show_budget, show_rounds
-from dashboard.parts.verification import verified_log
+from dashboard.parts.one_run.records import show_budget, show_rounds
 from dashboard.presentation import DashboardViews
 
 
 def show_run(views: DashboardViews) -> None:
     """Shows the run that is chosen."""
-    runs = presentation.ordered(views.runs())
-    if not runs:
-        st.info("No run yet. Start one with: collegium demo --out FOLDER")
+    dossier = chosen_run(views)
+    if dossier is None:
         return
-    labels = {run.run_id: presentation.run_label(run) for run in runs}
-    chosen = st.selectbox("Run", list(labels), format_func=lambda run_id: labels[run_id])
-    dossier = views.dossier(chosen)
-    dossier = replace(dossier, verification=verified_log(views, dossier))
-    show_statement(statements.verification(dossier))
     _head(dossier)
     _headlines(dossier)
     if dossier.drift is not None:
@@ -67,18 +57,7 @@ def show_run(views: DashboardViews) -> None:
     if dossier.calibration:
         show_calibration(dossier)
     show_run_alerts(views.alerts(dossier.run_id, closed=True))
-    show_audit_trail(dossier)
-    show_downloads(
-        "Report for the compliance officer",
-        f"collegium-{dossier.run_id}",
-        partial(_report, views, dossier),
-    )
-
-
-def _report(views: DashboardViews, dossier: Dossier) -> Document:
-    """Returns the privacy statement of a run, as ``report export`` writes it."""
-    facts = replace(views.subject("run", dossier.run_id), verification=dossier.verification)
-    return KINDS[DEFAULT_KIND].make(ReportSubject(facts=facts))
+    st.caption("Reports about this run, and its entries in the log: Reports, Audit.")
 
 
 def _head(dossier: Dossier) -> None:

@@ -1,10 +1,9 @@
-"""Records of one run: budgets for life, rounds and the audit trail."""
+"""Records of one run: budgets for life, and rounds."""
 
 import streamlit as st
 
 from compliance.charts import run as charts
 from compliance.facts.dossier import CourseFacts, Dossier
-from compliance.facts.formatting import Format, show
 from compliance.reports import run_tables
 from compliance.reports.sections import statements
 from dashboard import presentation
@@ -45,22 +44,3 @@ def _show_course(course: CourseFacts) -> None:
         show_table(run_tables.course_table(course))
     for sentence in course.sentences:
         st.markdown(presentation.plain(sentence))
-
-
-def show_audit_trail(dossier: Dossier) -> None:
-    """Shows the entries of a run in the log, which can be searched."""
-    st.subheader("Audit trail")
-    words = st.text_input("Search the entries of this run", placeholder="for example: result")
-    found = presentation.found_entries(dossier.audit.entries, words)
-    st.caption(f"{len(found)} of {len(dossier.audit.entries)} entries; root {dossier.audit.root}")
-    rows = [
-        {
-            "Index": entry.index,
-            "Time": show(entry.time, Format.TIME),
-            "Type": entry.type,
-            "Digest of the details": entry.payload,
-            "Leaf": entry.leaf_hash,
-        }
-        for entry in found
-    ]
-    st.dataframe(rows, hide_index=True, width="stretch")

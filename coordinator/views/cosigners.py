@@ -1,0 +1,103 @@
+"""Cosigners of the log as pages show them: who has cosigned it, how far, and whether a quorum has.
+
+Cosignatures of hospitals are verified with the keys of their rosters. Those of witnesses outside
+the consortium are not: nobody in the folder says which keys are theirs.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from coordinator.audit.cosignature_check import (
+    check_cosignatures,
+    cosigned_at,
+    cosigned_by_quorum,
+)
+from coordinator.audit.faults import Faults
+from coordinator.database.log.cosignatures import newest_cosignatures
+from coordinator.database.log.entry_proofs import newest_roster
+from coordinator.database.store import newest_head
+from protocol.errors import MessageRefused, StoreBroken
+from protocol.log.cosignature import cosigning_site, site_cosigner
+
+
+@dataclass(frozen=True, kw_only=True)
+class CosignerProgress:
+    """Progress of one cosigner: who, of which kind, and the newest head that it has signed.
+
+    ``kind`` is "hospital", "former hospital" (of an earlier run's roster) or "witness"; ``size``
+    and ``time`` are None where it has signed none. ``verified`` is false where its key is unknown.
+    """
+
+    name: str
+    kind: str
+    size: int | None
+    time: str | None
+    verified: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CosignedLog:
+    """Progress of all cosigners of the log.
+
+    ``size`` is that of the log's newest head, ``quorum_size`` of the newest that a quorum has
+    cosigned (0: none); ``quorum`` of the ``hospitals`` of the newest run are needed, both 0 where
+    there is no run.
+    """
+
+    size: int
+    quorum: int
+    hospitals: int
+    quorum_size: int
+    cosigners: tuple[CosignerProgress, ...]
+    faults: tuple[str, ...] = ()
+
+
+def cosigned_log(session: Session) -> CosignedLog:
+    """Returns who has cosigned the log, and how far.
+
+    Raises:
+        StoreBroken: a row of cosignatures, or the roster of the newest run, was changed.
+    """
+    faults = Faults()
+    found = check_cosignatures(session, (), faults)
+    try:
+        roster = newest_roster(session)
+    except MessageRefused as error:
+        raise StoreBroken("the newest run's roster is damaged; restore a backup") from error
+    members = roster.members if roster is not None else ()
+    keys = {site_cosigner(one.site, bytes.fromhex(one.public_key)): one.site for one in members}
+    head = newest_head(session)
+    others = [key for key in found.newest if key not in keys]
+    known = {(key.name, key.key_id.hex()) for key in (*keys, *others)}
+    cosigners = [
+        *(_hospital(site, "hospital", found.newest.get(key)) for key, site in keys.items()),
+        *(
+            _hospital(cosigning_site(key.name) or key.name, "former hospital", found.newest[key])
+            for key in others
+        ),
+        *(
+            CosignerProgress(
+                name=one.name,
+                kind="witness",
+                size=one.size,
+                time=cosigned_at(one.time),
+                verified=False,
+            )
+            for one in newest_cosignatures(session)
+            if (one.name, one.key_id) not in known
+        ),
+    ]
+    return CosignedLog(
+        size=0 if head is None else head.size,
+        quorum=0 if roster is None else roster.quorum,
+        hospitals=len(keys),
+        quorum_size=cosigned_by_quorum(session, found),
+        cosigners=tuple(cosigners),
+        faults=tuple(str(one) for one in faults.found),
+    )
+
+
+def _hospital(name: str, kind: str, newest: tuple[int, int] | None) -> CosignerProgress:
+    size, time = (None, None) if newest is None else (newest[0], cosigned_at(newest[1]))
+    return CosignerProgress(name=name, kind=kind, size=size, time=time, verified=True)

@@ -1,0 +1,63 @@
+"""A part of the dashboard's page over a real folder, and the files that it offers."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from tests.support.machine.patience import PATIENCE
+
+
+@dataclass
+class FolderPage:
+    """A page over a folder; ``offered`` are its files by name, as it was drawn last."""
+
+    out: Path
+    offered: dict[str, bytes] = field(default_factory=dict)
+
+    def look(self, part: str) -> AppTest:
+        """Returns the page with a part of it chosen."""
+
+        def script(out: str) -> None:
+            from dashboard import app
+
+            app.run(["--out", out])
+
+        page = AppTest.from_function(script, args=(str(self.out),), default_timeout=PATIENCE)
+        page.run()
+        page.button_group[0].set_value(part)
+        return self.again(page)
+
+    def again(self, page: AppTest) -> AppTest:
+        """Returns the page, drawn again."""
+        self.offered.clear()
+        page.run()
+        assert not page.exception
+        return page
+
+
+def page_over(out: Path, monkeypatch: pytest.MonkeyPatch) -> FolderPage:
+    """Returns a page over a folder whose downloads can be looked into."""
+    page = FolderPage(out)
+
+    def offer(label: str, *, data: bytes, file_name: str, **drawn: Any) -> None:
+        page.offered[file_name] = data
+
+    monkeypatch.setattr(st, "download_button", offer)
+    return page
+
+
+def words(page: AppTest) -> str:
+    """Returns all sentences of a page."""
+    kinds = [page.title, page.markdown, page.subheader, page.caption, page.info, page.warning,
+             page.error, page.success, page.code]  # fmt: skip
+    return "\n".join(element.value for kind in kinds for element in kind).replace("\\", "")
+
+
+def rows(page: AppTest, place: int) -> list[dict[str, str]]:
+    """Returns the rows of a table of texts."""
+    found: list[dict[str, str]] = page.table[place].value.reset_index().to_dict("records")
+    return [{key: text.replace("\\", "") for key, text in row.items()} for row in found]
