@@ -11,6 +11,8 @@ Rules:
    refused, and so is any text that is not already canonical.
 """
 
+import base64
+import binascii
 import hashlib
 import json
 import re
@@ -173,3 +175,22 @@ _READ_PLAIN = json.JSONDecoder(
 )
 _PLAIN = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 _STRICT = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def canonical_base64(text: str, what: str) -> bytes:
+    """Returns the bytes that base64 stands for, in its one spelling.
+
+    Args:
+        text: the base64.
+        what: names it in a refusal.
+
+    Raises:
+        MessageRefused: it is none, or another spelling of the same bytes.
+    """
+    try:
+        decoded = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MessageRefused(f"{what} is not base64") from error
+    if base64.b64encode(decoded).decode() != text:
+        raise MessageRefused(f"{what} is not canonical base64")
+    return decoded

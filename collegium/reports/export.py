@@ -56,7 +56,7 @@ def export_report(
     counts, title = counts_of(document), document.title
     console.print(f"wrote {to} ({form}): {title}; {counts}", markup=False, soft_wrap=True)
     console.print(recorded.note, markup=False, soft_wrap=True)
-    if is_watermarked(document):
+    if document.watermarks:
         raise StoreBroken(
             f"{to} carries the watermark NOT VERIFIED: the records are not what was logged. "
             f"collegium audit verify --out {out} says what is wrong"
@@ -72,11 +72,6 @@ def export_report(
         "act": recorded.act,
         "access": recorded.note,
     }
-
-
-def is_watermarked(document: Any) -> bool:
-    """Whether a document says that its records were not verified, or are not what was logged."""
-    return any(one.text.startswith("NOT VERIFIED") for one in document.banner)
 
 
 def list_kinds(console: Console) -> list[dict[str, Any]]:

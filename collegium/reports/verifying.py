@@ -21,6 +21,7 @@ from compliance.reports.declarations import declarations_of
 from compliance.reports.document import Document, claims_of, counts_of
 from compliance.reports.renderers import read_recipe, rendered
 from compliance.storage.atomic_file import read_named
+from protocol.counted import counted
 from protocol.errors import FederationError, MessageRefused, StoreBroken, WorkspaceRefused
 
 _MOST = 1 << 28
@@ -182,9 +183,7 @@ def _check_records(
         f"the records of {out} give this report again, byte for byte: {counts_of(document)}, by "
         f"{len(shown)} entries under the signed head of {found.recipe.until:,} entries"
     )
-    for statement in document.banner:
-        if statement.text.startswith("NOT VERIFIED"):
-            faults.append(f"{statement.text} {statement.detail}")
+    faults += [f"{one.text} {one.detail}" for one in document.watermarks]
     return again
 
 
@@ -242,14 +241,16 @@ def _tell(file: Path, answer: dict[str, Any], console: Console) -> None:
 
 
 def require_verified(answer: dict[str, Any], file: Path) -> None:
-    """Refuses a report in which a fault was found.
+    """Refuses a report in which a fault was found, or of which nothing was checked.
 
     Raises:
-        StoreBroken: says how many.
+        StoreBroken: says how many faults.
+        WorkspaceRefused: neither records nor a signature were there to check.
     """
-    found = len(answer["faults"])
-    if found:
-        raise StoreBroken(f"{found} fault{'s' if found > 1 else ''}: do not rely on {file}")
+    if answer["faults"]:
+        raise StoreBroken(f"{counted(len(answer['faults']), 'fault')}: do not rely on {file}")
+    if not answer["checked"]:
+        raise WorkspaceRefused(f"nothing of {file} was checked: give --out, the folder of runs")
 
 
 def check_report(

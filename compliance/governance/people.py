@@ -158,6 +158,10 @@ class Person:
     until: str | None = None
     suspended: str | None = None
 
+    def to_json(self) -> dict[str, Json]:
+        """Returns the record as commands and the service show it."""
+        return vars(self) | {"roles": sorted(self.roles)}
+
     def require_usable(self, time: str) -> None:
         """Checks that the person may act at a time.
 

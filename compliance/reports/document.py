@@ -228,6 +228,10 @@ class Section:
     blocks: tuple[Block, ...]
 
 
+#: The first words of a statement that the records do not bear a document out.
+WATERMARK = "NOT VERIFIED"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Document:
     """A whole report or page. ``banner`` is what must be read first, in order.
@@ -250,6 +254,11 @@ class Document:
     def is_report(self) -> bool:
         """Whether it is one of the reports that people sign, and not a page."""
         return self.recipe is not None
+
+    @property
+    def watermarks(self) -> tuple[Statement, ...]:
+        """The statements that its records were not verified, or are not what was logged."""
+        return tuple(one for one in self.banner if one.text.startswith(WATERMARK))
 
 
 def claims_of(document: Document) -> Iterator[ReportClaim]:

@@ -37,7 +37,13 @@ from compliance.governance.two_person import Change, ChangeState, require_second
 from coordinator.audit.faults import Faults
 from coordinator.database.alert_tables import AlertRow
 from coordinator.database.store import RunRow
-from coordinator.governance.governance import FOUND, change_of, change_row, changes_in
+from coordinator.governance.governance import (
+    ACT_ENTRY,
+    FOUND,
+    change_of,
+    change_row,
+    changes_in,
+)
 from coordinator.governance.incident_register import incident_of
 from coordinator.governance.people_register import person_of, policy_of
 from coordinator.governance.tables import ActRow, HoldRow, IncidentRow, PersonRow, PolicyRow
@@ -167,7 +173,7 @@ def _taken_at(entries: Sequence[LogEntry]) -> dict[str, int]:
     """Returns by its digest the first entry about each act that was taken."""
     found: dict[str, int] = {}
     for entry in entries:
-        if entry.type.startswith("act-") and entry.type != "act-refused":
+        if entry.type.startswith(ACT_ENTRY) and entry.type != f"{ACT_ENTRY}refused":
             found.setdefault(entry.payload, entry.seq)
     return found
 
@@ -441,7 +447,7 @@ def _windows(
     unfinished = {row.digest for row in rows if row.outcome == "allowed"}
     places: dict[str, tuple[int, int]] = {}
     for entry in entries:
-        if entry.type.startswith("act-") and entry.payload in effects:
+        if entry.type.startswith(ACT_ENTRY) and entry.payload in effects:
             first, _ = places.get(entry.payload, (entry.seq, 0))
             places[entry.payload] = first, entry.seq
     ends = sorted(sizes)

@@ -107,7 +107,7 @@ class Governance:
                 "consortium": self._key.public.hex(),
                 "policy": policy.to_json(),
                 "policy_digest": policy.digest,
-                "people": [_told(person) for person in people_in(session)],
+                "people": [person.to_json() for person in people_in(session)],
             }
 
     def authorise(self, asked: Mapping[str, Any]) -> Authorised:
@@ -381,14 +381,3 @@ def _entry(transaction: Transaction, kind: str, row: ChangeRow) -> NewEntry:
 def _is_seen(session: Session, signed: SignedAct) -> bool:
     query = select(ActRow.id).filter_by(salt=signed.act.salt, public_key=signed.act.public_key)
     return session.scalars(query.limit(1)).first() is not None
-
-
-def _told(person: Person) -> dict[str, Any]:
-    return {
-        "name": person.name,
-        "public_key": person.public_key,
-        "roles": sorted(person.roles),
-        "expires": person.expires,
-        "since": person.since,
-        "suspended": person.suspended,
-    }

@@ -64,7 +64,7 @@ def _show_counts(document: Document) -> None:
     )
     for statement in document.banner:
         # That the records are not what was logged stands above already.
-        if statement.tone is Tone.BAD and not statement.text.startswith("NOT VERIFIED"):
+        if statement.tone is Tone.BAD and statement not in document.watermarks:
             show_statement(statement)
     if missing := presentation.missing_rows(document):
         st.subheader("What is missing")

@@ -18,11 +18,11 @@ Source: C2SP signed-note v1.0.0 and tlog-checkpoint v1.0.0.
 """
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from protocol.encoding import canonical_base64
 from protocol.errors import MessageRefused
 from protocol.identity.roster import SigningKey, verify_raw
 from protocol.log.merkle import HASH_BYTES
@@ -106,7 +106,7 @@ def parse_checkpoint(text: str, *, of_any_log: bool = False) -> Checkpoint:
         raise MessageRefused("the checkpoint's second line is not a number of entries")
     if int(size) > MAX_SIZE:
         raise MessageRefused("the checkpoint's number of entries is not below 2^63")
-    decoded = _base64(root)
+    decoded = canonical_base64(root, "a line of the note")
     if len(decoded) != HASH_BYTES:
         raise MessageRefused("the checkpoint holds no root of 32 bytes")
     return Checkpoint(origin=origin, size=int(size), root=decoded)
@@ -201,20 +201,10 @@ def _signature(line: str) -> SignatureLine:
     name, separator, encoded = line.removeprefix(_MARK).partition(" ")
     if not line.startswith(_MARK) or not separator or not is_key_name(name):
         raise MessageRefused("a signature line of the note has the wrong form")
-    signature = _base64(encoded)
+    signature = canonical_base64(encoded, "a line of the note")
     if len(signature) < 5:
         raise MessageRefused("a signature of the note is too short")
     return SignatureLine(name=name, key_id=signature[:4], signature=signature[4:])
-
-
-def _base64(encoded: str) -> bytes:
-    try:
-        decoded = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MessageRefused("a line of the note is not base64") from error
-    if base64.b64encode(decoded).decode() != encoded:
-        raise MessageRefused("a line of the note is not canonical base64")
-    return decoded
 
 
 def is_key_name(name: str) -> bool:

@@ -22,9 +22,9 @@ Source: C2SP tlog-proof (draft); RFC 6962, section 2.1.1.
 """
 
 import base64
-import binascii
 from dataclasses import dataclass
 
+from protocol.encoding import canonical_base64
 from protocol.errors import MessageRefused
 from protocol.log.cosignature import Cosignature
 from protocol.log.merkle import HASH_BYTES, leaf_hash, verify_inclusion
@@ -75,11 +75,11 @@ def parse_tlog_proof(data: bytes) -> TlogProof:
         raise MessageRefused(f"a proof's first line is {_FIRST}, its last part a checkpoint")
     extra = None
     if lines and lines[0].startswith("extra "):
-        extra = _decoded(lines.pop(0).removeprefix("extra "))
+        extra = canonical_base64(lines.pop(0).removeprefix("extra "), "a line of the proof")
     if not lines or not lines[0].startswith("index "):
         raise MessageRefused("a proof names the index of its entry")
     index = parse_size(lines.pop(0).removeprefix("index "))
-    path = tuple(_decoded(line) for line in lines)
+    path = tuple(canonical_base64(line, "a line of the proof") for line in lines)
     if len(path) > _MAX_PATH or any(len(one) != HASH_BYTES for one in path):
         raise MessageRefused(f"a path holds at most {_MAX_PATH} hashes of {HASH_BYTES} bytes")
     return TlogProof(index=index, path=path, note=note, extra=extra)
@@ -125,13 +125,3 @@ def _of_some_log(note: bytes, policy: WitnessPolicy) -> Checkpoint:
         if checkpoint.origin == log.key.name:
             return checkpoint
     raise MessageRefused("the head is signed by no log of the policy")
-
-
-def _decoded(line: str) -> bytes:
-    try:
-        decoded = base64.b64decode(line, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MessageRefused("a line of the proof is not base64") from error
-    if base64.b64encode(decoded).decode() != line:
-        raise MessageRefused("a line of the proof is not canonical base64")
-    return decoded

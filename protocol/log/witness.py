@@ -30,11 +30,11 @@ Source: C2SP tlog-witness v1.0.0, ``add-checkpoint``.
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from protocol.encoding import canonical_base64
 from protocol.errors import LogForked, MessageRefused
 from protocol.log.merkle import EMPTY_ROOT, HASH_BYTES, verify_consistency
 from protocol.log.signed_note import (
@@ -105,11 +105,8 @@ def parse_size(text: str) -> int:
 
 
 def _hash(line: str) -> bytes:
-    try:
-        decoded = base64.b64decode(line, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MessageRefused("a proof line is not base64") from error
-    if len(decoded) != HASH_BYTES or base64.b64encode(decoded).decode() != line:
+    decoded = canonical_base64(line, "a proof line")
+    if len(decoded) != HASH_BYTES:
         raise MessageRefused(f"a proof line holds a hash of {HASH_BYTES} bytes")
     return decoded
 

@@ -278,18 +278,7 @@ def _listed(view: "GovernanceView", everything: bool) -> dict[str, Any]:
     shown = (*view.people, *(view.former if everything else ()))
     return {
         "governed": view.governed,
-        "people": [
-            {
-                "name": person.name,
-                "public_key": person.public_key,
-                "roles": sorted(person.roles),
-                "expires": person.expires,
-                "since": person.since,
-                "until": person.until,
-                "suspended": person.suspended,
-            }
-            for person in shown
-        ],
+        "people": [person.to_json() for person in shown],
         "changes": [one.to_json() for one in view.changes],
     }
 

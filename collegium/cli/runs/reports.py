@@ -181,7 +181,8 @@ def report_verify(
 ) -> None:
     """Checks a report against its records, and its signatures.
 
-    It also says what it cannot check. Exit codes: 0 no fault; 2 a fault.
+    It also says what it cannot check. Exit codes: 0 no fault; 2 a fault, or
+    nothing was there to check.
     """
     from collegium.reports.verifying import require_verified, verify_report
     from collegium.verification.inputs import read_key

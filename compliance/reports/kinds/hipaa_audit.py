@@ -8,7 +8,6 @@ from compliance.reports.kinds.parts import KindText, report
 from compliance.reports.kinds.security_log import acts_section, people_claim, people_section
 from protocol.counted import counted
 
-_LOOKING = frozenset({"report.export", "report.sign", "login"})
 HIPAA_AUDIT = KindText(
     name="hipaa-audit-controls",
     title="HIPAA audit controls",
@@ -39,7 +38,7 @@ def hipaa_audit(subject: ReportSubject) -> Document:
                 "Institutions", "Entries name institutions by their keys in a roster.",
                 subject.all_entries("roster"), **none),
             people_claim(subject),
-            _looked_at(subject),
+            _exports(subject),
         ),
     )  # fmt: skip
     examined = Claims(
@@ -72,18 +71,20 @@ def hipaa_audit(subject: ReportSubject) -> Document:
     return report(HIPAA_AUDIT, subject, parts)
 
 
-def _looked_at(subject: ReportSubject) -> ReportClaim:
-    """Returns who exported, signed or looked at records, as far as the report's log goes."""
-    acts = [act for act in subject.facts.acts if act.action in _LOOKING and act.outcome == "done"]
+def _exports(subject: ReportSubject) -> ReportClaim:
+    """Returns who exported a report or evidence, as far as the report's log goes."""
+    acts = [
+        act for act in subject.facts.acts if act.action == "report.export" and act.outcome == "done"
+    ]
     said = (
-        f"{counted(len(acts), 'time')} a person exported or signed a report or looked at the "
-        "dashboard; the table of acts names them."
+        f"{counted(len(acts), 'time')} a person exported a report or evidence; the table of acts "
+        "names them. Who looked at the dashboard or at the records is not in the log."
     )
     return subject.evidenced(
-        "Views and exports by people",
+        "Exports by people",
         said if acts else "Nobody is named.",
         tuple(entry for act in acts for entry in act.entries),
-        why="no entry of the log until here is of a person who viewed or exported",
+        why="no entry of the log until here is of a person who exported",
         remedy="export with --as KEYFILE where people are registered; a report --about period "
         "shows what came after a run's end",
     )

@@ -19,6 +19,7 @@ from pathlib import Path
 from compliance.facts.formatting import NUMERIC, Format, show
 from compliance.reports.basis import MARKS, Claims, ReportClaim, basis_text
 from compliance.reports.document import (
+    WATERMARK,
     Block,
     Bullets,
     Commands,
@@ -36,7 +37,6 @@ from compliance.reports.document import (
 )
 from compliance.reports.renderers.recipe_text import recipe_text
 
-WATERMARK = "NOT VERIFIED"
 _LOOK = Path(__file__).parent / "templates" / "document.typ"
 #: Ranges of letters that the fonts inside Typst have; a test draws each of them.
 _KNOWN = (
@@ -122,7 +122,7 @@ def _pieces(line: str) -> Iterator[str]:
 
 
 def _parts(document: Document) -> Iterator[str]:
-    watermark = WATERMARK if any(s.text.startswith(WATERMARK) for s in document.banner) else ""
+    watermark = WATERMARK if document.watermarks else ""
     keywords = f"({literal('collegium-report')}, {literal(recipe_text(document))})"
     about = document.subtitle if len(document.subtitle) < 60 else f"{document.subtitle[:57]}..."
     yield (

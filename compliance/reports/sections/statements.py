@@ -5,7 +5,7 @@ from dataclasses import replace
 from compliance.facts.dossier import Dossier, LogVerification
 from compliance.facts.formatting import Format, show
 from compliance.privacy.rounding import percent
-from compliance.reports.document import Statement, Tone
+from compliance.reports.document import WATERMARK, Statement, Tone
 from protocol.counted import counted
 
 _STATES = {
@@ -149,13 +149,13 @@ def verified(found: LogVerification | None, where: str = "by the signed log") ->
     """Returns what came of verifying a folder, ``where`` in its log; if nothing, a watermark."""
     if found is None:
         return Statement(
-            text="NOT VERIFIED: the records behind this document were not held to the signed log.",
+            text=f"{WATERMARK}: the records behind this document were not held to the signed log.",
             detail="collegium audit verify --out FOLDER does that.",
             tone=Tone.BAD,
         )
     if found.faults:
         return Statement(
-            text="NOT VERIFIED: the records behind this document are not what was logged.",
+            text=f"{WATERMARK}: the records behind this document are not what was logged.",
             detail=f"{'; '.join(found.faults)}. Do not rely on anything below.",
             tone=Tone.BAD,
         )

@@ -23,7 +23,7 @@ from protocol.secagg.log_proof import SignedHead
 from silos.database.database import SiteDatabase
 from silos.database.tables import CosignedHeadRow, LogForkRow, LogHeadRow, OwnEventRow
 
-#: Pairs of notes that are kept of one log: more would only fill the disk.
+#: Pairs of notes that are kept of all logs: more would only fill the disk.
 MAX_FORKS = 100
 
 

@@ -303,6 +303,14 @@ def test_a_certificate_that_is_not_valid_now_signs_nothing(
         sign_report(file, *person(tmp_path, "Ada", days=days), None, name="Ada", role="")
 
 
+def test_where_nothing_could_be_checked_nothing_is_verified(genuine: Path, tmp_path: Path) -> None:
+    file = export(genuine, tmp_path / "report.html")
+    found = verify_report(file, QUIET)
+    assert (found["verified"], found["faults"], found["checked"]) == (False, [], [])
+    with pytest.raises(WorkspaceRefused, match="was checked: give --out, the folder of runs"):
+        require_verified(found, file)
+
+
 def test_only_a_pdf_is_signed(genuine: Path, tmp_path: Path) -> None:
     file = export(genuine, tmp_path / "report.html")
     with pytest.raises(WorkspaceRefused, match="is no PDF: sign what report export"):

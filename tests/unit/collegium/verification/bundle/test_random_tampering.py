@@ -1,6 +1,7 @@
 """No random tampering with a bundle passes, not even one that the log's own key signs anew.
 
-``make test`` tries some hundred, ``make long`` ten thousand.
+``make test`` tries three hundred with the single file and fifteen with ``audit verify``, ``make
+long`` ten thousand and a thousand with these.
 """
 
 from collections.abc import Sequence

@@ -321,8 +321,8 @@ def test_acts_of_people_stand_by_name_and_a_refused_one_as_claimed() -> None:
     assert people.basis == Evidenced(entries=(90, 91, 92, 93))
     assert people.text.startswith("2 acts of 1 named person, each signed")
     assert "Refused beside these: 1, of which the log shows what was claimed." in people.text
-    (looked,) = [claim for claim in claims_of(made) if claim.topic == "Views and exports by people"]
-    assert looked.basis == Evidenced(entries=(93,))
+    (exports,) = [claim for claim in claims_of(made) if claim.topic == "Exports by people"]
+    assert exports.basis == Evidenced(entries=(93,))
 
 
 @pytest.mark.parametrize(("simulation", "told"), [(False, True), (True, False)])

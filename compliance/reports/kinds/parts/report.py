@@ -1,19 +1,12 @@
-"""The parts that reports of all kinds share: what stands first and last, and statements of a run.
-
-Rules:
-
-1. Every sentence of a report stands in ``Claims`` with its basis, but for those of ``banner`` and
-   footer, which sum up or warn, and notes that say how a table is read.
-2. A table or drawing follows statements that name the entries it was made from.
-"""
+"""A whole report: what it is about, its sections, controls, gaps, the log in words, signatures."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from compliance.facts.dossier import Dossier, EntryFacts
-from compliance.facts.formatting import Format, show
+from compliance.facts.formatting import Format
 from compliance.reports.basis import (
     Claims,
     ControlResult,
@@ -24,14 +17,11 @@ from compliance.reports.basis import (
     entry_ranges,
 )
 from compliance.reports.document import (
-    Block,
-    Bullets,
     Column,
     Document,
     Fact,
     Facts,
     Listing,
-    Paragraph,
     Section,
     Signatures,
     SigningPlace,
@@ -48,7 +38,7 @@ from compliance.reports.evidence import (
     log_lines,
     short_name,
 )
-from compliance.reports.sections import statements
+from compliance.reports.kinds.parts.banner import few, report_banner
 from protocol.counted import counted
 
 #: So many runs of a subject say who approved them, one by one.
@@ -69,89 +59,6 @@ class KindText:
     title: str
     question: str
     texts: tuple[str, ...]
-
-
-def with_basis(
-    section: Section,
-    subject: ReportSubject,
-    entries: tuple[int, ...],
-    methods: Collection[str] = (),
-) -> Section:
-    """Returns a section whose prose stands as statements that entries show.
-
-    Args:
-        section: paragraphs and bullets beside tables.
-        subject: the subject of the report.
-        entries: what all of it was made from.
-        methods: what bullets are about that say how the software works, whatever was run.
-    """
-    if not any(isinstance(block, Paragraph | Bullets) for block in section.blocks):
-        said = f"The tables and drawings of this section are those of {section.title.lower()}."
-        first: tuple[Block, ...] = (_claims(subject, section, (("Source", said),), entries),)
-        return replace(section, blocks=(*first, *section.blocks))
-    blocks: list[Block] = []
-    for block in section.blocks:
-        match block:
-            case Paragraph():
-                said_here = (("", block.text),)
-                blocks.append(_claims(subject, section, said_here, entries))
-            case Bullets():
-                shown = [item for item in block.items if item[0] not in methods]
-                defined = [item for item in block.items if item[0] in methods]
-                blocks.append(_claims(subject, section, shown, entries))
-                if defined:
-                    blocks.append(_definitions(subject, section, defined))
-            case _:
-                blocks.append(block)
-    return replace(section, blocks=tuple(blocks))
-
-
-def _claims(
-    subject: ReportSubject,
-    section: Section,
-    said: Sequence[tuple[str, str]],
-    entries: tuple[int, ...],
-) -> Claims:
-    return Claims(
-        title="",
-        items=tuple(
-            subject.evidenced(
-                about or section.title,
-                text,
-                entries,
-                why="the log holds no entry of this run about it",
-                remedy="wait for the run to end, or see why it did not",
-            )
-            for about, text in said
-        ),
-    )
-
-
-def _definitions(
-    subject: ReportSubject, section: Section, said: Sequence[tuple[str, str]]
-) -> Claims:
-    items = tuple(subject.of_the_method(about, text) for about, text in said)
-    return Claims(title="", items=items)
-
-
-def of_the_method(section: Section, subject: ReportSubject) -> Section:
-    """Returns a section whose prose stands as statements of the method, by its authors."""
-    blocks: list[Block] = []
-    for block in section.blocks:
-        match block:
-            case Paragraph():
-                blocks.append(_definitions(subject, section, [(section.title, block.text)]))
-            case Bullets():
-                blocks.append(_definitions(subject, section, block.items))
-            case _:
-                blocks.append(block)
-    return replace(section, blocks=tuple(blocks))
-
-
-def all_entries(subject: ReportSubject, dossier: Dossier) -> tuple[int, ...]:
-    """Returns the numbers of all entries of a run, and of the one that registered its study."""
-    own = [e.index for e in subject.facts.log.entries if e.run == dossier.run_id]
-    return tuple(sorted({*own, *subject.registered(dossier)}))
 
 
 def report(
@@ -183,7 +90,7 @@ def report(
     )
     ends = (*_missing(document), *_log(subject), _signatures(subject))
     whole = replace(document, sections=(*body, *ends))
-    return replace(whole, banner=_banner(subject, _counts(whole)))
+    return replace(whole, banner=report_banner(subject, _counts(whole)))
 
 
 def _counts(document: Document) -> Statement:
@@ -195,144 +102,6 @@ def _counts(document: Document) -> Statement:
     )
     tone = Tone.CAUTION if counts.missing else Tone.PLAIN
     return Statement(text=f"{counts}.", detail=detail, tone=tone)
-
-
-def _banner(subject: ReportSubject, counts: Statement) -> tuple[Statement, ...]:
-    """Returns what must be read first; faults come before everything else."""
-    found, log = subject.facts.verification, subject.facts.log
-    newest = show(subject.dated, Format.TIME)
-    said = statements.verified(found, f"at entry {log.size:,} of the signed log ({newest})")
-    first = _several(subject) if subject.single is None else statements.banner(subject.single)
-    others = (
-        *_unsigned(subject), *_nobody(subject), *_clock(subject), *_rosters(subject),
-        *_red_team(subject),
-    )  # fmt: skip
-    is_faulty = found is not None and bool(found.faults)
-    return (said, *first, *others, counts) if is_faulty else (*first, *others, counts, said)
-
-
-def _nobody(subject: ReportSubject) -> tuple[Statement, ...]:
-    """Returns that acts are attributed to nobody, where a consortium's people are not registered.
-
-    A simulation on one machine has no consortium's people.
-    """
-    if subject.facts.acts or all(one.simulation for one in subject.dossiers):
-        return ()
-    said = Statement(
-        text="What was done is attributed to nobody: no person was registered.",
-        detail="The log names hospitals and the coordinator, not who acted for them. An "
-        "administrator registers the first person with collegium people found.",
-        tone=Tone.CAUTION,
-    )
-    return (said,)
-
-
-def _several(subject: ReportSubject) -> tuple[Statement, ...]:
-    """Returns how the runs ended, where there are several; those that failed are named."""
-    states = [one.state for one in subject.dossiers]
-    told = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
-    bad = [one.run_id for one in subject.dossiers if one.state != "finished"]
-    without = [one.run_id for one in subject.dossiers if not one.protected]
-    found = [
-        Statement(
-            text=f"{counted(len(states), 'run')}: {told}.",
-            detail=f"Not finished: {', '.join(bad)}." if bad else "",
-            tone=Tone.BAD if bad else Tone.GOOD,
-        )
-    ]
-    if without:
-        found.append(
-            Statement(
-                text=f"No privacy is claimed of {counted(len(without), 'run')}.",
-                detail=f"They may reveal what is in single patients' records: {_few(without)}.",
-                tone=Tone.BAD,
-            )
-        )
-    if any(one.simulation for one in subject.dossiers):
-        found.append(
-            Statement(
-                text="Simulations on one machine are among these runs.",
-                detail="Figures marked simulation only are exact and unprotected.",
-            )
-        )
-    return tuple(found)
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
-
-
-def _unsigned(subject: ReportSubject) -> tuple[Statement, ...]:
-    """Returns the hospitals that a study names and that signed nothing: they approved no run."""
-    if subject.facts.scope == "hospital":
-        return ()
-    found = []
-    for one in subject.dossiers:
-        signed = {site.site for site in one.sites}
-        named = [site["name"] for site in one.study.get("sites", ())]
-        lacking = [name for name in named if name not in signed]
-        if lacking:
-            found.append(f"run {one.run_id}: {', '.join(lacking)}")
-    if not found:
-        return ()
-    return (
-        Statement(
-            text="A hospital that the study names signed nothing.",
-            detail=f"It did not approve or join: {'; '.join(found[:5])}. Nothing is said of it "
-            "below.",
-            tone=Tone.BAD,
-        ),
-    )
-
-
-def _clock(subject: ReportSubject) -> tuple[Statement, ...]:
-    steps = subject.clock_steps()
-    if not steps:
-        return ()
-    told = "; ".join(
-        f"entry {after.index} is {back:,.0f} s before entry {before.index}"
-        for before, after, back in steps[:3]
-    )
-    return (
-        Statement(
-            text="The coordinator's clock went back.",
-            detail=f"{told[:1].upper()}{told[1:]}. The order of entries holds, their times do not: "
-            "set the clock by a time server.",
-            tone=Tone.BAD,
-        ),
-    )
-
-
-def _rosters(subject: ReportSubject) -> tuple[Statement, ...]:
-    """Returns the runs that went on after the roster of their members' keys had ended."""
-    ends = dict(subject.facts.rosters)
-    late = [
-        one.run_id
-        for one in subject.dossiers
-        if (end := ends.get(one.run_id)) and (one.ended_at or one.started_at) > end
-    ]
-    if not late:
-        return ()
-    return (
-        Statement(
-            text="The roster of keys had expired.",
-            detail=f"It ended before {_few(late)} did. Renew it: collegium coordinator roster.",
-            tone=Tone.BAD,
-        ),
-    )
-
-
-def _red_team(subject: ReportSubject) -> tuple[Statement, ...]:
-    bad = [one for one in subject.facts.red_team if one.contradicted]
-    if not bad:
-        return ()
-    told = "; ".join(reason for one in bad for reason in one.reasons[:3])
-    return (
-        Statement(
-            text="A red team contradicted the privacy claim.", detail=f"{told}.", tone=Tone.BAD
-        ),
-    )
 
 
 def _made_from(subject: ReportSubject) -> str:
@@ -436,7 +205,7 @@ def _unnamed_approvals(subject: ReportSubject) -> Iterator[ReportClaim]:
     if unnamed:
         yield ReportClaim(
             topic="People",
-            text=f"Who approved the study is known in the hospital alone: {_few(unnamed)}.",
+            text=f"Who approved the study is known in the hospital alone: {few(unnamed)}.",
             basis=Missing(
                 why="the hospital does not name its approvers (policy.name_approvers)",
                 remedy="the hospital sets policy.name_approvers: true for later runs; or write "
