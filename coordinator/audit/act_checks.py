@@ -71,7 +71,8 @@ _GOVERNED: Mapping[str, frozenset[str]] = {
     "hold-placed": frozenset({"hold.place"}),
     "hold-lifted": frozenset({"hold.lift"}),
     **{
-        f"incident-{state}": _INCIDENT
+        f"{kind}-{state}": _INCIDENT
+        for kind in ("incident", "drill")
         for state in ("opened", "contained", "confirmed", "notified", "closed")
     },
 }

@@ -101,7 +101,7 @@ class IncidentRegister:
         with self._store.transaction() as transaction:
             row = incident_row(transaction.session, taken.request.subject)
             made = incident_of(row).confirm(taken.person, self._now)
-            return self._written(transaction, row, made, kind="incident-confirmed")
+            return self._written(transaction, row, made, step="confirmed")
 
     def notify(self, taken: Authorised) -> dict[str, Any]:
         """Writes down a notification, or why none is due."""
@@ -184,11 +184,11 @@ class IncidentRegister:
         )
 
     def _written(
-        self, transaction: Transaction, row: IncidentRow, made: Incident, kind: str = ""
+        self, transaction: Transaction, row: IncidentRow, made: Incident, step: str = ""
     ) -> dict[str, Any]:
         row.state, row.steps_json = made.state, steps_text(made.steps)
-        written = {IncidentState.OPEN: "incident-opened"}.get(made.state, f"incident-{made.state}")
-        self._log(transaction, kind or written, row)
+        step = step or {IncidentState.OPEN: "opened"}.get(made.state, str(made.state))
+        self._log(transaction, f"{'drill' if made.drill else 'incident'}-{step}", row)
         return incident_json(row.id, made, self._clock())
 
     def _log(self, transaction: Transaction, kind: str, row: LoggedRow) -> None:

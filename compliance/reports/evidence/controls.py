@@ -146,8 +146,8 @@ CONTROLS: tuple[Control, ...] = (
     ),
     Control(
         control="Art. 33", text=GDPR, asks="A breach is notified within 72 hours.",
-        shown=_nothing, gap="The log holds incidents and drills alike, by digest: collegium "
-        "incident list --all says which were in earnest, and when the authority was told.",
+        shown=_nothing, gap="The log holds each incident's steps by digest: collegium incident "
+        "list --all says when it became known, and when the authority was told.",
         declared=("incident_plan",),
     ),
     Control(

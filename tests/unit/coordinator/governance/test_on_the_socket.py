@@ -156,7 +156,7 @@ def test_a_drill_goes_from_open_to_close_by_command_and_leaves_its_record(
     assert [step["person"] for step in found["steps"]] == [BEA, ADA, BEA, BEA]
     assert not any(one["suspended"] for one in governance_of(home)["people"])
     types = [kind for kind in entries(home)[before:] if not kind.startswith("act-")]
-    assert types == [f"incident-{state}" for state in ("opened", "contained", "notified", "closed")]
+    assert types == [f"drill-{state}" for state in ("opened", "contained", "notified", "closed")]
     assert run(monkeypatch, "audit", "verify", "--out", home) == 0
     assert "acts, signed by who had the right to each" in capsys.readouterr().out
     monkeypatch.setenv("COLLEGIUM_PERSON_PASSPHRASE", "wrong")
