@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from collegium.cli.options import AsJson
+from collegium.extras import needs
 from collegium.output.console import answer, emit, say
 
 app = typer.Typer(help="A witness outside the consortium.", no_args_is_help=True)
@@ -91,6 +92,7 @@ def show(home: Home, as_json: AsJson = False) -> None:
 
 
 @app.command("start")
+@needs("coordinator")
 def start(
     home: Home,
     host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",

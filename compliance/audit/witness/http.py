@@ -1,32 +1,39 @@
-"""A witness over HTTP: ``POST /add-checkpoint``, and nothing else."""
+"""A witness over HTTP: ``POST /add-checkpoint``, and nothing else.
+
+The server is of the extra ``coordinator``; whoever only reads and checks does without.
+"""
 
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import uvicorn
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Route
+from typing import TYPE_CHECKING
 
 from compliance.audit.witness.service import WitnessService
 from protocol.errors import StoreBroken, WorkspaceRefused
 from protocol.log.witness import MAX_REQUEST_BYTES
 
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
 #: Connections that are served at once; more are answered 503.
 _AT_ONCE = 64
 
 
-def witness_app(service: WitnessService) -> Starlette:
+def witness_app(service: WitnessService) -> "Starlette":
     """Returns the ASGI application of a witness; a longer body than any request's is answered 413.
 
     Where the state cannot be written the answer is 503, and nothing was signed.
     """
+    from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
+    from starlette.requests import ClientDisconnect
+    from starlette.responses import Response
+    from starlette.routing import Route
 
-    async def add_checkpoint(request: Request) -> Response:
+    async def add_checkpoint(request: "Request") -> "Response":
         body = bytearray()
         try:
             async for chunk in request.stream():
@@ -52,6 +59,8 @@ def serving(service: WitnessService, host: str, port: int) -> Iterator[int]:
     Raises:
         WorkspaceRefused: the address cannot be listened on.
     """
+    import uvicorn
+
     try:
         listener = socket.create_server((host, port))
     except (OSError, OverflowError) as error:
@@ -67,7 +76,7 @@ def serving(service: WitnessService, host: str, port: int) -> Iterator[int]:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
     )
-    server = _Server(config)
+    server = uvicorn.Server(config)  # in a thread it leaves signals to the process
     thread = threading.Thread(target=server.run, args=([listener],), name="witness")
     thread.start()
     try:
@@ -76,12 +85,3 @@ def serving(service: WitnessService, host: str, port: int) -> Iterator[int]:
         server.should_exit = True
         thread.join(15)
         listener.close()
-
-
-class _Server(uvicorn.Server):
-    """A server in a thread: it leaves signals to the process."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leaves signals alone."""
-        yield

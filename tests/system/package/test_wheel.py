@@ -82,7 +82,8 @@ def test_the_coordinators_extra_brings_nothing_that_could_train() -> None:
     ("room", "extras", "elsewhere"),
     [
         ("protocol", (), set()),
-        ("compliance", ("reports",), set()),
+        # A witness that is served has the coordinator's extra.
+        ("compliance", ("reports",), {"starlette", "uvicorn"}),
         ("pipelines", ("silo",), set()),
         ("silos", ("silo",), set()),
         ("coordinator", ("coordinator",), {"ray"}),  # of a simulation, which has it
