@@ -180,7 +180,7 @@ def signatures_of(data: bytes, trusted: Sequence[Path]) -> tuple[SignatureFound,
     )
     try:
         embedded = list(PdfFileReader(BytesIO(data)).embedded_signatures)
-        return tuple(_validated(one, context, bool(roots)) for one in embedded)
+        return tuple(_validated(one, context, bool(roots), data) for one in embedded)
     except Exception as error:
         raise MessageRefused(
             "BROKEN: the PDF cannot be read as far as its signatures: it was changed or damaged "
@@ -188,7 +188,7 @@ def signatures_of(data: bytes, trusted: Sequence[Path]) -> tuple[SignatureFound,
         ) from error
 
 
-def _validated(embedded: Any, context: Any, has_roots: bool) -> SignatureFound:
+def _validated(embedded: Any, context: Any, has_roots: bool, data: bytes) -> SignatureFound:
     from pyhanko.sign.diff_analysis import ModificationLevel
     from pyhanko.sign.validation import validate_pdf_signature
     from pyhanko.sign.validation.status import SignatureCoverageLevel
@@ -203,13 +203,27 @@ def _validated(embedded: Any, context: Any, has_roots: bool) -> SignatureFound:
         role=str(embedded.sig_object.get("/Reason", "")),
         signed_at=_time(embedded),
         certificate=certificate.subject.human_friendly,
-        intact=bool(status.intact),
+        intact=bool(status.intact) and _is_as_written(embedded, data),
         valid=bool(status.valid),
         trusted=bool(status.trusted) if has_roots else None,
         whole=level is None or level <= ModificationLevel.FORM_FILLING,
         expired=not start <= datetime.now(UTC) <= end,
         last=status.coverage is SignatureCoverageLevel.ENTIRE_FILE,
     )
+
+
+def _is_as_written(embedded: Any, data: bytes) -> bool:
+    """Whether the place of a signature, which none covers, holds one signature and then zeros."""
+    from asn1crypto.cms import ContentInfo
+
+    _, first, second, _ = map(int, embedded.sig_object["/ByteRange"])
+    held = bytes(embedded.pkcs7_content)
+    try:
+        signature = ContentInfo.load(held).dump(force=True)
+    except ValueError:
+        return False
+    zeros = bytes(len(held) - len(signature))
+    return held == signature + zeros and data[first:second] == b"<%s>" % held.hex().upper().encode()
 
 
 def _time(embedded: Any) -> str:

@@ -24,7 +24,7 @@ from rich.console import Console
 
 from collegium.reports.export import export_report, list_kinds, write_template
 from collegium.reports.request import ReportRequest, report_document
-from collegium.reports.signing import sign_report
+from collegium.reports.signing import sign_report, signatures_of
 from collegium.reports.verifying import read_report, require_verified, verify_report
 from compliance.reports.document import claims_of
 from compliance.reports.kinds import KINDS
@@ -232,6 +232,32 @@ def test_a_signature_that_covers_a_page_is_told(genuine: Path, tmp_path: Path) -
     file.write_bytes(seen.getvalue())
     found = verify_report(file, QUIET, out=genuine)
     assert "a signature that is seen" in found["faults"][-1] and not found["verified"]
+
+
+def test_no_bit_of_a_signature_or_of_the_place_around_it_can_change(
+    genuine: Path, tmp_path: Path
+) -> None:
+    file = export(genuine, tmp_path / "report.pdf", kind="security-log")
+    pair = person(tmp_path, "Ada")
+    whole = sign_report(file, *pair, None, name="Ada", role="DPO").read_bytes()
+    assert holds(whole, pair[1])
+    start = whole.rindex(b"/Contents")
+    end, passed = whole.index(b">", start), []
+    for place in range(start, end + 1, 41):
+        changed = bytearray(whole)
+        changed[place] ^= 1 if place % 2 else 0x20  # another digit, or the same in small letters
+        if holds(bytes(changed), pair[1]):
+            passed.append(place - start)
+    assert not passed
+
+
+def holds(data: bytes, certificate: Path) -> bool:
+    """Whether a PDF bears one signature, by this certificate, which holds."""
+    try:
+        found = signatures_of(data, [certificate])
+    except MessageRefused:
+        return False
+    return len(found) == 1 and found[0].holds
 
 
 def test_what_follows_the_last_signature_is_told(genuine: Path, tmp_path: Path) -> None:
