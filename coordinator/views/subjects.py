@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from compliance.audit.log import LoggedEntry, LogHead
 from compliance.facts.dossier import ActFacts, Dossier, RedTeamFacts, SubjectFacts
+from coordinator.database.log.cosignatures import COSIGNED, all_cosignatures
 from coordinator.database.store import (
     LogEntryRow,
     ReleaseRow,
@@ -17,18 +18,24 @@ from coordinator.database.store import (
     StudyRow,
     head_after,
     logged_entries,
+    logged_entry,
     newest_head,
 )
 from coordinator.governance.governance import ACT_ENTRY
 from coordinator.views.dossiers import log_facts
 from coordinator.views.governance import acts_in
 from coordinator.views.rows import find_run
+from protocol.encoding import digest
 from protocol.errors import MessageRefused, WorkspaceRefused
 from protocol.identity.roster import parse_roster
+from protocol.identity.timestamps import read_time
+from protocol.log.cosignature import cosignature_time
 from protocol.log.entry import LogEntry
 
 #: Things that a report can be about, by the name that people type.
 SCOPES = ("run", "study", "sweep", "hospital", "period")
+#: Seconds by which two clocks may differ: as far as the coordinator takes a hospital's requests.
+_MOST_OFF = 300
 #: So many digits of a study's digest name it.
 _MIN_DIGEST = 8
 #: Entries of no run: a study's, and those that say nothing of the consortium.
@@ -76,7 +83,33 @@ def subject_facts(
         red_team=tuple(one for row in rows for one in _red_team(session, row)),
         rosters=tuple((row.id, valid) for row in rows if (valid := _roster_end(row))),
         acts=_acts(session, entries, runs),
+        clocks=clocks_of(session, entries),
     )
+
+
+def clocks_of(session: Session, entries: Sequence[LoggedEntry]) -> tuple[tuple[str, float], ...]:
+    """Returns the cosigners whose clock was far from the log's, with the most seconds ahead.
+
+    A head is cosigned after it was signed, and the cosignature is kept after that.
+    """
+    kept = {
+        entry.content.payload: read_time(entry.content.time).timestamp()
+        for entry in entries
+        if entry.content.type == COSIGNED
+    }
+    off: dict[str, float] = {}
+    for row in all_cosignatures(session):
+        after = kept.get(digest(row.lines.encode()))
+        before = session.get(LogEntryRow, row.size - 1)
+        if after is None or before is None:
+            continue
+        signed = read_time(logged_entry(before).content.time).timestamp()
+        for line in row.signatures:
+            time = float(cosignature_time(line))
+            ahead = max(0.0, time - after) or min(0.0, time + 1 - signed)  # it counts whole seconds
+            if abs(ahead) > _MOST_OFF and abs(ahead) > abs(off.get(line.name, 0.0)):
+                off[line.name] = ahead
+    return tuple(sorted(off.items()))
 
 
 def _acts(session: Session, entries: Sequence[LoggedEntry], runs: set[str]) -> tuple[ActFacts, ...]:

@@ -39,7 +39,8 @@ class SubjectFacts:
     ``scope`` is ``run``, ``study``, ``sweep``, ``hospital`` or ``period``; ``log`` ends before
     what was logged later, so that a report can be made again. ``rosters`` are the days on which
     the runs' rosters end, by run; only a network's roster has one. ``acts`` are those of people
-    that these entries hold; none where nobody was registered yet.
+    that these entries hold; none where nobody was registered yet. ``clocks`` are cosigners whose
+    clock was more than five minutes from the log's, with the seconds that it was ahead at most.
     """
 
     scope: str
@@ -49,4 +50,5 @@ class SubjectFacts:
     red_team: tuple[RedTeamFacts, ...] = ()
     rosters: tuple[tuple[str, str], ...] = ()
     acts: tuple[ActFacts, ...] = ()
+    clocks: tuple[tuple[str, float], ...] = ()
     verification: LogVerification | None = None

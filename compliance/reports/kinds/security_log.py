@@ -102,6 +102,8 @@ def _wrong(subject: ReportSubject) -> Section:
         f"The clock went back {len(steps)} times: see page 1."
         if steps
         else "The times of the entries never go back by more than a minute."
+        if not subject.facts.clocks
+        else "The clock of a cosigner was far from the log's: see page 1."
     )
     items = (
         subject.evidenced("What went wrong", said, wrong or subject.last, **none),

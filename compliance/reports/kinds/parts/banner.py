@@ -24,7 +24,8 @@ def report_banner(subject: ReportSubject, counts: Statement) -> tuple[Statement,
     said = statements.verified(found, f"at entry {log.size:,} of the signed log ({newest})")
     first = _several(subject) if subject.single is None else statements.banner(subject.single)
     others = (
-        *_unsigned(subject), *_nobody(subject), *_clock(subject), *_rosters(subject),
+        *_unsigned(subject), *_nobody(subject), *_clock(subject), *_other_clocks(subject),
+        *_rosters(subject),
         *_red_team(subject),
     )  # fmt: skip
     is_faulty = found is not None and bool(found.faults)
@@ -120,6 +121,25 @@ def _clock(subject: ReportSubject) -> tuple[Statement, ...]:
             text="The coordinator's clock went back.",
             detail=f"{told[:1].upper()}{told[1:]}. The order of entries holds, their times do not: "
             "set the clock by a time server.",
+            tone=Tone.BAD,
+        ),
+    )
+
+
+def _other_clocks(subject: ReportSubject) -> tuple[Statement, ...]:
+    """Returns whose clock, by the times at which the log was cosigned, was far from the log's."""
+    told = [
+        f"{name.rpartition('/')[2]} was {abs(ahead) / 60:,.0f} minutes "
+        f"{'ahead of' if ahead > 0 else 'behind'} the log"
+        for name, ahead in subject.facts.clocks
+    ]
+    if not told:
+        return ()
+    return (
+        Statement(
+            text="Clocks differ: times in this report are the log's, and others saw others.",
+            detail=f"{'; '.join(told[:5])}. Each cosigner says by its own clock when it signed a "
+            "head of the log: set both clocks by a time server.",
             tone=Tone.BAD,
         ),
     )

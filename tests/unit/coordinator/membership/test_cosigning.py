@@ -1,5 +1,6 @@
 """The coordinator collects cosignatures: a quorum, heads that move, records, outside witnesses."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,16 +16,24 @@ from coordinator.audit.verification import check_records, verify_records
 from coordinator.database.log.cosignatures import (
     CosignaturesRow,
     all_cosignatures,
+    keep_cosignatures,
     newest_cosignatures,
 )
-from coordinator.database.store import RoundRow
+from coordinator.database.store import RoundRow, logged_entries, newest_head
 from coordinator.membership.cosigning import HeadCosigning, submit_newest
 from coordinator.membership.log_proofs import LogProofs
 from coordinator.membership.witnesses import PolicyWitnesses, read_witness_policy
+from coordinator.views.subjects import clocks_of
 from protocol.encoding import parse_canonical
 from protocol.errors import QuorumLost, StoreBroken, WorkspaceRefused
 from protocol.identity.roster import SigningKey
-from protocol.log.cosignature import Ed25519Cosigner, KeyType, VerifierKey, cosigning_site
+from protocol.log.cosignature import (
+    Ed25519Cosigner,
+    KeyType,
+    VerifierKey,
+    cosigned_lines,
+    cosigning_site,
+)
 from protocol.log.signed_note import log_origin, split_note
 from protocol.log.witness_policy import PolicyWitness, WitnessPolicy, parse_policy
 from protocol.secagg.log_proof import LogProof
@@ -318,6 +327,28 @@ def test_what_is_logged_between_runs_is_cosigned_once_by_witnesses_outside(
     with federation.store.read() as session:
         check_records(session, key.public, faults, [one.key for one in made["ethics"]])
     assert not faults.found
+
+
+@pytest.mark.parametrize(("off", "told"), [(3600, 3600), (-3600, -3600), (200, None)])
+def test_a_cosigner_whose_clock_is_an_hour_off_is_a_fact_for_reports(
+    federation: Federation, off: int, told: int | None
+) -> None:
+    key, cosigner = (
+        federation.workspace.signing_key(),
+        Ed25519Cosigner("ethics", SigningKey.generate()),
+    )
+    logged_more(federation)
+    with federation.store.transaction() as transaction:
+        head = newest_head(transaction.session)
+        assert head is not None
+        line = cosigner.cosign(split_note(head.note)[0], int(time.time()) + off)
+        made = cosigned_lines(split_note(head.note)[0], [line], [cosigner.key])
+        keep_cosignatures(transaction, head.size, made, key)
+    with federation.store.read() as session:
+        found = dict(clocks_of(session, logged_entries(session)))
+    assert bool(found) == (told is not None)
+    if told is not None:
+        assert abs(found["ethics"] - told) < 60
 
 
 def test_a_log_that_was_rewritten_gets_no_cosignature_from_outside(

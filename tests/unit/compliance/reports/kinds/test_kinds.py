@@ -28,6 +28,7 @@ from compliance.reports.document import (
     Listing,
     Paragraph,
     Table,
+    Tone,
     claims_of,
     counts_of,
     tables,
@@ -366,3 +367,13 @@ def with_entries(*types: str) -> Dossier:
         for place, kind in enumerate(types)
     )
     return replace(dossier, audit=replace(dossier.audit, entries=(*dossier.audit.entries, *before)))
+
+
+def test_a_cosigner_whose_clock_is_an_hour_off_is_told_on_page_one() -> None:
+    subject = subject_of(dossiers.finished())
+    off = (("collegium/witness/v1/lyon", -3600.0), ("ethics.example", 3660.0))
+    made = KINDS["security-log"].make(replace(subject, facts=replace(subject.facts, clocks=off)))
+    (told,) = [one for one in made.banner if one.text.startswith("Clocks differ")]
+    assert told.tone is Tone.BAD
+    assert "lyon was 60 minutes behind the log; ethics.example was 61 minutes ahead" in told.detail
+    assert "far from the log's" in statement_of(made, "Clock")
