@@ -6,13 +6,14 @@ a quorum of hospitals has cosigned was shown to each of them as the one history.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.storage.clock import told_time
 from coordinator.audit.faults import Faults
-from coordinator.database.log.cosignatures import all_cosignatures
+from coordinator.database.log.cosignatures import CosignaturesRow, all_cosignatures
 from coordinator.database.log.entry_proofs import newest_roster
 from coordinator.database.store import CheckpointRow, RunRow
 from protocol.errors import MessageRefused, StoreBroken
@@ -30,7 +31,7 @@ class Cosigned:
     by_size: Mapping[int, tuple[Cosignature, ...]]
     unknown: frozenset[str]
 
-    @property
+    @cached_property
     def cosigners(self) -> Mapping[int, frozenset[VerifierKey]]:
         """The keys that have signed, by the head's size."""
         return {size: frozenset(one.key for one in all) for size, all in self.by_size.items()}
@@ -58,10 +59,14 @@ def check_cosignatures(session: Session, also: Sequence[VerifierKey], faults: Fa
     """
     keys = [*_site_keys(session, faults), *also]
     known = {(key.name, key.key_id) for key in keys}
-    notes = {row.size: row.note for row in session.scalars(select(CheckpointRow))}
+    rows = all_cosignatures(session)
+    cosigned = select(CheckpointRow.size, CheckpointRow.note).where(
+        CheckpointRow.size.in_(select(CosignaturesRow.size))
+    )
+    notes = {size: note for size, note in session.execute(cosigned)}
     found: dict[int, tuple[Cosignature, ...]] = {}
     unknown: set[str] = set()
-    for row in all_cosignatures(session):
+    for row in rows:
         with faults.checking(f"the cosignatures of the head of {row.size} entries"):
             if row.size not in notes:
                 raise StoreBroken(f"a head of {row.size} entries was cosigned, the log has none")

@@ -10,6 +10,7 @@ what the hospitals signed.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -290,7 +291,13 @@ def _is_genuine(row: MaskedRow, public: bytes, context: str) -> bool:
 
 
 def _study(session: Session, row: RunRow) -> Study:
-    return Study.model_validate_json(session.get_one(StudyRow, row.study_digest).document)
+    return _read_study(session.get_one(StudyRow, row.study_digest).document)
+
+
+@lru_cache(maxsize=32)
+def _read_study(document: bytes) -> Study:
+    """Returns the study of a document: each round of a run is held to it."""
+    return Study.model_validate_json(document)
 
 
 def _check_summaries(

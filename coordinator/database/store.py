@@ -11,7 +11,7 @@ Rules:
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import sleep
@@ -28,6 +28,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    or_,
     select,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -485,6 +486,19 @@ def logged_entries(session: Session, run_id: str | None = None) -> list[LoggedEn
     query = select(LogEntryRow.idx, LogEntryRow.leaf_hash, LogEntryRow.entry)
     if run_id is not None:
         query = query.where(LogEntryRow.run_id == run_id)
+    return [_logged(*row) for row in session.execute(query.order_by(LogEntryRow.idx))]
+
+
+def entries_about(session: Session, runs: Collection[str], before: int) -> list[LoggedEntry]:
+    """Returns the log's entries of some runs, and of none, with a smaller number, in order.
+
+    Raises:
+        StoreBroken: one holds no bytes.
+    """
+    query = select(LogEntryRow.idx, LogEntryRow.leaf_hash, LogEntryRow.entry).where(
+        LogEntryRow.idx < before,
+        or_(LogEntryRow.run_id.is_(None), LogEntryRow.run_id.in_(runs)),
+    )
     return [_logged(*row) for row in session.execute(query.order_by(LogEntryRow.idx))]
 
 

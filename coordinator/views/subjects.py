@@ -16,8 +16,8 @@ from coordinator.database.store import (
     ReleaseRow,
     RunRow,
     StudyRow,
+    entries_about,
     head_after,
-    logged_entries,
     logged_entry,
     newest_head,
 )
@@ -71,9 +71,7 @@ def subject_facts(
     digests = {one.study_digest for one in found}
     runs = {one.run_id for one in found}
     entries = [
-        entry
-        for entry in logged_entries(session)
-        if entry.index < end and _is_about(entry, runs, digests)
+        entry for entry in entries_about(session, runs, end) if _is_about(entry, runs, digests)
     ]
     return SubjectFacts(
         scope=scope,
