@@ -5,7 +5,6 @@ from pathlib import Path
 
 from compliance.governance.acts import ActRequest
 from coordinator.runs.person_acts import Recorded, record_act
-from protocol.errors import WorkspaceRefused
 from protocol.identity.roster import SigningKey
 
 
@@ -17,8 +16,7 @@ def record_export(
 ) -> Recorded:
     """Logs that a person exports something, before it is written.
 
-    On a copy, on a medium that cannot be written, and where no person is registered, nothing is
-    logged; the answer says so.
+    On a copy, and where no person is registered, nothing is logged; the answer says so.
 
     Args:
         out: the folder of runs.
@@ -28,12 +26,10 @@ def record_export(
 
     Raises:
         PolicyRefused: people are registered here, and none of them is named by the key.
+        WorkspaceRefused: people are registered here, and nothing can be logged now.
     """
     said = {name: value for name, value in details.items() if value is not None}
     request = ActRequest(
         action="report.export", subject_kind=subject[0], subject=subject[1], details=said
     )
-    try:
-        return record_act(out, request, key)
-    except WorkspaceRefused as error:
-        return Recorded(act=None, note=f"nothing was logged: {error}")
+    return record_act(out, request, key)

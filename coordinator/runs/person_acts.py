@@ -7,7 +7,7 @@ key is a copy: nothing can be written down there, and that is said.
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.governance.governance import FOUND
 from coordinator.governance.operations import Operations
+from coordinator.governance.people_register import is_governed
 from coordinator.membership.authority import Authority
 from coordinator.membership.directory import is_coordinator
 from coordinator.membership.members import Members
 from coordinator.runs.admin_socket import ask, is_served
-from protocol.errors import PolicyRefused, StoreBroken
+from protocol.errors import PolicyRefused, StoreBroken, WorkspaceRefused
 from protocol.identity.roster import SigningKey
 from protocol.identity.timestamps import write_time
 
@@ -134,22 +135,35 @@ def governance_of(home: Path) -> dict[str, Any]:
 def record_act(home: Path, request: ActRequest, key: SigningKey | None) -> Recorded:
     """Writes down that something was done with a folder: an export, a login.
 
-    In a consortium with people it refuses where nobody says who they are. On a copy, and while the
-    consortium is founding, nothing is written down, and the note says so.
+    In a consortium with people it refuses where nobody says who they are, and where it cannot be
+    written down. On a copy, and while the consortium is founding, nothing is written down, and the
+    note says so.
 
     Raises:
-        FederationError: the act is refused.
+        FederationError: the act is refused, or cannot be written down.
     """
     if not (home / "coordinator.key").is_file():
         return Recorded(act=None, note="nothing was logged: this is a copy, without the log's key")
-    if not os.access(home, os.W_OK):
-        return Recorded(act=None, note="nothing was logged: the folder cannot be written")
-    told = perform(home, request, key)
+    try:
+        if not os.access(home, os.W_OK):
+            raise WorkspaceRefused("the folder cannot be written")
+        told = perform(home, request, key)
+    except WorkspaceRefused as error:  # nobody answers, or nothing can be written here
+        if _has_people(home):
+            raise
+        return Recorded(act=None, note=f"nothing was logged: {error}")
     if not told["attributed"]:
         return Recorded(
             act=None, note="nothing was logged: no person is registered in this consortium yet"
         )
     return Recorded(act=told["act"], note=f"logged as act {told['act'][:16]}")
+
+
+def _has_people(home: Path) -> bool:
+    """Whether a person was ever registered, by a look that writes nothing."""
+    with closing(Store.for_reading(Workspace.open(home).database)) as store:
+        with store.read() as session:
+            return is_governed(session)
 
 
 @contextmanager

@@ -75,12 +75,26 @@ def test_without_people_and_on_a_copy_the_export_says_that_it_was_not_logged(
     assert "this is a copy" in record_export(folder, None, ("run", RUNS[0]), {}).note
 
 
-def test_on_a_medium_that_cannot_be_written_an_export_works_and_says_so(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing can be written down: no service answers, or the medium cannot be written."""
+
     def refuse(*_: object) -> None:
         raise WorkspaceRefused("collegium.db cannot be opened: check its permissions")
 
-    monkeypatch.setattr("collegium.reports.access_record.record_act", refuse)
+    monkeypatch.setattr("coordinator.runs.person_acts.perform", refuse)
+
+
+@pytest.mark.usefixtures("silent")
+def test_where_nobody_is_registered_an_export_needs_no_log_and_says_so(folder: Path) -> None:
     said = record_export(folder, None, ("run", RUNS[0]), {})
     assert said.note.startswith("nothing was logged: collegium.db cannot be opened")
+
+
+def test_where_people_are_registered_what_cannot_be_logged_is_not_exported(
+    folder: Path, people: People, silent: None
+) -> None:
+    to = folder.parent / "report.html"
+    with pytest.raises(WorkspaceRefused, match="cannot be opened"):
+        export_report(folder, ASKED, "html", to, QUIET, key=people.key(BEA))
+    assert not to.exists()
