@@ -219,11 +219,28 @@ def _is_as_written(embedded: Any, data: bytes) -> bool:
     _, first, second, _ = map(int, embedded.sig_object["/ByteRange"])
     held = bytes(embedded.pkcs7_content)
     try:
-        signature = ContentInfo.load(held).dump(force=True)
-    except ValueError:
+        content = ContentInfo.load(held)
+        signature = content.dump(force=True)
+        is_named = _names_itself(content["content"])
+    except (ValueError, LookupError, TypeError):
         return False
     zeros = bytes(len(held) - len(signature))
-    return held == signature + zeros and data[first:second] == b"<%s>" % held.hex().upper().encode()
+    written = b"<%s>" % held.hex().upper().encode()
+    return is_named and held == signature + zeros and data[first:second] == written
+
+
+def _names_itself(signed: Any) -> bool:
+    """Whether the fields around a signature, which it does not cover, are what follows from it.
+
+    Those are the versions and the list of digests (RFC 5652, sections 5.1 and 5.3).
+    """
+    (signer,) = signed["signer_infos"]
+    version = "v1" if signer["sid"].name == "issuer_and_serial_number" else "v3"
+    (digest,) = signed["digest_algorithms"]
+    return (
+        signer["version"].native == signed["version"].native == version
+        and digest.dump() == signer["digest_algorithm"].dump()
+    )
 
 
 def _time(embedded: Any) -> str:
