@@ -54,7 +54,7 @@ ISSUER = "Collegium"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SignedIn:
+class SignedInPerson:
     """A person who has logged in: name, public key, and what the box held."""
 
     person: str
@@ -81,7 +81,7 @@ class SignIn:
     ) -> None:
         self._home, self._clock, self._cost, self._derived = home, clock, cost, derived
 
-    def log_in(self, name: str, password: str, code: str, session: str) -> SignedIn:
+    def log_in(self, name: str, password: str, code: str, session: str) -> SignedInPerson:
         """Returns who has logged in; the login is in the log.
 
         Args:
@@ -114,9 +114,9 @@ class SignIn:
         except PolicyRefused as error:
             raise PolicyRefused(REFUSED) from error  # the act itself stands in the log, refused
         self._raise_cost(box, opened, password)
-        return SignedIn(person=tried.person, public_key=tried.public_key, secrets=opened)
+        return SignedInPerson(person=tried.person, public_key=tried.public_key, secrets=opened)
 
-    def confirm_code(self, person: SignedIn, code: str) -> None:
+    def confirm_code(self, person: SignedInPerson, code: str) -> None:
         """Takes a fresh one-time code of somebody who has logged in; wrong ones count as failures.
 
         Raises:

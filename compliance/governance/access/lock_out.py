@@ -27,7 +27,7 @@ def wait_after(failures: int) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attempts:
+class FailedLogins:
     """The failures in a row of one account or address, when the last one was (seconds since 1970).
 
     ``step`` is the newest one-time step that was used; ``unlogged`` counts refusals since the last

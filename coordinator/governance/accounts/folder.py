@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from compliance.governance.access.lock_out import Attempts
+from compliance.governance.access.lock_out import FailedLogins
 from compliance.governance.access.sealed_key import SealedKey, read_sealed_key
 from compliance.storage.atomic_file import read_whole, write_whole
 from protocol.errors import StoreBroken, WorkspaceRefused
@@ -68,7 +68,7 @@ class AccountFolder:
         self._file(digest).unlink(missing_ok=True)
 
     @contextmanager
-    def attempts(self) -> Iterator[dict[str, Attempts]]:
+    def attempts(self) -> Iterator[dict[str, FailedLogins]]:
         """Yields the attempts by public key; what the block makes of them is kept.
 
         One process at a time; others wait.
@@ -93,7 +93,7 @@ class AccountFolder:
         finally:
             os.close(handle)
 
-    def read_attempts(self) -> dict[str, Attempts]:
+    def read_attempts(self) -> dict[str, FailedLogins]:
         """Returns the attempts by public key, as they are now.
 
         Raises:
@@ -102,7 +102,7 @@ class AccountFolder:
         file = self._root / _ATTEMPTS
         try:
             said = json.loads(read_whole(file))
-            return {str(key): Attempts(**one) for key, one in said.items()}
+            return {str(key): FailedLogins(**one) for key, one in said.items()}
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, TypeError, AttributeError) as error:

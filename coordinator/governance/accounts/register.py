@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.audit.log import NewEntry
-from compliance.governance.access.lock_out import Attempts
+from compliance.governance.access.lock_out import FailedLogins
 from compliance.governance.access.sealed_key import read_sealed_key
 from compliance.governance.people import Person, Role, same_name
 from compliance.storage.clock import Clock, utc_now
@@ -78,7 +78,7 @@ def read_attempt(said: Mapping[str, Any]) -> LoginAttempt:
 
 
 def accounts_in(
-    session: Session, attempts: Mapping[str, Attempts], now: float
+    session: Session, attempts: Mapping[str, FailedLogins], now: float
 ) -> tuple[Account, ...]:
     """Returns the accounts that there are, by name.
 
@@ -89,7 +89,7 @@ def accounts_in(
     """
     found = []
     for row in _standing(session):
-        tried = attempts.get(row.public_key, Attempts())
+        tried = attempts.get(row.public_key, FailedLogins())
         left = tried.seconds_left(now)
         found.append(
             Account(
@@ -208,11 +208,11 @@ class AccountRegister:
             person = None if row is None else person_with_key(session, row.public_key)
         is_open = row is not None and person is not None and _is_usable(person, row, now)
         with self._folder.attempts() as known:  # written either way: it takes the same time
-            none = known.get(_UNKNOWN, Attempts())
+            none = known.get(_UNKNOWN, FailedLogins())
             known[_UNKNOWN] = replace(none, last=now.timestamp())
             if row is None or person is None or not is_open:
                 return LoginAttempt()
-            tried = known.get(row.public_key, Attempts())
+            tried = known.get(row.public_key, FailedLogins())
             if tried.seconds_left(now.timestamp()) > 0:
                 return LoginAttempt()
             known[row.public_key] = replace(
@@ -232,7 +232,7 @@ class AccountRegister:
             row = _account(session, name)
         key, person = (_UNKNOWN, None) if row is None else (row.public_key, row.person)
         with self._folder.attempts() as known:
-            tried = known.get(key, Attempts())
+            tried = known.get(key, FailedLogins())
             refused, is_due = tried.unlogged + 1, abs(now - tried.logged) >= LOGGED_EVERY
             known[key] = replace(
                 tried,
@@ -254,14 +254,14 @@ class AccountRegister:
         if row is None:
             raise PolicyRefused("there is no account under this key")
         with self._folder.attempts() as known:
-            tried = known.get(public_key, Attempts())
+            tried = known.get(public_key, FailedLogins())
             if step <= tried.step:
                 raise PolicyRefused(
                     "this code was used already: wait for the next one, half a minute at most"
                 )
             if tried.unlogged:
                 self._log_refused(row.person, tried.unlogged)
-            known[public_key] = Attempts(step=step, logged=tried.logged)
+            known[public_key] = FailedLogins(step=step, logged=tried.logged)
 
     def _log_refused(self, person: str | None, refused: int) -> None:
         with self._store.transaction() as transaction:
@@ -287,7 +287,7 @@ class AccountRegister:
 
     def _clear(self, public_key: str) -> None:
         with self._folder.attempts() as known:
-            tried = known.get(public_key, Attempts())
+            tried = known.get(public_key, FailedLogins())
             known[public_key] = replace(tried, failures=0, last=0.0)
 
     def _require_administrator(self, name: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from compliance.governance.access.one_time_codes import STEP_SECONDS, code_at
 from compliance.governance.access.sealed_key import Derive, SealingCost, derive
-from coordinator.runs.sign_in import SignedIn, SignIn, new_account
+from coordinator.runs.sign_in import SignedInPerson, SignIn, new_account
 from tests.support.hospital.consortium_home import Clock, ConsortiumHome
 from tests.support.hospital.people import ADA, BEA, People
 
@@ -56,6 +56,6 @@ class Accounts:
         self.clock.move(seconds=STEP_SECONDS)
         return self.code(name)
 
-    def log_in(self, name: str = ADA, password: str = PASSWORD, code: str = "") -> SignedIn:
+    def log_in(self, name: str = ADA, password: str = PASSWORD, code: str = "") -> SignedInPerson:
         """Logs a person in, with a fresh code unless one is given."""
         return self.sign_in.log_in(name, password, code or self.fresh_code(name), "s-1")

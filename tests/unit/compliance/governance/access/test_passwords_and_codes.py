@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from compliance.governance.access.lock_out import (
     FREE_FAILURES,
     MAX_FAILURES,
-    Attempts,
+    FailedLogins,
     wait_after,
 )
 from compliance.governance.access.looking import (
@@ -106,7 +106,7 @@ def test_waits_grow_and_end_in_a_lock() -> None:
 
 @given(failures=st.integers(0, 99), set_back=st.floats(0, 1e9))
 def test_a_clock_that_was_set_back_lengthens_no_wait(failures: int, set_back: float) -> None:
-    tried = Attempts(failures=failures, last=1e9)
+    tried = FailedLogins(failures=failures, last=1e9)
     assert tried.seconds_left(1e9 - set_back) <= wait_after(failures)
     assert tried.seconds_left(1e9 + wait_after(failures)) == 0
 
