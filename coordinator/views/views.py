@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from sqlalchemy.orm import Session
+
 from compliance.facts.comparison.baselines import BaselineFindings
 from compliance.facts.comparison.strategies import ComparisonFindings
 from compliance.facts.dossier import Dossier, LogVerification, SubjectFacts
@@ -18,19 +20,24 @@ from coordinator.database.workspace import Workspace
 from coordinator.runs.monitoring.progress import RunProgress, read_progress
 from coordinator.views.alerts import Alert, alerts_in
 from coordinator.views.cosigners import CosignedLog, cosigned_log
-from coordinator.views.dossiers import dossier_of
 from coordinator.views.governance import (
     GovernanceView,
     RecordedAct,
     acts_in,
     governance_in,
 )
-from coordinator.views.rows import all_runs, find_run, study_digest, study_of
-from coordinator.views.run_summary import RunSummary, summary_of
-from coordinator.views.several_runs.calendars import calendar_of, calendars_in, releases_made
+from coordinator.views.one_run.dossiers import dossier_of
+from coordinator.views.one_run.rows import all_runs, find_run, study_digest, study_of
+from coordinator.views.one_run.run_summary import RunSummary, summary_of
+from coordinator.views.one_run.simulated import Reference, references
+from coordinator.views.several_runs.calendars import (
+    calendar_of,
+    calendar_until,
+    calendars_in,
+    releases_made,
+)
 from coordinator.views.several_runs.comparisons import baselines_in, strategies_in
 from coordinator.views.several_runs.privacy_utility import utility_points, withheld_figures
-from coordinator.views.simulated import Reference, references
 from coordinator.views.subjects import subject_facts
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.study.study import Study
@@ -84,7 +91,7 @@ class Views:
         with self._store.read() as session:
             row = find_run(session, run_id)
             try:
-                return dossier_of(session, row, self._state(row))
+                return self._dossier(session, row)
             except (ValueError, KeyError, TypeError, MessageRefused) as error:
                 raise StoreBroken(
                     f"run {row.id} cannot be read: its record is damaged; restore a backup"
@@ -104,7 +111,7 @@ class Views:
         """
 
         def dossier(row: RunRow) -> Dossier:
-            return dossier_of(session, row, self._state(row))
+            return self._dossier(session, row)
 
         with self._store.read() as session:
             try:
@@ -294,6 +301,9 @@ class Views:
         return LogVerification(
             key=(public or b"").hex(), faults=tuple(str(fault) for fault in faults.found)
         )
+
+    def _dossier(self, session: Session, row: RunRow) -> Dossier:
+        return dossier_of(session, row, self._state(row), calendar_until(session, row))
 
     def _state(self, row: RunRow) -> str:
         return "interrupted" if row.state == "running" and not self._at_work else row.state

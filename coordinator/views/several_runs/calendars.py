@@ -9,7 +9,7 @@ from compliance.estimates.drift.series import RATE
 from compliance.facts.drift_calendar import DriftCalendar, UncountedRun, compared
 from coordinator.database.store import RunRow
 from coordinator.rounds.evaluation.released import histograms_from
-from coordinator.views.rows import all_runs, released_figures, study_of, summaries_of
+from coordinator.views.one_run.rows import all_runs, released_figures, study_of, summaries_of
 from protocol.errors import WorkspaceRefused
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
@@ -45,8 +45,9 @@ def calendars_in(session: Session) -> tuple[DriftCalendar, ...]:
     return tuple(_calendar(session, study, rows) for study, rows in _monitored(session))
 
 
-def calendar_until(session: Session, run: RunRow, study: Study) -> DriftCalendar | None:
+def calendar_until(session: Session, run: RunRow) -> DriftCalendar | None:
     """Returns a run's calendar as it stood with that run; None of a study that monitors nothing."""
+    study = study_of(session, run)
     if study.calendar is None:
         return None
     rows = [row for row in reversed(all_runs(session)) if row.study_digest == run.study_digest]

@@ -9,8 +9,8 @@ from compliance.estimates.interval import Interval
 from compliance.facts.figures import TASK_FIGURES, FigureKind
 from coordinator.database.store import RunRow
 from coordinator.runs.monitoring.progress import RunProgress
-from coordinator.views.rows import released_figures, study_of
-from coordinator.views.simulated import exact_figures, split_of
+from coordinator.views.one_run.rows import released_figures, study_of
+from coordinator.views.one_run.simulated import exact_figures, split_of
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.variants import question
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from compliance.facts.figures import TASK_FIGURES, FigureKind
 from coordinator.database.store import ReferenceRow, RunRow
-from coordinator.views.rows import study_of, summaries_of
+from coordinator.views.one_run.rows import study_of, summaries_of
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import KeyedHashSplit, Study
 from protocol.study.variants import question
