@@ -15,7 +15,7 @@ from compliance.storage.clock import utc_now
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import check_records
 from coordinator.database.log.entry_proofs import MadeProof, prove_entry
-from coordinator.database.store import RunRow, Store
+from coordinator.database.store import RunRow, Store, newest_head
 from coordinator.database.workspace import Workspace
 from coordinator.runs.monitoring.progress import RunProgress, read_progress
 from coordinator.views.alerts import Alert, alerts_in
@@ -26,6 +26,14 @@ from coordinator.views.governance import (
     acts_in,
     governance_in,
 )
+from coordinator.views.log_search import LogPage, LogQuery, search_log
+from coordinator.views.members.approvals import (
+    RosterStanding,
+    RunApprovals,
+    approvals_in,
+    rosters_in,
+)
+from coordinator.views.members.sites import SiteView, sites_in
 from coordinator.views.one_run.dossiers import dossier_of
 from coordinator.views.one_run.rows import find_run, study_digest, study_of
 from coordinator.views.one_run.run_summary import RunLines, RunSummary
@@ -40,6 +48,7 @@ from coordinator.views.several_runs.comparisons import baselines_in, strategies_
 from coordinator.views.several_runs.privacy_utility import utility_points, withheld_figures
 from coordinator.views.subjects import subject_facts
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
+from protocol.identity.timestamps import write_time
 from protocol.study.study import Study
 from protocol.study.variants import question
 
@@ -299,6 +308,40 @@ class Views:
         return LogVerification(
             key=(public or b"").hex(), faults=tuple(str(fault) for fault in faults.found)
         )
+
+    def search_log(self, query: LogQuery, before: int | None = None, limit: int = 50) -> LogPage:
+        """Returns the newest entries that a search finds; see ``search_log``.
+
+        Raises:
+            StoreBroken: an entry, or the record of an act, was changed.
+        """
+        with self._store.read() as session:
+            return search_log(session, query, before, limit)
+
+    def log_size(self) -> int:
+        """Returns how many entries the log has."""
+        with self._store.read() as session:
+            head = newest_head(session)
+        return 0 if head is None else head.size
+
+    def sites(self) -> tuple[SiteView, ...]:
+        """Returns every hospital that was ever invited or took part.
+
+        Raises:
+            StoreBroken: a record is damaged.
+        """
+        with self._store.read() as session:
+            return sites_in(session, write_time(utc_now()))
+
+    def rosters(self) -> tuple[RosterStanding, ...]:
+        """Returns the newest signed roster, and the one that waits for signatures."""
+        with self._store.read() as session:
+            return rosters_in(session)
+
+    def approvals(self) -> tuple[RunApprovals, ...]:
+        """Returns who approved the studies of the newest runs."""
+        with self._store.read() as session:
+            return approvals_in(session)
 
     def _dossier(self, session: Session, row: RunRow) -> Dossier:
         return dossier_of(session, row, self._state(row), calendar_until(session, row))
