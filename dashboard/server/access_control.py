@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
-from coordinator.views.guarded import PeopleNow
+from coordinator.governance.accounts.guarded import PeopleNow
 from dashboard.server.activity import is_activity, leave_for, media_in
 from dashboard.server.own_pages import STYLE, onward_page
 from dashboard.server.requests import Listening, RequestFacts, for_the_page

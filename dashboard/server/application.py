@@ -23,9 +23,9 @@ from starlette.routing import Route
 from compliance.governance.access.sealed_key import COST, SealingCost
 from compliance.governance.acts import ActRequest
 from compliance.storage.clock import Clock, utc_now
+from coordinator.governance.accounts.guarded import PeopleNow
 from coordinator.runs.person_acts import perform
 from coordinator.runs.sign_in import SignIn
-from coordinator.views.guarded import PeopleNow
 from dashboard.server.access_control import (
     ROLES_CHANGED,
     SESSION_ENDED,
@@ -72,7 +72,7 @@ class Settings:
         limits: of sessions.
         cost: of deriving a sealed key.
         look_seconds: between two looks at who may still look.
-        clock: the time of day; ``steady`` are seconds that never go back.
+        clock: the time of day; ``elapsed`` are seconds that never go back.
         downloads: makes files; None where there are none.
     """
 
@@ -84,7 +84,7 @@ class Settings:
     cost: SealingCost = COST
     look_seconds: float = 1.0
     clock: Clock = utc_now
-    steady: Callable[[], float] = time.monotonic
+    elapsed: Callable[[], float] = time.monotonic
     downloads: MakesDownload | None = None
 
     def __post_init__(self) -> None:
@@ -108,13 +108,13 @@ class DashboardServer:
         self.sessions: SessionTable | None = None
         self.people: PeopleNow | None = None
         self._sign_in = SignIn(settings.out, settings.clock, settings.cost)
-        self._addresses = AddressLimits(settings.steady)
+        self._addresses = AddressLimits(settings.elapsed)
         self._turn, self._waiting = asyncio.Semaphore(_AT_ONCE), 0
         self._ends: queue.Queue[tuple[str, SigningKey, Ended] | None] = queue.Queue()
         self._roles: dict[str, frozenset[str]] = {}
         if settings.login:
             self.people = PeopleNow(settings.out, settings.clock)
-            self.sessions = SessionTable(settings.steady, settings.limits, self._ended)
+            self.sessions = SessionTable(settings.elapsed, settings.limits, self._ended)
         streamlit_page: Application = page or st.App(settings.script)
         self._page = streamlit_page
         self.control = AccessControl(

@@ -94,7 +94,7 @@ class Listening:
 
 @dataclass(frozen=True)
 class RequestFacts:
-    """What a request of ASGI says, in the words that the server decides by."""
+    """A request of ASGI in the words that the server decides by."""
 
     scope: Mapping[str, Any]
 

@@ -9,9 +9,9 @@ from compliance.governance.access.lock_out import FREE_FAILURES
 from compliance.governance.access.looking import Subject, may_look
 from compliance.governance.acts import ActRequest
 from compliance.governance.people import Role
+from coordinator.governance.accounts.guarded import PeopleNow, guarded
 from coordinator.runs.person_acts import perform
 from coordinator.runs.sign_in import SignIn
-from coordinator.views.guarded import PeopleNow, guarded
 from dashboard.server.requests import HANDLE_HEADER
 from dashboard.server.sessions import DashboardSession, Ended, SessionTable
 from dashboard.viewer import DemoViewer, Viewer, asks_for_code

@@ -47,7 +47,7 @@ def main() -> None:
         cost=CHEAP,
         look_seconds=0.2,
         clock=lambda: utc_now() + timedelta(seconds=added(out.parent / "day")),
-        steady=lambda: time.monotonic() + added(out.parent / "steady"),
+        elapsed=lambda: time.monotonic() + added(out.parent / "steady"),
         downloads=letter,
     )
     uvicorn.Server(server_config(DashboardServer(settings), listening)).run()
