@@ -237,7 +237,7 @@ def _names_itself(signed: Any) -> bool:
     (signer,) = signed["signer_infos"]
     version = "v1" if signer["sid"].name == "issuer_and_serial_number" else "v3"
     (digest,) = signed["digest_algorithms"]
-    return (
+    return bool(
         signer["version"].native == signed["version"].native == version
         and digest.dump() == signer["digest_algorithm"].dump()
     )

@@ -1,0 +1,1 @@
+"""The dashboard's server: what lies between the browser and the pages."""
