@@ -158,6 +158,7 @@ class Metrics:
             self.step_seconds.labels(step).observe(took)
         for site, took in updates.items():
             self.update_seconds.labels(site).observe(took)
+            self.without.labels(site)  # an increase from nothing is seen only behind a 0
         for site, (sent_to, received_from) in traffic.items():
             self.site_bytes.labels(site, "sent").inc(sent_to)
             self.site_bytes.labels(site, "received").inc(received_from)
