@@ -1,6 +1,7 @@
 """Answers questions about one consortium's runs, for as long as its database is open."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -15,7 +16,7 @@ from compliance.storage.clock import utc_now
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import check_records
 from coordinator.database.log.entry_proofs import MadeProof, prove_entry
-from coordinator.database.store import RunRow, Store
+from coordinator.database.store import RunRow, Store, newest_head
 from coordinator.database.workspace import Workspace
 from coordinator.runs.monitoring.progress import RunProgress, read_progress
 from coordinator.views.alerts import Alert, alerts_in
@@ -26,22 +27,38 @@ from coordinator.views.governance import (
     acts_in,
     governance_in,
 )
+from coordinator.views.log_search import LogPage, log_page
 from coordinator.views.one_run.dossiers import dossier_of
 from coordinator.views.one_run.rows import find_run, study_digest, study_of
 from coordinator.views.one_run.run_summary import RunLines, RunSummary
 from coordinator.views.one_run.simulated import Reference, references
+from coordinator.views.run_notes import RunNote, notes_in
 from coordinator.views.several_runs.calendars import (
     calendar_of,
     calendar_until,
     calendars_in,
     releases_made,
 )
-from coordinator.views.several_runs.comparisons import baselines_in, strategies_in
+from coordinator.views.several_runs.comparisons import baselines_in, files_beside, strategies_in
 from coordinator.views.several_runs.privacy_utility import utility_points, withheld_figures
 from coordinator.views.subjects import subject_facts
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.study.study import Study
 from protocol.study.variants import question
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewsVersion:
+    """The state of a store: while it is the same, every view shows the same but for the time.
+
+    ``size`` and ``root`` are those of the log, in which every write of a row is an entry;
+    ``at_work`` whether some process is running studies; ``beside`` the state of other files.
+    """
+
+    size: int
+    root: str
+    at_work: bool
+    beside: tuple[tuple[int, int] | None, ...] = ()
 
 
 class Views:
@@ -257,6 +274,7 @@ class Views:
         person: str | None = None,
         since: str | None = None,
         until: str | None = None,
+        newest: int | None = None,
     ) -> tuple[RecordedAct, ...]:
         """Returns what people did, in order; see ``coordinator.views.governance.acts_in``.
 
@@ -264,7 +282,56 @@ class Views:
             StoreBroken: a record is damaged.
         """
         with self._store.read() as session:
-            return acts_in(session, run=run, study=study, person=person, since=since, until=until)
+            return acts_in(
+                session,
+                run=run,
+                study=study,
+                person=person,
+                since=since,
+                until=until,
+                newest=newest,
+            )
+
+    def log(
+        self,
+        *,
+        words: str = "",
+        run: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> LogPage:
+        """Returns a page of the log, newest entries first; see ``coordinator.views.log_search``.
+
+        Raises:
+            StoreBroken: the log cannot be read.
+        """
+        with self._store.read() as session:
+            return log_page(session, words=words, run=run, before=before, limit=limit)
+
+    def notes(self, run_id: str | None = None) -> tuple[RunNote, ...]:
+        """Returns what people noted about runs, and the tags they gave them, in order.
+
+        Raises:
+            StoreBroken: a record is damaged.
+        """
+        with self._store.read() as session:
+            return notes_in(session, run_id)
+
+    def version(self) -> ViewsVersion:
+        """Returns what all that is shown depends on, beside the time: how long the log is.
+
+        Raises:
+            StoreBroken: the database cannot be read.
+        """
+        with self._store.read() as session:
+            head = newest_head(session)
+        beside = () if self._folder is None else files_beside(self._folder)
+        return ViewsVersion(
+            size=0 if head is None else head.size,
+            root="" if head is None else head.root.hex(),
+            at_work=self._at_work(),
+            beside=beside,
+        )
 
     def cosigned_log(self) -> CosignedLog:
         """Returns who has cosigned the log, how far, and how far a quorum has.
