@@ -14,7 +14,7 @@ from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports.declarations import Declarations, declarations_of
 from compliance.storage.clock import utc_now
 from coordinator.audit.faults import Faults
-from coordinator.audit.verification import check_records
+from coordinator.audit.verification import Watch, check_records
 from coordinator.database.log.entry_proofs import MadeProof, prove_entry
 from coordinator.database.store import RunRow, Store, newest_head
 from coordinator.database.workspace import Workspace
@@ -59,6 +59,14 @@ class ViewsVersion:
     root: str
     at_work: bool
     beside: tuple[tuple[int, int] | None, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptVerification:
+    """What a verification found, and how many entries the log had when it began."""
+
+    size: int
+    result: LogVerification
 
 
 class Views:
@@ -352,20 +360,28 @@ class Views:
         with self._store.read() as session:
             return prove_entry(session, self._public_key(), index)
 
-    def verification(self, public: bytes | None = None) -> LogVerification:
+    def verification(
+        self, public: bytes | None = None, watch: Watch = lambda part, done, total: None
+    ) -> LogVerification:
         """Checks the whole log, and all records against it; says under which key, and what faults.
 
         Args:
             public: the key that is trusted; the one in the folder when None.
+            watch: is told which part is checked now, and how much of it is done.
         """
         faults = Faults()
         with faults.checking("the key"):
             public = public or self._public_key()
             with self._store.read() as session:
-                check_records(session, public, faults)
+                check_records(session, public, faults, watch=watch)
         return LogVerification(
             key=(public or b"").hex(), faults=tuple(str(fault) for fault in faults.found)
         )
+
+    def verified(self) -> KeptVerification:
+        """Returns what a verification of the whole folder finds now, with the log's size."""
+        size = self.version().size
+        return KeptVerification(size=size, result=self.verification())
 
     def _dossier(self, session: Session, row: RunRow) -> Dossier:
         return dossier_of(session, row, self._state(row), calendar_until(session, row))

@@ -18,6 +18,7 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +35,11 @@ from coordinator.views.governance import GovernanceView, RecordedAct
 from coordinator.views.log_search import LogPage
 from coordinator.views.one_run.run_summary import RunSummary
 from coordinator.views.run_notes import RunNote
-from coordinator.views.views import Views, ViewsVersion, open_views
+from coordinator.views.views import KeptVerification, Views, ViewsVersion, open_views
+from dashboard.reading.verifying import (
+    BackgroundVerification,
+    VerificationState,
+)
 from protocol.errors import StoreBroken
 
 Result = TypeVar("Result")
@@ -44,6 +49,8 @@ _VERSION_SECONDS = 0.2
 #: Seconds for which a view is shown that also depends on the time.
 LIVE_SECONDS = 1.5
 _MINUTE = 60.0
+#: A log of so many entries is verified for a page: it takes a fifth of a second.
+_AT_ONCE = 5000
 #: So many results of each kind are kept; a dossier of 100 rounds takes two megabytes.
 _MOST = {"dossier": 24, "subject": 4, "proof": 32, "log": 64, "verification": 1}
 _MOST_OTHERS = 64
@@ -110,7 +117,7 @@ class SharedResults:
     ) -> None:
         try:
             result = make()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  # told to all who wait
             with self._lock:
                 if self._kept[kind].get(key) is kept:
                     del self._kept[kind][key]
@@ -128,12 +135,17 @@ class CachedViews:
 
     Args:
         open_store: opens the views; called anew after the store could not be read.
+        background: verifies the folder beside the pages; None where nothing does.
         clock: seconds that only grow.
     """
 
     def __init__(
-        self, open_store: Callable[[], Views], clock: Callable[[], float] = time.monotonic
+        self,
+        open_store: Callable[[], Views],
+        background: BackgroundVerification | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._background = background
         self._open, self._clock = open_store, clock
         self._results, self._lock = SharedResults(clock), threading.Lock()
         self._views: Views | None = None
@@ -227,6 +239,25 @@ class CachedViews:
         """Returns the result of comparing all records with the log, which takes long: on demand."""
         return self._shared("verification", None, Views.verification)
 
+    def verified(self) -> KeptVerification | None:
+        """Returns what the newest verification found; a short log is verified for it, no long one.
+
+        None where a long log was not verified since the dashboard started.
+        """
+        size = self.version().size
+        if size <= _AT_ONCE:
+            return KeptVerification(size=size, result=self.verification())
+        return self.verification_state().kept
+
+    def verify(self) -> None:
+        """Begins a verification of the whole folder beside the pages, unless one is under way."""
+        if self._background is not None:
+            self._background.start()
+
+    def verification_state(self) -> VerificationState:
+        """Returns how far that is, and what the newest one found."""
+        return VerificationState() if self._background is None else self._background.state
+
     def _shared(
         self,
         kind: str,
@@ -253,6 +284,8 @@ class CachedViews:
             raise
 
 
+@lru_cache(maxsize=16)
 def cached_views(folder: Path) -> CachedViews:
-    """Returns the views of a folder for a whole process; nothing is opened before they are used."""
-    return CachedViews(lambda: open_views(folder, checked=False))
+    """Returns the views of a folder, the same for a whole process; they open it when they are used."""
+    background = BackgroundVerification(folder)
+    return CachedViews(lambda: open_views(folder, checked=False), background)
