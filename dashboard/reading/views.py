@@ -105,7 +105,7 @@ class RunLine(Protocol):
 
     @property
     def progress(self) -> RunProgress | None:
-        """How far a run at work on a network is; None of any other."""
+        """Progress of a run at work on a network; None of any other."""
 
 
 class DashboardViews(Protocol):

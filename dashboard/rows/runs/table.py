@@ -18,7 +18,7 @@ TEST_NOISE = "none: test noise"
 
 @dataclass(frozen=True, kw_only=True)
 class RunFilter:
-    """What a table of runs is narrowed to; empty and None narrow nothing.
+    """Conditions that a table of runs is narrowed by; empty and None narrow nothing.
 
     ``text`` is words, each of which the run's name, study, sweep, tags or failure holds. With a
     range of epsilon, runs that promise none are left out.

@@ -184,7 +184,7 @@ def test_whoever_may_writes_a_note_on_the_page(noted: tuple[People, Views]) -> N
     known = FakeViews(replace(dossiers.finished(), run_id=RUN))
     known.notes = views.notes  # type: ignore[method-assign]
     page = page_of(known, Signer(people, CLEO), run=RUN)
-    page.text_area[0].set_value("seen *twice*").run()
+    page.text_area[0].set_value("seen *twice*")
     next(one for one in page.button if one.label == "Sign and write").click().run()
     assert not page.exception and not page.error
     assert [note.text for note in views.notes(RUN)] == ["seen *twice*"]
