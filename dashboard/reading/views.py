@@ -3,16 +3,21 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from compliance.estimates.interval import Interval
 from compliance.facts.comparison.baselines import BaselineFindings
 from compliance.facts.comparison.strategies import ComparisonFindings
 from compliance.facts.dossier import Dossier, LogVerification, SubjectFacts
 from compliance.facts.drift_calendar import DriftCalendar
+from compliance.facts.figures import FigureKind
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports.declarations import Declarations
 from coordinator.database.log.entry_proofs import MadeProof
+from coordinator.runs.monitoring.progress import RunProgress
 from coordinator.views.alerts import Alert
-from coordinator.views.cosigners import CosignedLog
 from coordinator.views.governance import GovernanceView, RecordedAct
+from coordinator.views.log.cosigners import CosignedLog
+from coordinator.views.run_notes import RunNote
+from coordinator.views.views import KeptVerification
 
 
 class RunLine(Protocol):
@@ -35,6 +40,10 @@ class RunLine(Protocol):
         """ISO 8601, UTC."""
 
     @property
+    def ended_at(self) -> str | None:
+        """ISO 8601, UTC; None while it runs."""
+
+    @property
     def seed(self) -> int:
         """The public model seed."""
 
@@ -49,6 +58,54 @@ class RunLine(Protocol):
     @property
     def test_noise(self) -> bool:
         """Whether its noise was fixed for a test, which protects nobody."""
+
+    @property
+    def simulation(self) -> bool:
+        """Whether it ran on one machine, as no consortium's run does."""
+
+    @property
+    def question(self) -> str:
+        """The same for runs whose figures can be compared."""
+
+    @property
+    def strategy(self) -> str:
+        """How its model was trained."""
+
+    @property
+    def sweep(self) -> str | None:
+        """The sweep that it is of, if it is of one."""
+
+    @property
+    def figure(self) -> FigureKind:
+        """The headline of its study's task."""
+
+    @property
+    def released(self) -> Interval | None:
+        """The released headline with its interval; None before there is one."""
+
+    @property
+    def exact(self) -> float | None:
+        """The exact headline of a simulation; None of any other run."""
+
+    @property
+    def rounds(self) -> int:
+        """The training rounds that its study plans."""
+
+    @property
+    def rounds_done(self) -> int:
+        """Those that are finished."""
+
+    @property
+    def hospitals(self) -> int:
+        """The number of its study's hospitals."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why it failed; None where it did not."""
+
+    @property
+    def progress(self) -> RunProgress | None:
+        """Progress of a run at work on a network; None of any other."""
 
 
 class DashboardViews(Protocol):
@@ -72,6 +129,9 @@ class DashboardViews(Protocol):
     def verification(self) -> LogVerification:
         """Returns the result of comparing all records with the signed log."""
 
+    def verified(self) -> KeptVerification | None:
+        """Returns what the newest verification found, and of how many entries; None before any."""
+
     def calendars(self) -> Sequence[DriftCalendar]:
         """Returns the calendar of every monitoring study, the one that ran last first."""
 
@@ -89,6 +149,9 @@ class DashboardViews(Protocol):
 
     def governance(self) -> GovernanceView:
         """Returns people, waiting changes and incidents, as of now."""
+
+    def notes(self, run_id: str | None = None) -> Sequence[RunNote]:
+        """Returns what people noted about runs, in order; about one run where it is named."""
 
     def acts(self, *, run: str, study: str) -> Sequence[RecordedAct]:
         """Returns what people did about a run or its study (by digest), in order."""
