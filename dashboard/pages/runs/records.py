@@ -3,10 +3,12 @@
 import streamlit as st
 
 from compliance.charts import run as charts
+from compliance.estimates.trend import trend_text
 from compliance.facts.dossier import CourseFacts, Dossier
 from compliance.reports import run_tables
 from compliance.reports.sections import statements
-from dashboard.elements.pieces import show_chart, show_table
+from dashboard.elements.charts import show_chart
+from dashboard.elements.pieces import show_table
 from dashboard.rows import words
 
 
@@ -16,7 +18,9 @@ def show_budget(dossier: Dossier) -> None:
     if not dossier.protected or not dossier.sites:
         st.warning(statements.claim(dossier).text)
         return
-    show_chart(charts.privacy_spent(dossier.sites), run_tables.budget_table(dossier))
+    show_chart(
+        charts.privacy_spent(dossier.sites), run_tables.budget_table(dossier), about="budget"
+    )
 
 
 def show_rounds(dossier: Dossier) -> None:
@@ -25,7 +29,9 @@ def show_rounds(dossier: Dossier) -> None:
     if not dossier.rounds:
         st.info(f"No round was opened; {dossier.rounds_planned} were planned.")
         return
-    show_chart(charts.rounds_timeline(dossier.rounds), run_tables.rounds_table(dossier))
+    show_chart(
+        charts.rounds_timeline(dossier.rounds), run_tables.rounds_table(dossier), about="rounds"
+    )
     if dossier.course is not None:
         _show_course(dossier.course)
     if dossier.robust is not None:
@@ -33,13 +39,16 @@ def show_rounds(dossier: Dossier) -> None:
         st.markdown(dossier.robust.sentence)
     if dossier.has_adaptive_clip:
         st.subheader("Clip by round")
-        show_chart(charts.clip_by_round(dossier.rounds), run_tables.clips_table(dossier))
+        show_chart(
+            charts.clip_by_round(dossier.rounds), run_tables.clips_table(dossier), about="clip"
+        )
 
 
 def _show_course(course: CourseFacts) -> None:
     st.subheader(f"Released {words.plain(course.figure.title)} by round")
     if any(one.released.value is not None for one in course.evaluations):
-        show_chart(charts.figure_by_round(course), run_tables.course_table(course))
+        show_chart(charts.figure_by_round(course), run_tables.course_table(course), about="course")
+        st.caption(words.plain(trend_text(charts.course_trend(course), "round")))
     elif course.evaluations:
         show_table(run_tables.course_table(course))
     for sentence in course.sentences:
