@@ -15,7 +15,7 @@ from compliance.facts.figures import AUROC
 from compliance.facts.privacy_utility import EXACT, PER_SITE, UtilityPoint
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
-from coordinator.views.run_summary import RunSummary
+from coordinator.views.one_run.run_summary import RunSummary
 from coordinator.views.several_runs.privacy_utility import points_of
 from dashboard.rows.runs import run_label
 

@@ -20,7 +20,7 @@ from compliance.reports.one_run.run_page import run_page
 from compliance.reports.renderers import render_csv, render_html, render_json
 from compliance.reports.sections.utility import utility_table
 from coordinator.rounds.evaluation.released import released_from
-from coordinator.views.run_summary import RunSummary
+from coordinator.views.one_run.run_summary import RunSummary
 from coordinator.views.several_runs.privacy_utility import points_of
 from dashboard.rows import runs, words
 from tests.support.simulated import dossiers

@@ -16,6 +16,7 @@ from compliance.facts.dossier import (
     RoundFacts,
     SiteFacts,
 )
+from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.figures import TASK_FIGURES
 from compliance.facts.groups import GroupFacts
 from coordinator.database.store import RoundRow, RunRow, head_after, logged_entries
@@ -31,17 +32,25 @@ from coordinator.rounds.evaluation.released import (
     risks_from,
 )
 from coordinator.rounds.run_course import evaluations_of
-from coordinator.views.rows import released_figures, rounds_of, study_of, summaries_of
-from coordinator.views.several_runs.calendars import calendar_until
-from coordinator.views.simulated import exact_figures, sweep_share, unprotected_runs
+from coordinator.views.one_run.rows import released_figures, rounds_of, study_of, summaries_of
+from coordinator.views.one_run.simulated import exact_figures, sweep_share, unprotected_runs
 from protocol.study.strategies.registry import strategy_of
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
 from protocol.vectors.adaptive_clip import felt_multiplier
 
 
-def dossier_of(session: Session, row: RunRow, state: str) -> Dossier:
-    """Returns a run's dossier; ``state`` is as it is shown."""
+def dossier_of(
+    session: Session, row: RunRow, state: str, drift: DriftCalendar | None = None
+) -> Dossier:
+    """Returns a run's dossier.
+
+    Args:
+        session: the consortium's database.
+        row: the run.
+        state: as it is shown.
+        drift: the calendar of a run of a monitoring study, as it stood with that run.
+    """
     study = study_of(session, row)
     released = released_figures(session, row.id, study)
     exact = exact_figures(row)
@@ -78,7 +87,7 @@ def dossier_of(session: Session, row: RunRow, state: str) -> Dossier:
         calibration=calibration_from(released) if released else (),
         recalibration=recalibration_from(released) if released else None,
         outcomes=outcomes_from(released) if released else (),
-        drift=calendar_until(session, row, study),
+        drift=drift,
         exact_columns=tuple(exact.get("columns", ())) if released else (),
         exact=_exact(study, exact),
         has_own_models=strategy_of(study.training).personal is not None,
