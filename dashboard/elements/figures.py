@@ -25,7 +25,8 @@ from compliance.reports.sections.fairness import groups
 from compliance.reports.sections.fairness.gaps import gap_sentences, group_gap_sentences
 from compliance.reports.sections.two_classes import calibration as calibration_parts
 from compliance.reports.sections.two_classes import thresholds
-from dashboard.elements.pieces import show_chart, show_rows, show_table
+from dashboard.elements.charts import show_chart
+from dashboard.elements.pieces import show_rows, show_table
 from dashboard.reading.views import DashboardViews
 from dashboard.rows import words
 
@@ -39,7 +40,9 @@ def show_utility(views: DashboardViews, dossier: Dossier) -> None:
         return
     withheld = views.withheld(dossier.run_id)
     show_chart(
-        charts.utility_against_epsilon(points, withheld), utility.utility_table(points, withheld)
+        charts.utility_against_epsilon(points, withheld),
+        utility.utility_table(points, withheld),
+        about="utility",
     )
     if len(points) > 1:
         st.caption(f"{interval_text(points)} {WITHOUT_PRIVACY}")
@@ -61,7 +64,11 @@ def show_fairness(dossier: Dossier) -> None:
     if not any(site.has_figure(figure) for site in dossier.sites):
         st.info("No figure of any hospital is available for this run.")
         return
-    show_chart(charts.site_metrics(dossier.sites, figure), run_tables.sites_table(dossier))
+    show_chart(
+        charts.site_metrics(dossier.sites, figure),
+        run_tables.sites_table(dossier),
+        about="hospitals",
+    )
     if small := too_small_text(own_notes(dossier.sites, figure)):
         st.caption(words.plain(small))
     for said in gap_sentences(dossier):
@@ -80,7 +87,9 @@ def show_groups(dossier: Dossier) -> None:
     for place, kind in zip(st.columns(max(1, len(kinds)), gap="large"), kinds, strict=False):
         with place:
             rows = groups.group_rows(dossier, kind)
-            show_chart(interval_rows(rows, kind), groups.one_figure_table(dossier, kind))
+            show_chart(
+                interval_rows(rows, kind), groups.one_figure_table(dossier, kind), about="groups"
+            )
     for grouping in by_grouping(dossier.groups):
         st.markdown(f"**By {words.plain(grouping)}**")
         for label, said in group_gap_sentences(dossier, grouping):
@@ -99,7 +108,9 @@ def show_outcomes(dossier: Dossier) -> None:
     if kind is None:
         show_rows(table)
     else:
-        show_chart(interval_rows(outcomes.outcome_rows(dossier, kind), kind), table)
+        show_chart(
+            interval_rows(outcomes.outcome_rows(dossier, kind), kind), table, about="outcomes"
+        )
     st.caption(words.plain(outcomes.COVERED))
 
 
@@ -111,9 +122,13 @@ def show_thresholds(dossier: Dossier) -> None:
         return
     points, (shares, benefit) = dossier.operating_points, st.columns(2, gap="large")
     with shares:
-        show_chart(shares_by_threshold(points), thresholds.shares_table(dossier))
+        show_chart(
+            shares_by_threshold(points), thresholds.shares_table(dossier), about="thresholds"
+        )
     with benefit:
-        show_chart(net_benefit_by_threshold(points), thresholds.benefit_table(dossier))
+        show_chart(
+            net_benefit_by_threshold(points), thresholds.benefit_table(dossier), about="benefit"
+        )
     st.caption(words.plain(thresholds.COVERED))
 
 
@@ -124,7 +139,7 @@ def show_calibration(dossier: Dossier) -> None:
         st.info(unknown)
         return
     drawn = calibration(dossier.calibration, dossier.figures.calibrated)
-    show_chart(drawn, calibration_parts.calibration_table(dossier))
+    show_chart(drawn, calibration_parts.calibration_table(dossier), about="calibration")
     if line := calibration_parts.recalibration_sentence(dossier):
         st.markdown(words.plain(line))
     if said := calibration_parts.error_sentence(dossier):

@@ -4,14 +4,13 @@ from functools import partial
 
 import streamlit as st
 
-from compliance.charts.counted.drift import STATISTICS, drift_chart, tests_of
+from compliance.charts.counted.drift import STATISTICS, drift_chart, tests_of, top_of
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.reports.sections import statements
 from compliance.reports.several_runs import drift_page
+from dashboard.elements.charts import show_chart
 from dashboard.elements.kept import verified_log
 from dashboard.elements.pieces import (
-    LOW_CHART,
-    show_chart,
     show_downloads,
     show_metrics,
     show_rows,
@@ -65,4 +64,7 @@ def _distances(calendar: DriftCalendar) -> None:
                 with place:
                     st.markdown(f"**{words.plain(column)}**")
                     table = drift_page.tests_table(calendar, column, statistic)
-                    show_chart(drift_chart(calendar, column, statistic), table, LOW_CHART)
+                    drawn = drift_chart(
+                        calendar, column, statistic, top=top_of(calendar, statistic)
+                    )
+                    show_chart(drawn, table, about=statistic)
