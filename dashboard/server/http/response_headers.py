@@ -33,10 +33,12 @@ def streamlit_policy(hosts: Iterable[str], *, secure: bool) -> str:
     """Returns the content security policy of Streamlit's page.
 
     Args:
-        hosts: the names of this server; some browsers do not count its websocket as its own.
+        hosts: the names of this server; some browsers do not count its websocket as its own. Those that are addresses of version 6 cannot be named there.
         secure: whether people reach it through TLS.
     """
-    sockets = " ".join(f"{'wss' if secure else 'ws'}://{host}" for host in sorted(hosts))
+    sockets = " ".join(
+        f"{'wss' if secure else 'ws'}://{host}" for host in sorted(hosts) if "[" not in host
+    )
     scripts = " ".join(digest_of(text) for text in start_scripts())
     return "; ".join(
         (
