@@ -183,6 +183,7 @@ def test_each_round_is_one_trace_with_its_steps_as_spans(seen: Seen) -> None:
     assert {span.parent for span in rounds} == {None}
     for span in rounds:
         assert attributes(span)["run"] == seen.run
+        assert isinstance(attributes(span)["round"], int)
         assert attributes(span)["outcome"] == "ok"
         own = [
             one.name
