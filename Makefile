@@ -14,7 +14,7 @@ TOOLS  := $(STAMP)-tools
 OUT    ?= demo-out
 PACKAGES := protocol pipelines compliance silos coordinator dashboard collegium
 
-.PHONY: help demo network-demo tools test test-pg postgres go check docs coverage wheel bench gpu-check soak chaos long fuzz dashboard lock schema picture clean-demo
+.PHONY: help demo network-demo tools test test-pg postgres browser go check docs coverage wheel bench gpu-check soak chaos long fuzz dashboard lock schema picture clean-demo
 
 help:
 	@echo "make demo       four hospitals train together on real records, in less than a minute"
@@ -23,6 +23,7 @@ help:
 	@echo "make long       the longest forms of tests: what make test leaves out"
 	@echo "make coverage   the same tests, with the lines counted that they run; fails below the floor of protocol/"
 	@echo "make test-pg    the tests that need a PostgreSQL server; make postgres installs one on Debian"
+	@echo "make browser    installs Chromium on Debian, in which tests look at the dashboard"
 	@echo "make go         installs Go on Debian, whose own note and tlog packages tests hold ours against"
 	@echo "make check      ruff, mypy --strict, import directions, the documentation site without a warning"
 	@echo "make docs       the documentation as a site, with a reference from the docstrings: build/docs/site"
@@ -94,6 +95,14 @@ go:
 	@apt-get update --quiet=2
 	@DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --no-install-recommends golang-go golang-golang-x-mod-dev
 	@echo "Installed: $$(go version)"
+
+# A browser for the tests of the dashboard (tests/system/dashboard), which are skipped without one.
+browser:
+	@test "$$(id -u)" = 0 || { echo "make browser installs packages: run it as root"; exit 1; }
+	@echo "Installing Chromium by apt-get (Debian: chromium)."
+	@apt-get update --quiet=2
+	@DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --no-install-recommends chromium
+	@echo "Installed: $$(chromium --version). Now: make test"
 
 # No cluster is made and no service is left running: the tests start servers of their own.
 postgres:

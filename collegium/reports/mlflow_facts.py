@@ -46,7 +46,7 @@ class MetricPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class MlflowRun:
-    """What MLflow is told of a run.
+    """Facts of a run that MLflow is told.
 
     ``artifacts`` are the contents of files by name; ``started`` and ``ended`` are milliseconds.
     """

@@ -16,7 +16,7 @@ from compliance.reports.document import Document
 from compliance.reports.one_run.performance_table import performance_report, performance_table
 from compliance.reports.renderers import RENDERERS, render_csv, render_html, wide_csv
 from compliance.storage.atomic_file import write_named, write_whole
-from coordinator.views.run_summary import RunSummary
+from coordinator.views.one_run.run_summary import RunSummary
 from coordinator.views.views import open_views
 from protocol.counted import counted
 from protocol.errors import StoreBroken, WorkspaceRefused

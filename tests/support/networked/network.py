@@ -24,7 +24,7 @@ from coordinator.membership.authority import Authority
 from coordinator.membership.directory import make_home, open_members
 from coordinator.runs.resources import RunTimeouts
 from coordinator.runs.service import Service
-from coordinator.views.run_summary import RunSummary
+from coordinator.views.one_run.run_summary import RunSummary
 from coordinator.views.views import open_views
 from pipelines.sources.source import RecordFile
 from pipelines.sources.tables.dialect import AS_DECLARED, FileDialect
