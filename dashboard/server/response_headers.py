@@ -38,7 +38,9 @@ def streamlit_policy(hosts: Iterable[str], *, secure: bool) -> str:
         hosts: the names of this server; some browsers do not count its websocket as its own.
         secure: whether people reach it through TLS.
     """
-    sockets = " ".join(f"{'wss' if secure else 'ws'}://{host}" for host in sorted(hosts))
+    sockets = " ".join(
+        f"{'wss' if secure else 'ws'}://{host}" for host in sorted(hosts) if "[" not in host
+    )
     scripts = " ".join(digest_of(text) for text in _start_up_scripts())
     return "; ".join(
         (
