@@ -120,6 +120,6 @@ def _require_free(listening: Listening) -> None:
             trial.bind((listening.address, listening.port))
         except OSError as error:
             raise WorkspaceRefused(
-                f"--port {listening.port} of {listening.address} is taken, or is no address of "
-                "this machine: name another, or end what listens there"
+                f"--port {listening.port} is taken at {listening.address}, or that is no address "
+                "of this machine: name another, or end what listens there"
             ) from error
