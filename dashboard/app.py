@@ -1,99 +1,154 @@
-"""One Streamlit page over a folder of runs: figures, reports, audit, drift and comparisons.
+"""The dashboard: ten pages over a folder of runs, which only read, through the coordinator's views.
 
 ::
 
     streamlit run dashboard/app.py -- --out FOLDER
 
-The page only reads, only through the coordinator's views, and asks no other
-host for anything. What it says is in ``presentation``, what each part
-shows in ``parts``; this file says which part is looked at.
+It asks no other host for anything. What pages say is in ``rows`` and ``texts``, what each shows in
+``pages``; this file says who looks at which page.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import streamlit as st
 
 from coordinator.views.several_runs.comparisons import baselines_in, strategies_in
-from coordinator.views.views import open_views
-from dashboard import presentation
-from dashboard.parts.alerts import show_open_alerts
-from dashboard.parts.audit import show_audit
-from dashboard.parts.comparisons import show_baselines, show_strategies
-from dashboard.parts.drift import show_drift
-from dashboard.parts.one_run import show_run
-from dashboard.parts.reports import show_reports
-from dashboard.presentation import DashboardViews
-from protocol.errors import FederationError
+from dashboard.page import Page
+from dashboard.pages import (
+    approvals,
+    audit,
+    drift,
+    fairness,
+    models,
+    reports,
+    runs,
+    sites,
+    today,
+    utility,
+)
+from dashboard.pages.utility.comparisons import show_baselines, show_strategies
+from dashboard.pages.utility.page import beside
+from dashboard.reading.cached import cached_views
+from dashboard.rows.words import plain
+from dashboard.texts import LANGUAGES, say, speak
+from protocol.errors import FederationError, PolicyRefused
 
-Found = TypeVar("Found")
+#: What draws each page, by the name in its address.
+PAGES: Mapping[str, Callable[[Page], None]] = {
+    "today": today.show,
+    "runs": runs.show,
+    "utility": utility.show,
+    "fairness": fairness.show,
+    "drift": drift.show,
+    "models": models.show,
+    "audit": audit.show,
+    "reports": reports.show,
+    "sites": sites.show,
+    "approvals": approvals.show,
+}
+_ICON = (Path(__file__).parent / ".streamlit" / "icon.svg").read_text(encoding="utf-8")
+_ICONS = {
+    "today": "today",
+    "runs": "list",
+    "utility": "monitoring",
+    "fairness": "balance",
+    "drift": "trending_down",
+    "models": "deployed_code",
+    "audit": "fact_check",
+    "reports": "description",
+    "sites": "local_hospital",
+    "approvals": "how_to_reg",
+}
 
 
-def main(views: DashboardViews) -> None:
-    """Draws the page about the runs that ``views`` knows."""
-    st.markdown(":primary[**COLLEGIUM**]")
-    show_open_alerts(views.alerts())
-    parts: dict[str, Callable[[], object]] = {
-        "Runs": partial(show_run, views),
-        "Reports": partial(show_reports, views),
-        "Audit": partial(show_audit, views),
-    }
-    if calendars := views.calendars():
-        parts["Drift"] = partial(show_drift, views, calendars)
-    if compared := _beside(views.baselines, show_baselines):
-        parts["Baselines"] = compared
-    if compared := _beside(views.strategies, show_strategies):
-        parts["Strategies"] = compared
-    parts[_chosen(list(parts))]()
+def main(page: Page) -> None:
+    """Draws the navigation, and the page that it leads to."""
+    _choose_language()
+    # Without groups: their headings would stand between the items of one list (WCAG 1.3.1).
+    chosen = st.navigation([_entry(name, page) for name in PAGES], expanded=True)
+    with st.sidebar:
+        _show_viewer(page)
+    chosen.run()
 
 
-def _beside(
-    read: Callable[[], Found | None], drawn: Callable[[Found], object]
-) -> Callable[[], object] | None:
-    """Returns what draws a comparison, or why it cannot be read; None where there is none."""
+def show_page(name: str, page: Page) -> None:
+    """Draws one page under its title; what is refused or cannot be read becomes a sentence."""
+    st.title(say(f"navigation.{name}"), anchor=False)
     try:
-        found = read()
+        PAGES[name](page)
+    except PolicyRefused as error:
+        st.warning(say("navigation.refused", name=plain(page.viewer.name)), icon=":material/lock:")
+        st.caption(plain(str(error)))
     except FederationError as error:
-        return partial(st.error, presentation.plain(str(error)), icon=":material/error:")
-    return None if found is None else partial(drawn, found)
+        st.error(plain(str(error)), icon=":material/error:")
 
 
-def _chosen(parts: Sequence[str]) -> str:
-    """Returns the part of the page that is looked at."""
-    chosen = st.segmented_control("Part", parts, default=parts[0], label_visibility="collapsed")
-    return chosen or parts[0]
+def _entry(name: str, page: Page) -> st.Page:
+    return st.Page(
+        partial(show_page, name, page),
+        title=say(f"navigation.{name}"),
+        icon=f":material/{_ICONS[name]}:",
+        url_path="" if name == "today" else name,
+        default=name == "today",
+    )
+
+
+def _choose_language() -> None:
+    """Takes the language of the address, else of the session, else of the browser."""
+    wanted = st.query_params.get("lang") or st.session_state.get("language") or st.context.locale
+    spoken = speak(wanted)
+    names = list(LANGUAGES)
+    with st.sidebar:
+        chosen = st.selectbox(
+            say("navigation.language"),
+            names,
+            index=names.index(spoken),
+            format_func=lambda name: LANGUAGES[name],
+        )
+    st.session_state["language"] = speak(chosen)
+
+
+def _show_viewer(page: Page) -> None:
+    if page.viewer.name:
+        st.caption(say("navigation.signed_in", name=plain(page.viewer.name)))
+    else:
+        st.caption(say("navigation.without_login"))
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Opens the folder named by ``--out`` and draws its page; a refusal becomes a sentence."""
-    # No page icon: Streamlit would fetch it from another host.
-    st.set_page_config(page_title="Collegium", layout="wide")
+    """Opens the folder named by ``--out`` and draws its pages; a refusal becomes a sentence."""
+    # An icon of our own: those of the navigation's entries would be fetched from another host.
+    st.set_page_config(page_title="Collegium", page_icon=_ICON, layout="wide")
     parser = argparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("--out", type=Path, default=Path("demo-out"))
     options, _ = parser.parse_known_args(list(arguments))
     try:
-        views = open_views(options.out)
+        views = cached_views(options.out.resolve())
+        views.version()
     except FederationError as error:
-        beside = (
-            _beside(partial(baselines_in, options.out), show_baselines),
-            _beside(partial(strategies_in, options.out), show_strategies),
-        )
-        for compared in beside:
-            if compared is not None:
-                compared()
-        if beside == (None, None):
-            st.error(presentation.plain(str(error)), icon=":material/error:")
+        _show_without_runs(options.out, error)
         return
-    try:
-        main(views)
-    except FederationError as error:
-        st.error(presentation.plain(str(error)), icon=":material/error:")
-    finally:
-        views.close()
+    main(Page(views=views))
+
+
+def _show_without_runs(out: Path, error: FederationError) -> None:
+    """Shows the comparisons that lie in a folder without runs; without any, why it has no runs."""
+    compared = [
+        found
+        for found in (
+            beside(partial(baselines_in, out), show_baselines),
+            beside(partial(strategies_in, out), show_strategies),
+        )
+        if found is not None
+    ]
+    for draw in compared:
+        draw()
+    if not compared:
+        st.error(plain(str(error)), icon=":material/error:")
 
 
 if __name__ == "__main__":

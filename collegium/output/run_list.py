@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from compliance.facts.formatting import Format, show
-from coordinator.views.run_summary import RunSummary
+from coordinator.views.one_run.run_summary import RunSummary
 from coordinator.views.views import open_views
 
 

@@ -34,8 +34,8 @@ from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.rounds.run_records import environment
-from coordinator.views.rows import find_run, rounds_of, study_of
-from coordinator.views.simulated import exact_figures
+from coordinator.views.one_run.rows import find_run, rounds_of, study_of
+from coordinator.views.one_run.simulated import exact_figures
 from protocol.errors import StudyRefused, WorkspaceRefused
 from protocol.identity.roster import Roster, parse_roster
 from protocol.secagg.transcript import vectors_of

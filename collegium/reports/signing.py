@@ -237,10 +237,8 @@ def _names_itself(signed: Any) -> bool:
     (signer,) = signed["signer_infos"]
     version = "v1" if signer["sid"].name == "issuer_and_serial_number" else "v3"
     (digest,) = signed["digest_algorithms"]
-    return (
-        signer["version"].native == signed["version"].native == version
-        and digest.dump() == signer["digest_algorithm"].dump()
-    )
+    versions = {str(signer["version"].native), str(signed["version"].native)}
+    return versions == {version} and bool(digest.dump() == signer["digest_algorithm"].dump())
 
 
 def _time(embedded: Any) -> str:

@@ -22,7 +22,7 @@ from coordinator.database.workspace import Workspace
 from coordinator.membership.directory import is_coordinator
 from coordinator.rounds.round_records import RoundRecords
 from coordinator.rounds.run_records import RunRecord, new_run_id
-from coordinator.views.simulated import killed_runs
+from coordinator.views.one_run.simulated import killed_runs
 from protocol.errors import FederationError, WorkspaceRefused
 from protocol.identity.roster import parse_roster
 from protocol.study.study import Study

@@ -12,7 +12,7 @@ from coordinator.audit.recompute import Recomputed, name_of, recompute
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
-from coordinator.views.rows import find_run, newest_run, study_of
+from coordinator.views.one_run.rows import find_run, newest_run, study_of
 from protocol.errors import WorkspaceRefused
 
 

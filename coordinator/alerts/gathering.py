@@ -39,7 +39,7 @@ from coordinator.membership.tables import CertificateRow, MemberRow
 from coordinator.membership.transactions import newest_roster
 from coordinator.rounds.attempts.conduct import conduct_from
 from coordinator.rounds.evaluation.released import figures_from, groups_from, risks_from
-from coordinator.views.rows import released_figures
+from coordinator.views.one_run.rows import released_figures
 from protocol.errors import FederationError
 from protocol.identity.timestamps import read_time
 from protocol.study.study import Study

@@ -1,7 +1,7 @@
 """The operations that people ask for, each carried out once its act is taken.
 
 One table says for every act what does it. An act without a line there is only written down: the
-command that asked does the rest, on its own machine (exports, certificates, notes about alerts).
+command that asked does the rest, on its own machine (exports, certificates).
 """
 
 import logging
@@ -14,6 +14,7 @@ from compliance.governance.two_person import Change, ChangeState
 from compliance.storage.clock import Clock, utc_now
 from coordinator.database.store import Store
 from coordinator.governance.accounts import AccountRegister
+from coordinator.governance.alert_notes import acknowledge
 from coordinator.governance.governance import (
     FOUND,
     Authorised,
@@ -89,6 +90,7 @@ class Operations:
             "run.resume": self._steer,
             "run.stop": self._steer,
             "study.register": self._register,
+            "alert.acknowledge": self._acknowledge,
             "hospital.invite": self._invite,
             "hospital.revoke": self._revoke,
             "roster.propose": self._propose_roster,
@@ -228,6 +230,17 @@ class Operations:
             if new:
                 transaction.log(new, self._key)
         return {"name": study.name, "digest": study.digest, "new": bool(new)}
+
+    def _acknowledge(self, taken: Authorised, _payload: Mapping[str, Any]) -> dict[str, Any]:
+        number, said = taken.request.subject, taken.request.details
+        if not number.isdecimal() or len(number) > 9:
+            raise PolicyRefused(f"there is no alert {number}: collegium alerts list --all")
+        by = taken.person or str(said.get("by", ""))
+        at = write_time(self._clock())
+        with self._store.transaction() as transaction:
+            entry = acknowledge(transaction, int(number), by, str(said.get("note", "")), at)
+            transaction.log([entry], self._key)
+        return {"alert": int(number), "by": by.strip()}
 
     def _invite(self, taken: Authorised, _payload: Mapping[str, Any]) -> dict[str, Any]:
         said = taken.request.details

@@ -22,9 +22,9 @@ from coordinator.database.store import (
     newest_head,
 )
 from coordinator.governance.governance import ACT_ENTRY
-from coordinator.views.dossiers import log_facts
 from coordinator.views.governance import acts_in
-from coordinator.views.rows import find_run
+from coordinator.views.one_run.dossiers import log_facts
+from coordinator.views.one_run.rows import find_run
 from protocol.encoding import digest
 from protocol.errors import MessageRefused, WorkspaceRefused
 from protocol.identity.roster import parse_roster

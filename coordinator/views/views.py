@@ -1,7 +1,10 @@
 """Answers questions about one consortium's runs, for as long as its database is open."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+
+from sqlalchemy.orm import Session
 
 from compliance.facts.comparison.baselines import BaselineFindings
 from compliance.facts.comparison.strategies import ComparisonFindings
@@ -11,30 +14,67 @@ from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports.declarations import Declarations, declarations_of
 from compliance.storage.clock import utc_now
 from coordinator.audit.faults import Faults
-from coordinator.audit.verification import check_records
+from coordinator.audit.verification import Watch, check_records
 from coordinator.database.log.entry_proofs import MadeProof, prove_entry
-from coordinator.database.store import RunRow, Store
+from coordinator.database.store import RunRow, Store, newest_head
 from coordinator.database.workspace import Workspace
 from coordinator.runs.monitoring.progress import RunProgress, read_progress
 from coordinator.views.alerts import Alert, alerts_in
-from coordinator.views.cosigners import CosignedLog, cosigned_log
-from coordinator.views.dossiers import dossier_of
 from coordinator.views.governance import (
     GovernanceView,
     RecordedAct,
     acts_in,
     governance_in,
 )
-from coordinator.views.rows import all_runs, find_run, study_digest, study_of
-from coordinator.views.run_summary import RunSummary, summary_of
-from coordinator.views.several_runs.calendars import calendar_of, calendars_in, releases_made
-from coordinator.views.several_runs.comparisons import baselines_in, strategies_in
+from coordinator.views.log.cosigners import CosignedLog, NewestCosigned, cosigned_log
+from coordinator.views.log.search import LogPage, LogQuery, search_log
+from coordinator.views.members.approvals import (
+    RosterStanding,
+    RunApprovals,
+    approvals_in,
+    rosters_in,
+)
+from coordinator.views.members.sites import SiteView, sites_in
+from coordinator.views.one_run.dossiers import dossier_of
+from coordinator.views.one_run.rows import find_run, study_digest, study_of
+from coordinator.views.one_run.run_summary import RunLines, RunSummary
+from coordinator.views.one_run.simulated import Reference, references
+from coordinator.views.run_notes import RunNote, notes_in
+from coordinator.views.several_runs.calendars import (
+    calendar_of,
+    calendar_until,
+    calendars_in,
+    releases_made,
+)
+from coordinator.views.several_runs.comparisons import baselines_in, files_beside, strategies_in
 from coordinator.views.several_runs.privacy_utility import utility_points, withheld_figures
-from coordinator.views.simulated import Reference, references
 from coordinator.views.subjects import subject_facts
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
+from protocol.identity.timestamps import write_time
 from protocol.study.study import Study
 from protocol.study.variants import question
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewsVersion:
+    """The state of a store: while it is the same, every view shows the same but for the time.
+
+    ``size`` and ``root`` are those of the log, in which every write of a row is an entry;
+    ``at_work`` whether some process is running studies; ``beside`` the state of other files.
+    """
+
+    size: int
+    root: str
+    at_work: bool
+    beside: tuple[tuple[int, int] | None, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptVerification:
+    """What a verification found, and how many entries the log had when it began."""
+
+    size: int
+    result: LogVerification
 
 
 class Views:
@@ -43,7 +83,7 @@ class Views:
     Args:
         store: the consortium's database.
         public_key: reads the key that the log's heads are signed with.
-        at_work: whether some process is running studies in it now; a run that
+        at_work: says whether some process is running studies in it now; a run that
             says "running" while nobody works was interrupted.
         progress: how far a run at work on a network is, by its id.
         folder: where comparisons lie beside the runs, if there are any.
@@ -54,13 +94,14 @@ class Views:
         store: Store,
         *,
         public_key: Callable[[], bytes],
-        at_work: bool,
+        at_work: Callable[[], bool] = lambda: False,
         progress: Callable[[str], RunProgress | None] = lambda run_id: None,
         folder: Path | None = None,
     ) -> None:
         self._store, self._progress, self._folder = store, progress, folder
         self._public_key = public_key
         self._at_work = at_work
+        self._lines, self._cosigned = RunLines(), NewestCosigned()
 
     def close(self) -> None:
         """Lets go of the database."""
@@ -69,10 +110,7 @@ class Views:
     def runs(self) -> tuple[RunSummary, ...]:
         """Returns every run, newest first."""
         with self._store.read() as session:
-            return tuple(
-                summary_of(session, row, self._state(row), self._progress)
-                for row in all_runs(session)
-            )
+            return self._lines.read(session, self._state_now(), self._progress)
 
     def dossier(self, run_id: str) -> Dossier:
         """Returns everything about one run; a unique beginning of its id is enough.
@@ -84,7 +122,7 @@ class Views:
         with self._store.read() as session:
             row = find_run(session, run_id)
             try:
-                return dossier_of(session, row, self._state(row))
+                return self._dossier(session, row)
             except (ValueError, KeyError, TypeError, MessageRefused) as error:
                 raise StoreBroken(
                     f"run {row.id} cannot be read: its record is damaged; restore a backup"
@@ -104,7 +142,7 @@ class Views:
         """
 
         def dossier(row: RunRow) -> Dossier:
-            return dossier_of(session, row, self._state(row))
+            return self._dossier(session, row)
 
         with self._store.read() as session:
             try:
@@ -252,6 +290,7 @@ class Views:
         person: str | None = None,
         since: str | None = None,
         until: str | None = None,
+        newest: int | None = None,
     ) -> tuple[RecordedAct, ...]:
         """Returns what people did, in order; see ``coordinator.views.governance.acts_in``.
 
@@ -259,7 +298,40 @@ class Views:
             StoreBroken: a record is damaged.
         """
         with self._store.read() as session:
-            return acts_in(session, run=run, study=study, person=person, since=since, until=until)
+            return acts_in(
+                session,
+                run=run,
+                study=study,
+                person=person,
+                since=since,
+                until=until,
+                newest=newest,
+            )
+
+    def notes(self, run_id: str | None = None) -> tuple[RunNote, ...]:
+        """Returns what people noted about runs, and the tags they gave them, in order.
+
+        Raises:
+            StoreBroken: a record is damaged.
+        """
+        with self._store.read() as session:
+            return notes_in(session, run_id)
+
+    def version(self) -> ViewsVersion:
+        """Returns what all that is shown depends on, beside the time: how long the log is.
+
+        Raises:
+            StoreBroken: the database cannot be read.
+        """
+        with self._store.read() as session:
+            head = newest_head(session)
+        beside = () if self._folder is None else files_beside(self._folder)
+        return ViewsVersion(
+            size=0 if head is None else head.size,
+            root="" if head is None else head.root.hex(),
+            at_work=self._at_work(),
+            beside=beside,
+        )
 
     def cosigned_log(self) -> CosignedLog:
         """Returns who has cosigned the log, how far, and how far a quorum has.
@@ -268,7 +340,7 @@ class Views:
             StoreBroken: what is stored about it was changed.
         """
         with self._store.read() as session:
-            return cosigned_log(session)
+            return cosigned_log(session, self._cosigned)
 
     def proof(self, index: int) -> MadeProof:
         """Returns the proof that an entry stands in the log; see ``prove_entry``.
@@ -280,38 +352,92 @@ class Views:
         with self._store.read() as session:
             return prove_entry(session, self._public_key(), index)
 
-    def verification(self, public: bytes | None = None) -> LogVerification:
+    def verification(
+        self, public: bytes | None = None, watch: Watch = lambda part, done, total: None
+    ) -> LogVerification:
         """Checks the whole log, and all records against it; says under which key, and what faults.
 
         Args:
             public: the key that is trusted; the one in the folder when None.
+            watch: is told which part is checked now, and how much of it is done.
         """
         faults = Faults()
         with faults.checking("the key"):
             public = public or self._public_key()
             with self._store.read() as session:
-                check_records(session, public, faults)
+                check_records(session, public, faults, watch=watch)
         return LogVerification(
             key=(public or b"").hex(), faults=tuple(str(fault) for fault in faults.found)
         )
 
+    def search_log(self, query: LogQuery, before: int | None = None, limit: int = 50) -> LogPage:
+        """Returns the newest entries that a search finds; see ``search_log``.
+
+        Raises:
+            StoreBroken: an entry, or the record of an act, was changed.
+        """
+        with self._store.read() as session:
+            return search_log(session, query, before, limit)
+
+    def log_size(self) -> int:
+        """Returns how many entries the log has."""
+        with self._store.read() as session:
+            head = newest_head(session)
+        return 0 if head is None else head.size
+
+    def sites(self) -> tuple[SiteView, ...]:
+        """Returns every hospital that was ever invited or took part.
+
+        Raises:
+            StoreBroken: a record is damaged.
+        """
+        with self._store.read() as session:
+            return sites_in(session, write_time(utc_now()))
+
+    def rosters(self) -> tuple[RosterStanding, ...]:
+        """Returns the newest signed roster, and the one that waits for signatures."""
+        with self._store.read() as session:
+            return rosters_in(session)
+
+    def approvals(self) -> tuple[RunApprovals, ...]:
+        """Returns who approved the studies of the newest runs."""
+        with self._store.read() as session:
+            return approvals_in(session)
+
+    def verified(self) -> KeptVerification:
+        """Returns what a verification of the whole folder finds now, with the log's size."""
+        size = self.version().size
+        return KeptVerification(size=size, result=self.verification())
+
+    def _dossier(self, session: Session, row: RunRow) -> Dossier:
+        return dossier_of(session, row, self._state(row), calendar_until(session, row))
+
     def _state(self, row: RunRow) -> str:
-        return "interrupted" if row.state == "running" and not self._at_work else row.state
+        return self._state_now()(row.state)
+
+    def _state_now(self) -> Callable[[str], str]:
+        """Returns what shows a stored state as it is now."""
+        works = self._at_work()
+        return lambda stored: "interrupted" if stored == "running" and not works else stored
 
 
-def open_views(out: Path) -> Views:
+def open_views(out: Path, *, checked: bool = True) -> Views:
     """Returns the views of an output folder.
+
+    Args:
+        out: the folder.
+        checked: read the database once through; a page that opens it for a day does without.
 
     Raises:
         WorkspaceRefused: there is no run in it.
         StoreBroken: its database is damaged.
     """
     workspace = Workspace.open(out)
-    store = Store.for_reading(workspace.database)
+    store = Store.for_reading(workspace.database, checked=checked)
     return Views(
         store,
         public_key=workspace.public_key,
-        at_work=workspace.is_at_work,
+        at_work=lambda: workspace.is_at_work,
         progress=lambda run_id: read_progress(workspace.states, run_id),
         folder=workspace.root,
     )

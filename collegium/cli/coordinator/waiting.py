@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.runs.admin_socket import ask
-from coordinator.views.run_summary import RunSummary
+from coordinator.views.one_run.run_summary import RunSummary
 from coordinator.views.views import open_views
 from protocol.errors import WorkspaceRefused
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from compliance.facts.privacy_utility import EXACT, RELEASED, UtilityPoint, Withheld
-from coordinator.views.run_summary import RunSummary
-from coordinator.views.simulated import Reference
+from coordinator.views.one_run.run_summary import RunSummary
+from coordinator.views.one_run.simulated import Reference
 
 
 def utility_points(

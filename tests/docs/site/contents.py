@@ -46,6 +46,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "governance",
         "login",
         "alerts",
+        "observability",
         "identity",
         "attestation",
         "databases",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from coordinator.rounds.attempts.conduct import conduct_from
-from coordinator.views.rows import rounds_of
+from coordinator.views.one_run.rows import rounds_of
 from protocol.study.strategies.local_steps import LocalEnd
 from protocol.study.study import Communication
 from protocol.study.study_file import read_study

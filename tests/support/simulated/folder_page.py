@@ -18,17 +18,21 @@ class FolderPage:
     out: Path
     offered: dict[str, bytes] = field(default_factory=dict)
 
-    def look(self, part: str) -> AppTest:
-        """Returns the page with a part of it chosen."""
+    def look(self, name: str) -> AppTest:
+        """Returns one page of the dashboard, by the name in its address."""
 
-        def script(out: str) -> None:
+        def script(out: str, name: str) -> None:
+            from pathlib import Path
+
+            from coordinator.views.views import open_views
             from dashboard import app
+            from dashboard.page import Page
 
-            app.run(["--out", out])
+            views = open_views(Path(out))
+            app.show_page(name, Page(views=views))
+            views.close()
 
-        page = AppTest.from_function(script, args=(str(self.out),), default_timeout=PATIENCE)
-        page.run()
-        page.button_group[0].set_value(part)
+        page = AppTest.from_function(script, args=(str(self.out), name), default_timeout=PATIENCE)
         return self.again(page)
 
     def again(self, page: AppTest) -> AppTest:

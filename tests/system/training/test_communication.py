@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from compliance.privacy.noise import DiscreteGaussian
 from coordinator.rounds.attempts.conduct import conduct_from
-from coordinator.views.rows import rounds_of
+from coordinator.views.one_run.rows import rounds_of
 from protocol.study.rounds.noise_shares import units_of
 from protocol.study.rounds.round_vector import round_vector
 from protocol.study.rounds.sent_sum import is_sum

@@ -15,7 +15,7 @@ from coordinator.rounds import training
 from coordinator.rounds.attempts.conduct import conduct_from
 from coordinator.rounds.means import RoundMean, round_mean, summed
 from coordinator.rounds.training import Outcome
-from coordinator.views.dossiers import dossier_of
+from coordinator.views.one_run.dossiers import dossier_of
 from protocol.errors import QuorumLost, StoreBroken
 from protocol.secagg.context import round_context
 from protocol.study.rounds.round_vector import round_vector

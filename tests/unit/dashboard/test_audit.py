@@ -17,10 +17,10 @@ from coordinator.database.log.cosignatures import keep_cosignatures
 from coordinator.database.store import Store, newest_head
 from coordinator.database.workspace import Workspace
 from coordinator.governance.incident_register import NumberedIncident
-from coordinator.views.cosigners import CosignedLog, CosignerProgress
 from coordinator.views.governance import RecordedAct
+from coordinator.views.log.cosigners import CosignedLog, CosignerProgress
 from coordinator.views.views import open_views
-from dashboard import audit_rows
+from dashboard.rows import audit
 from protocol.identity.roster import SigningKey
 from protocol.identity.timestamps import write_time
 from protocol.log.cosignature import Ed25519Cosigner, cosigned_lines
@@ -55,7 +55,7 @@ def table_with(page: AppTest, column: str) -> list[dict[str, str]]:
 def test_hospitals_stand_with_how_far_each_has_cosigned_and_the_quorum(
     genuine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = page_over(genuine, monkeypatch).look("Audit")
+    page = page_over(genuine, monkeypatch).look("audit")
     with closing(open_views(genuine)) as views:
         log = views.cosigned_log()
     assert 0 < log.quorum_size < log.size
@@ -87,14 +87,14 @@ def test_a_cosigner_that_no_roster_knows_is_a_witness_whose_signature_was_not_ve
     last = log.cosigners[-1]
     assert (last.kind, last.size, last.verified) == ("witness", head.size, False)
     assert log.quorum_size < head.size
-    assert "not verified here" in audit_rows.cosigner_rows(log)[-1]["Signature"]
+    assert "not verified here" in audit.cosigner_rows(log)[-1]["Signature"]
 
 
 def test_a_cosignature_that_was_changed_is_a_fault_on_the_page(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change(folder, "UPDATE cosignatures SET lines = replace(lines, 'A', 'B')")
-    page = page_over(folder, monkeypatch).look("Audit")
+    page = page_over(folder, monkeypatch).look("audit")
     assert any("cosignature" in one.value for one in page.error)
 
 
@@ -107,7 +107,7 @@ def cosigned(size: int, quorum_size: int, *, hospitals: int = 4) -> CosignedLog:
 
 def test_a_quorum_over_the_newest_head_is_told_from_one_before_it_and_from_none() -> None:
     whole, before, none, nobody = (
-        audit_rows.cosigned_statement(log)
+        audit.cosigned_statement(log)
         for log in (cosigned(9, 9), cosigned(9, 8), cosigned(9, 0), cosigned(9, 0, hospitals=0))
     )
     assert whole.text == "A quorum has cosigned the newest head: all 9 entries."
@@ -115,13 +115,13 @@ def test_a_quorum_over_the_newest_head_is_told_from_one_before_it_and_from_none(
     assert "first 8 of 9 entries" in before.text and "1 entry further" in before.detail
     assert none.text == "No quorum has cosigned the log." and none.tone is Tone.CAUTION
     assert "no run yet" in nobody.text
-    assert audit_rows.cosigner_rows(cosigned(9, 0))[0]["Newest head signed"] == "none yet"
+    assert audit.cosigner_rows(cosigned(9, 0))[0]["Newest head signed"] == "none yet"
 
 
 def test_while_nobody_is_registered_the_page_begins_with_it(
     genuine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = page_over(genuine, monkeypatch).look("Audit")
+    page = page_over(genuine, monkeypatch).look("audit")
     assert page.warning[0].value.startswith("**Acts here are attributed to NOBODY")
     assert "No act of a person about this run is recorded." in words(page)
 
@@ -138,7 +138,7 @@ def test_acts_changes_and_incidents_stand_with_who_in_which_role_and_the_clock(
         people.act(CLEO, "incident.open", ("incident", "practised"), drill)
         roles = {"key": SigningKey.generate().public.hex(), "roles": ("auditor",)}
         asked = people.act(ADA, "person.add", ("person", "Dr. Dan New"), roles)
-    page = page_over(folder, monkeypatch).look("Audit")
+    page = page_over(folder, monkeypatch).look("audit")
     assert "NOBODY" not in words(page)
     [act] = table_with(page, "Act")
     assert (act["Who"], act["Role"], act["Act"]) == (BEA, "auditor", "report.export")
@@ -168,12 +168,12 @@ def an_incident(number: int, hours_ago: float, *, drill: bool = False) -> Number
 
 def test_the_notification_that_is_due_first_stands_first_and_a_late_one_is_late() -> None:
     found = (an_incident(1, 10), an_incident(2, 80), an_incident(3, 5, drill=True))
-    shown = audit_rows.incident_rows(found, NOW)
+    shown = audit.incident_rows(found, NOW)
     assert [row["Number"] for row in shown] == ["2", "1", "3"]
     assert "LATE by 8 h" in shown[0]["Clock"] and "62 h left" in shown[1]["Clock"]
     assert shown[0]["Waits for a second person"] == f"containment by {CLEO}"
-    assert audit_rows.is_late(found, NOW)
-    assert not audit_rows.is_late((an_incident(4, 80, drill=True), an_incident(5, 71)), NOW)
+    assert audit.is_late(found, NOW)
+    assert not audit.is_late((an_incident(4, 80, drill=True), an_incident(5, 71)), NOW)
 
 
 def test_an_act_that_was_refused_stands_with_its_reason_and_one_of_nobody_with_that() -> None:
@@ -183,14 +183,14 @@ def test_an_act_that_was_refused_stands_with_its_reason_and_one_of_nobody_with_t
         reason="no such role", digest="", signature="", record="",
     )  # fmt: skip
     newer = replace(act, number=2, person=ADA, role="administrator", outcome="done", reason=None)
-    first, second = audit_rows.act_rows((act, newer))
+    first, second = audit.act_rows((act, newer))
     assert (first["Who"], first["Outcome"]) == (ADA, "done")
     assert (second["Who"], second["Outcome"]) == ("NOBODY", "refused: no such role")
 
 
 def test_the_trail_of_a_run_can_be_searched(genuine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = page_over(genuine, monkeypatch)
-    page = shown.look("Audit")
+    page = shown.look("audit")
     page.text_input[0].set_value("ROSTER")
     shown.again(page)
     assert list(page.dataframe[0].value["Type"]) == ["roster"]
@@ -201,7 +201,7 @@ def test_a_proof_of_the_page_is_that_of_the_command_and_holds_without_the_folder
     genuine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = page_over(genuine, monkeypatch)
-    page = shown.look("Audit")
+    page = shown.look("audit")
     [(name, data)] = shown.offered.items()
     assert data == make_proof(genuine, RUN).proof.to_bytes
     assert name == f"entry-{page.number_input[0].value}.tlog-proof"

@@ -3,7 +3,7 @@
 import ast
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +26,17 @@ from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from coordinator.database.store import Store
 from coordinator.views.alerts import Alert, AlertMessage
-from dashboard import app, presentation
+from coordinator.views.one_run.run_summary import RunSummary
+from coordinator.views.run_notes import RunNote
+from coordinator.views.views import KeptVerification
+from dashboard import app
+from dashboard.rows import audit, runs
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.machine.patience import PATIENCE
 from tests.support.simulated import dossiers
 from tests.support.simulated.baselines import few_findings
 from tests.support.simulated.drifts import LAB_IN_ANOTHER_UNIT, calendar_with, release
+from tests.support.simulated.folder_page import FolderPage
 from tests.support.simulated.reports import subject_of
 from tests.support.simulated.strategies import compared_strategies
 
@@ -42,25 +47,11 @@ def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """A run's line, as the views give it."""
-
-    run_id: str
-    study_name: str
-    state: str
-    started_at: str
-    seed: int
-    mode: str
-    epsilon: float | None
-    test_noise: bool = False
-
-
 class FakeViews:
-    """A store in memory; ``faults`` is what verifying it tells, ``verified`` how often it was."""
+    """A store in memory; ``faults`` is what verifying it tells."""
 
     faults: tuple[str, ...] = ()
-    verified = 0
+    noted: tuple[RunNote, ...] = ()
 
     def __init__(
         self,
@@ -75,13 +66,22 @@ class FakeViews:
         self._calendars, self._compared, self._strategies = calendars, compared, strategies
         self._points = tuple(points)
 
-    def runs(self) -> tuple[Line, ...]:
+    def runs(self) -> tuple[RunSummary, ...]:
         return tuple(
-            Line(run_id=d.run_id, study_name=d.study_name, state=d.state,
-                 started_at=d.started_at, seed=d.seed, mode="per_site", epsilon=1.0,
-                 test_noise=d.test_noise)
+            RunSummary(
+                run_id=d.run_id, study_name=d.study_name, state=d.state, started_at=d.started_at,
+                seed=d.seed, mode="per_site", epsilon=1.0, test_noise=d.test_noise,
+                simulation=d.simulation, question="q", figure=d.figures.headline,
+                exact=d.exact.get(d.figures.headline.name), sweep=d.sweep,
+                released=d.released.get(d.figures.headline.name), failure=d.failure,
+                rounds=d.rounds_planned, rounds_done=d.rounds_trained, hospitals=len(d.sites),
+                ended_at=d.ended_at,
+            )
             for d in self._known.values()
         )  # fmt: skip
+
+    def notes(self, run_id: str | None = None) -> tuple[RunNote, ...]:
+        return tuple(note for note in self.noted if run_id in (None, note.run))
 
     def dossier(self, run_id: str) -> Dossier:
         return self._known[run_id]
@@ -111,19 +111,22 @@ class FakeViews:
     def strategies(self) -> ComparisonFindings | None:
         return self._strategies
 
-    def verification(self) -> LogVerification:
-        self.verified += 1
-        return LogVerification(key="ab" * 32, faults=self.faults)
+    def verified(self) -> KeptVerification | None:
+        result = LogVerification(key="ab" * 32, faults=self.faults)
+        return KeptVerification(size=10**6, result=result)
 
 
-def _script(views) -> None:  # type: ignore[no-untyped-def]  # run as text, without imports
+def _script(views, name: str) -> None:  # type: ignore[no-untyped-def]  # text, without imports
     from dashboard import app
+    from dashboard.page import Page
 
-    app.main(views)
+    app.show_page(name, Page(views=views))
 
 
-def _page(views: FakeViews) -> AppTest:
-    page = AppTest.from_function(_script, args=(views,), default_timeout=PATIENCE)
+def _page(views: FakeViews, name: str = "runs") -> AppTest:
+    page = AppTest.from_function(_script, args=(views, name), default_timeout=PATIENCE)
+    if name == "runs" and (known := views.runs()):
+        page.query_params["run"] = known[0].run_id
     page.run()
     assert not page.exception
     return page
@@ -159,7 +162,7 @@ def _told(page: AppTest, place: int) -> list[dict[str, str]]:
 def test_a_long_alert_is_shown_whole_and_fetches_nothing() -> None:
     text = f"Release 3 about {'a long column ' * 30}![x](https://example.org/x.png)"
     raised = (an_alert(1, "r", cause={"text": text, "remedy": "look"}),)
-    page = _page(FakeViews(dossiers.finished(), raised=raised))
+    page = _page(FakeViews(dossiers.finished(), raised=raised), "today")
     assert _told(page, 0)[0]["What"] == text
     assert "![" not in page.table[0].value["What"].iloc[0]
 
@@ -176,7 +179,8 @@ def test_open_alerts_stand_first_with_who_took_note_of_them() -> None:
         an_alert(3, dossier.run_id, severity="critical", messages=(failed,)),
         an_alert(2, dossier.run_id, closed_at="2026-03-04T07:06:07.000Z"),
     )  # fmt: skip
-    page = _page(FakeViews(dossier, raised=raised))
+    views = FakeViews(dossier, raised=raised)
+    page = _page(views, "today")
     assert [s.value for s in page.subheader][0] == "Open alerts"
     shown = _told(page, 0)
     assert [row["What"] for row in shown] == ["cause 3", "cause 4"]
@@ -185,7 +189,7 @@ def test_open_alerts_stand_first_with_who_took_note_of_them() -> None:
     assert shown[1]["Taken note of by"].startswith("Dr. A. Lead, ")
     assert shown[1]["Taken note of by"].endswith(": asked")
     assert "2 open alerts, of which 1 nobody has taken note of" in _words(page)
-    about = _told(page, 1)
+    about = _told(_page(views), 0)
     assert [row["What"] for row in about] == ["cause 3", "cause 2"] and about[1]["Ended"]
 
 
@@ -205,10 +209,7 @@ def _drifted() -> DriftCalendar:
 
 def test_drift_of_a_monitored_model_is_a_part_of_its_own_with_every_series() -> None:
     calendar = _drifted()
-    page = _page(FakeViews(dossiers.finished(), calendars=(calendar,)))
-    assert "Fairness across hospitals" in _words(page)
-    page.button_group[0].set_value("Drift").run()
-    assert not page.exception
+    page = _page(FakeViews(dossiers.finished(), calendars=(calendar,)), "drift")
     words = _words(page)
     assert "2 of 3 releases after the reference: the newest shows drift of lab." in words
     assert "it does not say why" in words and "Left: 1 release, paid for" in words
@@ -228,8 +229,7 @@ def test_drift_of_a_monitored_model_is_a_part_of_its_own_with_every_series() -> 
 def test_records_that_were_changed_put_a_watermark_on_the_drift_too() -> None:
     views = FakeViews(calendars=(_drifted(),))
     views.faults = ("audit entry 3 was changed: its hash does not match",)
-    page = _page(views)
-    page.button_group[0].set_value("Drift").run()
+    page = _page(views, "drift")
     assert page.error[0].value.startswith("**NOT VERIFIED")
 
 
@@ -238,8 +238,7 @@ def test_several_monitoring_studies_are_listed_and_each_can_be_looked_at() -> No
         calendar_with(release(0, np.random.default_rng(1))), study_digest="e" * 64,
         study_title="Another",
     )  # fmt: skip
-    page = _page(FakeViews(calendars=(begun, _drifted())))
-    page.button_group[0].set_value("Drift").run()
+    page = _page(FakeViews(calendars=(begun, _drifted())), "drift")
     assert list(page.dataframe[0].value["Study"]) == ["Another", "Drift of a small study"]
     assert "Nothing was compared yet." in _words(page)
     page.selectbox[0].set_value("Drift of a small study · dddddddd").run()
@@ -255,7 +254,7 @@ def test_a_release_stands_beside_its_calendar_as_it_was_then() -> None:
 
 
 def test_baselines_are_a_part_of_their_own_with_matrix_and_paired_differences() -> None:
-    page = _page(FakeViews(dossiers.finished(), compared=few_findings()))
+    page = _page(FakeViews(dossiers.finished(), compared=few_findings()), "utility")
     page.button_group[0].set_value("Baselines").run()
     assert not page.exception
     words = _words(page)
@@ -279,7 +278,7 @@ def test_strategies_are_a_part_of_their_own_and_stand_alone_where_no_run_is(
     tmp_path: Path,
 ) -> None:
     findings = compared_strategies((0.01, 0.05), (None, None))
-    beside = _page(FakeViews(dossiers.finished(), strategies=findings))
+    beside = _page(FakeViews(dossiers.finished(), strategies=findings), "utility")
     beside.button_group[0].set_value("Strategies").run()
     write_strategies(findings, tmp_path)
     for page in (beside, _folder(tmp_path)):
@@ -294,7 +293,7 @@ def test_strategies_are_a_part_of_their_own_and_stand_alone_where_no_run_is(
 def test_a_damaged_comparison_is_a_sentence_beside_the_runs(tmp_path: Path) -> None:
     Store(tmp_path / "collegium.db").close()
     (tmp_path / "baselines.json").write_text('{"models": []}')
-    page = _folder(tmp_path)
+    page = FolderPage(tmp_path).look("utility")
     assert "No run yet." in _words(page)
     page.button_group[0].set_value("Baselines").run()
     assert not page.exception
@@ -325,7 +324,7 @@ def test_run_of_a_statistics_study_shows_its_columns_and_their_shares() -> None:
     }
     assert "95 %: 870 to 970" in _words(page)
     assert list(page.dataframe[0].value["Mean"]) == ["53.9 (52.1 to 55.7)", "—"]
-    assert page.selectbox[1].options == ["sex"]
+    assert page.selectbox[0].options == ["sex"]
     assert len(page.get("vega_lite_chart")) == 3
 
 
@@ -406,30 +405,26 @@ def test_running_run_shows_what_is_not_there_yet() -> None:
     words = _words(page)
     assert "still at work" in words
     assert "No round was opened; 4 were planned." in words
-    assert [button.label for button in page.button] == ["Look again"]
+    assert [button.label for button in page.button] == ["All runs"]
 
 
-def test_finished_runs_come_first_and_can_be_left() -> None:
-    views = FakeViews(dossiers.failed(), dossiers.running(), dossiers.finished())
-    page = _page(views)
-    assert page.selectbox[0].value == dossiers.finished().run_id
-    page.selectbox[0].set_value(dossiers.failed().run_id).run()
-    assert not page.exception
-    assert "QuorumLost" in _words(page)
+def test_a_run_that_failed_says_why_and_what_helps() -> None:
+    words = _words(_page(FakeViews(dossiers.failed())))
+    assert "QuorumLost" in words and "Too few hospitals could take part." in words
 
 
 def test_newer_finished_run_is_offered_before_an_older_one() -> None:
     older = dossiers.finished()
     newer = replace(older, run_id="newer", started_at="2026-11-22T10:00:00.000Z")
-    found = presentation.ordered(FakeViews(older, newer, dossiers.failed()).runs())
+    found = runs.ordered(FakeViews(older, newer, dossiers.failed()).runs())
     assert [run.run_id for run in found] == ["newer", older.run_id, dossiers.failed().run_id]
 
 
 def test_search_wants_every_word() -> None:
     entries = dossiers.finished().audit.entries
-    assert len(presentation.found_entries(entries, "")) == len(entries)
-    assert [e.index for e in presentation.found_entries(entries, "run 2026 started")] == [2]
-    assert presentation.found_entries(entries, "roster snapshot") == ()
+    assert len(audit.found_entries(entries, "")) == len(entries)
+    assert [e.index for e in audit.found_entries(entries, "run 2026 started")] == [2]
+    assert audit.found_entries(entries, "roster snapshot") == ()
 
 
 def test_the_page_is_verified_before_anything_is_said() -> None:
@@ -447,19 +442,9 @@ def test_records_that_were_changed_put_a_watermark_on_the_page() -> None:
     assert "Verified at" not in _words(page)
 
 
-def test_what_was_verified_is_verified_anew_when_it_changes() -> None:
-    views = FakeViews(dossiers.finished())
-    page = _page(views)
-    page.run()
-    assert views.verified == 1
-    views._known = {run: replace(known, seed=99) for run, known in views._known.items()}
-    page.run()
-    assert views.verified == 2
-
-
 def test_study_author_cannot_make_the_page_fetch_anything() -> None:
     hostile = replace(dossiers.finished(), study_title="![x](https://example.org/x.png)")
-    title = _page(FakeViews(hostile)).title[0].value
+    title = _page(FakeViews(hostile)).title[1].value
     assert "![" not in title and "](" not in title and "https:" not in title
     assert title.replace("\\", "") == hostile.study_title
 
@@ -492,7 +477,12 @@ def test_damaged_store_is_a_sentence_and_not_a_traceback(tmp_path: Path) -> None
 
 def test_page_has_no_icon_that_a_browser_would_fetch_from_another_host() -> None:
     source = Path(app.__file__).read_text(encoding="utf-8")
-    assert "page_icon" not in source
+    assert "page_icon=_ICON" in source
+    assert (
+        (Path(app.__file__).parent / ".streamlit" / "icon.svg")
+        .read_text(encoding="utf-8")
+        .startswith("<svg")
+    )
 
 
 def test_telemetry_is_off() -> None:
@@ -506,8 +496,8 @@ def test_telemetry_is_off() -> None:
 def test_run_label_says_what_was_promised(epsilon: float | None, words: str) -> None:
     mode = "none" if epsilon is None else "distributed"
     line = replace(FakeViews(dossiers.finished()).runs()[0], epsilon=epsilon, mode=mode)
-    assert words in presentation.run_label(line)
-    assert "2026-11-21 10:00:00 UTC" in presentation.run_label(line)
+    assert words in runs.run_label(line)
+    assert "2026-11-21 10:00:00 UTC" in runs.run_label(line)
 
 
 def test_groups_of_patients_stand_with_what_may_be_concluded() -> None:

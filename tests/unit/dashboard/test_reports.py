@@ -41,9 +41,9 @@ def test_a_file_of_the_page_is_what_report_export_writes(
     form: str, genuine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = page_over(genuine, monkeypatch)
-    page = shown.look("Reports")
+    page = shown.look("reports")
     page.selectbox[1].set_value("security-log")
-    page.button_group[1].set_value(form)
+    page.button_group[0].set_value(form)
     shown.again(page)
     [(name, data)] = shown.offered.items()
     assert data == exported(genuine, tmp_path / "report", "security-log", form)
@@ -55,7 +55,7 @@ def test_every_kind_is_counted_and_its_gaps_stand_with_what_to_do(
     genuine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = page_over(genuine, monkeypatch)
-    page = shown.look("Reports")
+    page = shown.look("reports")
     assert page.selectbox[1].value == "privacy-statement"
     for kind in KINDS:
         page.selectbox[1].set_value(kind)
@@ -74,7 +74,7 @@ def test_what_a_consortium_declares_is_in_the_report_at_once(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = page_over(folder, monkeypatch)
-    page = shown.look("Reports")
+    page = shown.look("reports")
     before = int(page.metric[2].value)
     (folder / "consortium.yaml").write_bytes(EXAMPLE.read_bytes())
     shown.again(page)
@@ -87,7 +87,7 @@ def test_a_faulty_file_of_declarations_is_a_sentence(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "consortium.yaml").write_text(declarations_template() + "\nnobody: {}\n")
-    page = page_over(folder, monkeypatch).look("Reports")
+    page = page_over(folder, monkeypatch).look("reports")
     assert "consortium.yaml" in page.error[0].value and "nobody" in page.error[0].value
 
 
@@ -96,10 +96,10 @@ def test_a_missing_library_is_answered_by_the_command_that_installs_it(
 ) -> None:
     monkeypatch.setattr(pdf, "find_spec", lambda name: None)
     shown = page_over(genuine, monkeypatch)
-    page = shown.look("Reports")
+    page = shown.look("reports")
     assert "pip install 'collegium[reports]'" in page.warning[0].value.replace("\\", "")
     assert not shown.offered
-    page.button_group[1].set_value("html")
+    page.button_group[0].set_value("html")
     shown.again(page)
     assert len(shown.offered) == 1 and not page.warning
 
@@ -108,7 +108,7 @@ def test_records_that_were_changed_put_a_watermark_before_the_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change(folder, "UPDATE run SET seed = 9 WHERE id = 'run-2'")
-    page = page_over(folder, monkeypatch).look("Reports")
+    page = page_over(folder, monkeypatch).look("reports")
     assert [one.value.startswith("**NOT VERIFIED") for one in page.error] == [True]
 
 
@@ -119,7 +119,7 @@ def test_where_people_are_registered_an_export_is_left_to_the_command_that_knows
     with closing(Store(workspace.database)) as store:
         People.over(store, workspace.signing_key()).found()
     shown = page_over(folder, monkeypatch)
-    page = shown.look("Reports")
+    page = shown.look("reports")
     assert not shown.offered
     assert "an export is recorded as a person's act" in words(page)
     assert page.code[0].value.endswith("--out FOLDER --as KEY")

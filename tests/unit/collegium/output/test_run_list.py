@@ -15,9 +15,9 @@ from compliance.facts.figures import AUROC
 from compliance.facts.privacy_utility import EXACT, PER_SITE, UtilityPoint
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
-from coordinator.views.run_summary import RunSummary
+from coordinator.views.one_run.run_summary import RunSummary
 from coordinator.views.several_runs.privacy_utility import points_of
-from dashboard.presentation import run_label
+from dashboard.rows.runs import run_label
 
 RUN = RunSummary(
     run_id="20261126-101500-0a1b",

@@ -1,1 +1,1 @@
-"""Tests of ``dashboard.server``."""
+"""Tests of the dashboard's server."""

@@ -18,8 +18,8 @@ from coordinator.runs.sign_in import REFUSED
 from coordinator.views.views import Views, open_views
 from dashboard.server import Download, Listening, SessionLimits, viewer_now
 from dashboard.server.access_control import Message
-from dashboard.server.activity import is_activity
-from dashboard.server.address_limits import MAX_ADDRESSES, AddressLimits
+from dashboard.server.http.activity import is_activity
+from dashboard.server.http.address_limits import MAX_ADDRESSES, AddressLimits
 from dashboard.server.own_pages import TEXTS, login_page, own_path
 from dashboard.server.sessions import Ended
 from dashboard.viewer import DemoViewer, Viewer

@@ -20,9 +20,9 @@ from compliance.reports.one_run.run_page import run_page
 from compliance.reports.renderers import render_csv, render_html, render_json
 from compliance.reports.sections.utility import utility_table
 from coordinator.rounds.evaluation.released import released_from
-from coordinator.views.run_summary import RunSummary
+from coordinator.views.one_run.run_summary import RunSummary
 from coordinator.views.several_runs.privacy_utility import points_of
-from dashboard import presentation
+from dashboard.rows import runs, words
 from tests.support.simulated import dossiers
 from tests.support.simulated.reports import privacy_report
 
@@ -60,8 +60,7 @@ def test_no_output_of_a_run_holds_a_withheld_figure() -> None:
         "page": render_html(page),
         "command, JSON": json.dumps(run_json(dossier)),
         "drawing": charts.to_svg(charts.site_metrics(dossier.sites, ACCURACY)),
-        "dashboard": presentation.figure(dossier.headline)
-        + presentation.interval_note(dossier.headline),
+        "dashboard": words.figure(dossier.headline) + words.interval_note(dossier.headline),
         "list": run_list._figure(_summary()),
     }
     for name, text in outputs.items():
@@ -111,8 +110,8 @@ def test_test_noise_stands_where_an_epsilon_would(epsilon: float | None) -> None
 
 def test_the_dashboard_lists_test_noise_and_no_epsilon() -> None:
     run = replace(_summary(), test_noise=True)
-    assert "test noise" in presentation.run_label(run)
-    assert "ε" not in presentation.run_label(run)
+    assert "test noise" in runs.run_label(run)
+    assert "ε" not in runs.run_label(run)
 
 
 def _runs(

@@ -13,7 +13,7 @@ from coordinator.rounds.evaluation.released import (
     released_from,
     released_json,
 )
-from coordinator.views import dossiers
+from coordinator.views.one_run import dossiers
 from pipelines.tasks.multiclass_classification import multiclass_classification
 from protocol.study.study import Study
 from protocol.study.study_file import read_study

@@ -1,0 +1,132 @@
+"""Figures of one run's model: utility, fairness, outcomes, thresholds, calibration."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from compliance.charts import run as charts
+from compliance.charts.binned_scores.calibration import calibration
+from compliance.charts.binned_scores.thresholds import net_benefit_by_threshold, shares_by_threshold
+from compliance.charts.descriptions import (
+    WITHOUT_PRIVACY,
+    gap_text,
+    interval_text,
+    own_notes,
+    too_small_text,
+)
+from compliance.charts.intervals import interval_rows
+from compliance.facts.comparison.modes import gaps
+from compliance.facts.dossier import Dossier
+from compliance.facts.groups import by_grouping
+from compliance.facts.privacy_utility import UtilityPoint, Withheld, compares_modes
+from compliance.reports import run_tables
+from compliance.reports.sections import outcomes, own_models, utility
+from compliance.reports.sections.fairness import groups
+from compliance.reports.sections.fairness.gaps import gap_sentences, group_gap_sentences
+from compliance.reports.sections.two_classes import calibration as calibration_parts
+from compliance.reports.sections.two_classes import thresholds
+from dashboard.elements.pieces import show_chart, show_rows, show_table
+from dashboard.reading.views import DashboardViews
+from dashboard.rows import words
+
+
+def show_utility(views: DashboardViews, dossier: Dossier) -> None:
+    """Shows how good the models of a study are against epsilon."""
+    st.subheader("Utility against ε")
+    points = views.utility(dossier.run_id)
+    if not points:
+        st.info("No finished run of this study has a figure to show yet.")
+        return
+    withheld = views.withheld(dossier.run_id)
+    show_chart(
+        charts.utility_against_epsilon(points, withheld), utility.utility_table(points, withheld)
+    )
+    if len(points) > 1:
+        st.caption(f"{interval_text(points)} {WITHOUT_PRIVACY}")
+    if compares_modes(points):
+        _comparison(points, withheld)
+
+
+def _comparison(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]) -> None:
+    for gap in gaps(points):
+        st.markdown(words.plain(gap_text(gap)))
+    with st.expander("Modes of privacy against each other, paired run by run"):
+        show_rows(utility.difference_table(points, withheld))
+
+
+def show_fairness(dossier: Dossier) -> None:
+    """Shows a figure of each hospital, and the gaps between them."""
+    st.subheader("Fairness across hospitals")
+    figure = dossier.site_kinds[0]
+    if not any(site.has_figure(figure) for site in dossier.sites):
+        st.info("No figure of any hospital is available for this run.")
+        return
+    show_chart(charts.site_metrics(dossier.sites, figure), run_tables.sites_table(dossier))
+    if small := too_small_text(own_notes(dossier.sites, figure)):
+        st.caption(words.plain(small))
+    for said in gap_sentences(dossier):
+        st.markdown(words.plain(said))
+    if dossier.by_global:
+        show_table(own_models.comparison_table(dossier))
+        st.caption(own_models.EXACT)
+
+
+def show_groups(dossier: Dossier) -> None:
+    """Shows the figures of groups of patients; nothing where none were counted."""
+    if not dossier.groups:
+        return
+    st.subheader("Fairness between groups of patients")
+    kinds = groups.drawn_kinds(dossier)
+    for place, kind in zip(st.columns(max(1, len(kinds)), gap="large"), kinds, strict=False):
+        with place:
+            rows = groups.group_rows(dossier, kind)
+            show_chart(interval_rows(rows, kind), groups.one_figure_table(dossier, kind))
+    for grouping in by_grouping(dossier.groups):
+        st.markdown(f"**By {words.plain(grouping)}**")
+        for label, said in group_gap_sentences(dossier, grouping):
+            st.markdown(f"- {words.plain(f'{label}: {said}')}")
+    if declined := groups.who_declined(dossier):
+        st.markdown(words.plain(declined))
+    with st.expander("All figures of all groups"):
+        show_rows(groups.groups_table(dossier))
+    st.caption(words.plain(groups.COVERED))
+
+
+def show_outcomes(dossier: Dossier) -> None:
+    """Shows the figures of each outcome of a task that has several."""
+    st.subheader(outcomes.outcomes_title(dossier))
+    table, kind = outcomes.outcomes_table(dossier), outcomes.drawn_kind(dossier)
+    if kind is None:
+        show_rows(table)
+    else:
+        show_chart(interval_rows(outcomes.outcome_rows(dossier, kind), kind), table)
+    st.caption(words.plain(outcomes.COVERED))
+
+
+def show_thresholds(dossier: Dossier) -> None:
+    """Shows what a model of two classes does at each threshold."""
+    st.subheader("Thresholds")
+    if unknown := thresholds.nothing_known(dossier):
+        st.info(unknown)
+        return
+    points, (shares, benefit) = dossier.operating_points, st.columns(2, gap="large")
+    with shares:
+        show_chart(shares_by_threshold(points), thresholds.shares_table(dossier))
+    with benefit:
+        show_chart(net_benefit_by_threshold(points), thresholds.benefit_table(dossier))
+    st.caption(words.plain(thresholds.COVERED))
+
+
+def show_calibration(dossier: Dossier) -> None:
+    """Shows risks told beside shares observed."""
+    st.subheader("Calibration")
+    if unknown := calibration_parts.not_drawn(dossier):
+        st.info(unknown)
+        return
+    drawn = calibration(dossier.calibration, dossier.figures.calibrated)
+    show_chart(drawn, calibration_parts.calibration_table(dossier))
+    if line := calibration_parts.recalibration_sentence(dossier):
+        st.markdown(words.plain(line))
+    if said := calibration_parts.error_sentence(dossier):
+        st.markdown(words.plain(said))
+    st.caption(words.plain(calibration_parts.COVERED))

@@ -1,0 +1,34 @@
+"""Counts of a run that trains no model: its columns, and the shares of one of them."""
+
+import streamlit as st
+
+from compliance.charts.counted.columns import column_shares
+from compliance.facts.dossier import Dossier
+from compliance.reports import run_tables
+from compliance.reports.sections import columns
+from dashboard.elements.pieces import show_chart, show_rows
+from dashboard.rows import words
+
+
+def show_columns(dossier: Dossier) -> None:
+    """Shows what a statistics study counted, column by column."""
+    st.subheader("Columns")
+    if not dossier.columns:
+        st.info("No figure was released.")
+        return
+    table = columns.columns_table(dossier)
+    show_rows(table)
+    st.caption(words.plain(table.note))
+    patients = run_tables.sites_table(dossier)
+    show_rows(patients)
+
+
+def show_shares(dossier: Dossier) -> None:
+    """Shows the shares of one column, which is chosen."""
+    st.subheader("Shares of a column")
+    drawn = {c.name: (c, exact) for c, exact in columns.counted(dossier) if c.parts}
+    if not drawn:
+        st.info("No column has categories or a histogram.")
+        return
+    column, exact = drawn[st.selectbox("Column", list(drawn))]
+    show_chart(column_shares(column, exact), columns.shares_table(column, exact))

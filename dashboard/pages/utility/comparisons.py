@@ -1,0 +1,62 @@
+"""Comparisons that a simulation left: a federation beside its baselines, and strategies."""
+
+from functools import partial
+
+import streamlit as st
+
+from compliance.facts.comparison.baselines import BASELINES_FILE, BaselineFindings, noise_text
+from compliance.facts.comparison.strategies import STRATEGIES_FILE, ComparisonFindings
+from compliance.reports.several_runs import baseline_parts, baselines_page, strategies_page
+from dashboard.elements.pieces import (
+    LOW_CHART,
+    show_chart,
+    show_downloads,
+    show_drawing,
+    show_statement,
+    show_table,
+)
+from dashboard.rows import words
+
+
+def show_baselines(findings: BaselineFindings) -> None:
+    """Shows a federation beside its baselines."""
+    st.title("A federation beside its baselines")
+    st.caption(
+        words.plain(
+            f"{findings.study.title}, study {findings.study.digest}. Read from {BASELINES_FILE}, "
+            "which no log holds."
+        )
+    )
+    exact, question = baselines_page.banner(findings)
+    show_statement(exact)
+    st.subheader(question.text)
+    for said in baseline_parts.answers(findings):
+        st.markdown(f"- {words.plain(said)}")
+    if gained := baseline_parts.gains(findings):
+        show_drawing(gained, "stretch")
+    st.markdown(words.plain(baseline_parts.reading(findings)))
+    for noised in findings.levels:
+        st.header(f"Models {noise_text(noised=noised)}")
+        show_drawing(baseline_parts.matrix(findings, noised=noised), "content")  # cells have a size
+        show_drawing(baseline_parts.side_by_side(findings, noised=noised), "stretch")
+    show_table(baseline_parts.differences_table(findings))
+    document = partial(baselines_page.baselines_page, findings)
+    show_downloads("The comparison", "baselines", document)
+
+
+def show_strategies(findings: ComparisonFindings) -> None:
+    """Shows strategies beside each other."""
+    document = strategies_page.strategies_page(findings)
+    st.title(document.title)
+    st.caption(
+        words.plain(f"{document.subtitle}. Read from {STRATEGIES_FILE}, which no log holds.")
+    )
+    for statement in document.banner:
+        show_statement(statement)
+    st.subheader("On all hospitals' test patients")
+    table = strategies_page.strategies_table(findings)
+    show_chart(strategies_page.strategies_chart(findings), table, LOW_CHART)
+    st.caption(words.plain(strategies_page.seeds_sentence(findings)))
+    show_table(strategies_page.hospitals_table(findings))
+    st.caption(words.plain(strategies_page.own_models_sentence(findings)))
+    show_downloads("The comparison", "comparison", lambda: document)

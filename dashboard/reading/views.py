@@ -1,0 +1,163 @@
+"""The interface through which the dashboard reads a store: all that it asks of the coordinator."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from compliance.estimates.interval import Interval
+from compliance.facts.comparison.baselines import BaselineFindings
+from compliance.facts.comparison.strategies import ComparisonFindings
+from compliance.facts.dossier import Dossier, LogVerification, SubjectFacts
+from compliance.facts.drift_calendar import DriftCalendar
+from compliance.facts.figures import FigureKind
+from compliance.facts.privacy_utility import UtilityPoint, Withheld
+from compliance.reports.declarations import Declarations
+from coordinator.database.log.entry_proofs import MadeProof
+from coordinator.runs.monitoring.progress import RunProgress
+from coordinator.views.alerts import Alert
+from coordinator.views.governance import GovernanceView, RecordedAct
+from coordinator.views.log.cosigners import CosignedLog
+from coordinator.views.run_notes import RunNote
+from coordinator.views.views import KeptVerification
+
+
+class RunLine(Protocol):
+    """One line about a run, as the views give it."""
+
+    @property
+    def run_id(self) -> str:
+        """The run's name."""
+
+    @property
+    def study_name(self) -> str:
+        """The study it executes."""
+
+    @property
+    def state(self) -> str:
+        """running, finished, failed, ..."""
+
+    @property
+    def started_at(self) -> str:
+        """ISO 8601, UTC."""
+
+    @property
+    def ended_at(self) -> str | None:
+        """ISO 8601, UTC; None while it runs."""
+
+    @property
+    def seed(self) -> int:
+        """The public model seed."""
+
+    @property
+    def mode(self) -> str:
+        """The mode of privacy: per_site, distributed or none."""
+
+    @property
+    def epsilon(self) -> float | None:
+        """The epsilon promised to one patient; None without privacy or with fixed test noise."""
+
+    @property
+    def test_noise(self) -> bool:
+        """Whether its noise was fixed for a test, which protects nobody."""
+
+    @property
+    def simulation(self) -> bool:
+        """Whether it ran on one machine, as no consortium's run does."""
+
+    @property
+    def question(self) -> str:
+        """The same for runs whose figures can be compared."""
+
+    @property
+    def strategy(self) -> str:
+        """How its model was trained."""
+
+    @property
+    def sweep(self) -> str | None:
+        """The sweep that it is of, if it is of one."""
+
+    @property
+    def figure(self) -> FigureKind:
+        """The headline of its study's task."""
+
+    @property
+    def released(self) -> Interval | None:
+        """The released headline with its interval; None before there is one."""
+
+    @property
+    def exact(self) -> float | None:
+        """The exact headline of a simulation; None of any other run."""
+
+    @property
+    def rounds(self) -> int:
+        """The training rounds that its study plans."""
+
+    @property
+    def rounds_done(self) -> int:
+        """Those that are finished."""
+
+    @property
+    def hospitals(self) -> int:
+        """The number of its study's hospitals."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why it failed; None where it did not."""
+
+    @property
+    def progress(self) -> RunProgress | None:
+        """Progress of a run at work on a network; None of any other."""
+
+
+class DashboardViews(Protocol):
+    """The queries of the page to the consortium's store."""
+
+    def runs(self) -> Sequence[RunLine]:
+        """Returns every run."""
+
+    def dossier(self, run_id: str) -> Dossier:
+        """Returns everything about one run."""
+
+    def subject(self, scope: str, name: str) -> SubjectFacts:
+        """Returns the facts for a report, see ``coordinator.views.subjects``."""
+
+    def utility(self, run_id: str) -> Sequence[UtilityPoint]:
+        """Returns every finished run and reference that asks what this run asks."""
+
+    def withheld(self, run_id: str) -> Sequence[Withheld]:
+        """Returns those of them that released no AUROC, and why."""
+
+    def verification(self) -> LogVerification:
+        """Returns the result of comparing all records with the signed log."""
+
+    def verified(self) -> KeptVerification | None:
+        """Returns what the newest verification found, and of how many entries; None before any."""
+
+    def calendars(self) -> Sequence[DriftCalendar]:
+        """Returns the calendar of every monitoring study, the one that ran last first."""
+
+    def baselines(self) -> BaselineFindings | None:
+        """Returns the comparison with baselines that lies beside the runs, if there is one."""
+
+    def strategies(self) -> ComparisonFindings | None:
+        """Returns the comparison of strategies that lies beside the runs, if there is one."""
+
+    def alerts(self, run_id: str | None = None, *, closed: bool = False) -> Sequence[Alert]:
+        """Returns the open alerts, of one run only where it is named; with ``closed`` all."""
+
+    def declarations(self) -> tuple[Declarations | None, str]:
+        """Returns what the consortium declares beside its runs, and the digest of the file."""
+
+    def governance(self) -> GovernanceView:
+        """Returns people, waiting changes and incidents, as of now."""
+
+    def notes(self, run_id: str | None = None) -> Sequence[RunNote]:
+        """Returns what people noted about runs, in order; about one run where it is named."""
+
+    def acts(self, *, run: str, study: str) -> Sequence[RecordedAct]:
+        """Returns what people did about a run or its study (by digest), in order."""
+
+    def cosigned_log(self) -> CosignedLog:
+        """Returns who has cosigned the log, how far, and how far a quorum has."""
+
+    def proof(self, index: int) -> MadeProof:
+        """Returns the proof that an entry stands in the log."""

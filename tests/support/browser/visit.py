@@ -1,0 +1,94 @@
+"""One person's look at the dashboard in a browser, and everything that went wrong meanwhile."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.support.machine.patience import PATIENCE
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+_SETTLED = """() => {
+  const app = document.querySelector('[data-testid="stApp"]');
+  return app && app.getAttribute('data-test-script-state') === 'notRunning'
+    && !document.querySelector('[data-testid="stSkeleton"]');
+}"""
+_HEIGHT = """() => Math.max(...[...document.querySelectorAll('[data-testid="stMain"]')]
+  .map(one => one.scrollHeight))"""
+#: Graver findings of axe than these are none; see its rules' ``impact``.
+_SERIOUS = ("serious", "critical")
+
+
+class Visit:
+    """A page of the dashboard as a browser shows it.
+
+    ``problems`` are errors of the console and of scripts, and requests to other hosts.
+    """
+
+    def __init__(self, page: "Page", base: str) -> None:
+        self.page, self._base = page, base
+        self.problems: list[str] = []
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
+        page.on("request", lambda request: self._asked(request.url))
+
+    def _said(self, message: Any) -> None:
+        if message.type == "error":
+            place = message.location.get("url", "")
+            self.problems.append(f"console: {message.text} ({place})")
+
+    def _asked(self, url: str) -> None:
+        host = self._base.split("//")[1]
+        if not url.startswith((f"http://{host}", f"ws://{host}", "data:", "blob:")):
+            self.problems.append(f"another host: {url}")
+
+    def open(self, address: str) -> None:
+        """Goes to an address of the dashboard and waits until it is drawn."""
+        self.page.goto(f"{self._base}/{address}")
+        self.settle()
+
+    def settle(self) -> None:
+        """Waits until the script has run and everything it drew is there."""
+        limit = 1000.0 * PATIENCE
+        self.page.wait_for_selector("h1", timeout=limit)
+        self.page.wait_for_function(_SETTLED, timeout=limit)
+
+    def words(self) -> str:
+        """All that can be read on the page."""
+        return self.page.inner_text("body")
+
+    def serious_faults(self) -> list[str]:
+        """Serious faults of accessibility that axe finds, each with its first element."""
+        found = Axe().run(self.page).response["violations"]
+        return [
+            f"{one['id']}: {one['help']} ({one['nodes'][0]['html'][:200]})"
+            for one in found
+            if one["impact"] in _SERIOUS
+        ]
+
+    def picture(self, to: Path) -> None:
+        """Writes the whole page as a picture."""
+        size = self.page.viewport_size or {"width": 1440, "height": 900}
+        height = min(6000, max(size["height"], int(self.page.evaluate(_HEIGHT))))
+        self.page.set_viewport_size({"width": size["width"], "height": height})
+        self.page.wait_for_timeout(300)  # charts draw themselves anew
+        self.page.screenshot(path=to)
+        self.page.set_viewport_size({"width": size["width"], "height": size["height"]})
+
+
+@contextmanager
+def visiting(
+    browser: "Browser", base: str, *, width: int = 1440, scheme: Literal["light", "dark"] = "light"
+) -> Iterator[Visit]:
+    """Yields a visit by somebody whom the dashboard has never seen."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, locale="en-GB"
+    )
+    try:
+        yield Visit(context.new_page(), base)
+    finally:
+        context.close()
