@@ -68,13 +68,7 @@ def dashboard_server(
         WorkspaceRefused: there is nothing to show in the folder.
         PolicyRefused: it can be opened neither with a login nor without.
     """
-    login = False
-    if (
-        not any((out / name).is_file() for name in (BASELINES_FILE, STRATEGIES_FILE))
-        or (out / "coordinator.key").is_file()
-    ):
-        Workspace.open(out)
-        login = needs_login(out, demo=demo)
+    login = _has_records(out) and needs_login(out, demo=demo)
     import dashboard.app as page
 
     script = Path(page.__file__)
@@ -87,6 +81,21 @@ def dashboard_server(
     load_config_options(_OPTIONS)
     sys.argv = [str(script), "--out", str(out.resolve())]
     return server
+
+
+def _has_records(out: Path) -> bool:
+    """Whether a folder has records; False where only comparisons lie in it.
+
+    Raises:
+        WorkspaceRefused: there is neither.
+    """
+    try:
+        Workspace.open(out)
+    except WorkspaceRefused:
+        if any((out / name).is_file() for name in (BASELINES_FILE, STRATEGIES_FILE)):
+            return False
+        raise
+    return True
 
 
 def server_config(server: DashboardServer, listening: Listening) -> uvicorn.Config:

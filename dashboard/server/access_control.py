@@ -42,6 +42,10 @@ _MAX_SOCKETS, _MAX_MEDIA = 20, 20_000
 _ENDING_SECONDS = 3.0
 
 
+#: In the place of a session where nobody logs in.
+NOBODY = DashboardSession(person="", public_key="", handle="", began=0.0, active=0.0)
+
+
 class OpenSocket:
     """A websocket of a session; ``stop`` closes it from outside."""
 
@@ -78,6 +82,8 @@ class AccessControl:
         self._page, self._own, self._listening = page, own, listening
         self._sessions, self._people = sessions, people
         self.sockets: set[OpenSocket] = set()
+        #: Whether nobody is served any more: a demo of a folder in which people registered since.
+        self.closed = False
         self._policies = {
             True: own_page_policy(STYLE),
             False: streamlit_policy(listening.hosts, secure=listening.is_outside),
@@ -86,7 +92,9 @@ class AccessControl:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request, or hands it on."""
         facts = RequestFacts(scope)
-        if not facts.is_for(self._listening.hosts):
+        if self.closed:
+            await _refused(scope, receive, send, 503, "People log in now: start it again.")
+        elif not facts.is_for(self._listening.hosts):
             await _refused(scope, receive, send, 400, "This server has another name.")
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send, facts)
@@ -152,15 +160,12 @@ class AccessControl:
         if origin is None or origin.lower() not in self._listening.origins:
             await send({"type": "websocket.close", "code": 1008})
             return
-        if self._sessions is None:
-            made = for_the_page(scope, self._listening.cookie, "")
-            await self._page(made, receive, send)
-            return
-        session = self._session(facts)
+        session = NOBODY if self._sessions is None else self._session(facts)
         if session is None or not await self._is_person(session):
             await send({"type": "websocket.close", "code": SESSION_ENDED})
             return
-        if sum(one.session is session for one in self.sockets) >= _MAX_SOCKETS:
+        crowd = sum(one.session is session for one in self.sockets)
+        if session is not NOBODY and crowd >= _MAX_SOCKETS:
             await send({"type": "websocket.close", "code": 1013})
             return
         socket = OpenSocket(session)
@@ -189,7 +194,8 @@ class AccessControl:
             if socket.stopped.is_set():
                 return
             data = message.get("bytes")
-            if data and len(socket.session.media) < _MAX_MEDIA:
+            is_person = socket.session is not NOBODY
+            if data and is_person and len(socket.session.media) < _MAX_MEDIA:
                 socket.session.media |= media_in(data)
             await send(message)
 

@@ -25,7 +25,7 @@ from compliance.governance.acts import ActRequest
 from compliance.storage.clock import Clock, utc_now
 from coordinator.governance.accounts.guarded import PeopleNow
 from coordinator.runs.person_acts import perform
-from coordinator.runs.sign_in import SignIn
+from coordinator.runs.sign_in import SignIn, needs_login
 from dashboard.server.access_control import (
     ROLES_CHANGED,
     SESSION_ENDED,
@@ -172,15 +172,13 @@ class DashboardServer:
         """Closes the websockets of whoever may look no longer, for as long as the server lives."""
         while True:
             await asyncio.sleep(self._settings.look_seconds)
-            if self.sessions is None:
-                continue
             try:
                 changed = await run_in_threadpool(self._look)
             except Exception:
                 log.exception("who looks cannot be checked")
                 continue
             for socket in list(self.control.sockets):
-                if socket.session.ended is not None:
+                if socket.session.ended is not None or self.control.closed:
                     socket.stop(SESSION_ENDED)
                 elif socket.session.handle in changed:
                     socket.stop(ROLES_CHANGED)
@@ -188,6 +186,8 @@ class DashboardServer:
     def _look(self) -> set[str]:
         """Ends sessions whose time or right is over; returns those whose roles are others now."""
         changed = set()
+        if self.sessions is None:
+            self._close_demo()
         table, people = self.sessions, self.people
         for session in [] if table is None else table.alive():
             try:
@@ -204,6 +204,15 @@ class DashboardServer:
                 self._roles[session.handle] = frozenset(roles)
                 changed.add(session.handle)
         return changed
+
+    def _close_demo(self) -> None:
+        """Closes a demo where people were registered meanwhile: from now on they log in."""
+        try:
+            self.control.closed = needs_login(self._settings.out, demo=True)
+        except PolicyRefused:
+            self.control.closed = True
+        except FederationError:  # only comparisons lie there, or it cannot be read now
+            return
 
     def _ended(self, session: DashboardSession) -> None:
         """Notes that a session has ended; it is written down by a thread of its own."""

@@ -16,7 +16,14 @@ from compliance.governance.acts import ActRequest
 from coordinator.governance.accounts.guarded import SUBJECTS, PeopleNow, guarded
 from coordinator.runs.sign_in import REFUSED
 from coordinator.views.views import Views, open_views
-from dashboard.server import Download, Listening, SessionLimits, viewer_now
+from dashboard.server import (
+    DashboardServer,
+    Download,
+    Listening,
+    SessionLimits,
+    Settings,
+    viewer_now,
+)
 from dashboard.server.access_control import Message
 from dashboard.server.http.activity import is_activity
 from dashboard.server.http.address_limits import MAX_ADDRESSES, AddressLimits
@@ -24,9 +31,10 @@ from dashboard.server.own_pages import TEXTS, login_page, own_path
 from dashboard.server.sessions import Ended
 from dashboard.viewer import DemoViewer, Viewer
 from protocol.errors import PolicyRefused
-from tests.support.dashboard.asked import HOST, OWN, AskedServer, Seconds
+from tests.support.dashboard.asked import HOST, OWN, AskedServer, Page, Seconds
 from tests.support.hospital.accounts import DAN, PASSWORD, Accounts
-from tests.support.hospital.people import ADA, BEA
+from tests.support.hospital.consortium_home import ConsortiumHome
+from tests.support.hospital.people import ADA, BEA, People
 
 
 @pytest.fixture(scope="module")
@@ -233,12 +241,26 @@ def test_the_own_pages_need_no_script_and_escape_what_was_typed() -> None:
 
 def test_without_people_it_opens_on_this_machine_alone(accounts: Accounts) -> None:
     demo = AskedServer(accounts, login=False)
+    (opened, _) = asyncio.run(talked(demo, OWN, b"x"))
+    assert opened["type"] == "websocket.accept"
     assert demo.ask("/").status == 200 and demo.ask("/login").status == 303
     assert demo.ask("/", headers={"host": "evil.example"}).status == 400
     with pytest.raises(PolicyRefused, match="on this machine alone"):
         AskedServer(
             accounts, Listening(behind_proxy=True, url="https://d.example.org"), login=False
         )
+
+
+def test_a_demo_closes_when_the_first_person_is_registered(tmp_path: Path) -> None:
+    home = ConsortiumHome(tmp_path / "c")
+    settings = Settings(script=tmp_path, out=home.root, listening=Listening(), login=False)
+    server = DashboardServer(settings, Page())
+    server._look()
+    assert not server.control.closed
+    People.over(home.store, home.key, home.clock).found_first()
+    home.store.close()
+    server._look()
+    assert server.control.closed
 
 
 def test_paths_of_streamlit_that_nobody_needs_are_closed(asked: AskedServer, token: str) -> None:
