@@ -13,6 +13,7 @@ from compliance.facts.comparison.strategies import STRATEGIES_FILE
 from coordinator.database.workspace import Workspace
 from coordinator.runs.sign_in import needs_login
 from dashboard.server import DashboardServer, Listening, MakesDownload, Settings
+from dashboard.server.metrics import DashboardMetrics
 from protocol.errors import WorkspaceRefused
 
 #: The largest message of a browser, in bytes.
@@ -34,6 +35,7 @@ def open_dashboard(
     *,
     demo: bool = False,
     downloads: MakesDownload | None = None,
+    metrics: DashboardMetrics | None = None,
 ) -> None:
     """Serves the dashboard until it is stopped.
 
@@ -43,12 +45,13 @@ def open_dashboard(
         console: is told where.
         demo: without a login, where nobody is registered.
         downloads: makes files; None where there are none.
+        metrics: counts; its own when None.
 
     Raises:
         WorkspaceRefused: there is nothing to show in the folder, or the port is taken.
         PolicyRefused: it can be opened neither with a login nor without.
     """
-    server = dashboard_server(out, listening, demo=demo, downloads=downloads)
+    server = dashboard_server(out, listening, demo=demo, downloads=downloads, metrics=metrics)
     _require_free(listening)
     way = "people log in" if server.sessions is not None else "without a login, on this machine"
     console.print(f"the dashboard: {listening.shown}  ({way}; Ctrl-C ends it)")
@@ -61,6 +64,7 @@ def dashboard_server(
     *,
     demo: bool = False,
     downloads: MakesDownload | None = None,
+    metrics: DashboardMetrics | None = None,
 ) -> DashboardServer:
     """Returns the server over a folder, with Streamlit prepared for it; one in a process.
 
@@ -73,7 +77,12 @@ def dashboard_server(
 
     script = Path(page.__file__)
     settings = Settings(
-        script=script, out=out, listening=listening, login=login, downloads=downloads
+        script=script,
+        out=out,
+        listening=listening,
+        login=login,
+        downloads=downloads,
+        metrics=metrics or DashboardMetrics(tuple(page.PAGES)),
     )
     server = DashboardServer(settings)
     from streamlit.web.bootstrap import load_config_options

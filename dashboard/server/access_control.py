@@ -18,6 +18,7 @@ from coordinator.governance.accounts.guarded import PeopleNow
 from dashboard.server.http.activity import is_activity, leave_for, media_in
 from dashboard.server.http.requests import Listening, RequestFacts, for_the_page
 from dashboard.server.http.response_headers import ALWAYS, own_page_policy, streamlit_policy
+from dashboard.server.metrics import DashboardMetrics
 from dashboard.server.own_pages import STYLE, onward_page
 from dashboard.server.sessions import DashboardSession, Ended, SessionTable
 from protocol.errors import FederationError, PolicyRefused
@@ -69,6 +70,7 @@ class AccessControl:
         listening: for which names requests may be.
         sessions: who is logged in; None where nobody has to.
         people: who may look now; None where nobody has to.
+        metrics: counts what is refused.
     """
 
     def __init__(
@@ -78,7 +80,9 @@ class AccessControl:
         listening: Listening,
         sessions: SessionTable | None,
         people: PeopleNow | None,
+        metrics: DashboardMetrics,
     ) -> None:
+        self._metrics = metrics
         self._page, self._own, self._listening = page, own, listening
         self._sessions, self._people = sessions, people
         self.sockets: set[OpenSocket] = set()
@@ -104,6 +108,7 @@ class AccessControl:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send, facts: RequestFacts) -> None:
         if facts.changes_something and not facts.is_from(self._listening.origins):
+            self._metrics.refused("cross site")
             await _refused(scope, receive, send, 403, "This came from another site's page.")
             return
         if facts.path.startswith(_CLOSED):
@@ -111,6 +116,7 @@ class AccessControl:
             return
         session = self._session(facts)
         if self._sessions is not None and facts.path not in PUBLIC and session is None:
+            self._metrics.refused("no session")
             await _login_first(facts)(scope, receive, send)
             return
         if facts.path in OWN or facts.path.startswith("/download/"):
@@ -140,6 +146,7 @@ class AccessControl:
         try:
             await run_in_threadpool(self._people.require, session.public_key)
         except PolicyRefused:
+            self._metrics.refused("revoked")
             await run_in_threadpool(self._sessions.end, session, Ended.NO_RIGHT)
             return False
         except FederationError as error:
@@ -158,6 +165,7 @@ class AccessControl:
         """Refuses a websocket before it is open, or serves it until its session ends."""
         origin = facts.header("origin")
         if origin is None or origin.lower() not in self._listening.origins:
+            self._metrics.refused("cross site")
             await send({"type": "websocket.close", "code": 1008})
             return
         session = NOBODY if self._sessions is None else self._session(facts)

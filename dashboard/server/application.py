@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from dashboard.server.access_control import (
 from dashboard.server.downloads import MakesDownload
 from dashboard.server.http.address_limits import AddressLimits
 from dashboard.server.http.requests import Listening, RequestFacts, set_cookie
+from dashboard.server.metrics import DashboardMetrics, LoginOutcome
 from dashboard.server.own_pages import login_page, logout_page, own_path
 from dashboard.server.sessions import (
     DashboardSession,
@@ -74,6 +75,7 @@ class Settings:
         look_seconds: between two looks at who may still look.
         clock: the time of day; ``elapsed`` are seconds that never go back.
         downloads: makes files; None where there are none.
+        metrics: counts logins, refusals and sessions.
     """
 
     script: Path
@@ -86,6 +88,7 @@ class Settings:
     clock: Clock = utc_now
     elapsed: Callable[[], float] = time.monotonic
     downloads: MakesDownload | None = None
+    metrics: DashboardMetrics = field(default_factory=lambda: DashboardMetrics(()))
 
     def __post_init__(self) -> None:
         if not self.login and (not self.listening.is_loopback or self.listening.is_outside):
@@ -118,7 +121,12 @@ class DashboardServer:
         streamlit_page: Application = page or st.App(settings.script)
         self._page = streamlit_page
         self.control = AccessControl(
-            streamlit_page, self._own(), settings.listening, self.sessions, self.people
+            streamlit_page,
+            self._own(),
+            settings.listening,
+            self.sessions,
+            self.people,
+            settings.metrics,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -189,7 +197,9 @@ class DashboardServer:
         if self.sessions is None:
             self._close_demo()
         table, people = self.sessions, self.people
-        for session in [] if table is None else table.alive():
+        alive = [] if table is None else table.alive()
+        self._settings.metrics.sessions.set(len(alive))
+        for session in alive:
             try:
                 roles = people.require(session.public_key).roles if people else frozenset()
             except PolicyRefused:
@@ -265,9 +275,10 @@ class DashboardServer:
             return PlainTextResponse("This is no login.\n", 400)
         name, then = form.get("name", ""), own_path(form)
         told, status = "busy", 503
+        outcome: LoginOutcome = "refused"
         address = self._address(request)
         if not self._addresses.take(address):
-            told, status = "waits", 429
+            told, status, outcome = "waits", 429, "locked"
         elif self._waiting < _MAX_WAITING:
             handle = new_handle()
             try:
@@ -278,9 +289,11 @@ class DashboardServer:
                 log.error("nobody can log in: %s", error)
                 told, status = "unavailable", 503
             else:
+                self._settings.metrics.login("accepted")
                 self._addresses.clear(address)
                 await self._end_former(request)
                 return self._with_cookie(RedirectResponse(then, 303), token)
+        self._settings.metrics.login(outcome)
         return HTMLResponse(login_page(told=told, name=name[:100], then=then), status)
 
     async def _signed_in(self, form: dict[str, str], handle: str) -> str:

@@ -214,6 +214,23 @@ def test_behind_a_proxy_the_address_is_the_one_that_the_proxy_names(accounts: Ac
     assert "max-age" in done.headers["strict-transport-security"]
 
 
+def test_logins_and_refusals_are_counted(asked: AskedServer, token: str) -> None:
+    asked.log_in("Nobody", "x", "1")
+    asked.ask("/")
+    asked.ask("/", "POST", {"host": HOST})
+    asked.server._look()
+    counted = {
+        (metric.name, *sample.labels.values()): sample.value
+        for metric in asked.server._settings.metrics.registry.collect()
+        for sample in metric.samples
+        if sample.name.endswith(("_total", "_sessions"))
+    }
+    for name, label in (("logins", "accepted"), ("logins", "refused"), ("refusals", "no session"),
+                        ("refusals", "cross site")):  # fmt: skip
+        assert counted[f"collegium_dashboard_{name}", label] == 1
+    assert counted["collegium_dashboard_sessions",] == 1
+
+
 def test_a_form_that_is_too_large_or_none_is_refused(asked: AskedServer) -> None:
     for body in (b"x" * 9000, b"\xff\xfe", b"&".join([b"a=1"] * 20)):
         assert asked.ask("/login", "POST", body=body).status in (400, 403)
