@@ -13,6 +13,7 @@ from compliance.facts.comparison.strategies import STRATEGIES_FILE
 from coordinator.database.workspace import Workspace
 from coordinator.runs.sign_in import needs_login
 from dashboard.server import DashboardServer, Listening, MakesDownload, Settings
+from dashboard.server.metrics import DashboardMetrics
 from protocol.errors import WorkspaceRefused
 
 #: The largest message of a browser, in bytes.
@@ -34,6 +35,7 @@ def open_dashboard(
     *,
     demo: bool = False,
     downloads: MakesDownload | None = None,
+    metrics: DashboardMetrics | None = None,
 ) -> None:
     """Serves the dashboard until it is stopped.
 
@@ -43,12 +45,13 @@ def open_dashboard(
         console: is told where.
         demo: without a login, where nobody is registered.
         downloads: makes files; None where there are none.
+        metrics: counts; its own when None.
 
     Raises:
         WorkspaceRefused: there is nothing to show in the folder, or the port is taken.
         PolicyRefused: it can be opened neither with a login nor without.
     """
-    server = dashboard_server(out, listening, demo=demo, downloads=downloads)
+    server = dashboard_server(out, listening, demo=demo, downloads=downloads, metrics=metrics)
     _require_free(listening)
     way = "people log in" if server.sessions is not None else "without a login, on this machine"
     console.print(f"the dashboard: {listening.shown}  ({way}; Ctrl-C ends it)")
@@ -61,6 +64,7 @@ def dashboard_server(
     *,
     demo: bool = False,
     downloads: MakesDownload | None = None,
+    metrics: DashboardMetrics | None = None,
 ) -> DashboardServer:
     """Returns the server over a folder, with Streamlit prepared for it; one in a process.
 
@@ -68,18 +72,17 @@ def dashboard_server(
         WorkspaceRefused: there is nothing to show in the folder.
         PolicyRefused: it can be opened neither with a login nor without.
     """
-    login = False
-    if (
-        not any((out / name).is_file() for name in (BASELINES_FILE, STRATEGIES_FILE))
-        or (out / "coordinator.key").is_file()
-    ):
-        Workspace.open(out)
-        login = needs_login(out, demo=demo)
+    login = _has_records(out) and needs_login(out, demo=demo)
     import dashboard.app as page
 
     script = Path(page.__file__)
     settings = Settings(
-        script=script, out=out, listening=listening, login=login, downloads=downloads
+        script=script,
+        out=out,
+        listening=listening,
+        login=login,
+        downloads=downloads,
+        metrics=metrics or DashboardMetrics(tuple(page.PAGES)),
     )
     server = DashboardServer(settings)
     from streamlit.web.bootstrap import load_config_options
@@ -87,6 +90,21 @@ def dashboard_server(
     load_config_options(_OPTIONS)
     sys.argv = [str(script), "--out", str(out.resolve())]
     return server
+
+
+def _has_records(out: Path) -> bool:
+    """Whether a folder has records; False where only comparisons lie in it.
+
+    Raises:
+        WorkspaceRefused: there is neither.
+    """
+    try:
+        Workspace.open(out)
+    except WorkspaceRefused:
+        if any((out / name).is_file() for name in (BASELINES_FILE, STRATEGIES_FILE)):
+            return False
+        raise
+    return True
 
 
 def server_config(server: DashboardServer, listening: Listening) -> uvicorn.Config:
@@ -120,6 +138,6 @@ def _require_free(listening: Listening) -> None:
             trial.bind((listening.address, listening.port))
         except OSError as error:
             raise WorkspaceRefused(
-                f"--port {listening.port} of {listening.address} is taken, or is no address of "
-                "this machine: name another, or end what listens there"
+                f"--port {listening.port} is taken at {listening.address}, or that is no address "
+                "of this machine: name another, or end what listens there"
             ) from error

@@ -33,7 +33,8 @@ def streamlit_policy(hosts: Iterable[str], *, secure: bool) -> str:
     """Returns the content security policy of Streamlit's page.
 
     Args:
-        hosts: the names of this server; some browsers do not count its websocket as its own. Those that are addresses of version 6 cannot be named there.
+        hosts: the names of this server; some browsers do not count its websocket as its own.
+            Addresses of version 6 are left out: browsers refuse them there.
         secure: whether people reach it through TLS.
     """
     sockets = " ".join(
