@@ -22,12 +22,10 @@ from compliance.storage.clock import Clock, utc_now
 from coordinator.alerts.judging import Cause, Judgement
 from coordinator.database.alert_tables import AlertMessageRow, AlertRow
 from coordinator.database.store import Store, Transaction
+from coordinator.governance.alert_notes import acknowledge, alert_entry
 from protocol.encoding import digest
-from protocol.errors import PolicyRefused
 from protocol.identity.roster import SigningKey
 from protocol.identity.timestamps import write_time
-
-_MAX_NAME, _MAX_NOTE = 100, 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +66,13 @@ class AlertRegister:
             for place, row in standing.items():
                 if place not in causes and row.rule not in judgement.unknown:
                     row.closed_at = now
-                    entries.append(_entry("alert-closed", row, transaction))
+                    entries.append(alert_entry("alert-closed", row, transaction))
                     entries += self._queued(transaction, row, "closed", told.get(row.rule, ()), now)
                     closed.append(row.id)
             for place, cause in causes.items():
                 if place not in standing:
                     row = _row(cause, now)
-                    entries.append(_entry("alert-raised", row, transaction))
+                    entries.append(alert_entry("alert-raised", row, transaction))
                     entries += self._queued(transaction, row, "raised", told[cause.rule], now)
                     raised.append(row.id)
             if entries:
@@ -96,24 +94,10 @@ class AlertRegister:
             PolicyRefused: nobody is named, the text is too long, there is no such alert, or
                 somebody has acknowledged it already.
         """
-        who, said = by.strip(), note.strip()
-        if not who or not who.isprintable() or len(who) > _MAX_NAME:
-            raise PolicyRefused(
-                f"--by names the person who acknowledges it, in at most {_MAX_NAME} letters"
-            )
-        if len(said) > _MAX_NOTE or any(not (c.isprintable() or c == "\n") for c in said):
-            raise PolicyRefused(f"--note is plain text of at most {_MAX_NOTE} letters")
+        at = write_time(self._clock())
         with self._store.transaction() as transaction:
-            row = transaction.session.get(AlertRow, number)
-            if row is None:
-                raise PolicyRefused(f"there is no alert {number}: collegium alerts list --all")
-            if row.acknowledged_by is not None:
-                raise PolicyRefused(
-                    f"{row.acknowledged_by} acknowledged alert {number} at {row.acknowledged_at}"
-                )
-            row.acknowledged_by, row.note = who, said or None
-            row.acknowledged_at = write_time(self._clock())
-            transaction.log([_entry("alert-acknowledged", row, transaction)], self._key)
+            entry = acknowledge(transaction, number, by, note, at)
+            transaction.log([entry], self._key)
 
     def _queued(
         self, transaction: Transaction, row: AlertRow, event: str, told: Sequence[str], now: str
@@ -145,9 +129,3 @@ def _row(cause: Cause, now: str) -> AlertRow:
         cause_json=json.dumps(cause.to_json(), sort_keys=True, allow_nan=False),
         raised_at=now,
     )
-
-
-def _entry(kind: str, row: AlertRow, transaction: Transaction) -> NewEntry:
-    record = transaction.write(row)
-    payload = digest(row.cause_json.encode())
-    return NewEntry(type=kind, run_id=None, payload=payload, record=record)

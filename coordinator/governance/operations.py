@@ -1,7 +1,7 @@
 """The operations that people ask for, each carried out once its act is taken.
 
 One table says for every act what does it. An act without a line there is only written down: the
-command that asked does the rest, on its own machine (exports, certificates, notes about alerts).
+command that asked does the rest, on its own machine (exports, certificates).
 """
 
 import logging
@@ -13,6 +13,8 @@ from compliance.governance.people import read_access_policy
 from compliance.governance.two_person import Change, ChangeState
 from compliance.storage.clock import Clock, utc_now
 from coordinator.database.store import Store
+from coordinator.governance.accounts import AccountRegister
+from coordinator.governance.alert_notes import acknowledge
 from coordinator.governance.governance import (
     FOUND,
     Authorised,
@@ -65,6 +67,7 @@ class Operations:
         members: the register of hospitals; None in a folder of simulations, which has none.
         runs: the running service; None where none runs.
         clock: says what time it is.
+        accounts: the register of accounts of the dashboard; None where there is no folder.
     """
 
     def __init__(
@@ -74,9 +77,10 @@ class Operations:
         members: Members | None = None,
         runs: RunSteering | None = None,
         clock: Clock = utc_now,
+        accounts: AccountRegister | None = None,
     ) -> None:
         self._store, self._key, self._clock = store, key, clock
-        self._members, self._runs = members, runs
+        self._members, self._runs, self._accounts = members, runs, accounts
         self.governance = Governance(store, key, clock)
         self._incidents = IncidentRegister(store, key, clock)
         own = self._incidents
@@ -86,6 +90,7 @@ class Operations:
             "run.resume": self._steer,
             "run.stop": self._steer,
             "study.register": self._register,
+            "alert.acknowledge": self._acknowledge,
             "hospital.invite": self._invite,
             "hospital.revoke": self._revoke,
             "roster.propose": self._propose_roster,
@@ -100,7 +105,22 @@ class Operations:
             "incident.close": lambda taken, _: own.close(taken),
             "hold.place": lambda taken, _: own.place_hold(taken),
             "hold.lift": lambda taken, _: own.lift_hold(taken),
+            "account.set": lambda taken, beside: self.accounts.set(taken, beside),
+            "account.remove": lambda taken, beside: self.accounts.remove(taken, beside),
+            "account.unlock": lambda taken, beside: self.accounts.unlock(taken, beside),
+            "login": self._login,
         }
+
+    @property
+    def accounts(self) -> AccountRegister:
+        """The register of accounts.
+
+        Raises:
+            PolicyRefused: there is none here.
+        """
+        if self._accounts is None:
+            raise PolicyRefused("accounts are kept in a coordinator's folder: there is none here")
+        return self._accounts
 
     def perform(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Takes an act and carries it out; returns what is told of it.
@@ -193,6 +213,9 @@ class Operations:
         )
         return {"run_id": run}
 
+    def _login(self, taken: Authorised, payload: Mapping[str, Any]) -> dict[str, Any]:
+        return {} if self._accounts is None else self._accounts.login(taken, payload)
+
     def _steer(self, taken: Authorised, _payload: Mapping[str, Any]) -> dict[str, Any]:
         self._service.steer(taken.request.subject, taken.request.action.removeprefix("run."))
         return {}
@@ -207,6 +230,17 @@ class Operations:
             if new:
                 transaction.log(new, self._key)
         return {"name": study.name, "digest": study.digest, "new": bool(new)}
+
+    def _acknowledge(self, taken: Authorised, _payload: Mapping[str, Any]) -> dict[str, Any]:
+        number, said = taken.request.subject, taken.request.details
+        if not number.isdecimal() or len(number) > 9:
+            raise PolicyRefused(f"there is no alert {number}: collegium alerts list --all")
+        by = taken.person or str(said.get("by", ""))
+        at = write_time(self._clock())
+        with self._store.transaction() as transaction:
+            entry = acknowledge(transaction, int(number), by, str(said.get("note", "")), at)
+            transaction.log([entry], self._key)
+        return {"alert": int(number), "by": by.strip()}
 
     def _invite(self, taken: Authorised, _payload: Mapping[str, Any]) -> dict[str, Any]:
         said = taken.request.details

@@ -243,10 +243,7 @@ class Members:
     def listing(self) -> list[MemberStatus]:
         """Returns every site that was ever invited, by name."""
         with self._store.read() as session:
-            current = newest_roster(session)
-            sites = set(session.scalars(select(InvitationRow.site)))
-            now = write_time(self._authority.clock())
-            return [_status(session, site, current, now) for site in sorted(sites)]
+            return member_statuses(session, write_time(self._authority.clock()))
 
     def _certify(self, acts: MemberActs, csr: str, site: str) -> str:
         chain = self._authority.certify(csr, site)
@@ -273,6 +270,13 @@ def _certificate_row(site: str, certificate: x509.Certificate) -> CertificateRow
         fingerprint=fingerprint(certificate),
         not_after=write_time(certificate.not_valid_after_utc),
     )
+
+
+def member_statuses(session: Session, now: str) -> list[MemberStatus]:
+    """Returns every site that was ever invited, by name, as of a time."""
+    current = newest_roster(session)
+    sites = set(session.scalars(select(InvitationRow.site)))
+    return [_status(session, site, current, now) for site in sorted(sites)]
 
 
 def _status(session: Session, site: str, current: SignedRoster | None, now: str) -> MemberStatus:

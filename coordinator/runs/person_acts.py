@@ -16,6 +16,7 @@ from compliance.governance.acts import SALT_BYTES, Act, ActRequest, sign_act
 from compliance.storage.clock import Clock, utc_now
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
+from coordinator.governance.accounts import AccountFolder, AccountRegister
 from coordinator.governance.governance import FOUND
 from coordinator.governance.operations import Operations
 from coordinator.governance.people_register import is_governed
@@ -66,7 +67,7 @@ def perform(
     if is_served(home):
         told = ask(home, "POST", "/acts", asked)
         return dict(told)
-    with _operations(home, clock) as operations:
+    with operations_over(home, clock) as operations:
         return operations.perform(asked)
 
 
@@ -128,7 +129,7 @@ def governance_of(home: Path) -> dict[str, Any]:
     """
     if is_served(home):
         return dict(ask(home, "GET", "/governance"))
-    with _operations(home, utc_now) as operations:
+    with operations_over(home, utc_now) as operations:
         return operations.governance.standing()
 
 
@@ -149,7 +150,7 @@ def record_act(home: Path, request: ActRequest, key: SigningKey | None) -> Recor
             raise WorkspaceRefused("the folder cannot be written")
         told = perform(home, request, key)
     except WorkspaceRefused as error:  # nobody answers, or nothing can be written here
-        if _has_people(home):
+        if has_people(home):
             raise
         return Recorded(act=None, note=f"nothing was logged: {error}")
     if not told["attributed"]:
@@ -159,7 +160,7 @@ def record_act(home: Path, request: ActRequest, key: SigningKey | None) -> Recor
     return Recorded(act=told["act"], note=f"logged as act {told['act'][:16]}")
 
 
-def _has_people(home: Path) -> bool:
+def has_people(home: Path) -> bool:
     """Whether a person was ever registered, by a look that writes nothing."""
     with closing(Store.for_reading(Workspace.open(home).database)) as store:
         with store.read() as session:
@@ -167,7 +168,7 @@ def _has_people(home: Path) -> bool:
 
 
 @contextmanager
-def _operations(home: Path, clock: Clock) -> Iterator[Operations]:
+def operations_over(home: Path, clock: Clock) -> Iterator[Operations]:
     """Yields the operations over a folder that no service holds.
 
     Raises:
@@ -184,6 +185,7 @@ def _operations(home: Path, clock: Clock) -> Iterator[Operations]:
         members = None
         if is_coordinator(home):
             members = Members(store, Authority.open(home, clock), key)
-        yield Operations(store, key, members, clock=clock)
+        accounts = AccountRegister(store, key, AccountFolder(home), clock)
+        yield Operations(store, key, members, clock=clock, accounts=accounts)
     finally:
         store.close()

@@ -27,7 +27,14 @@ from coordinator.views.governance import (
     acts_in,
     governance_in,
 )
-from coordinator.views.log_search import LogPage, log_page
+from coordinator.views.log_search import LogPage, LogQuery, search_log
+from coordinator.views.members.approvals import (
+    RosterStanding,
+    RunApprovals,
+    approvals_in,
+    rosters_in,
+)
+from coordinator.views.members.sites import SiteView, sites_in
 from coordinator.views.one_run.dossiers import dossier_of
 from coordinator.views.one_run.rows import find_run, study_digest, study_of
 from coordinator.views.one_run.run_summary import RunLines, RunSummary
@@ -43,6 +50,7 @@ from coordinator.views.several_runs.comparisons import baselines_in, files_besid
 from coordinator.views.several_runs.privacy_utility import utility_points, withheld_figures
 from coordinator.views.subjects import subject_facts
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
+from protocol.identity.timestamps import write_time
 from protocol.study.study import Study
 from protocol.study.variants import question
 
@@ -300,22 +308,6 @@ class Views:
                 newest=newest,
             )
 
-    def log(
-        self,
-        *,
-        words: str = "",
-        run: str | None = None,
-        before: int | None = None,
-        limit: int = 100,
-    ) -> LogPage:
-        """Returns a page of the log, newest entries first; see ``coordinator.views.log_search``.
-
-        Raises:
-            StoreBroken: the log cannot be read.
-        """
-        with self._store.read() as session:
-            return log_page(session, words=words, run=run, before=before, limit=limit)
-
     def notes(self, run_id: str | None = None) -> tuple[RunNote, ...]:
         """Returns what people noted about runs, and the tags they gave them, in order.
 
@@ -382,6 +374,40 @@ class Views:
         """Returns what a verification of the whole folder finds now, with the log's size."""
         size = self.version().size
         return KeptVerification(size=size, result=self.verification())
+
+    def search_log(self, query: LogQuery, before: int | None = None, limit: int = 50) -> LogPage:
+        """Returns the newest entries that a search finds; see ``search_log``.
+
+        Raises:
+            StoreBroken: an entry, or the record of an act, was changed.
+        """
+        with self._store.read() as session:
+            return search_log(session, query, before, limit)
+
+    def log_size(self) -> int:
+        """Returns how many entries the log has."""
+        with self._store.read() as session:
+            head = newest_head(session)
+        return 0 if head is None else head.size
+
+    def sites(self) -> tuple[SiteView, ...]:
+        """Returns every hospital that was ever invited or took part.
+
+        Raises:
+            StoreBroken: a record is damaged.
+        """
+        with self._store.read() as session:
+            return sites_in(session, write_time(utc_now()))
+
+    def rosters(self) -> tuple[RosterStanding, ...]:
+        """Returns the newest signed roster, and the one that waits for signatures."""
+        with self._store.read() as session:
+            return rosters_in(session)
+
+    def approvals(self) -> tuple[RunApprovals, ...]:
+        """Returns who approved the studies of the newest runs."""
+        with self._store.read() as session:
+            return approvals_in(session)
 
     def _dossier(self, session: Session, row: RunRow) -> Dossier:
         return dossier_of(session, row, self._state(row), calendar_until(session, row))

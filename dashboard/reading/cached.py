@@ -32,7 +32,9 @@ from coordinator.database.log.entry_proofs import MadeProof
 from coordinator.views.alerts import Alert
 from coordinator.views.cosigners import CosignedLog
 from coordinator.views.governance import GovernanceView, RecordedAct
-from coordinator.views.log_search import LogPage
+from coordinator.views.log_search import LogPage, LogQuery
+from coordinator.views.members.approvals import RosterStanding, RunApprovals
+from coordinator.views.members.sites import SiteView
 from coordinator.views.one_run.run_summary import RunSummary
 from coordinator.views.run_notes import RunNote
 from coordinator.views.views import KeptVerification, Views, ViewsVersion, open_views
@@ -52,7 +54,7 @@ _MINUTE = 60.0
 #: A log of so many entries is verified for a page: it takes a fifth of a second.
 _AT_ONCE = 5000
 #: So many results of each kind are kept; a dossier of 100 rounds takes two megabytes.
-_MOST = {"dossier": 24, "subject": 4, "proof": 32, "log": 64, "verification": 1}
+_MOST = {"dossier": 24, "subject": 4, "proof": 32, "search_log": 64, "verification": 1}
 _MOST_OTHERS = 64
 
 
@@ -219,9 +221,28 @@ class CachedViews:
         key = tuple(sorted(about.items()))
         return self._shared("acts", key, lambda views: views.acts(**about))
 
-    def log(self, **about: Any) -> LogPage:
-        """Returns a page of the log; see ``Views.log``."""
-        return self._shared("log", tuple(sorted(about.items())), lambda views: views.log(**about))
+    def search_log(self, query: LogQuery, before: int | None = None, limit: int = 50) -> LogPage:
+        """Returns the newest entries that a search finds; see ``Views.search_log``."""
+        return self._shared(
+            "search_log", (query, before, limit),
+            lambda views: views.search_log(query, before, limit),
+        )  # fmt: skip
+
+    def log_size(self) -> int:
+        """Returns how many entries the log has."""
+        return self.version().size
+
+    def sites(self) -> Sequence[SiteView]:
+        """Returns every hospital that was ever invited or took part, as of this minute."""
+        return self._shared("sites", None, Views.sites, _MINUTE)
+
+    def rosters(self) -> Sequence[RosterStanding]:
+        """Returns the newest signed roster, and the one that waits for signatures."""
+        return self._shared("rosters", None, Views.rosters, _MINUTE)
+
+    def approvals(self) -> Sequence[RunApprovals]:
+        """Returns who approved the studies of the newest runs."""
+        return self._shared("approvals", None, Views.approvals)
 
     def notes(self, run_id: str | None = None) -> Sequence[RunNote]:
         """Returns what people noted about runs."""
@@ -286,6 +307,6 @@ class CachedViews:
 
 @lru_cache(maxsize=16)
 def cached_views(folder: Path) -> CachedViews:
-    """Returns the views of a folder, the same for a whole process; they open it when they are used."""
+    """Returns the views of a folder, the same for a whole process; they open it when used."""
     background = BackgroundVerification(folder)
     return CachedViews(lambda: open_views(folder, checked=False), background)

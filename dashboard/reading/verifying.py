@@ -40,7 +40,7 @@ class BackgroundVerification:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._command = [sys.executable, "-m", "coordinator.views.whole_verification", str(folder)]
+        self._command = [sys.executable, "-m", "dashboard.reading.whole_verification", str(folder)]
         self._lock, self._state = threading.Lock(), VerificationState()
         self._process: subprocess.Popen[str] | None = None
 

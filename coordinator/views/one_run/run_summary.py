@@ -172,7 +172,7 @@ def _exact(session: Session, names: Collection[str]) -> dict[str, str | None]:
 
 
 def _released(session: Session, names: Collection[str]) -> dict[str, Mapping[str, Any]]:
-    """Returns the last evaluation's figures of each run; the database takes them out."""
+    """Returns the figures of each run's last evaluation, which the database takes out."""
     is_file = session.get_bind().dialect.name == "sqlite"
     text = ReleaseRow.payload_json
     whole = type_coerce(text, JSON) if is_file else cast(text, JSON)

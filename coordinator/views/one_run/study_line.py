@@ -1,4 +1,4 @@
-"""What lists of runs say of their studies: read once, however many runs a study has."""
+"""Facts that lists of runs tell of their studies: read once, however many runs a study has."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,0 +1,1 @@
+"""Hospitals as the views show them."""
