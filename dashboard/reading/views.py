@@ -104,6 +104,10 @@ class RunLine(Protocol):
         """Why it failed; None where it did not."""
 
     @property
+    def folder(self) -> str:
+        """The name of its folder where several are shown; empty where one is."""
+
+    @property
     def progress(self) -> RunProgress | None:
         """Progress of a run at work on a network; None of any other."""
 

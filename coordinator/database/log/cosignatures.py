@@ -4,6 +4,7 @@ One row for each head that anybody has cosigned; more lines may come to it. As e
 row it has its entry in the log, behind the head that it is about.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -22,9 +23,9 @@ from protocol.log.signed_note import SignatureLine, parse_lines, with_lines
 COSIGNED = "cosigned"
 #: So many heads are read at once, from the newest on.
 _AT_ONCE = 16
-#: How a line of a signature begins, and the letters of base64 that hold the key's four bytes (and
+#: The name in a line of a signature, and the letters of base64 that hold the key's four bytes (and
 #: four bits of the time, which are 0 for some billions of years).
-_DASH, _KEY_LETTERS = "\N{EM DASH} ", 6
+_COSIGNER = re.compile("^\N{EM DASH} (.+) ([A-Za-z0-9+/]{6})[A-Za-z0-9+/=]*$", re.MULTILINE)
 
 
 class CosignaturesRow(LoggedRow):
@@ -107,9 +108,7 @@ def newest_of_each(session: Session, after: int = 0) -> dict[tuple[str, str], in
     newest: dict[tuple[str, str], int] = {}
     rows = query.order_by(CosignaturesRow.size).execution_options(yield_per=1000)
     for size, lines in session.execute(rows):
-        for line in str(lines).splitlines():
-            name, _, signature = line.removeprefix(_DASH).rpartition(" ")
-            newest[name, signature[:_KEY_LETTERS]] = size
+        newest.update(dict.fromkeys(_COSIGNER.findall(str(lines)), size))
     return newest
 
 
