@@ -46,7 +46,7 @@ class BackgroundVerification:
 
     @property
     def state(self) -> VerificationState:
-        """How far it is."""
+        """Progress of the newest verification."""
         return self._state
 
     def start(self) -> None:

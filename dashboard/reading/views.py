@@ -69,7 +69,7 @@ class RunLine(Protocol):
 
     @property
     def strategy(self) -> str:
-        """How its model was trained."""
+        """Name of the strategy by which its model was trained."""
 
     @property
     def sweep(self) -> str | None:
@@ -101,7 +101,7 @@ class RunLine(Protocol):
 
     @property
     def failure(self) -> str | None:
-        """Why it failed; None where it did not."""
+        """Reason why it failed; None where it did not."""
 
     @property
     def folder(self) -> str:

@@ -166,7 +166,7 @@ def _viewers(out: Path, case: str) -> Iterator[Row]:
 
 def _require_seen(viewers: list[DashboardViewer]) -> None:
     for viewer in viewers:
-        if viewer.errors or "arrow_data_frame" not in viewer.elements or not viewer.refreshes:
+        if viewer.errors or "dataframe" not in viewer.elements or not viewer.refreshes:
             raise RuntimeError(
                 f"a viewer saw {viewer.elements}, {viewer.refreshes} refreshes, {viewer.errors}"
             )

@@ -96,17 +96,18 @@ class DashboardViewer:
         """Looks at pages one after the other, at the last one for so many seconds."""
         address = f"ws://127.0.0.1:{self.port}/_stcore/stream"
         with connect(address, max_size=None, subprotocols=["streamlit"]) as line:  # type: ignore[list-item]
+            every: dict[str, float] = {}
             for page in pages:
                 began = time.monotonic()
                 self._ask(line, page)
-                due = self._take(line, until=None)
+                every = self._take(line, until=None)
                 self.paints.append(time.monotonic() - began)
             until = time.monotonic() + seconds
+            due = {name: time.monotonic() + interval for name, interval in every.items()}
             while time.monotonic() < until:
-                due |= self._take(line, until=min([until, *due.values()]))
-                now = time.monotonic()
-                for fragment in [name for name, when in due.items() if when <= now]:
-                    del due[fragment]
+                self._take(line, until=min([until, *due.values()]))
+                for fragment in [name for name, when in due.items() if when <= time.monotonic()]:
+                    due[fragment] += every[fragment]
                     self.refreshes += 1
                     self._ask(line, pages[-1], fragment)
 
@@ -118,28 +119,30 @@ class DashboardViewer:
         line.send(asked.SerializeToString())
 
     def _take(self, line: ClientConnection, until: float | None) -> dict[str, float]:
-        """Takes what is sent until a time, or until the page stands; returns what is due when."""
-        due: dict[str, float] = {}
+        """Takes what is sent until a time, or until the page stands.
+
+        Returns the seconds between two looks at each fragment that wants to be looked at again.
+        """
+        every: dict[str, float] = {}
         while True:
             left = PATIENCE if until is None else until - time.monotonic()
             if left <= 0:
-                return due
+                return every
             try:
                 data = line.recv(timeout=left)
             except TimeoutError:
                 if until is None:
                     raise
-                return due
+                return every
             told = ForwardMsg()
             told.ParseFromString(data if isinstance(data, bytes) else data.encode())
             kind = told.WhichOneof("type")
             if kind == "auto_rerun":
-                every = told.auto_rerun.interval
-                due[told.auto_rerun.fragment_id] = time.monotonic() + every
+                every[told.auto_rerun.fragment_id] = told.auto_rerun.interval
             elif kind == "delta":
                 element = told.delta.new_element
                 self.elements.add(element.WhichOneof("type") or "")
                 if element.HasField("exception"):
                     self.errors.append(element.exception.message)
             elif kind == "script_finished" and until is None:
-                return due
+                return every
