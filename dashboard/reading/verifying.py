@@ -18,7 +18,7 @@ from coordinator.views.views import KeptVerification
 
 @dataclass(frozen=True, kw_only=True)
 class VerificationState:
-    """How far a verification is, and what the newest one found.
+    """Progress of a verification, and what the newest one found.
 
     ``part`` is what is being checked, ``done`` of ``total`` of it; ``refused`` why the newest
     attempt came to nothing.
