@@ -20,14 +20,14 @@ from coordinator.database.store import RunRow, Store, newest_head
 from coordinator.database.workspace import Workspace
 from coordinator.runs.monitoring.progress import RunProgress, read_progress
 from coordinator.views.alerts import Alert, alerts_in
-from coordinator.views.cosigners import CosignedLog, NewestCosigned, cosigned_log
 from coordinator.views.governance import (
     GovernanceView,
     RecordedAct,
     acts_in,
     governance_in,
 )
-from coordinator.views.log_search import LogPage, LogQuery, search_log
+from coordinator.views.log.cosigners import CosignedLog, NewestCosigned, cosigned_log
+from coordinator.views.log.search import LogPage, LogQuery, search_log
 from coordinator.views.members.approvals import (
     RosterStanding,
     RunApprovals,
@@ -370,11 +370,6 @@ class Views:
             key=(public or b"").hex(), faults=tuple(str(fault) for fault in faults.found)
         )
 
-    def verified(self) -> KeptVerification:
-        """Returns what a verification of the whole folder finds now, with the log's size."""
-        size = self.version().size
-        return KeptVerification(size=size, result=self.verification())
-
     def search_log(self, query: LogQuery, before: int | None = None, limit: int = 50) -> LogPage:
         """Returns the newest entries that a search finds; see ``search_log``.
 
@@ -408,6 +403,11 @@ class Views:
         """Returns who approved the studies of the newest runs."""
         with self._store.read() as session:
             return approvals_in(session)
+
+    def verified(self) -> KeptVerification:
+        """Returns what a verification of the whole folder finds now, with the log's size."""
+        size = self.version().size
+        return KeptVerification(size=size, result=self.verification())
 
     def _dossier(self, session: Session, row: RunRow) -> Dossier:
         return dossier_of(session, row, self._state(row), calendar_until(session, row))

@@ -30,9 +30,9 @@ from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports.declarations import Declarations
 from coordinator.database.log.entry_proofs import MadeProof
 from coordinator.views.alerts import Alert
-from coordinator.views.cosigners import CosignedLog
 from coordinator.views.governance import GovernanceView, RecordedAct
-from coordinator.views.log_search import LogPage, LogQuery
+from coordinator.views.log.cosigners import CosignedLog
+from coordinator.views.log.search import LogPage, LogQuery
 from coordinator.views.members.approvals import RosterStanding, RunApprovals
 from coordinator.views.members.sites import SiteView
 from coordinator.views.one_run.run_summary import RunSummary
@@ -54,7 +54,7 @@ _MINUTE = 60.0
 #: A log of so many entries is verified for a page: it takes a fifth of a second.
 _AT_ONCE = 5000
 #: So many results of each kind are kept; a dossier of 100 rounds takes two megabytes.
-_MOST = {"dossier": 24, "subject": 4, "proof": 32, "search_log": 64, "verification": 1}
+_MOST = {"dossier": 24, "subject": 4, "proof": 32, "log": 64, "verification": 1}
 _MOST_OTHERS = 64
 
 
@@ -224,9 +224,8 @@ class CachedViews:
     def search_log(self, query: LogQuery, before: int | None = None, limit: int = 50) -> LogPage:
         """Returns the newest entries that a search finds; see ``Views.search_log``."""
         return self._shared(
-            "search_log", (query, before, limit),
-            lambda views: views.search_log(query, before, limit),
-        )  # fmt: skip
+            "log", (query, before, limit), lambda views: views.search_log(query, before, limit)
+        )
 
     def log_size(self) -> int:
         """Returns how many entries the log has."""
@@ -307,6 +306,6 @@ class CachedViews:
 
 @lru_cache(maxsize=16)
 def cached_views(folder: Path) -> CachedViews:
-    """Returns the views of a folder, the same for a whole process; they open it when used."""
+    """Returns the views of a folder, one for a process; opened when they are used."""
     background = BackgroundVerification(folder)
     return CachedViews(lambda: open_views(folder, checked=False), background)

@@ -18,9 +18,9 @@ from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports.declarations import Declarations
 from coordinator.database.log.entry_proofs import MadeProof
 from coordinator.views.alerts import Alert
-from coordinator.views.cosigners import CosignedLog
 from coordinator.views.governance import GovernanceView, RecordedAct
-from coordinator.views.log_search import LogPage, LogQuery
+from coordinator.views.log.cosigners import CosignedLog
+from coordinator.views.log.search import LogPage, LogQuery
 from coordinator.views.members.approvals import RosterStanding, RunApprovals
 from coordinator.views.members.sites import SiteView
 from coordinator.views.one_run.run_summary import RunSummary

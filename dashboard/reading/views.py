@@ -14,8 +14,8 @@ from compliance.reports.declarations import Declarations
 from coordinator.database.log.entry_proofs import MadeProof
 from coordinator.runs.monitoring.progress import RunProgress
 from coordinator.views.alerts import Alert
-from coordinator.views.cosigners import CosignedLog
 from coordinator.views.governance import GovernanceView, RecordedAct
+from coordinator.views.log.cosigners import CosignedLog
 from coordinator.views.run_notes import RunNote
 from coordinator.views.views import KeptVerification
 

@@ -12,7 +12,7 @@ Rules:
 
 from dashboard.server.application import DashboardServer, Settings
 from dashboard.server.downloads import Download, MakesDownload
-from dashboard.server.requests import Listening
+from dashboard.server.http.requests import Listening
 from dashboard.server.sessions import SessionLimits
 from dashboard.server.viewing import viewer_now
 

@@ -15,10 +15,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from coordinator.governance.accounts.guarded import PeopleNow
-from dashboard.server.activity import is_activity, leave_for, media_in
+from dashboard.server.http.activity import is_activity, leave_for, media_in
+from dashboard.server.http.requests import Listening, RequestFacts, for_the_page
+from dashboard.server.http.response_headers import ALWAYS, own_page_policy, streamlit_policy
 from dashboard.server.own_pages import STYLE, onward_page
-from dashboard.server.requests import Listening, RequestFacts, for_the_page
-from dashboard.server.response_headers import ALWAYS, own_page_policy, streamlit_policy
 from dashboard.server.sessions import DashboardSession, Ended, SessionTable
 from protocol.errors import FederationError, PolicyRefused
 

@@ -37,10 +37,10 @@ from dashboard.server.access_control import (
     Send,
     health,
 )
-from dashboard.server.address_limits import AddressLimits
 from dashboard.server.downloads import MakesDownload
+from dashboard.server.http.address_limits import AddressLimits
+from dashboard.server.http.requests import Listening, RequestFacts, set_cookie
 from dashboard.server.own_pages import login_page, logout_page, own_path
-from dashboard.server.requests import Listening, RequestFacts, set_cookie
 from dashboard.server.sessions import (
     DashboardSession,
     Ended,

@@ -12,7 +12,7 @@ from compliance.governance.people import Role
 from coordinator.governance.accounts.guarded import PeopleNow, guarded
 from coordinator.runs.person_acts import perform
 from coordinator.runs.sign_in import SignIn
-from dashboard.server.requests import HANDLE_HEADER
+from dashboard.server.http.requests import HANDLE_HEADER
 from dashboard.server.sessions import DashboardSession, Ended, SessionTable
 from dashboard.viewer import DemoViewer, Viewer, asks_for_code
 from protocol.errors import PolicyRefused

@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from collegium.cli.options import AsJson, Folder, Run
+from collegium.cli.runs.exporting import app as exporting_app
 from collegium.extras import needs
 from collegium.output.console import answers, console, emit
 from silos.config.folder import is_hospital
 
 app = typer.Typer()
 runs_app = typer.Typer(help="Lists and pages of runs.", no_args_is_help=True)
+runs_app.add_typer(exporting_app)
 app.add_typer(runs_app, name="runs")
 
 
