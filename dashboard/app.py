@@ -33,7 +33,7 @@ from dashboard.pages import (
 )
 from dashboard.pages.utility.comparisons import show_baselines, show_strategies
 from dashboard.pages.utility.page import beside
-from dashboard.reading.cached import cached_views
+from dashboard.reading.folders import views_of
 from dashboard.rows.words import plain
 from dashboard.server import viewer_now
 from dashboard.texts import LANGUAGES, say, speak
@@ -126,16 +126,16 @@ def run(arguments: Sequence[str]) -> None:
     # An icon of our own: those of the navigation's entries would be fetched from another host.
     st.set_page_config(page_title="Collegium", page_icon=_ICON, layout="wide")
     parser = argparse.ArgumentParser(exit_on_error=False)
-    parser.add_argument("--out", type=Path, default=Path("demo-out"))
+    parser.add_argument("--out", type=Path, action="append")
     options, _ = parser.parse_known_args(list(arguments))
+    folders = options.out or [Path("demo-out")]
     try:
-        viewer = viewer_now(partial(has_people, options.out))
-        views = cached_views(options.out.resolve())
-        views.version()
+        viewer = viewer_now(lambda: any(map(has_people, folders)))
+        views = views_of(folders)
     except PolicyRefused as error:
         st.error(plain(str(error)), icon=":material/lock:")
     except FederationError as error:
-        _show_without_runs(options.out, error)
+        _show_without_runs(folders[0], error)
     else:
         main(Page(views=viewer.guard(views), viewer=viewer))
 

@@ -69,7 +69,7 @@ class RunLine(Protocol):
 
     @property
     def strategy(self) -> str:
-        """The way in which its model was trained."""
+        """Name of the strategy by which its model was trained."""
 
     @property
     def sweep(self) -> str | None:
@@ -101,7 +101,11 @@ class RunLine(Protocol):
 
     @property
     def failure(self) -> str | None:
-        """The reason why it failed; None where it did not."""
+        """Reason why it failed; None where it did not."""
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder where several are shown; empty where one is."""
 
     @property
     def progress(self) -> RunProgress | None:

@@ -73,7 +73,7 @@ class PeopleNow:
     """
 
     def __init__(self, home: Path, clock: Clock = utc_now) -> None:
-        self._store = Store.for_reading(Workspace.open(home).database)
+        self._store = Store.for_reading(Workspace.open(home).database, checked=False)
         self._clock = clock
 
     def close(self) -> None:

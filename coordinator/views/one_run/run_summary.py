@@ -26,7 +26,8 @@ class RunSummary:
     """One line about a run; ``question`` is the same for runs that can be compared.
 
     ``split`` is the seed of a simulation's split; 0 where no seed decides it. ``rounds_done`` are
-    those of training that are finished, of ``rounds`` that the study plans.
+    those of training that are finished, of ``rounds`` that the study plans. ``folder`` names the
+    folder where several are shown.
     """
 
     run_id: str
@@ -52,6 +53,7 @@ class RunSummary:
     hospitals: int = 0
     ended_at: str | None = None
     failure: str | None = None
+    folder: str = ""
 
 
 #: What a line needs of a run's row; roster and summaries of a hundred hospitals are long.

@@ -1,4 +1,4 @@
-"""Choice of what is looked at of the runs, as the address says."""
+"""Choice of what of the runs is shown, as the address says."""
 
 import streamlit as st
 
