@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from compliance.estimates.interval import Interval
 from compliance.facts.comparison.baselines import BaselineFindings
 from compliance.facts.comparison.strategies import ComparisonFindings
 from compliance.facts.dossier import Dossier, LogVerification, SubjectFacts
 from compliance.facts.drift_calendar import DriftCalendar
+from compliance.facts.figures import FigureKind
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports.declarations import Declarations
 from coordinator.database.log.entry_proofs import MadeProof
@@ -49,6 +51,34 @@ class RunLine(Protocol):
     @property
     def test_noise(self) -> bool:
         """Whether its noise was fixed for a test, which protects nobody."""
+
+    @property
+    def simulation(self) -> bool:
+        """Whether it ran on one machine, as no consortium's run does."""
+
+    @property
+    def question(self) -> str:
+        """The same for runs whose figures can be compared."""
+
+    @property
+    def figure(self) -> FigureKind:
+        """The headline of its study's task."""
+
+    @property
+    def released(self) -> Interval | None:
+        """The released headline with its interval; None before there is one."""
+
+    @property
+    def exact(self) -> float | None:
+        """The exact headline of a simulation; None of any other run."""
+
+    @property
+    def study_digest(self) -> str:
+        """The digest of its study."""
+
+    @property
+    def model_digest(self) -> str | None:
+        """The digest of the model that it ended with; None of a run that made none."""
 
 
 class DashboardViews(Protocol):
