@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from dashboard.reading.views import DashboardViews
-from dashboard.viewer import Anybody, Viewer
+from dashboard.viewer import DemoViewer, Viewer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,4 +15,4 @@ class Page:
     """
 
     views: DashboardViews
-    viewer: Viewer = field(default_factory=Anybody)
+    viewer: Viewer = field(default_factory=DemoViewer)

@@ -12,9 +12,12 @@ from compliance.facts.figures import FigureKind
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports.declarations import Declarations
 from coordinator.database.log.entry_proofs import MadeProof
+from coordinator.runs.monitoring.progress import RunProgress
 from coordinator.views.alerts import Alert
-from coordinator.views.cosigners import CosignedLog
 from coordinator.views.governance import GovernanceView, RecordedAct
+from coordinator.views.log.cosigners import CosignedLog
+from coordinator.views.run_notes import RunNote
+from coordinator.views.views import KeptVerification
 
 
 class RunLine(Protocol):
@@ -35,6 +38,10 @@ class RunLine(Protocol):
     @property
     def started_at(self) -> str:
         """ISO 8601, UTC."""
+
+    @property
+    def ended_at(self) -> str | None:
+        """ISO 8601, UTC; None while it runs."""
 
     @property
     def seed(self) -> int:
@@ -61,6 +68,14 @@ class RunLine(Protocol):
         """The same for runs whose figures can be compared."""
 
     @property
+    def strategy(self) -> str:
+        """How its model was trained."""
+
+    @property
+    def sweep(self) -> str | None:
+        """The sweep that it is of, if it is of one."""
+
+    @property
     def figure(self) -> FigureKind:
         """The headline of its study's task."""
 
@@ -79,6 +94,26 @@ class RunLine(Protocol):
     @property
     def model_digest(self) -> str | None:
         """The digest of the model that it ended with; None of a run that made none."""
+
+    @property
+    def rounds(self) -> int:
+        """The training rounds that its study plans."""
+
+    @property
+    def rounds_done(self) -> int:
+        """Those that are finished."""
+
+    @property
+    def hospitals(self) -> int:
+        """The number of its study's hospitals."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why it failed; None where it did not."""
+
+    @property
+    def progress(self) -> RunProgress | None:
+        """Progress of a run at work on a network; None of any other."""
 
 
 class DashboardViews(Protocol):
@@ -102,6 +137,9 @@ class DashboardViews(Protocol):
     def verification(self) -> LogVerification:
         """Returns the result of comparing all records with the signed log."""
 
+    def verified(self) -> KeptVerification | None:
+        """Returns what the newest verification found, and of how many entries; None before any."""
+
     def calendars(self) -> Sequence[DriftCalendar]:
         """Returns the calendar of every monitoring study, the one that ran last first."""
 
@@ -119,6 +157,9 @@ class DashboardViews(Protocol):
 
     def governance(self) -> GovernanceView:
         """Returns people, waiting changes and incidents, as of now."""
+
+    def notes(self, run_id: str | None = None) -> Sequence[RunNote]:
+        """Returns what people noted about runs, in order; about one run where it is named."""
 
     def acts(self, *, run: str, study: str) -> Sequence[RecordedAct]:
         """Returns what people did about a run or its study (by digest), in order."""

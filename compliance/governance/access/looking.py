@@ -55,13 +55,15 @@ def may_look(roles: frozenset[Role], subject: Subject) -> bool:
     return not LOOKS[subject].isdisjoint(roles)
 
 
-def require_look(person: Person | None, policy: AccessPolicy, subject: Subject, time: str) -> None:
-    """Checks that a person may look at a subject at a time.
+def require_look(
+    person: Person | None, policy: AccessPolicy, subject: Subject | None, time: str
+) -> Person:
+    """Returns the person, who may look at a subject at a time.
 
     Args:
         person: the record under the person's key now; None where there is none.
         policy: the access policy in force: the person needs its right ``login``.
-        subject: what is looked at.
+        subject: what is looked at; None for the dashboard itself.
         time: when.
 
     Raises:
@@ -71,8 +73,9 @@ def require_look(person: Person | None, policy: AccessPolicy, subject: Subject, 
         raise PolicyRefused("nobody is registered under this key any more")
     person.require_usable(time)
     policy.role_for(person, "login")
-    if not may_look(person.roles, subject):
+    if subject is not None and not may_look(person.roles, subject):
         raise PolicyRefused(
             f"{person.name} ({', '.join(sorted(person.roles))}) may not look at {subject}: that "
             f"takes {' or '.join(sorted(LOOKS[subject]))}"
         )
+    return person

@@ -24,7 +24,7 @@ def show_study(views: DashboardViews) -> None:
     if study is None:
         return
     dossier = views.dossier(study.shown.run_id)
-    verified = replace(dossier, verification=verified_log(views, dossier))
+    verified = replace(dossier, verification=verified_log(views))
     show_statement(statements.verification(verified))
     for statement in statements.banner(dossier):
         show_statement(statement)

@@ -10,6 +10,7 @@ from compliance.facts.dossier import Dossier, LogVerification
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.figures import FigureKind
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
+from coordinator.views.views import KeptVerification
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +112,6 @@ class StoredRuns:
         """Returns the comparison of strategies."""
         return self._strategies
 
-    def verification(self) -> LogVerification:
+    def verified(self) -> KeptVerification:
         """Returns what verifying it tells."""
-        return LogVerification(key="ab" * 32, faults=self._faults)
+        return KeptVerification(size=11, result=LogVerification(key="ab" * 32, faults=self._faults))

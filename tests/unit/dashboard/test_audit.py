@@ -17,8 +17,8 @@ from coordinator.database.log.cosignatures import keep_cosignatures
 from coordinator.database.store import Store, newest_head
 from coordinator.database.workspace import Workspace
 from coordinator.governance.incident_register import NumberedIncident
-from coordinator.views.cosigners import CosignedLog, CosignerProgress
 from coordinator.views.governance import RecordedAct
+from coordinator.views.log.cosigners import CosignedLog, CosignerProgress
 from coordinator.views.views import open_views
 from dashboard.rows import audit
 from protocol.identity.roster import SigningKey
