@@ -26,8 +26,7 @@ def show_study(views: DashboardViews) -> None:
     dossier = views.dossier(study.shown.run_id)
     verified = replace(dossier, verification=verified_log(views))
     show_statement(statements.verification(verified))
-    for statement in statements.banner(dossier):
-        show_statement(statement)
+    show_statement(statements.claim(dossier))
     _show_utility(views, study, dossier)
     show_budgets(views, dossier)
     show_what_if(dossier, views.utility(study.shown.run_id))
