@@ -106,13 +106,14 @@ def _narrow(then: float, otherwise: float) -> dict[str, str]:
 
 def _for_any_width(part: Any) -> Any:
     if isinstance(part, dict):
-        drawn = {key: _for_any_width(value) for key, value in part.items() if key != "datasets"}
+        kept = {key: part[key] for key in ("datasets", "legend") if key in part}
+        drawn = {key: _for_any_width(value) for key, value in part.items() if key not in kept}
         for key, most in _ON_NARROW.items():
             if isinstance(drawn.get(key), int | float) and drawn[key] > most:
                 drawn[key] = _narrow(most, drawn[key])
         if drawn.get("type") == "text" and isinstance(drawn.get("fontSize"), int | float):
             drawn["fontSize"] = _narrow(min(10, drawn["fontSize"]), drawn["fontSize"])
-        return drawn | ({"datasets": part["datasets"]} if "datasets" in part else {})
+        return drawn | kept
     if isinstance(part, list | tuple):
         return [_for_any_width(value) for value in part]
     return part

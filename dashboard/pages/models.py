@@ -2,12 +2,11 @@
 
 import streamlit as st
 
-from dashboard.elements.pieces import show_lines
 from dashboard.page import Page
 from dashboard.reading.views import DashboardViews
 from dashboard.rows import words
 from dashboard.rows.figures.models import (
-    lineage,
+    lineage_list,
     loading,
     model_label,
     model_rows,
@@ -37,7 +36,7 @@ def _show_model(views: DashboardViews, run_id: str) -> None:
     st.subheader(say("models.lineage"))
     for warning in warnings_of(dossier):
         st.warning(warning, icon=":material/warning:")
-    show_lines(lineage(dossier))
+    st.markdown(lineage_list(dossier))
     st.caption(say("models.where"))
     st.subheader(say("models.how_to_load"))
     st.code(loading(dossier), language="python", wrap_lines=True)

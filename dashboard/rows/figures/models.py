@@ -4,6 +4,7 @@ A model is known by the digest of its tensors. What becomes of a model after its
 would say; here stands what the runs say of it.
 """
 
+import re
 from collections.abc import Sequence
 
 from compliance.charts.descriptions import site_claim
@@ -16,6 +17,7 @@ from dashboard.texts import say
 
 #: So many digits tell models of one folder apart; the whole digest stands with each model.
 _DIGITS = 12
+_DIGEST, _IN_CODE = re.compile(r"[0-9a-f]{64}"), r"`\g<0>`"
 
 
 def released_models(runs: Sequence[RunLine]) -> tuple[RunLine, ...]:
@@ -67,8 +69,8 @@ def privacy_of(run: RunLine) -> str:
     return f"ε = {show(run.epsilon, Format.EPSILON)}"
 
 
-def lineage(dossier: Dossier) -> list[dict[str, str]]:
-    """Returns what a model comes from, as far as its run says it, a row for each fact."""
+def lineage(dossier: Dossier) -> list[tuple[str, str]]:
+    """Returns what a model comes from, as far as its run says it: facts, each with its name."""
     started = (dossier.study.get("task", {}).get("pretrained") or {}).get("sha256")
     rosters = [entry for entry in dossier.audit.entries if entry.type == "roster"]
     hospitals = ", ".join(site.site for site in dossier.sites) or say("models.unknown")
@@ -86,10 +88,15 @@ def lineage(dossier: Dossier) -> list[dict[str, str]]:
         "claim": show(max(claims), Format.EPSILON) if claimed else say("models.without_privacy"),
         "log": say("models.head", size=dossier.audit.size, root=dossier.audit.root),
     }  # fmt: skip
-    return [
-        {say("models.fact"): say(f"models.fact_{name}"), say("models.value"): value}
-        for name, value in facts.items()
-    ]
+    return [(say(f"models.fact_{name}"), value) for name, value in facts.items()]
+
+
+def lineage_list(dossier: Dossier) -> str:
+    """Returns the lineage as a list in Markdown, whose digests are whole and can be copied."""
+    return "\n".join(
+        f"- {plain(name)}: {_DIGEST.sub(_IN_CODE, plain(value))}"
+        for name, value in lineage(dossier)
+    )
 
 
 def loading(dossier: Dossier) -> str:

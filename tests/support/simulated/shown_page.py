@@ -3,13 +3,11 @@
 from streamlit.testing.v1 import AppTest
 
 from tests.support.machine.patience import PATIENCE
-from tests.support.simulated.folder_page import rows, words
+from tests.support.simulated.folder_page import words
 from tests.support.simulated.stored_runs import StoredRuns
 
 #: Sentences of a page, without the signs that keep them from being Markdown.
 sentences = words
-#: Rows of a table of texts, likewise.
-rows_of = rows
 
 
 def show(views: StoredRuns, name: str, language: str = "en") -> AppTest:

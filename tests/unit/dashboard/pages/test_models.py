@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from compliance.estimates.withholding import TOO_FEW
+from dashboard.rows.figures.models import lineage
 from tests.support.simulated import dossiers
-from tests.support.simulated.shown_page import again, rows_of, sentences, show
+from tests.support.simulated.shown_page import again, sentences, show
 from tests.support.simulated.stored_runs import StoredRuns
 
 
@@ -37,8 +38,9 @@ def test_what_was_withheld_unprotected_or_a_test_is_said_so() -> None:
 
 def test_a_model_is_traced_to_its_study_hospitals_log_and_file() -> None:
     run = dossiers.finished()
-    facts = {row["Fact"]: row["As the run says it"] for row in rows_of(
-        show(StoredRuns(run), "models"), 0)}  # fmt: skip
+    facts = dict(lineage(run))
+    said = sentences(show(StoredRuns(run), "models"))
+    assert f"Digest of the model: `{run.model_digest}`" in said
     assert facts["Digest of the model"] == run.model_digest
     assert facts["File, in the coordinator's folder"] == f"snapshots/{run.model_digest}.safetensors"
     assert facts["Digest of the study"] == run.study_digest
@@ -52,8 +54,8 @@ def test_a_model_that_began_with_another_names_its_file() -> None:
     run = dossiers.finished()
     task = {**run.study["task"], "pretrained": {"file": "m.safetensors", "sha256": "c" * 64}}
     warm = replace(run, study={**run.study, "task": task})
-    facts = [row["As the run says it"] for row in rows_of(show(StoredRuns(warm), "models"), 0)]
-    assert f"pretrained parameters, file digest {'c' * 64}" in facts
+    said = sentences(show(StoredRuns(warm), "models"))
+    assert f"Started from: pretrained parameters, file digest `{'c' * 64}`" in said
 
 
 def test_the_lines_that_load_a_model_name_its_run_and_another_can_be_chosen() -> None:
