@@ -16,6 +16,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from coordinator.runs.person_acts import has_people
 from coordinator.views.several_runs.comparisons import baselines_in, strategies_in
 from dashboard.page import Page
 from dashboard.pages import (
@@ -34,6 +35,7 @@ from dashboard.pages.utility.comparisons import show_baselines, show_strategies
 from dashboard.pages.utility.page import beside
 from dashboard.reading.cached import cached_views
 from dashboard.rows.words import plain
+from dashboard.server import viewer_now
 from dashboard.texts import LANGUAGES, say, speak
 from protocol.errors import FederationError, PolicyRefused
 
@@ -127,12 +129,15 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--out", type=Path, default=Path("demo-out"))
     options, _ = parser.parse_known_args(list(arguments))
     try:
+        viewer = viewer_now(partial(has_people, options.out))
         views = cached_views(options.out.resolve())
         views.version()
+    except PolicyRefused as error:
+        st.error(plain(str(error)), icon=":material/lock:")
     except FederationError as error:
         _show_without_runs(options.out, error)
-        return
-    main(Page(views=views))
+    else:
+        main(Page(views=viewer.guard(views), viewer=viewer))
 
 
 def _show_without_runs(out: Path, error: FederationError) -> None:

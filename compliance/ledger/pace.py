@@ -24,7 +24,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
-class BookedShare:
+class PricedShare:
     """The part of a hospital's budget that was booked when a run ended, and the run's own part."""
 
     at: datetime
@@ -56,7 +56,7 @@ class BudgetForecast:
 
 
 def budget_forecast(
-    site: str, shares: Sequence[BookedShare], price: float | None, now: datetime
+    site: str, shares: Sequence[PricedShare], price: float | None, now: datetime
 ) -> BudgetForecast | None:
     """Returns the forecast of a hospital's budget; None where it has signed nothing.
 
@@ -83,7 +83,7 @@ def budget_forecast(
     )
 
 
-def _pace(ordered: Sequence[BookedShare], now: datetime) -> tuple[float | None, date | None]:
+def _pace(ordered: Sequence[PricedShare], now: datetime) -> tuple[float | None, date | None]:
     recent = [share for share in ordered if now - share.at <= timedelta(days=WINDOW)]
     if not recent or now - recent[0].at < timedelta(days=LEAST):
         return None, None

@@ -71,7 +71,7 @@ class ViewsVersion:
 
 @dataclass(frozen=True, kw_only=True)
 class KeptVerification:
-    """What a verification found, and how many entries the log had when it began."""
+    """Findings of a verification, and how many entries the log had when it began."""
 
     size: int
     result: LogVerification

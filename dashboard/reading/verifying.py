@@ -18,7 +18,7 @@ from coordinator.views.views import KeptVerification
 
 @dataclass(frozen=True, kw_only=True)
 class VerificationState:
-    """How far a verification is, and what the newest one found.
+    """State of a verification, and what the newest one found.
 
     ``part`` is what is being checked, ``done`` of ``total`` of it; ``refused`` why the newest
     attempt came to nothing.
@@ -46,7 +46,7 @@ class BackgroundVerification:
 
     @property
     def state(self) -> VerificationState:
-        """How far it is."""
+        """The state of it."""
         return self._state
 
     def start(self) -> None:

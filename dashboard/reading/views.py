@@ -69,7 +69,7 @@ class RunLine(Protocol):
 
     @property
     def strategy(self) -> str:
-        """How its model was trained."""
+        """The way in which its model was trained."""
 
     @property
     def sweep(self) -> str | None:
@@ -109,7 +109,7 @@ class RunLine(Protocol):
 
     @property
     def failure(self) -> str | None:
-        """Why it failed; None where it did not."""
+        """The reason why it failed; None where it did not."""
 
     @property
     def progress(self) -> RunProgress | None:

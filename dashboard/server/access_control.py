@@ -18,6 +18,7 @@ from coordinator.governance.accounts.guarded import PeopleNow
 from dashboard.server.http.activity import is_activity, leave_for, media_in
 from dashboard.server.http.requests import Listening, RequestFacts, for_the_page
 from dashboard.server.http.response_headers import ALWAYS, own_page_policy, streamlit_policy
+from dashboard.server.http.start_page import is_page, start_page
 from dashboard.server.own_pages import STYLE, onward_page
 from dashboard.server.sessions import DashboardSession, Ended, SessionTable
 from protocol.errors import FederationError, PolicyRefused
@@ -111,6 +112,9 @@ class AccessControl:
         elif session is None or await self._may_fetch(session, facts):
             if session is not None and facts.is_navigation and self._sessions is not None:
                 self._sessions.touch(session)
+            if facts.is_navigation and is_page(facts.path):
+                await HTMLResponse(start_page())(scope, receive, send)
+                return
             handle = "" if session is None else session.handle
             made = for_the_page(scope, self._listening.cookie, handle)
             await self._page(made, receive, send)

@@ -48,6 +48,16 @@ SUBJECTS: Mapping[str, Subject | None] = {
     "cosigned_log": Subject.AUDIT,
     "proof": Subject.RUNS,
     "verification": Subject.RUNS,
+    "verified": Subject.RUNS,
+    "verify": Subject.RUNS,
+    "verification_state": Subject.RUNS,
+    "version": Subject.RUNS,
+    "log_size": Subject.RUNS,
+    "notes": Subject.RUNS,
+    "sites": Subject.SITES,
+    "search_log": Subject.AUDIT,
+    "rosters": Subject.APPROVALS,
+    "approvals": Subject.APPROVALS,
 }
 
 

@@ -6,15 +6,17 @@ import pandas as pd
 import streamlit as st
 
 from compliance.charts.intervals import interval_rows
-from compliance.estimates.interval import Interval
-from compliance.facts.figures import FigureKind
-from compliance.facts.formatting import Format
 from compliance.facts.formatting import show as shown
-from compliance.reports.document import Columns, Table, table_of
 from dashboard.elements.charts import show_chart
 from dashboard.page import Page
 from dashboard.reading.views import RunLine
-from dashboard.rows.runs import asks_the_same, compared_figures, differing_settings, run_rows
+from dashboard.rows.runs import (
+    asks_the_same,
+    compared_figures,
+    compared_table,
+    differing_settings,
+    run_rows,
+)
 from dashboard.rows.words import plain
 from dashboard.texts import say
 
@@ -37,18 +39,10 @@ def show_beside(page: Page, names: Sequence[str]) -> None:
     _settings(page, runs)
 
 
-def _figures_table(rows: Sequence[tuple[str, Interval]], kind: FigureKind) -> Table:
-    columns: Columns[tuple[str, Interval]] = (
-        (say("runs.column_run"), Format.TEXT, lambda row: row[0]),
-        (kind.label, kind.form, lambda row: row[1]),
-    )
-    return table_of(f"{kind.label}: {say('runs.figures')}", rows, columns)
-
-
 def _figures(runs: Sequence[RunLine]) -> None:
     st.subheader(say("runs.figures"))
     for kind, rows in compared_figures(runs):
-        show_chart(interval_rows(rows, kind), _figures_table(rows, kind), about="beside")
+        show_chart(interval_rows(rows, kind), compared_table(kind, rows), about="compared")
         exact = [run for run in runs if run.figure == kind and run.exact is not None]
         if exact:
             said = "; ".join(f"{run.run_id} {shown(run.exact, kind.form)}" for run in exact)

@@ -1,4 +1,4 @@
-"""What of the runs is looked at, as the address says."""
+"""Choice of what is looked at of the runs, as the address says."""
 
 import streamlit as st
 

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 
 from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format
-from compliance.ledger.pace import WINDOW, BookedShare, BudgetForecast, budget_forecast
+from compliance.ledger.pace import WINDOW, BudgetForecast, PricedShare, budget_forecast
 from compliance.privacy.rounding import percent
 from compliance.reports.document import Columns, Table, table_of
 from dashboard.reading.views import RunLine
@@ -43,14 +43,14 @@ def forecasts(
         others: further runs, of any study of these hospitals.
         now: the present, with a time zone.
     """
-    signed: dict[str, list[BookedShare]] = {}
+    signed: dict[str, list[PricedShare]] = {}
     for dossier in {one.run_id: one for one in (shown, *others)}.values():
         for site in dossier.sites:
             booked = site.privacy.budget_share
             if booked is not None:
                 at = moment(dossier.ended_at or dossier.started_at)
                 own = site.privacy.run_share or 0.0
-                share = BookedShare(at=at, booked=booked, own=own)
+                share = PricedShare(at=at, booked=booked, own=own)
                 signed.setdefault(site.site, []).append(share)
     found = [
         budget_forecast(s.site, signed.get(s.site, ()), _price(shown, s.privacy.run_share), now)

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance.ledger.pace import LEAST, BookedShare, budget_forecast
+from compliance.ledger.pace import LEAST, PricedShare, budget_forecast
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
-def signed(days_ago: float, booked: float, own: float = 0.1) -> BookedShare:
-    return BookedShare(at=NOW - timedelta(days=days_ago), booked=booked, own=own)
+def signed(days_ago: float, booked: float, own: float = 0.1) -> PricedShare:
+    return PricedShare(at=NOW - timedelta(days=days_ago), booked=booked, own=own)
 
 
 @given(st.integers(1, 50), st.integers(0, 50))
@@ -43,7 +43,7 @@ def test_runs_between_the_first_and_the_last_of_the_window_do_not_matter() -> No
     "shares", [[signed(LEAST - 1, 0.3), signed(1, 0.9)], [signed(91, 0.3)], [signed(400, 0.9)]]
 )
 def test_without_runs_that_are_spread_over_the_window_there_is_no_pace(
-    shares: list[BookedShare],
+    shares: list[PricedShare],
 ) -> None:
     found = budget_forecast("east", shares, 0.1, NOW)
     assert found is not None
