@@ -24,7 +24,7 @@ _OPTIONS = {
     "server.headless": True,
     "server.fileWatcherType": "none",
     "browser.gatherUsageStats": False,
-    "client.toolbarMode": "viewer",
+    "client.toolbarMode": "minimal",
 }
 
 

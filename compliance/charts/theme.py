@@ -57,6 +57,9 @@ _LOOK = {
         "labelLimit": 280, "columnPadding": 32,
     },
 }  # fmt: skip
+#: Pixels below which a page is narrow, as a phone's, and the room that names have there.
+_NARROW = 480
+_ON_NARROW = {"labelLimit": 88, "minExtent": 60}
 #: A name inside a drawing, where it is given and where it is used.
 _NAME = re.compile(r'(\bid="|url\(#|href="#)([\w-]+)')
 
@@ -86,12 +89,37 @@ def to_png(chart: Chart, scale: float = 2.0) -> bytes:
 def page_document(chart: Chart, scheme: Scheme = "light") -> dict[str, Any]:
     """Returns a chart as Vega-Lite for a page that is shown by a browser.
 
-    Unlike in a report a screen reader is told of it, by its description; on a dark page its
-    colours are those that are read as well there.
+    Unlike in a report a screen reader is told of it, by its description as a whole, not mark by
+    mark: the table behind the chart can be read for that. On a dark page its
+    colours are those that are read as well there; and on a narrow one names are cut, texts are
+    smaller and a legend has a line for each entry, so that something is left for what is drawn.
     """
-    document: dict[str, Any] = chart.to_dict(validate=False)
-    document["config"] = document["config"] | {"aria": True}
+    document: dict[str, Any] = _for_any_width(chart.to_dict(validate=False))
+    look, unread = document["config"], {"aria": False}
+    legend = look["legend"] | {"columns": _narrow(1, 0)} | unread
+    read = {"aria": True, "mark": unread, "axis": look["axis"] | unread, "legend": legend}
+    document["config"] = look | read
     return _recoloured(document) if scheme == "dark" else document
+
+
+def _narrow(then: float, otherwise: float) -> dict[str, str]:
+    """Returns what Vega takes for a number that is another where the page is narrow."""
+    return {"expr": f"containerSize()[0] < {_NARROW} ? {then:g} : {otherwise:g}"}
+
+
+def _for_any_width(part: Any) -> Any:
+    if isinstance(part, dict):
+        kept = {key: part[key] for key in ("datasets", "legend") if key in part}
+        drawn = {key: _for_any_width(value) for key, value in part.items() if key not in kept}
+        for key, most in _ON_NARROW.items():
+            if isinstance(drawn.get(key), int | float) and drawn[key] > most:
+                drawn[key] = _narrow(most, drawn[key])
+        if drawn.get("type") == "text" and isinstance(drawn.get("fontSize"), int | float):
+            drawn["fontSize"] = _narrow(min(10, drawn["fontSize"]), drawn["fontSize"])
+        return drawn | kept
+    if isinstance(part, list | tuple):
+        return [_for_any_width(value) for value in part]
+    return part
 
 
 def _recoloured(part: Any) -> Any:

@@ -103,10 +103,20 @@ def trend_text(found: Trend | None, each: str) -> str:
     """
     if found is None:
         return f"No line is drawn: a trend needs {FEWEST} figures with intervals."
-    change = f"{found.slope:+.2g} each {each} (95 %: {found.low:+.2g} to {found.high:+.2g})"
+    change = f"{_signed(found.slope)} each {each} (95 %: {_signed(found.low)} to "
+    change += f"{_signed(found.high)})"
     if found.is_shown:
         return f"The line is the trend that the intervals allow: {change}."
     return (
         f"No line is drawn: with these intervals there may be no trend at all; the change is "
         f"{change}."
     )
+
+
+def _signed(change: float) -> str:
+    """Returns a change with its sign and two digits; what only rounding leaves is none.
+
+    >>> _signed(0.0512), _signed(-3e-18)
+    ('+0.051', '+0')
+    """
+    return f"{round(change, 9) + 0.0:+.2g}"

@@ -119,8 +119,6 @@ def at_epsilon(study: Study, epsilon: float) -> Study:
             "the study is without privacy: it has no delta and clip to go with an epsilon"
         )
     try:
-        if not isinstance(study.privacy, DistributedPrivacy):
-            return study.with_epsilon(epsilon)
         noise = calibrate(
             epsilon=epsilon, delta=study.privacy.delta, sampling_rate=study.privacy.priced_rate,
             steps=study.priced_steps,
@@ -130,7 +128,9 @@ def at_epsilon(study: Study, epsilon: float) -> Study:
                 f"epsilon {epsilon:g} over {study.priced_steps} steps needs a noise multiplier of "
                 f"{noise:.0f}: nothing could be learned"
             )
-        return study.with_noise(epsilon, noise)
+        if isinstance(study.privacy, DistributedPrivacy):
+            return study.with_noise(epsilon, noise)
+        return study.with_epsilon(epsilon)
     except ValueError as error:
         raise StudyRefused(f"the study cannot be had at epsilon {epsilon:g}: {error}") from error
 

@@ -11,14 +11,22 @@ from compliance.charts.descriptions import (
     WITHOUT_PRIVACY,
     gap_text,
     interval_text,
+    line_text,
     own_notes,
     too_small_text,
+    withheld_text,
 )
 from compliance.charts.intervals import interval_rows
 from compliance.facts.comparison.modes import gaps
 from compliance.facts.dossier import Dossier
+from compliance.facts.figures import FigureKind
 from compliance.facts.groups import by_grouping
-from compliance.facts.privacy_utility import UtilityPoint, Withheld, compares_modes
+from compliance.facts.privacy_utility import (
+    UtilityPoint,
+    Withheld,
+    compares_modes,
+    wholly_withheld,
+)
 from compliance.reports import run_tables
 from compliance.reports.sections import outcomes, own_models, utility
 from compliance.reports.sections.fairness import groups
@@ -32,20 +40,27 @@ from dashboard.rows import words
 
 
 def show_utility(views: DashboardViews, dossier: Dossier) -> None:
-    """Shows how good the models of a study are against epsilon."""
+    """Shows how good the models of a run's study are against epsilon."""
     st.subheader("Utility against ε")
-    points = views.utility(dossier.run_id)
+    show_points(views.utility(dossier.run_id), views.withheld(dossier.run_id))
+
+
+def show_points(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]) -> None:
+    """Shows the figures of runs against epsilon, and of modes of privacy against each other."""
     if not points:
         st.info("No finished run of this study has a figure to show yet.")
+        for group in wholly_withheld(points, withheld):
+            st.caption(words.plain(withheld_text(group)))
         return
-    withheld = views.withheld(dossier.run_id)
     show_chart(
         charts.utility_against_epsilon(points, withheld),
         utility.utility_table(points, withheld),
         about="utility",
     )
+    if why := line_text(points):
+        st.caption(words.plain(why))
     if len(points) > 1:
-        st.caption(f"{interval_text(points)} {WITHOUT_PRIVACY}")
+        st.caption(words.plain(f"{interval_text(points)} {WITHOUT_PRIVACY}"))
     if compares_modes(points):
         _comparison(points, withheld)
 
@@ -84,11 +99,15 @@ def show_groups(dossier: Dossier) -> None:
         return
     st.subheader("Fairness between groups of patients")
     kinds = groups.drawn_kinds(dossier)
+    every = _heights(dossier, kinds)
     for place, kind in zip(st.columns(max(1, len(kinds)), gap="large"), kinds, strict=False):
         with place:
             rows = groups.group_rows(dossier, kind)
+            among = every if kind.is_share else ()
             show_chart(
-                interval_rows(rows, kind), groups.one_figure_table(dossier, kind), about="groups"
+                interval_rows(rows, kind, among=among),
+                groups.one_figure_table(dossier, kind),
+                about="groups",
             )
     for grouping in by_grouping(dossier.groups):
         st.markdown(f"**By {words.plain(grouping)}**")
@@ -99,6 +118,18 @@ def show_groups(dossier: Dossier) -> None:
     with st.expander("All figures of all groups"):
         show_rows(groups.groups_table(dossier))
     st.caption(words.plain(groups.COVERED))
+
+
+def _heights(dossier: Dossier, kinds: Sequence[FigureKind]) -> tuple[float, ...]:
+    """Returns all values of the shares that are drawn side by side: they have one scale."""
+    return tuple(
+        height
+        for kind in kinds
+        if kind.is_share
+        for _, found in groups.group_rows(dossier, kind)
+        for height in (found.low, found.value, found.high)
+        if height is not None
+    )
 
 
 def show_outcomes(dossier: Dossier) -> None:

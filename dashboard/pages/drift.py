@@ -19,7 +19,7 @@ from dashboard.elements.pieces import (
 )
 from dashboard.page import Page
 from dashboard.rows import words
-from dashboard.rows.calendars import calendar_figures, calendar_label
+from dashboard.rows.calendars import calendar_figures, calendar_label, steps_of
 from dashboard.texts import say
 
 
@@ -35,12 +35,13 @@ def show(page: Page) -> None:
     if len(calendars) > 1:
         show_rows(drift_page.calendars_table(calendars))
         known = {calendar_label(one): one for one in calendars}
-        calendar = known[st.selectbox("Study", list(known))]
-    st.title(words.plain(calendar.study_title))
+        calendar = known[st.selectbox(say("drift.study"), list(known))]
+    st.header(words.plain(calendar.study_title), anchor=False)
     st.caption(words.plain(calendar.sentence))
     for statement in drift_page.banner(calendar):
         show_statement(statement)
     show_metrics(calendar_figures(calendar))
+    _what_to_do(calendar)
     show_table(drift_page.releases_table(calendar))
     if calendar.uncounted:
         show_table(drift_page.uncounted_table(calendar))
@@ -50,6 +51,13 @@ def show(page: Page) -> None:
     show_table(drift_page.budgets_table(calendar))
     document = partial(drift_page.drift_page, calendar, verified)
     show_downloads("The calendar", f"collegium-{calendar.study_name}", document)
+
+
+def _what_to_do(calendar: DriftCalendar) -> None:
+    """Shows what people should do now, by what the calendar says."""
+    st.subheader(say("drift.what_to_do"))
+    steps = [say(f"drift.{step}") for step in steps_of(calendar)]
+    st.markdown("\n".join(f"{place}. {step}" for place, step in enumerate(steps, start=1)))
 
 
 def _distances(calendar: DriftCalendar) -> None:

@@ -88,6 +88,14 @@ class RunLine(Protocol):
         """The exact headline of a simulation; None of any other run."""
 
     @property
+    def study_digest(self) -> str:
+        """The digest of its study."""
+
+    @property
+    def model_digest(self) -> str | None:
+        """The digest of the model that it ended with; None of a run that made none."""
+
+    @property
     def rounds(self) -> int:
         """The training rounds that its study plans."""
 

@@ -59,8 +59,9 @@ def drift_chart(
         calendar: of a monitoring study.
         column: whose distances are drawn.
         statistic: by which they are measured.
-        top: where the axis ends, so that columns can be compared; None where this one alone
-            decides.
+        top: where the axis ends, so that columns can be compared: its scale is that of square
+            roots, so that the bands of some can be seen beside the drift of others. None where
+            this column alone decides.
 
     Raises:
         ValueError: nothing of the column was compared yet.
@@ -87,9 +88,12 @@ def drift_chart(
     ticks = alt.Axis(
         values=list(range(1, calendar.planned + 1)), format="d", grid=False, labelOverlap="greedy"
     )
-    heights = alt.Scale(domainMin=0) if top is None else alt.Scale(domain=[0, top], nice=True)
+    heights, title = alt.Scale(domainMin=0), [STATISTICS[statistic]]
+    if top is not None:
+        heights = alt.Scale(domain=[0, top], nice=True, type="sqrt")
+        title.append("(square-root scale)")
     x = alt.X("release:Q", title="release", scale=scale, axis=ticks)
-    y = alt.Y("value:Q", title=STATISTICS[statistic], scale=heights)
+    y = alt.Y("value:Q", title=title, scale=heights)
     kinds = [NOT_FLAGGED, FLAGGED, NOT_TESTED]
     colour = alt.Color(
         "what:N", title=None, scale=alt.Scale(domain=kinds, range=[BLUE, VERMILLION, INK])

@@ -54,13 +54,14 @@ class RunSummary:
     ended_at: str | None = None
     failure: str | None = None
     folder: str = ""
+    model_digest: str | None = None
 
 
 #: What a line needs of a run's row; roster and summaries of a hundred hospitals are long.
 _COLUMNS = (
     RunRow.id, RunRow.revision, RunRow.study_digest, RunRow.state, RunRow.failure,
     RunRow.simulation, RunRow.test_noise, RunRow.seed, RunRow.sweep, RunRow.started_at,
-    RunRow.ended_at,
+    RunRow.ended_at, RunRow.model_digest,
 )  # fmt: skip
 
 
@@ -165,6 +166,7 @@ def _line(
         hospitals=len(study.sites),
         ended_at=row.ended_at,
         failure=row.failure,
+        model_digest=row.model_digest,
     )
 
 

@@ -205,3 +205,13 @@ def test_charts_that_are_compared_have_one_scale() -> None:
 
 def test_a_picture_in_dots_is_a_png() -> None:
     assert to_png(charts.clip_by_round([dossiers.round_facts(0, clip=1.0)]))[:4] == b"\x89PNG"
+
+
+def test_on_a_narrow_page_names_are_cut_and_a_legend_stands_in_lines_but_in_no_report() -> None:
+    chart = charts.site_metrics(dossiers.finished().sites, ACCURACY)
+    page, report = page_document(chart), chart.to_dict(validate=False)
+    assert page["config"]["legend"]["columns"] == {"expr": "containerSize()[0] < 480 ? 1 : 0"}
+    assert page["config"]["legend"]["labelLimit"] == report["config"]["legend"]["labelLimit"]
+    assert "containerSize()[0] < 480 ? 88 : 180" in str(page)
+    assert "containerSize" not in str(report)
+    assert page["datasets"] == report["datasets"]

@@ -97,6 +97,6 @@ def test_files_are_made_of_the_chart_and_its_table_when_they_are_asked_for() -> 
     assert "east" in str(files["csv"]()) and "36%" in str(files["csv"]()).replace(" ", "")
 
 
-def test_chart_is_as_high_for_seventy_rows_of_a_table_as_for_one() -> None:
+def test_height_of_a_chart_does_not_depend_on_its_table() -> None:
     source = (ROOM / "elements" / "charts.py").read_text(encoding="utf-8")
     assert "len(table.rows)" not in source
