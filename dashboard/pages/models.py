@@ -39,5 +39,5 @@ def _show_model(views: DashboardViews, run_id: str) -> None:
     st.markdown(lineage_list(dossier))
     st.caption(say("models.where"))
     st.subheader(say("models.how_to_load"))
-    st.code(loading(dossier), language="python", wrap_lines=True)
+    st.code(loading(dossier), language=None, wrap_lines=True)
     st.caption(words.plain(say("models.load_docs")))
