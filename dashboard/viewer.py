@@ -29,6 +29,9 @@ class Viewer(Protocol):
     def may(self, action: str) -> bool:
         """Whether the policy in force lets the person do this act; the service checks again."""
 
+    def needs_code(self, action: str) -> bool:
+        """Whether this act takes a fresh one-time code."""
+
     def perform(
         self, request: ActRequest, payload: Mapping[str, Any] | None = None, code: str = ""
     ) -> dict[str, Any]:
@@ -41,6 +44,15 @@ class Viewer(Protocol):
 
         Raises:
             FederationError: it is refused, or what it asks for is.
+        """
+
+    def sign_report(self, pdf: bytes) -> bytes:
+        """Returns a report's PDF with the person's signature under it; the key stays here.
+
+        The act ``report.sign`` is carried out before, see ``dashboard.pages.reports``.
+
+        Raises:
+            FederationError: nobody is signed in, or what signs is not installed.
         """
 
 
@@ -60,6 +72,10 @@ class Anybody:
         """Returns False: nobody stands for an act."""
         return False
 
+    def needs_code(self, action: str) -> bool:
+        """Returns False: nothing can be done."""
+        return False
+
     def perform(
         self, request: ActRequest, payload: Mapping[str, Any] | None = None, code: str = ""
     ) -> dict[str, Any]:
@@ -69,3 +85,11 @@ class Anybody:
             PolicyRefused: always.
         """
         raise PolicyRefused(f"{request.action} needs a person: this page is open without login")
+
+    def sign_report(self, pdf: bytes) -> bytes:
+        """Refuses.
+
+        Raises:
+            PolicyRefused: always.
+        """
+        raise PolicyRefused("report.sign needs a person: this page is open without login")

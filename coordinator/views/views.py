@@ -343,7 +343,7 @@ class Views:
     def approvals(self) -> tuple[RunApprovals, ...]:
         """Returns who approved the studies of the newest runs."""
         with self._store.read() as session:
-            return approvals_in(session)
+            return approvals_in(session, self._state)
 
     def _dossier(self, session: Session, row: RunRow) -> Dossier:
         return dossier_of(session, row, self._state(row), calendar_until(session, row))

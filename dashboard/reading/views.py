@@ -10,9 +10,13 @@ from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports.declarations import Declarations
 from coordinator.database.log.entry_proofs import MadeProof
+from coordinator.runs.monitoring.progress import RunProgress
 from coordinator.views.alerts import Alert
 from coordinator.views.cosigners import CosignedLog
 from coordinator.views.governance import GovernanceView, RecordedAct
+from coordinator.views.log_search import LogPage, LogQuery
+from coordinator.views.members.approvals import RosterStanding, RunApprovals
+from coordinator.views.members.sites import SiteView
 
 
 class RunLine(Protocol):
@@ -49,6 +53,10 @@ class RunLine(Protocol):
     @property
     def test_noise(self) -> bool:
         """Whether its noise was fixed for a test, which protects nobody."""
+
+    @property
+    def progress(self) -> RunProgress | None:
+        """The progress of a run at work on a network; None of others."""
 
 
 class DashboardViews(Protocol):
@@ -87,11 +95,37 @@ class DashboardViews(Protocol):
     def declarations(self) -> tuple[Declarations | None, str]:
         """Returns what the consortium declares beside its runs, and the digest of the file."""
 
-    def governance(self) -> GovernanceView:
-        """Returns people, waiting changes and incidents, as of now."""
+    def governance(self, *, decided: bool = False) -> GovernanceView:
+        """Returns people, waiting changes and incidents, as of now.
 
-    def acts(self, *, run: str, study: str) -> Sequence[RecordedAct]:
-        """Returns what people did about a run or its study (by digest), in order."""
+        With ``decided`` also changes that were confirmed or withdrawn, or have lapsed.
+        """
+
+    def acts(
+        self,
+        *,
+        run: str | None = None,
+        study: str | None = None,
+        person: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+    ) -> Sequence[RecordedAct]:
+        """Returns what people did, in order; of a run, its study (by digest), a person, a time."""
+
+    def log_size(self) -> int:
+        """Returns how many entries the log has."""
+
+    def search_log(self, query: LogQuery, before: int | None = None, limit: int = 50) -> LogPage:
+        """Returns the newest entries that a search finds, before this number."""
+
+    def sites(self) -> Sequence[SiteView]:
+        """Returns every hospital that was ever invited or took part."""
+
+    def rosters(self) -> Sequence[RosterStanding]:
+        """Returns the newest signed roster, and the one that waits for signatures."""
+
+    def approvals(self) -> Sequence[RunApprovals]:
+        """Returns who approved the studies of the newest runs."""
 
     def cosigned_log(self) -> CosignedLog:
         """Returns who has cosigned the log, how far, and how far a quorum has."""

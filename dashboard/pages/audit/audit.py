@@ -2,7 +2,6 @@
 
 from dashboard.elements.choice import chosen_run
 from dashboard.elements.pieces import show_statement
-from dashboard.elements.waiting import show_changes, show_incidents
 from dashboard.page import Page
 from dashboard.pages.audit.acts import show_acts
 from dashboard.pages.audit.cosigners import show_cosigners
@@ -16,8 +15,6 @@ def show(page: Page) -> None:
     seen = views.governance()
     if (warning := audit.founding(seen)) is not None:
         show_statement(warning)
-    show_incidents(seen)
-    show_changes(seen)
     log = views.cosigned_log()
     show_cosigners(log)
     dossier = chosen_run(views)

@@ -126,30 +126,17 @@ def test_while_nobody_is_registered_the_page_begins_with_it(
     assert "No act of a person about this run is recorded." in words(page)
 
 
-def test_acts_changes_and_incidents_stand_with_who_in_which_role_and_the_clock(
+def test_acts_stand_with_who_in_which_role_and_what_came_of_them(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with people_of(folder) as people:
         people.found()
         people.act(BEA, "report.export", ("report", RUN), {"run": RUN, "kind": "model-card"})
-        said = {"kind": "other", "severity": "high"}
-        people.act(CLEO, "incident.open", ("incident", "![x](http://a) a laptop is lost"), said)
-        drill = said | {"drill": True}
-        people.act(CLEO, "incident.open", ("incident", "practised"), drill)
-        roles = {"key": SigningKey.generate().public.hex(), "roles": ("auditor",)}
-        asked = people.act(ADA, "person.add", ("person", "Dr. Dan New"), roles)
     page = page_over(folder, monkeypatch).look("audit")
     assert "NOBODY" not in words(page)
     [act] = table_with(page, "Act")
     assert (act["Who"], act["Role"], act["Act"]) == (BEA, "auditor", "report.export")
     assert (act["About"], act["Outcome"]) == (f"report {RUN}", "done")
-    first, second = table_with(page, "Clock")
-    assert first["What"] == "![x](http://a) a laptop is lost" and first["State"] == "open"
-    assert "72 h left to notify" in first["Clock"] and second["Severity"] == "high (drill)"
-    assert "![" not in page.table[0].value["What"].iloc[0]
-    [waiting] = table_with(page, "Proposed by")
-    assert (waiting["Change"], waiting["About"]) == ("person.add", "person Dr. Dan New")
-    assert waiting["What to do"].endswith(f"collegium people confirm {asked['change']}")
 
 
 def an_incident(number: int, hours_ago: float, *, drill: bool = False) -> NumberedIncident:
