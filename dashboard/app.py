@@ -51,7 +51,7 @@ PAGES: Mapping[str, Callable[[Page], None]] = {
     "sites": sites.show,
     "approvals": approvals.show,
 }
-_ICON = Path(__file__).with_name("icon.svg").read_text(encoding="utf-8")
+_ICON = (Path(__file__).parent / ".streamlit" / "icon.svg").read_text(encoding="utf-8")
 _ICONS = {
     "today": "today",
     "runs": "list",

@@ -76,6 +76,12 @@ RIGHTS: Mapping[str, Right] = {
     "report.export": Right(what="export a report or evidence", roles=_EVERYBODY),
     "report.sign": Right(what="sign a report", roles=TRUSTED | {Role.AUDITOR}),
     "login": Right(what="look at the dashboard", roles=_EVERYBODY),
+    "logout": Right(what="end a session of the dashboard", roles=_EVERYBODY),
+    "account.set": Right(what="set one's own account of the dashboard", roles=_EVERYBODY),
+    "account.remove": Right(
+        what="remove one's own account; an administrator, anybody's", roles=_EVERYBODY
+    ),
+    "account.unlock": Right(what="let a locked account try again", roles=_ADMIN),
     "hospital.invite": Right(what="invite a hospital", roles=_MEMBERSHIP, second=TRUSTED),
     "hospital.revoke": Right(what="revoke a hospital", roles=TRUSTED, second=TRUSTED),
     "roster.propose": Right(what="propose a roster, which the hospitals sign", roles=_MEMBERSHIP),

@@ -31,7 +31,7 @@ def open_file(path: Path, migrations: Path) -> Engine:
     return _opened(path, migrations)
 
 
-def open_file_for_reading(path: Path, migrations: Path) -> Engine:
+def open_file_for_reading(path: Path, migrations: Path, *, checked: bool = True) -> Engine:
     """Returns an engine that can change nothing; see ``database.open_for_reading``."""
     engine = create_engine(
         "sqlite://",
@@ -43,7 +43,7 @@ def open_file_for_reading(path: Path, migrations: Path) -> Engine:
     event.listen(engine, "begin", _begin_reading)
     try:
         with engine.connect() as connection:
-            verdict = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+            verdict = _verdict(connection) if checked else "ok"
             newest = is_newest(connection, migrations)
     except DatabaseError as error:
         raise _refusal(path, error) from error
@@ -55,6 +55,10 @@ def open_file_for_reading(path: Path, migrations: Path) -> Engine:
             "up to date; to look at it as it is, use the version that wrote it"
         )
     return engine
+
+
+def _verdict(connection: Connection) -> str:
+    return str(connection.execute(text("PRAGMA quick_check(1)")).scalar_one())
 
 
 def _connect_for_reading(path: Path) -> sqlite3.Connection:
@@ -234,6 +238,6 @@ def _begin_reading(connection: Connection) -> None:
 
 def _check(engine: Engine) -> None:
     with engine.connect() as connection:
-        verdict = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+        verdict = _verdict(connection)
     if verdict != "ok":
         raise StoreBroken(f"{engine.url.database} is damaged: restore it from a backup")

@@ -37,6 +37,7 @@ from compliance.governance.two_person import Change, ChangeState, require_second
 from coordinator.audit.faults import Faults
 from coordinator.database.alert_tables import AlertRow
 from coordinator.database.store import RunRow
+from coordinator.governance.accounts import AccountRow
 from coordinator.governance.governance import (
     ACT_ENTRY,
     FOUND,
@@ -70,6 +71,8 @@ _GOVERNED: Mapping[str, frozenset[str]] = {
     "policy-changed": frozenset({"policy.change", FOUND}),
     "hold-placed": frozenset({"hold.place"}),
     "hold-lifted": frozenset({"hold.lift"}),
+    "account-set": frozenset({"account.set"}),
+    "account-ended": frozenset({"account.set", "account.remove"}),
     **{
         f"{kind}-{state}": _INCIDENT
         for kind in ("incident", "drill")
@@ -164,6 +167,8 @@ def check_acts(
         _check_incidents(session, rows, history, faults)
     with faults.checking("the legal holds"):
         _check_holds(session, rows, history, faults)
+    with faults.checking("the accounts"):
+        _check_accounts(session, rows, faults)
     _check_entries(entries, sizes, rows, faults)
     with faults.checking("the acts about runs and alerts"):
         _check_rows(session, entries, rows, faults)
@@ -396,6 +401,24 @@ def _check_holds(
             row.lifted_at is not None and row.lifted_at > since and lifted not in signed
         ):
             faults.add(f"the legal hold of {row.kind} {row.subject} is not what people signed")
+
+
+def _check_accounts(session: Session, rows: Sequence[ActRow], faults: Faults) -> None:
+    """Checks that each account is one that its owner set, under the owner's own key."""
+    acts = {row.digest: row for row in rows if row.outcome in _CARRIED_OUT}
+    for row in session.scalars(select(AccountRow).order_by(AccountRow.id)):
+        act = acts.pop(row.act, None)
+        with faults.checking(f"account {row.id}"):
+            said = None if act is None else read_act(act.document)
+            meant = ("account.set", row.person, row.public_key, row.public_key, row.box)
+            if said is None or meant != (
+                said.request.action,
+                said.person,
+                said.public_key,
+                said.request.details.get("key"),
+                said.request.details.get("box"),
+            ):
+                raise StoreBroken(f"the account of {row.person} is none that they set")
 
 
 def _require_signed_step(

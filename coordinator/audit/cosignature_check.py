@@ -4,11 +4,11 @@ Nobody but a cosigner can make its line, not even the holder of the log's key: a
 a quorum of hospitals has cosigned was shown to each of them as the one history.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from compliance.storage.clock import told_time
@@ -49,19 +49,25 @@ class Cosigned:
         return max(met, default=0)
 
 
-def check_cosignatures(session: Session, also: Sequence[VerifierKey], faults: Faults) -> Cosigned:
+def check_cosignatures(
+    session: Session,
+    also: Sequence[VerifierKey],
+    faults: Faults,
+    sizes: Collection[int] | None = None,
+) -> Cosigned:
     """Verifies every cosignature by a hospital of any run's roster, and by other known keys.
 
     Args:
         session: of the coordinator's database.
         also: the keys of witnesses outside the consortium, as whoever verifies knows them.
         faults: takes what is wrong.
+        sizes: only those of the heads of these sizes; of all when None.
     """
     keys = [*_site_keys(session, faults), *also]
     known = {(key.name, key.key_id) for key in keys}
-    rows = all_cosignatures(session)
+    rows = all_cosignatures(session, sizes)
     cosigned = select(CheckpointRow.size, CheckpointRow.note).where(
-        CheckpointRow.size.in_(select(CosignaturesRow.size))
+        CheckpointRow.size.in_(select(CosignaturesRow.size) if sizes is None else sizes)
     )
     notes = {size: note for size, note in session.execute(cosigned)}
     found: dict[int, tuple[Cosignature, ...]] = {}
@@ -106,7 +112,9 @@ def require_cosigned(
 def _site_keys(session: Session, faults: Faults) -> list[VerifierKey]:
     """Returns the keys under which hospitals of any run cosign."""
     keys: dict[VerifierKey, None] = {}
-    for run, text in session.execute(select(RunRow.id, RunRow.roster_json)):
+    # Most runs have the same roster: each is read once.
+    rosters = select(func.max(RunRow.id), RunRow.roster_json).group_by(RunRow.roster_json)
+    for run, text in session.execute(rosters):
         with faults.checking("its roster", run=str(run)):
             for member in parse_roster(text.encode()).members:
                 keys[site_cosigner(member.site, bytes.fromhex(member.public_key))] = None

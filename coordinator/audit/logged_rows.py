@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 # The rows of these tables are held to the log as well.
 import coordinator.database.alert_tables
 import coordinator.database.log.cosignatures
+import coordinator.governance.accounts.tables
 import coordinator.governance.tables
 import coordinator.membership.tables  # noqa: F401
 from compliance.storage.revisions import VERSIONS

@@ -287,15 +287,19 @@ class Store:
         self._engine = open_database(place, MIGRATIONS)
 
     @classmethod
-    def for_reading(cls, place: Path | str) -> "Store":
+    def for_reading(cls, place: Path | str, *, checked: bool = True) -> "Store":
         """Returns a store that can change nothing, neither rows nor files; evidence is read so.
+
+        Args:
+            place: the file, or the address of a PostgreSQL database.
+            checked: read a file once through before anything else; see ``open_for_reading``.
 
         Raises:
             StoreBroken: the database is damaged, or of another version of this software.
             WorkspaceRefused: it cannot be opened, or does not answer.
         """
         store = cls.__new__(cls)
-        store._engine = open_for_reading(place, MIGRATIONS)
+        store._engine = open_for_reading(place, MIGRATIONS, checked=checked)
         return store
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from compliance.governance.people import read_access_policy
 from compliance.governance.two_person import Change, ChangeState
 from compliance.storage.clock import Clock, utc_now
 from coordinator.database.store import Store
+from coordinator.governance.accounts import AccountRegister
 from coordinator.governance.alert_notes import acknowledge
 from coordinator.governance.governance import (
     FOUND,
@@ -66,6 +67,7 @@ class Operations:
         members: the register of hospitals; None in a folder of simulations, which has none.
         runs: the running service; None where none runs.
         clock: says what time it is.
+        accounts: the register of accounts of the dashboard; None where there is no folder.
     """
 
     def __init__(
@@ -75,9 +77,10 @@ class Operations:
         members: Members | None = None,
         runs: RunSteering | None = None,
         clock: Clock = utc_now,
+        accounts: AccountRegister | None = None,
     ) -> None:
         self._store, self._key, self._clock = store, key, clock
-        self._members, self._runs = members, runs
+        self._members, self._runs, self._accounts = members, runs, accounts
         self.governance = Governance(store, key, clock)
         self._incidents = IncidentRegister(store, key, clock)
         own = self._incidents
@@ -102,7 +105,22 @@ class Operations:
             "incident.close": lambda taken, _: own.close(taken),
             "hold.place": lambda taken, _: own.place_hold(taken),
             "hold.lift": lambda taken, _: own.lift_hold(taken),
+            "account.set": lambda taken, beside: self.accounts.set(taken, beside),
+            "account.remove": lambda taken, beside: self.accounts.remove(taken, beside),
+            "account.unlock": lambda taken, beside: self.accounts.unlock(taken, beside),
+            "login": self._login,
         }
+
+    @property
+    def accounts(self) -> AccountRegister:
+        """The register of accounts.
+
+        Raises:
+            PolicyRefused: there is none here.
+        """
+        if self._accounts is None:
+            raise PolicyRefused("accounts are kept in a coordinator's folder: there is none here")
+        return self._accounts
 
     def perform(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Takes an act and carries it out; returns what is told of it.
@@ -194,6 +212,9 @@ class Operations:
             again=said.get("again") is True,
         )
         return {"run_id": run}
+
+    def _login(self, taken: Authorised, payload: Mapping[str, Any]) -> dict[str, Any]:
+        return {} if self._accounts is None else self._accounts.login(taken, payload)
 
     def _steer(self, taken: Authorised, _payload: Mapping[str, Any]) -> dict[str, Any]:
         self._service.steer(taken.request.subject, taken.request.action.removeprefix("run."))

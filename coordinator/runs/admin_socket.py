@@ -24,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from coordinator.governance.accounts import answer_login
 from coordinator.http.listening import QuietServer
 from coordinator.runs.service import Service
 from protocol.errors import FederationError, WorkspaceRefused, named
@@ -138,6 +139,10 @@ def _app(service: Service) -> Starlette:
         asked = json.loads(await request.body())
         return await _done(lambda: service.operations.perform(asked))
 
+    async def login(request: Request) -> JSONResponse:
+        asked = json.loads(await request.body())
+        return await _done(lambda: answer_login(service.operations.accounts, asked))
+
     async def governance(_request: Request) -> JSONResponse:
         return await _done(service.operations.governance.standing)
 
@@ -147,6 +152,7 @@ def _app(service: Service) -> Starlette:
     return Starlette(
         routes=[
             Route("/acts", act, methods=["POST"]),
+            Route("/logins", login, methods=["POST"]),
             Route("/governance", governance, methods=["GET"]),
             Route("/status", status, methods=["GET"]),
         ]

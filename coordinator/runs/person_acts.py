@@ -16,6 +16,7 @@ from compliance.governance.acts import SALT_BYTES, Act, ActRequest, sign_act
 from compliance.storage.clock import Clock, utc_now
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
+from coordinator.governance.accounts import AccountFolder, AccountRegister
 from coordinator.governance.governance import FOUND
 from coordinator.governance.operations import Operations
 from coordinator.governance.people_register import is_governed
@@ -66,7 +67,7 @@ def perform(
     if is_served(home):
         told = ask(home, "POST", "/acts", asked)
         return dict(told)
-    with _operations(home, clock) as operations:
+    with operations_over(home, clock) as operations:
         return operations.perform(asked)
 
 
@@ -128,7 +129,7 @@ def governance_of(home: Path) -> dict[str, Any]:
     """
     if is_served(home):
         return dict(ask(home, "GET", "/governance"))
-    with _operations(home, utc_now) as operations:
+    with operations_over(home, utc_now) as operations:
         return operations.governance.standing()
 
 
@@ -167,7 +168,7 @@ def _has_people(home: Path) -> bool:
 
 
 @contextmanager
-def _operations(home: Path, clock: Clock) -> Iterator[Operations]:
+def operations_over(home: Path, clock: Clock) -> Iterator[Operations]:
     """Yields the operations over a folder that no service holds.
 
     Raises:
@@ -184,6 +185,7 @@ def _operations(home: Path, clock: Clock) -> Iterator[Operations]:
         members = None
         if is_coordinator(home):
             members = Members(store, Authority.open(home, clock), key)
-        yield Operations(store, key, members, clock=clock)
+        accounts = AccountRegister(store, key, AccountFolder(home), clock)
+        yield Operations(store, key, members, clock=clock, accounts=accounts)
     finally:
         store.close()

@@ -24,6 +24,7 @@ from coordinator.database.store import RunRow, Store, StudyRow
 from coordinator.database.workspace import Workspace
 from coordinator.delivery.blob_store import BlobStore
 from coordinator.delivery.deliveries import Mailbox
+from coordinator.governance.accounts import AccountFolder, AccountRegister
 from coordinator.governance.operations import Operations
 from coordinator.http.api import HttpLimits, Server
 from coordinator.http.documents import MembersBackend
@@ -76,7 +77,8 @@ class Service:
         members = Members(self._store, self._authority, self._key)
         members.record_own_certificates()
         #: What people ask for: each act is taken or refused, then carried out.
-        self.operations = Operations(self._store, self._key, members, runs=self)
+        accounts = AccountRegister(self._store, self._key, AccountFolder(home))
+        self.operations = Operations(self._store, self._key, members, runs=self, accounts=accounts)
         mailbox, blobs = Mailbox(), BlobStore(home / "blobs")
         self._metrics = Metrics()
         self._backend = MembersBackend(self._store, members, self._key, evidence=self._shown)

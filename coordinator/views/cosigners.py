@@ -1,5 +1,8 @@
 """Cosigners of the log as pages show them: who has cosigned it, how far, and whether a quorum has.
 
+Only the newest head of each cosigner is verified, and the newest ones until a quorum is found: the
+verification of the whole log looks at all.
+
 Cosignatures of hospitals are verified with the keys of their rosters. Those of witnesses outside
 the consortium are not: nobody in the folder says which keys are theirs.
 """
@@ -14,11 +17,20 @@ from coordinator.audit.cosignature_check import (
     cosigned_by_quorum,
 )
 from coordinator.audit.faults import Faults
-from coordinator.database.log.cosignatures import newest_cosignatures
+from coordinator.database.log.cosignatures import (
+    newest_cosignatures,
+    newest_of_each,
+    newest_sizes,
+)
 from coordinator.database.log.entry_proofs import newest_roster
 from coordinator.database.store import newest_head
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.log.cosignature import cosigning_site, site_cosigner
+
+#: So many heads below the newest are read again: a late cosigner adds a line to a row.
+_AGAIN = 2000
+#: So many of the newest cosigned heads are looked at for a quorum.
+_NEWEST = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +65,34 @@ class CosignedLog:
     faults: tuple[str, ...] = ()
 
 
-def cosigned_log(session: Session) -> CosignedLog:
+class NewestCosigned:
+    """The newest head that each cosigner of a log has signed, as far as the log was read."""
+
+    def __init__(self) -> None:
+        self._until = 0
+        self._newest: dict[tuple[str, str], int] = {}
+
+    def read(self, session: Session) -> frozenset[int]:
+        """Returns the sizes of these heads; only what was added since is read."""
+        found = newest_of_each(session, after=max(0, self._until - _AGAIN))
+        self._newest |= found
+        self._until = max(found.values(), default=self._until)
+        return frozenset(self._newest.values())
+
+
+def cosigned_log(session: Session, newest: NewestCosigned | None = None) -> CosignedLog:
     """Returns who has cosigned the log, and how far.
+
+    Args:
+        session: the consortium's database.
+        newest: what was read of it before.
 
     Raises:
         StoreBroken: a row of cosignatures, or the roster of the newest run, was changed.
     """
     faults = Faults()
-    found = check_cosignatures(session, (), faults)
+    sizes = (newest or NewestCosigned()).read(session) | newest_sizes(session, _NEWEST)
+    found = check_cosignatures(session, (), faults, sizes)
     try:
         roster = newest_roster(session)
     except MessageRefused as error:
@@ -84,7 +116,7 @@ def cosigned_log(session: Session) -> CosignedLog:
                 time=cosigned_at(one.time),
                 verified=False,
             )
-            for one in newest_cosignatures(session)
+            for one in newest_cosignatures(session, sizes)
             if (one.name, one.key_id) not in known
         ),
     ]

@@ -19,7 +19,7 @@ from coordinator.database.store import RunRow, Store, newest_head
 from coordinator.database.workspace import Workspace
 from coordinator.runs.monitoring.progress import RunProgress, read_progress
 from coordinator.views.alerts import Alert, alerts_in
-from coordinator.views.cosigners import CosignedLog, cosigned_log
+from coordinator.views.cosigners import CosignedLog, NewestCosigned, cosigned_log
 from coordinator.views.governance import (
     GovernanceView,
     RecordedAct,
@@ -35,8 +35,8 @@ from coordinator.views.members.approvals import (
 )
 from coordinator.views.members.sites import SiteView, sites_in
 from coordinator.views.one_run.dossiers import dossier_of
-from coordinator.views.one_run.rows import all_runs, find_run, study_digest, study_of
-from coordinator.views.one_run.run_summary import RunSummary, summary_of
+from coordinator.views.one_run.rows import find_run, study_digest, study_of
+from coordinator.views.one_run.run_summary import RunLines, RunSummary
 from coordinator.views.one_run.simulated import Reference, references
 from coordinator.views.several_runs.calendars import (
     calendar_of,
@@ -59,7 +59,7 @@ class Views:
     Args:
         store: the consortium's database.
         public_key: reads the key that the log's heads are signed with.
-        at_work: whether some process is running studies in it now; a run that
+        at_work: says whether some process is running studies in it now; a run that
             says "running" while nobody works was interrupted.
         progress: how far a run at work on a network is, by its id.
         folder: where comparisons lie beside the runs, if there are any.
@@ -70,13 +70,14 @@ class Views:
         store: Store,
         *,
         public_key: Callable[[], bytes],
-        at_work: bool,
+        at_work: Callable[[], bool] = lambda: False,
         progress: Callable[[str], RunProgress | None] = lambda run_id: None,
         folder: Path | None = None,
     ) -> None:
         self._store, self._progress, self._folder = store, progress, folder
         self._public_key = public_key
         self._at_work = at_work
+        self._lines, self._cosigned = RunLines(), NewestCosigned()
 
     def close(self) -> None:
         """Lets go of the database."""
@@ -85,10 +86,7 @@ class Views:
     def runs(self) -> tuple[RunSummary, ...]:
         """Returns every run, newest first."""
         with self._store.read() as session:
-            return tuple(
-                summary_of(session, row, self._state(row), self._progress)
-                for row in all_runs(session)
-            )
+            return self._lines.read(session, self._state_now(), self._progress)
 
     def dossier(self, run_id: str) -> Dossier:
         """Returns everything about one run; a unique beginning of its id is enough.
@@ -284,7 +282,7 @@ class Views:
             StoreBroken: what is stored about it was changed.
         """
         with self._store.read() as session:
-            return cosigned_log(session)
+            return cosigned_log(session, self._cosigned)
 
     def proof(self, index: int) -> MadeProof:
         """Returns the proof that an entry stands in the log; see ``prove_entry``.
@@ -349,22 +347,31 @@ class Views:
         return dossier_of(session, row, self._state(row), calendar_until(session, row))
 
     def _state(self, row: RunRow) -> str:
-        return "interrupted" if row.state == "running" and not self._at_work else row.state
+        return self._state_now()(row.state)
+
+    def _state_now(self) -> Callable[[str], str]:
+        """Returns what shows a stored state as it is now."""
+        works = self._at_work()
+        return lambda stored: "interrupted" if stored == "running" and not works else stored
 
 
-def open_views(out: Path) -> Views:
+def open_views(out: Path, *, checked: bool = True) -> Views:
     """Returns the views of an output folder.
+
+    Args:
+        out: the folder.
+        checked: read the database once through; a page that opens it for a day does without.
 
     Raises:
         WorkspaceRefused: there is no run in it.
         StoreBroken: its database is damaged.
     """
     workspace = Workspace.open(out)
-    store = Store.for_reading(workspace.database)
+    store = Store.for_reading(workspace.database, checked=checked)
     return Views(
         store,
         public_key=workspace.public_key,
-        at_work=workspace.is_at_work,
+        at_work=lambda: workspace.is_at_work,
         progress=lambda run_id: read_progress(workspace.states, run_id),
         folder=workspace.root,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collegium.cli.coordinator import accounts
 from collegium.cli.coordinator.persons import (
     As,
     Home,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="People of a consortium: keys, roles, acts, changes by two.", no_args_is_help=True
 )
+app.add_typer(accounts.app, name="account")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A person's name.")]
 Number = Annotated[int, typer.Argument(metavar="NUMBER", help="A change's number.")]
 Roles = Annotated[

@@ -41,9 +41,10 @@ README_SHA256 = "a75ad31e1740c03343abc37c31e09ce3ca13818c71d2c84b6324b775c2f4254
 MANIFEST_FIELDS = ["files", "form", "key", "root", "scope", "size"]
 OTHER_NAMES = {"README.txt", "log/entries.jsonl", "log/heads.jsonl"}
 TABLES = (
-    "access_policy", "accusation", "act", "alert", "alert_message", "certificate", "change",
-    "cosignatures", "incident", "invitation", "legal_hold", "masked_message", "member", "person",
-    "reference", "release", "roster", "round", "run", "snapshot", "study",
+    "access_policy", "account", "accusation", "act", "alert", "alert_message", "certificate",
+    "change", "cosignatures", "incident", "invitation", "legal_hold", "masked_message", "member",
+    "person", "reference", "refused_login", "release", "roster", "round", "run", "snapshot",
+    "study",
 )  # fmt: skip
 ENTRY_FIELDS = ["attempt", "payload", "record", "round", "run", "seq", "time", "type", "v"]
 #: The column that says of which run a row of a table is; other tables are of none.

@@ -4,7 +4,7 @@ One row for each head that anybody has cosigned; more lines may come to it. As e
 row it has its entry in the log, behind the head that it is about.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Text, select
@@ -20,6 +20,11 @@ from protocol.log.signed_note import SignatureLine, parse_lines, with_lines
 
 #: The type of an entry that holds cosignatures.
 COSIGNED = "cosigned"
+#: So many heads are read at once, from the newest on.
+_AT_ONCE = 16
+#: How a line of a signature begins, and the letters of base64 that hold the key's four bytes (and
+#: four bits of the time, which are 0 for some billions of years).
+_DASH, _KEY_LETTERS = "\N{EM DASH} ", 6
 
 
 class CosignaturesRow(LoggedRow):
@@ -78,9 +83,34 @@ def keep_cosignatures(
         transaction.log([entry], signer)
 
 
-def all_cosignatures(session: Session) -> Sequence[CosignaturesRow]:
-    """Returns every row, in order of size."""
-    return session.scalars(select(CosignaturesRow).order_by(CosignaturesRow.size)).all()
+def all_cosignatures(
+    session: Session, sizes: Collection[int] | None = None
+) -> Sequence[CosignaturesRow]:
+    """Returns every row, or those of some sizes, in order of size."""
+    query = select(CosignaturesRow).order_by(CosignaturesRow.size)
+    if sizes is not None:
+        query = query.where(CosignaturesRow.size.in_(sizes))
+    return session.scalars(query).all()
+
+
+def newest_of_each(session: Session, after: int = 0) -> dict[tuple[str, str], int]:
+    """Returns of each cosigner the size of the newest head that carries its name, unverified.
+
+    Args:
+        session: of the coordinator's database.
+        after: only heads larger than this.
+
+    A cosigner is its name and the first six letters of its signature's text, which hold the key's
+    number: nothing is decoded, so that fifty thousand heads take a third of a second.
+    """
+    query = select(CosignaturesRow.size, CosignaturesRow.lines).where(CosignaturesRow.size > after)
+    newest: dict[tuple[str, str], int] = {}
+    rows = query.order_by(CosignaturesRow.size).execution_options(yield_per=1000)
+    for size, lines in session.execute(rows):
+        for line in str(lines).splitlines():
+            name, _, signature = line.removeprefix(_DASH).rpartition(" ")
+            newest[name, signature[:_KEY_LETTERS]] = size
+    return newest
 
 
 def cosigned_notes(session: Session) -> Iterator[tuple[int, bytes]]:
@@ -93,20 +123,29 @@ def cosigned_notes(session: Session) -> Iterator[tuple[int, bytes]]:
         select(CosignaturesRow, CheckpointRow.note)
         .join(CheckpointRow, CheckpointRow.size == CosignaturesRow.size)
         .order_by(CosignaturesRow.size.desc())
+        .execution_options(yield_per=_AT_ONCE)  # the newest ones are mostly enough
     )
     for row, note in session.execute(query):
         yield row.size, with_lines(note, row.signatures)
 
 
-def newest_cosignatures(session: Session) -> list[NewestCosignature]:
-    """Returns of each cosigner the newest head that it signed, by name.
+def newest_sizes(session: Session, count: int) -> frozenset[int]:
+    """Returns the sizes of so many of the newest heads that anybody has cosigned."""
+    query = select(CosignaturesRow.size).order_by(CosignaturesRow.size.desc()).limit(count)
+    return frozenset(session.scalars(query))
+
+
+def newest_cosignatures(
+    session: Session, sizes: Collection[int] | None = None
+) -> list[NewestCosignature]:
+    """Returns of each cosigner the newest head that it signed, by name; of some heads when named.
 
     Raises:
         StoreBroken: a row was changed.
     """
     newest = {
         (line.name, line.key_id): (row.size, cosignature_time(line))
-        for row in all_cosignatures(session)
+        for row in all_cosignatures(session, sizes)
         for line in row.signatures
     }
     return [

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,9 +16,10 @@ from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary, read_summaries, read_summary
 
 
-def all_runs(session: Session) -> Sequence[RunRow]:
-    """Returns every run, newest first."""
-    return session.scalars(select(RunRow).order_by(RunRow.started_at.desc())).all()
+def runs_of(session: Session, digest: str) -> Sequence[RunRow]:
+    """Returns every run of a study, oldest first."""
+    query = select(RunRow).filter_by(study_digest=digest).order_by(RunRow.started_at)
+    return session.scalars(query).all()
 
 
 def find_run(session: Session, run_id: str) -> RunRow:
@@ -61,13 +63,26 @@ def study_of(session: Session, row: RunRow | ReferenceRow) -> Study:
     Raises:
         StoreBroken: what is stored of it is no study.
     """
-    document = session.get_one(StudyRow, row.study_digest).document
+    return read_stored(row.study_digest, session.get_one(StudyRow, row.study_digest).document)
+
+
+def read_stored(name: str, document: bytes) -> Study:
+    """Returns the study that is stored under a digest.
+
+    Raises:
+        StoreBroken: the document is no study.
+    """
     try:
-        return Study.model_validate_json(document)
+        return _parsed(document)
     except ValidationError as error:
         raise StoreBroken(
-            f"study {row.study_digest[:16]} cannot be read: its record is damaged; restore a backup"
+            f"study {name[:16]} cannot be read: its record is damaged; restore a backup"
         ) from error
+
+
+@lru_cache(maxsize=64)  # a study is frozen, and its document says all of it
+def _parsed(document: bytes) -> Study:
+    return Study.model_validate_json(document)
 
 
 def study_digest(session: Session, beginning: str) -> str:
@@ -96,6 +111,9 @@ def released_figures(session: Session, run_id: str, study: Study) -> dict[str, A
 
 def summaries_of(row: RunRow) -> dict[str, Summary]:
     """Returns what each hospital signed about its part; the signatures are checked elsewhere."""
-    return {
-        site: read_summary(signed.data) for site, signed in read_summaries(row.sites_json).items()
-    }
+    return summaries_in(row.sites_json)
+
+
+def summaries_in(text: str) -> dict[str, Summary]:
+    """Returns the same, read from the text that a run's row keeps of it."""
+    return {site: read_summary(signed.data) for site, signed in read_summaries(text).items()}

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 
 from compliance.facts.figures import TASK_FIGURES, FigureKind
 from coordinator.database.store import ReferenceRow, RunRow
-from coordinator.views.one_run.rows import study_of, summaries_of
-from protocol.study.privacy import PatientPrivacy
-from protocol.study.study import KeyedHashSplit, Study
+from coordinator.views.one_run.rows import study_of, summaries_in
+from coordinator.views.one_run.study_line import split_of, study_lines
+from protocol.study.study import Study
 from protocol.study.variants import question
 
 
@@ -63,11 +63,6 @@ def exact_figures(row: RunRow) -> Mapping[str, Any]:
     return found
 
 
-def split_of(study: Study) -> int:
-    """Returns the seed of a simulated split; 0 where the study says where every record is."""
-    return study.seeds.split if isinstance(study.split, KeyedHashSplit) else 0
-
-
 def unprotected_runs(session: Session, row: RunRow, study: Study) -> tuple[str, ...]:
     """Returns the simulated runs without privacy of this run's hospitals, begun before it ended.
 
@@ -75,16 +70,16 @@ def unprotected_runs(session: Session, row: RunRow, study: Study) -> tuple[str, 
     """
     if not row.simulation:
         return ()
-    query = select(RunRow).where(RunRow.simulation, RunRow.id != row.id).order_by(RunRow.id)
+    query = select(RunRow.id, RunRow.study_digest).where(RunRow.simulation, RunRow.id != row.id)
     if row.ended_at is not None:
         query = query.where(RunRow.started_at < row.ended_at)
-    others = session.scalars(query).all()
-    studies = {other.study_digest: study_of(session, other) for other in others}
+    others = session.execute(query.order_by(RunRow.id)).all()
+    lines = study_lines(session, {digest for _, digest in others})
+    own = set(study.site_names)
     return tuple(
-        other.id
-        for other in others
-        if not isinstance(studies[other.study_digest].privacy, PatientPrivacy)
-        and set(studies[other.study_digest].site_names) & set(study.site_names)
+        run
+        for run, digest in others
+        if lines[digest].epsilon is None and own & set(lines[digest].sites)
     )
 
 
@@ -92,8 +87,8 @@ def sweep_share(session: Session, row: RunRow) -> float | None:
     """Returns what all runs of a run's sweep have booked of a patient's budget, where most."""
     if row.sweep is None:
         return None
-    rows = session.scalars(select(RunRow).filter_by(sweep=row.sweep))
-    shares = [summary.budget_share for one in rows for summary in summaries_of(one).values()]
+    texts = session.scalars(select(RunRow.sites_json).filter_by(sweep=row.sweep))
+    shares = [summary.budget_share for text in texts for summary in summaries_in(text).values()]
     return max((share for share in shares if share is not None), default=None)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from compliance.estimates.drift.histograms import CountedRelease
@@ -9,7 +10,8 @@ from compliance.estimates.drift.series import RATE
 from compliance.facts.drift_calendar import DriftCalendar, UncountedRun, compared
 from coordinator.database.store import RunRow
 from coordinator.rounds.evaluation.released import histograms_from
-from coordinator.views.one_run.rows import all_runs, released_figures, study_of, summaries_of
+from coordinator.views.one_run.rows import released_figures, runs_of, study_of, summaries_of
+from coordinator.views.one_run.study_line import study_lines
 from protocol.errors import WorkspaceRefused
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
@@ -50,25 +52,26 @@ def calendar_until(session: Session, run: RunRow) -> DriftCalendar | None:
     study = study_of(session, run)
     if study.calendar is None:
         return None
-    rows = [row for row in reversed(all_runs(session)) if row.study_digest == run.study_digest]
+    rows = runs_of(session, run.study_digest)
     own = [row.id for row in rows].index(run.id)
     return _calendar(session, study, rows[: own + 1])
 
 
 def releases_made(session: Session, study: Study) -> int:
     """Returns how many finished runs a study has here: of a monitoring study, its releases."""
-    rows = all_runs(session)
-    return len([r for r in rows if (r.study_digest, r.state) == (study.digest, "finished")])
+    finished = select(func.count()).select_from(RunRow)
+    return session.scalar(finished.filter_by(study_digest=study.digest, state="finished")) or 0
 
 
 def _monitored(session: Session) -> Iterator[tuple[Study, Sequence[RunRow]]]:
     """Yields each monitoring study that ran here with its runs, oldest first; the newest first."""
-    rows = all_runs(session)
-    for digest in dict.fromkeys(row.study_digest for row in rows):
-        own = [row for row in reversed(rows) if row.study_digest == digest]
-        study = study_of(session, own[0])
-        if study.calendar is not None:
-            yield study, own
+    ran = select(RunRow.study_digest).group_by(RunRow.study_digest)
+    newest = session.scalars(ran.order_by(func.max(RunRow.started_at).desc())).all()
+    lines = study_lines(session)
+    for digest in newest:
+        if lines[digest].monitors:
+            own = runs_of(session, digest)
+            yield study_of(session, own[0]), own
 
 
 def _calendar(session: Session, study: Study, rows: Sequence[RunRow]) -> DriftCalendar:

@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven by Playwright; where either is missing, tests are skipped and say so."""
+"""Debian's Chromium, driven by Playwright; tests are skipped, and say so, where it is missing."""
 
 import os
 import shutil

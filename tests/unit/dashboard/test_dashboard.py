@@ -468,7 +468,12 @@ def test_damaged_store_is_a_sentence_and_not_a_traceback(tmp_path: Path) -> None
 
 def test_page_has_no_icon_that_a_browser_would_fetch_from_another_host() -> None:
     source = Path(app.__file__).read_text(encoding="utf-8")
-    assert "page_icon" not in source
+    assert "page_icon=_ICON" in source
+    assert (
+        (Path(app.__file__).parent / ".streamlit" / "icon.svg")
+        .read_text(encoding="utf-8")
+        .startswith("<svg")
+    )
 
 
 def test_telemetry_is_off() -> None:

@@ -87,6 +87,7 @@ QUESTIONS = {
     "people acts": ("--home HOME", "attributed to NOBODY"),
     "people review": ("--home HOME", "no two people can do it"),
     "people policy": ("--home HOME", "hospital.revoke"),
+    "people account list": ("--home HOME", "nobody has an account"),
     "coordinator hold list": ("--home HOME", "audit log"),
     "incident list": ("--home HOME", "no incident is open"),
     "incident playbook": ("lost-key", "suspend"),
@@ -110,6 +111,7 @@ ACTS = {
     "alerts acknowledge", "audit export", "audit verifier", "audit timestamp",
     "people key", "people found", "people propose", "people roles", "people retire",
     "people confirm", "people withdraw", "people change-policy",
+    "people account set", "people account remove", "people account unlock",
     "coordinator hold place", "coordinator hold lift",
     "incident open", "incident contain", "incident confirm", "incident notify", "incident close",
 }  # fmt: skip

@@ -128,5 +128,5 @@ def test_the_share_of_a_sweep_is_the_most_that_any_of_its_runs_signed(tmp_path: 
 
 
 def _dossier(federation: Federation) -> Dossier:
-    views = Views(federation.store, public_key=federation.workspace.public_key, at_work=False)
+    views = Views(federation.store, public_key=federation.workspace.public_key)
     return views.dossier(federation.run_id)

@@ -6,6 +6,7 @@ The cases come from the tables themselves: a new table or column is tried too.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from secrets import token_bytes
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy import Boolean, Table, UniqueConstraint, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from compliance.governance.access.sealed_key import AccountSecrets, seal
 from compliance.storage.schema_check import schema_faults
 from coordinator.alerts.deliveries import AlertDeliveries
 from coordinator.alerts.judging import judged
@@ -20,10 +22,13 @@ from coordinator.alerts.register import AlertRegister
 from coordinator.audit.verification import verify_records
 from coordinator.database.baselines import keep_reference
 from coordinator.database.store import MIGRATIONS, CoordinatorTable, logged_tables
+from coordinator.governance.accounts import AccountFolder, AccountRegister
+from coordinator.governance.operations import Operations
 from coordinator.membership.tables import MemberRow
 from protocol.errors import PolicyRefused, StoreBroken
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
+from tests.support.hospital.accounts import CHEAP
 from tests.support.hospital.people import ADA, BEA, CLEO, People
 from tests.support.machine.short_form import short_form
 from tests.support.simulated.alert_facts import CALM, RULES, share
@@ -95,6 +100,22 @@ def govern(federation: Federation) -> None:
     said = {"note": "a laptop is gone", "suspend": ("Dan Scientist",)}
     people.act(BEA, "incident.contain", ("incident", "2"), said)
     people.act(ADA, "person.retire", ("person", "Dan Scientist"))
+    keep_accounts(federation, people)
+
+
+def keep_accounts(federation: Federation, people: People) -> None:
+    """Sets an account twice, and refuses logins under a name that is known and one that is not."""
+    key = federation.workspace.signing_key()
+    register = AccountRegister(federation.store, key, AccountFolder(federation.workspace.root))
+    people.operations = Operations(federation.store, key, accounts=register)
+    for name in (ADA, BEA, ADA):
+        opened = AccountSecrets(seed=people.key(name).to_bytes(), one_time_secret=b"o" * 20)
+        box = seal(opened, name, "of a test", token_bytes, CHEAP)
+        said = {"key": box.public_key, "box": box.digest}
+        beside = {"box": box.to_bytes().decode()}
+        people.act(name, "account.set", ("person", name), said, beside)
+    for name in (ADA, "Mallory"):
+        register.refuse(name)
 
 
 @contextmanager

@@ -148,7 +148,7 @@ def kept(tmp_path: Path) -> Federation:
 
 def views(federation: Federation) -> Views:
     public = federation.workspace.public_key
-    return Views(federation.store, public_key=public, at_work=False)
+    return Views(federation.store, public_key=public)
 
 
 def test_a_reference_stands_beside_the_runs_that_ask_the_same(kept: Federation) -> None:

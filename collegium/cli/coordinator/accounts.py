@@ -1,0 +1,108 @@
+"""``collegium people account``: accounts of the dashboard, a person's own key under a password.
+
+The password is asked for, never shown, and kept nowhere; a script names a file that holds it.
+"""
+
+import getpass
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from collegium.cli.coordinator.persons import As, Home, perform_as, read_key_file
+from collegium.cli.options import AsJson
+from collegium.output.console import answer, emit, say
+from protocol.errors import PolicyRefused, WorkspaceRefused
+
+app = typer.Typer(
+    help="Accounts of the dashboard: your own key, under a password.", no_args_is_help=True
+)
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A person's name.")]
+
+
+@app.command("set")
+def set_account(
+    home: Home,
+    as_key: As = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option("--password-file", help="Its first line is the password; for scripts."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sets your account: a password and a secret for one-time codes."""
+    from compliance.governance.access.one_time_codes import provisioning_uri, typed_secret
+    from coordinator.runs.sign_in import ISSUER, new_account
+
+    if as_key is None:
+        raise PolicyRefused("an account seals your own key: --as KEYFILE")
+    key = read_key_file(as_key)
+    name, secret = new_account(home, key, _new_password(password_file))
+    uri = provisioning_uri(secret, name, ISSUER)
+    say(
+        f"set        the account of {name}: name, password and a code open the dashboard",
+        f"secret     {typed_secret(secret)}",
+        f"uri        {uri}",
+        "next       give either to an authenticator application now: neither is shown again",
+    )
+    emit({"person": name, "uri": uri}, as_json)
+
+
+@app.command("remove")
+def remove_account(name: Name, home: Home, as_key: As = None, as_json: AsJson = False) -> None:
+    """Removes an account: your own, or as administrator anybody's."""
+    told = perform_as(home, as_key, "account.remove", ("person", name))
+    say(f"removed    the account of {name}")
+    emit(told, as_json)
+
+
+@app.command("unlock")
+def unlock_account(name: Name, home: Home, as_key: As = None, as_json: AsJson = False) -> None:
+    """Lets an account try again that waits after failed logins."""
+    told = perform_as(home, as_key, "account.unlock", ("person", name))
+    say(f"unlocked   the account of {name}")
+    emit(told, as_json)
+
+
+@app.command("list")
+def list_accounts(home: Home, as_json: AsJson = False) -> None:
+    """Lists who has an account of the dashboard, and which wait."""
+    from coordinator.runs.sign_in import accounts_of
+
+    found, tell = accounts_of(home), answer(as_json)
+    for one in found:
+        state = f"since {one.since[:10]}"
+        if one.failures:
+            state += f", failed logins in a row: {one.failures}"
+        if one.wait is None:
+            state += ", LOCKED: collegium people account unlock"
+        elif one.wait:
+            state += f", waits for {one.wait} s"
+        tell(f"{one.person:<28} {state}")
+    if not found:
+        tell("nobody has an account of the dashboard")
+    emit([one.to_json() for one in found], as_json)
+
+
+def _new_password(file: Path | None) -> str:
+    """Returns a new password, typed twice, or the first line of a file.
+
+    Raises:
+        PolicyRefused: nobody types one, or the two differ.
+        WorkspaceRefused: the file cannot be read, or others can read it.
+    """
+    if file is not None:
+        try:
+            text, mode = file.read_text(encoding="utf-8"), file.stat().st_mode
+        except (OSError, UnicodeDecodeError) as error:
+            raise WorkspaceRefused(f"--password-file {file} cannot be read: {error}") from error
+        if mode & 0o077:
+            raise WorkspaceRefused(f"{file} can be read by others: chmod 600 {file}")
+        return text.split("\n", 1)[0]
+    if not sys.stdin.isatty():
+        raise PolicyRefused("type the password at a terminal, or name a file: --password-file")
+    first = getpass.getpass("a password for the dashboard: ")
+    if getpass.getpass("once more: ") != first:
+        raise PolicyRefused("the two passwords differ: nothing was set")
+    return first
