@@ -294,13 +294,16 @@ class Views:
         with self._store.read() as session:
             return prove_entry(session, self._public_key(), index)
 
-    def verification(self, public: bytes | None = None) -> LogVerification:
+    def verification(
+        self, public: bytes | None = None, told: Callable[[str], None] = lambda what: None
+    ) -> LogVerification:
         """Checks the whole log, and all records against it; says under which key, and what faults.
 
         Args:
             public: the key that is trusted; the one in the folder when None.
+            told: called with what is checked next, often.
         """
-        faults = Faults()
+        faults = Faults(told)
         with faults.checking("the key"):
             public = public or self._public_key()
             with self._store.read() as session:

@@ -1,6 +1,6 @@
 """The interface through which the dashboard reads a store: all that it asks of the coordinator."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from compliance.facts.comparison.baselines import BaselineFindings
@@ -77,8 +77,13 @@ class DashboardViews(Protocol):
     def withheld(self, run_id: str) -> Sequence[Withheld]:
         """Returns those of them that released no AUROC, and why."""
 
-    def verification(self) -> LogVerification:
-        """Returns the result of comparing all records with the signed log."""
+    def verification(
+        self, public: bytes | None = None, told: Callable[[str], None] = ...
+    ) -> LogVerification:
+        """Returns the result of comparing all records with the signed log.
+
+        ``told`` is called with what is checked next, often.
+        """
 
     def calendars(self) -> Sequence[DriftCalendar]:
         """Returns the calendar of every monitoring study, the one that ran last first."""

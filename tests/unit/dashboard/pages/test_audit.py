@@ -1,6 +1,5 @@
 """The page's audit over a real folder: cosigners, incidents, changes, acts, entries and proofs."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -14,13 +13,14 @@ from collegium.verification.proofs import folder_policy, make_proof
 from compliance.governance.incidents.course import Incident, IncidentState, IncidentStep
 from compliance.reports.document import Tone
 from coordinator.database.log.cosignatures import keep_cosignatures
-from coordinator.database.store import Store, newest_head
+from coordinator.database.store import Store, logged_entries, newest_head
 from coordinator.database.workspace import Workspace
 from coordinator.governance.incident_register import NumberedIncident
 from coordinator.views.cosigners import CosignedLog, CosignerProgress
 from coordinator.views.governance import RecordedAct
 from coordinator.views.views import open_views
 from dashboard.rows import audit
+from protocol.errors import PolicyRefused
 from protocol.identity.roster import SigningKey
 from protocol.identity.timestamps import write_time
 from protocol.log.cosignature import Ed25519Cosigner, cosigned_lines
@@ -32,12 +32,6 @@ from tests.support.simulated.output_folder import RUNS, change
 
 RUN = RUNS[1]  # the newest, which the page offers first
 NOW = datetime(2026, 11, 29, 10, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Streamlit leaves its script as ``__main__``, which child processes would then run."""
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @contextmanager
@@ -123,7 +117,7 @@ def test_while_nobody_is_registered_the_page_begins_with_it(
 ) -> None:
     page = page_over(genuine, monkeypatch).look("audit")
     assert page.warning[0].value.startswith("**Acts here are attributed to NOBODY")
-    assert "No act of a person about this run is recorded." in words(page)
+    assert "No such act of a person is recorded." in words(page)
 
 
 def test_acts_stand_with_who_in_which_role_and_what_came_of_them(
@@ -134,7 +128,7 @@ def test_acts_stand_with_who_in_which_role_and_what_came_of_them(
         people.act(BEA, "report.export", ("report", RUN), {"run": RUN, "kind": "model-card"})
     page = page_over(folder, monkeypatch).look("audit")
     assert "NOBODY" not in words(page)
-    [act] = table_with(page, "Act")
+    act = table_with(page, "Act")[0]
     assert (act["Who"], act["Role"], act["Act"]) == (BEA, "auditor", "report.export")
     assert (act["About"], act["Outcome"]) == (f"report {RUN}", "done")
 
@@ -175,13 +169,111 @@ def test_an_act_that_was_refused_stands_with_its_reason_and_one_of_nobody_with_t
     assert (second["Who"], second["Outcome"]) == ("NOBODY", "refused: no such role")
 
 
-def test_the_trail_of_a_run_can_be_searched(genuine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def found(page: AppTest) -> list[str]:
+    """Returns the types of the entries that the search shows."""
+    return list(page.dataframe[0].value["Type"])
+
+
+def entries_of(folder: Path) -> list[str]:
+    """Returns the types of all entries, the newest first."""
+    with closing(Store.for_reading(Workspace.open(folder).database)) as store:
+        with store.read() as session:
+            return [one.content.type for one in reversed(logged_entries(session))]
+
+
+def test_the_whole_log_is_searched_in_words_and_by_run(
+    genuine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shown = page_over(genuine, monkeypatch)
     page = shown.look("audit")
-    page.text_input[0].set_value("ROSTER")
+    page.text_input(key="log words").set_value("ROSTER")
     shown.again(page)
-    assert list(page.dataframe[0].value["Type"]) == ["roster"]
-    assert "1 of " in words(page)
+    assert found(page) == ["roster", "roster"] and "2 entries here" in words(page)
+    page.selectbox(key="log run").set_value(RUN)
+    shown.again(page)
+    assert found(page) == ["roster"]
+    page.text_input(key="log words").set_value("nothing of this kind")
+    shown.again(page)
+    assert "No entry here is what you search." in words(page) and not page.dataframe
+
+
+def test_pages_of_the_log_go_back_to_its_beginning_and_forth_again(
+    genuine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = entries_of(genuine)
+    assert 50 < len(every) <= 100
+    shown = page_over(genuine, monkeypatch)
+    page = shown.look("audit")
+    assert found(page) == every[:50]
+    shown.press(page, "Older")
+    assert found(page) == every[50:] and "to the beginning of what was asked" in words(page)
+    shown.press(page, "Newer")
+    assert found(page) == every[:50]
+
+
+def test_entries_of_a_person_stand_with_what_each_act_was(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with people_of(folder) as people:
+        people.found()
+        people.act(BEA, "report.export", ("report", RUN), {"run": RUN, "kind": "model-card"})
+    shown = page_over(folder, monkeypatch)
+    page = shown.look("audit")
+    page.selectbox(key="log person").set_value(BEA)
+    shown.again(page)
+    told = page.dataframe[0].value["By whom"]
+    assert set(told) == {f"{BEA}: report.export report {RUN}", f"{BEA}: change.confirm change 1"}
+
+
+def test_refused_acts_can_be_listed_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with people_of(folder) as people:
+        people.found()
+        with pytest.raises(PolicyRefused):
+            people.act(ADA, "access.review", ("policy", "version 1"), {"digest": "x"})
+    shown = page_over(folder, monkeypatch)
+    page = shown.look("audit")
+    page.selectbox(key="acts outcome").set_value("refused")
+    shown.again(page)
+    [act] = table_with(page, "Act")
+    assert act["Act"] == "access.review" and act["Outcome"].startswith("refused: Dr. Ada Admin")
+    page.selectbox(key="acts outcome").set_value("failed")
+    shown.again(page)
+    assert "No such act of a person is recorded." in words(page)
+
+
+def test_verify_now_tells_key_size_and_time_and_then_how_many_entries_are_new(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = page_over(folder, monkeypatch)
+    page = shown.look("audit")
+    size = len(entries_of(folder))
+    assert f"Not verified in this session: the log has {size} entries." in words(page)
+    shown.press(page, "Verify now")
+    key = Workspace.open(folder).public_key().hex()
+    assert page.success[0].value.startswith(f"**Verified\\: all {size} entries, and every")
+    assert key in words(page) and "it took" in words(page)
+    with people_of(folder) as people:
+        people.found()
+    shown.again(page)
+    new = len(entries_of(folder)) - size
+    assert f"{new} new entries since: verify again." in words(page)
+    assert f"all {size} entries" in words(page)
+
+
+def test_a_record_that_was_changed_is_found_and_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(folder, "UPDATE run SET seed = 9 WHERE id = 'run-2'")
+    shown = page_over(folder, monkeypatch)
+    page = shown.press(shown.look("audit"), "Verify now")
+    assert "**NOT VERIFIED" in page.error[0].value and "run run-2" in words(page)
+
+
+def test_a_verification_tells_what_it_checks(genuine: Path) -> None:
+    told: list[str] = []
+    with closing(open_views(genuine)) as views:
+        assert views.verification(told=told.append).faults == ()
+    assert "the audit log" in told and any(what.startswith(f"run {RUN}: ") for what in told)
 
 
 def test_a_proof_of_the_page_is_that_of_the_command_and_holds_without_the_folder(
@@ -189,16 +281,26 @@ def test_a_proof_of_the_page_is_that_of_the_command_and_holds_without_the_folder
 ) -> None:
     shown = page_over(genuine, monkeypatch)
     page = shown.look("audit")
+    made = make_proof(genuine, RUN).proof
+    page.number_input[0].set_value(made.index)
+    shown.again(page)
     [(name, data)] = shown.offered.items()
-    assert data == make_proof(genuine, RUN).proof.to_bytes
-    assert name == f"entry-{page.number_input[0].value}.tlog-proof"
-    assert f"The run finished (entry {page.number_input[0].value}, run-finished, of run {RUN})" in (
-        words(page)
-    )
+    assert data == made.to_bytes and name == f"entry-{made.index}.tlog-proof"
+    assert f"The run finished (entry {made.index}, run-finished, of run {RUN})" in words(page)
     page.number_input[0].set_value(3)
     shown.again(page)
     proof = parse_tlog_proof(shown.offered["entry-3.tlog-proof"])
     assert proof.extra is not None
-    found = verify_tlog_proof(proof, proof.extra, folder_policy(genuine))
-    assert found.index == 3 and len(found.cosignatures) == 4
+    proven = verify_tlog_proof(proof, proof.extra, folder_policy(genuine))
+    assert proven.index == 3 and len(proven.cosignatures) == 4
     assert "cosigned by east, north, south, west: a quorum." in words(page)
+
+
+def test_an_empty_log_has_nothing_to_search_or_to_verify(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace.create(tmp_path / "home")
+    Store(workspace.database).close()
+    page = page_over(workspace.root, monkeypatch).look("audit")
+    assert "No entry here is what you search." in words(page)
+    assert page.button[0].disabled and not page.number_input

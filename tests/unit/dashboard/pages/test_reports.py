@@ -1,6 +1,5 @@
 """The page's reports over a real folder: the files of ``report export``, and what they lack."""
 
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -22,12 +21,6 @@ from tests.support.simulated.output_folder import RUNS, change
 
 RUN = RUNS[1]  # the newest, which the page offers first
 EXAMPLE = ROOT / "examples" / "heart-disease" / "consortium.yaml"
-
-
-@pytest.fixture(autouse=True)
-def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Streamlit leaves its script as ``__main__``, which child processes would then run."""
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 def exported(out: Path, to: Path, kind: str, form: str) -> bytes:
