@@ -17,6 +17,7 @@ from coordinator.audit.verification import check_records
 from coordinator.database.log.entry_proofs import MadeProof, prove_entry
 from coordinator.database.store import RunRow, Store, newest_head
 from coordinator.database.workspace import Workspace
+from coordinator.governance.people_register import is_governed
 from coordinator.runs.monitoring.progress import RunProgress, read_progress
 from coordinator.views.alerts import Alert, alerts_in
 from coordinator.views.cosigners import CosignedLog, NewestCosigned, cosigned_log
@@ -320,6 +321,11 @@ class Views:
         """
         with self._store.read() as session:
             return search_log(session, query, before, limit)
+
+    def is_governed(self) -> bool:
+        """Whether people are registered: from then on what is done needs a person."""
+        with self._store.read() as session:
+            return is_governed(session)
 
     def log_size(self) -> int:
         """Returns how many entries the log has."""

@@ -55,6 +55,7 @@ def offer_act(
     policy: AccessPolicy,
     offered: OfferedAct,
     request: Callable[[], ActRequest],
+    done: Callable[[], None] = lambda: None,
 ) -> None:
     """Shows an act's form; carries the act out when its button is pressed.
 
@@ -63,6 +64,7 @@ def offer_act(
         policy: the access policy in force, which says who may.
         offered: the act.
         request: draws the form's fields and returns what is asked for.
+        done: is called once the act is in the log.
     """
     if not viewer.signs:
         st.caption(plain(f"{offered.will} {say('acts.command')}"))
@@ -80,7 +82,7 @@ def offer_act(
                 say("acts.code"), help=say("acts.code_help"), max_chars=10, autocomplete="off"
             )
         if st.form_submit_button(offered.button, type="primary"):
-            carry_out(viewer, wanted, code)
+            carry_out(viewer, wanted, code, done)
 
 
 def without_right(policy: AccessPolicy, action: str) -> str:
@@ -89,10 +91,13 @@ def without_right(policy: AccessPolicy, action: str) -> str:
     return say("acts.no_right", what=RIGHTS[action].what, roles=roles)
 
 
-def carry_out(viewer: Viewer, request: ActRequest, code: str) -> None:
+def carry_out(
+    viewer: Viewer, request: ActRequest, code: str, done: Callable[[], None] = lambda: None
+) -> None:
     """Carries out an act, keeps what came of it, and draws the page anew."""
     try:
         told = viewer.perform(request, code=code.strip())
+        done()
         came = CameOfIt(action=request.action, told=told)
     except FederationError as error:
         came = CameOfIt(action=request.action, told={}, refused=str(error))

@@ -51,6 +51,10 @@ class RunLine(Protocol):
         """The epsilon promised to one patient; None without privacy or with fixed test noise."""
 
     @property
+    def sweep(self) -> str | None:
+        """The sweep that it is part of; None where it is of none."""
+
+    @property
     def test_noise(self) -> bool:
         """Whether its noise was fixed for a test, which protects nobody."""
 
@@ -116,6 +120,9 @@ class DashboardViews(Protocol):
         until: str | None = None,
     ) -> Sequence[RecordedAct]:
         """Returns what people did, in order; of a run, its study (by digest), a person, a time."""
+
+    def is_governed(self) -> bool:
+        """Whether people are registered: from then on what is done needs a person."""
 
     def log_size(self) -> int:
         """Returns how many entries the log has."""
