@@ -16,15 +16,6 @@ from dashboard.texts import say
 from dashboard.viewer import Viewer
 
 
-def show_open_alerts(alerts: Sequence[Alert]) -> None:
-    """Shows the alerts that are open, the gravest first; nothing where there are none."""
-    if not alerts:
-        return
-    st.subheader(say("today.open_alerts"), anchor=False)
-    show_lines(alert_rows(alerts))
-    st.caption(words.plain(alerts_caption(alerts)))
-
-
 def show_run_alerts(alerts: Sequence[Alert]) -> None:
     """Shows every alert about one run, closed ones too; nothing where there were none."""
     if not alerts:
@@ -33,15 +24,14 @@ def show_run_alerts(alerts: Sequence[Alert]) -> None:
     show_lines(alert_rows(alerts))
 
 
-def show_alert_acts(alerts: Sequence[Alert], viewer: Viewer) -> None:
-    """Offers to take note of alerts; nothing where somebody has taken note of each.
+def show_open_alerts(alerts: Sequence[Alert], viewer: Viewer) -> None:
+    """Shows open alerts whole, the gravest first, and offers to take note of them.
 
     Args:
-        alerts: the open ones.
+        alerts: the open ones; nothing is shown where there are none.
         viewer: who looks.
     """
-    fresh = [one for one in alerts if one.acknowledged_by is None]
-    if not fresh:
+    if not alerts:
         return
     offered = OfferedAct(
         key="acknowledge",
@@ -50,8 +40,12 @@ def show_alert_acts(alerts: Sequence[Alert], viewer: Viewer) -> None:
         will=say("alerts.will"),
         command="collegium alerts acknowledge NUMBER --note TEXT --home FOLDER --as KEYFILE",
     )
-    with st.expander(say("alerts.heading", number=len(fresh)), expanded=False):
-        offer_act(viewer, FIRST_POLICY, offered, partial(_request, fresh))
+    fresh = [one for one in alerts if one.acknowledged_by is None]
+    with st.expander(say("alerts.heading", number=len(alerts), fresh=len(fresh))):
+        show_lines(alert_rows(alerts))
+        st.caption(words.plain(alerts_caption(alerts)))
+        if fresh:
+            offer_act(viewer, FIRST_POLICY, offered, partial(_request, fresh))
 
 
 def _request(alerts: Sequence[Alert]) -> ActRequest:

@@ -15,9 +15,7 @@ def keep_entries(entries: Mapping[str, object]) -> None:
 
 
 def show_link(name: str, label: str, icon: str = ":material/arrow_forward:") -> None:
-    """Shows a link to a page; its label alone where that page is not in the navigation."""
+    """Shows a link to a page; nothing where that page is not in the navigation."""
     entry = st.session_state.get(_ENTRIES, {}).get(name)
-    if entry is None:
-        st.markdown(plain(label))
-        return
-    st.page_link(entry, label=plain(label), icon=icon)
+    if entry is not None:
+        st.page_link(entry, label=plain(label), icon=icon)

@@ -26,8 +26,12 @@ def show_matters(heading: str, matters: Sequence[Matter]) -> None:
         return
     st.subheader(heading, anchor=False)
     for one in ordered_matters(matters)[:_MOST]:
-        show_link(one.page, one.text, icon=_ICONS[one.tone])
-        if one.remedy:
-            st.caption(plain(one.remedy))
+        told, link = st.columns([5, 1], vertical_alignment="top", gap="small")
+        with told:
+            st.markdown(f"{_ICONS[one.tone]} {plain(one.text)}")
+            if one.remedy:
+                st.caption(plain(one.remedy))
+        with link:
+            show_link(one.page, say(f"navigation.{one.page}"))
     if len(matters) > _MOST:
         st.caption(say("today.more", number=len(matters) - _MOST))

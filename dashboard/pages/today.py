@@ -11,7 +11,7 @@ from compliance.storage.clock import utc_now
 from coordinator.views.alerts import Alert
 from coordinator.views.governance import GovernanceView
 from dashboard.elements.acts import show_what_came_of_it
-from dashboard.elements.alerts import show_alert_acts, show_open_alerts
+from dashboard.elements.alerts import show_open_alerts
 from dashboard.elements.kept import kept
 from dashboard.elements.matters import show_matters
 from dashboard.page import Page
@@ -39,7 +39,7 @@ def show(page: Page) -> None:
     look = st.fragment(run_every=_OFTEN if is_at_work else _SELDOM)(_glance)
     look(page)
     alerts: Sequence[Alert] = _read({}, page.views.alerts, ())
-    show_alert_acts(alerts, page.viewer)
+    show_open_alerts(alerts, page.viewer)
 
 
 def _glance(page: Page) -> None:
@@ -55,6 +55,7 @@ def _glance(page: Page) -> None:
         seen = _read(faults, page.views.governance, None)
     found: dict[str, list[Matter]] = {
         "waiting": [] if seen is None else _read(faults, partial(_waiting, page, seen), []),
+        "alerts": matters.alert_matters(alerts),
         "failed": _read(faults, partial(matters.failed_matters, runs, partial(_failure, page)), []),
         "running": matters.running_matters(runs),
         "budget": _read(faults, partial(_budgets, page, runs), []),
@@ -67,9 +68,7 @@ def _glance(page: Page) -> None:
     if not found["waiting"] and not found["failed"] and not alerts and not faults:
         st.success(say("today.nothing"), icon=":material/check:")
     for name in _order(page):
-        if name == "alerts":
-            show_open_alerts(alerts)
-        elif name == "waiting" and (seen is None or matters.person_in(seen, page.viewer.name)):
+        if name == "waiting" and (seen is None or matters.person_in(seen, page.viewer.name)):
             show_matters(say("today.waits_for_you"), found[name])
         else:
             show_matters(say(f"today.heading_{name}"), found[name])

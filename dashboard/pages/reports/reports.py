@@ -77,7 +77,7 @@ def _chosen(page: Page) -> tuple[str, str, str] | None:
         return None
     labels = {run.run_id: f"{run.run_id} · {run.study_name} · {run.state}" for run in runs}
     name = which.selectbox(
-        say(f"reports.of_{scope}"), names, format_func=lambda one: labels.get(one, one),
+        say("reports.which"), names, format_func=lambda one: labels.get(one, one),
         key=f"report of {scope}",
     )  # fmt: skip
     kind = what.selectbox(

@@ -1,5 +1,6 @@
 """Approvals in rows: changes, steps of incidents, rosters, studies, holds, the access review."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -15,6 +16,8 @@ from coordinator.views.governance import WaitingChange
 from coordinator.views.members.approvals import RosterStanding, RunApprovals
 from dashboard.texts import say
 from protocol.identity.timestamps import read_time
+
+_HEX = re.compile(r"[0-9a-f]{64}")
 
 
 def change_title(change: WaitingChange) -> str:
@@ -37,13 +40,26 @@ def change_details(change: WaitingChange) -> list[dict[str, str]]:
         (say("approvals.proposed_by"), change.change.proposed_by),
         (say("approvals.lapses"), show(change.change.expires, Format.TIME)),
         *((name, _shown(said)) for name, said in sorted(request.details.items())),
-        (say("approvals.digest"), change.digest),
+        (say("approvals.digest"), grouped(change.digest)),
     ]
     return [{what: name, value: text} for name, text in rows]
 
 
 def _shown(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return ", ".join(map(_shown, value))
+    return grouped(value) if isinstance(value, str) else str(value)
+
+
+def grouped(text: str) -> str:
+    """Returns a digest or key in groups of eight, as people read it to each other; others as is.
+
+    >>> grouped("0123456789abcdef" * 4)[:18], grouped("a note")
+    ('01234567 89abcdef ', 'a note')
+    """
+    if not _HEX.fullmatch(text):
+        return text
+    return " ".join(text[place : place + 8] for place in range(0, len(text), 8))
 
 
 def decided_rows(changes: Sequence[WaitingChange]) -> list[dict[str, str]]:

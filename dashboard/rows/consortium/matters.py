@@ -17,6 +17,7 @@ from compliance.governance.people import Person, Role, same_name
 from compliance.governance.two_person import require_second
 from compliance.reports.document import Tone
 from coordinator.governance.incident_register import NumberedIncident
+from coordinator.views.alerts import Alert
 from coordinator.views.governance import GovernanceView, WaitingChange
 from coordinator.views.members.approvals import RosterStanding, RunApprovals
 from coordinator.views.members.sites import SiteView
@@ -205,6 +206,26 @@ def _running(run: "RunLine") -> str:
 
 def _running_tone(run: "RunLine") -> Tone:
     return Tone.CAUTION if run.progress is not None and run.progress.silent else Tone.PLAIN
+
+
+def alert_matters(alerts: Sequence[Alert]) -> list[Matter]:
+    """Returns the open alerts, the gravest first, then the newest; each with what to do."""
+    grave = {"critical": Tone.BAD, "warning": Tone.CAUTION}
+    return [
+        Matter(
+            text=say(
+                "today.alert", number=one.number, severity=one.severity, text=one.cause["text"],
+                noted="" if one.acknowledged_by is None
+                else say("today.noted", who=one.acknowledged_by),
+            ),
+            page="runs" if one.run is not None else "sites",
+            urgency=(list(grave).index(one.severity) if one.severity in grave else 2)
+            - one.number / 1e9,
+            tone=grave.get(one.severity, Tone.PLAIN),
+            remedy=str(one.cause["remedy"]),
+        )
+        for one in alerts
+    ]  # fmt: skip
 
 
 def failed_matters(runs: Sequence["RunLine"], failure: Callable[[str], str | None]) -> list[Matter]:

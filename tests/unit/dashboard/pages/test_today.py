@@ -71,6 +71,7 @@ def test_a_note_on_an_alert_is_an_act_of_who_is_signed_in(
     shown.press(page, "Take note")
     assert page.success[0].value.startswith("**Done: take note of an alert.** It is entry ")
     assert rows(page, 0)[0]["Taken note of by"].startswith(f"{CLEO}, ")
+    assert f"Noted by {CLEO}." in words(page)
     assert "Take note" not in [one.label for one in page.button]
     with closing(open_views(folder)) as views:
         assert (views.alert(1).acknowledged_by, views.alert(1).note) == (CLEO, "asked north")

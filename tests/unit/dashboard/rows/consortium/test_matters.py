@@ -8,6 +8,7 @@ from compliance.governance.incidents.course import IncidentState
 from compliance.governance.people import Role
 from compliance.reports.document import Tone
 from coordinator.runs.monitoring.progress import RunProgress
+from coordinator.views.alerts import Alert
 from coordinator.views.members.approvals import RosterStanding, RunApprovals
 from coordinator.views.members.sites import SiteRounds, SiteView
 from dashboard.rows.consortium import matters
@@ -226,3 +227,21 @@ def test_keys_rosters_and_certificates_that_end_soon_are_told_those_that_do_not_
 def test_what_has_ended_already_is_bad() -> None:
     [one] = matters.ending_matters([person("Ada", Role.LEAD, days=-1)], [], [], NOW)
     assert one.tone is Tone.BAD and "in 0 days" in one.text
+
+
+def test_alerts_stand_the_gravest_first_with_what_to_do_and_who_took_note() -> None:
+    def alert(number: int, severity: str, who: str | None = None) -> Alert:
+        return Alert(
+            number=number, severity=severity, run=None, raised_at=later(), closed_at=None,
+            cause={"text": f"cause {number}.", "remedy": f"remedy {number}"}, acknowledged_by=who,
+            acknowledged_at=later() if who else None, note=None,
+        )  # fmt: skip
+
+    raised = [alert(1, "warning"), alert(2, "critical"), alert(3, "warning", "Ada"),
+              alert(4, "info")]  # fmt: skip
+    found = matters.ordered_matters(matters.alert_matters(raised))
+    assert [one.text for one in found] == [
+        "critical alert 2: cause 2.", "warning alert 3: cause 3. Noted by Ada.",
+        "warning alert 1: cause 1.", "info alert 4: cause 4.",
+    ]  # fmt: skip
+    assert found[0].tone is Tone.BAD and found[0].remedy == "remedy 2"
