@@ -17,7 +17,6 @@ from pathlib import Path
 import streamlit as st
 
 from coordinator.views.several_runs.comparisons import baselines_in, strategies_in
-from coordinator.views.views import open_views
 from dashboard.elements.links import keep_entries
 from dashboard.page import Page
 from dashboard.pages import (
@@ -34,6 +33,7 @@ from dashboard.pages import (
 )
 from dashboard.pages.utility.comparisons import show_baselines, show_strategies
 from dashboard.pages.utility.page import beside
+from dashboard.reading.cached import cached_views
 from dashboard.rows.words import plain
 from dashboard.texts import LANGUAGES, say, speak
 from protocol.errors import FederationError, PolicyRefused
@@ -130,14 +130,12 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--out", type=Path, default=Path("demo-out"))
     options, _ = parser.parse_known_args(list(arguments))
     try:
-        views = open_views(options.out)
+        views = cached_views(options.out.resolve())
+        views.version()
     except FederationError as error:
         _show_without_runs(options.out, error)
         return
-    try:
-        main(Page(views=views))
-    finally:
-        views.close()
+    main(Page(views=views))
 
 
 def _show_without_runs(out: Path, error: FederationError) -> None:

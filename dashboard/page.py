@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from dashboard.reading.views import DashboardViews
-from dashboard.viewer import Anybody, Viewer
+from dashboard.viewer import DemoViewer, Viewer
 
 
 def _nobody_knows() -> None:
@@ -32,5 +32,5 @@ class Page:
     """
 
     views: DashboardViews
-    viewer: Viewer = field(default_factory=Anybody)
+    viewer: Viewer = field(default_factory=DemoViewer)
     tools: Tools = field(default_factory=Tools)

@@ -12,8 +12,8 @@ from collegium.api.frames import budget_frame, rows_of, utility_frame
 from collegium.api.inputs import QUIET, PathLike, as_path
 from collegium.api.run import Run
 from collegium.api.study import Study, study_of
-from collegium.output.report_files import newest_utility
 from collegium.output.run_list import list_runs
+from collegium.reports.report_files import newest_utility
 from compliance.estimates.interval import Interval
 from compliance.facts.figures import figure_kind
 from compliance.facts.formatting import Cell, Format

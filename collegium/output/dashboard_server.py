@@ -1,46 +1,133 @@
-"""Starts the dashboard on this machine."""
+"""Starts the dashboard: Streamlit's application behind our own access control, in this process."""
 
-import os
+import ipaddress
 import socket
 import sys
 from pathlib import Path
 
+import uvicorn
 from rich.console import Console
 
 from compliance.facts.comparison.baselines import BASELINES_FILE
 from compliance.facts.comparison.strategies import STRATEGIES_FILE
 from coordinator.database.workspace import Workspace
+from coordinator.runs.sign_in import needs_login
+from dashboard.server import DashboardServer, Listening, MakesDownload, Settings, SignsPdf
 from protocol.errors import WorkspaceRefused
 
+#: The largest message of a browser, in bytes.
+_MAX_MESSAGE = 16 * 1024 * 1024
+_GRACE_SECONDS = 5
+#: Beside ``dashboard/.streamlit/config.toml``.
+_OPTIONS = {
+    "server.headless": True,
+    "server.fileWatcherType": "none",
+    "browser.gatherUsageStats": False,
+    "client.toolbarMode": "viewer",
+}
 
-def open_dashboard(out: Path, port: int, console: Console) -> None:
-    """Serves the dashboard on this machine until it is stopped.
+
+def open_dashboard(
+    out: Path,
+    listening: Listening,
+    console: Console,
+    *,
+    demo: bool = False,
+    downloads: MakesDownload | None = None,
+    signs_pdf: SignsPdf | None = None,
+) -> None:
+    """Serves the dashboard until it is stopped.
+
+    Args:
+        out: the folder.
+        listening: where, and under which name.
+        console: is told where.
+        demo: without a login, where nobody is registered.
+        downloads: makes files; None where there are none.
+        signs_pdf: puts a person's signature under a report; None where none is signed.
 
     Raises:
         WorkspaceRefused: there is nothing to show in the folder, or the port is taken.
+        PolicyRefused: it can be opened neither with a login nor without.
     """
-    if not any((out / name).is_file() for name in (BASELINES_FILE, STRATEGIES_FILE)):
+    server = dashboard_server(out, listening, demo=demo, downloads=downloads, signs_pdf=signs_pdf)
+    _require_free(listening)
+    way = "people log in" if server.sessions is not None else "without a login, on this machine"
+    console.print(f"the dashboard: {listening.shown}  ({way}; Ctrl-C ends it)")
+    uvicorn.Server(server_config(server, listening)).run()
+
+
+def dashboard_server(
+    out: Path,
+    listening: Listening,
+    *,
+    demo: bool = False,
+    downloads: MakesDownload | None = None,
+    signs_pdf: SignsPdf | None = None,
+) -> DashboardServer:
+    """Returns the server over a folder, with Streamlit prepared for it; one in a process.
+
+    Raises:
+        WorkspaceRefused: there is nothing to show in the folder.
+        PolicyRefused: it can be opened neither with a login nor without.
+    """
+    login = False
+    if (
+        not any((out / name).is_file() for name in (BASELINES_FILE, STRATEGIES_FILE))
+        or (out / "coordinator.key").is_file()
+    ):
         Workspace.open(out)
+        login = needs_login(out, demo=demo)
     import dashboard.app as page
 
-    _require_free(port)
-    console.print(f"the dashboard: http://127.0.0.1:{port}  (Ctrl-C ends it)")
-    command = [  # -P: a folder of the working folder may be named as a package is (coordinator)
-        sys.executable, "-P", "-m", "streamlit", "run", str(Path(page.__file__)),
-        "--server.address=127.0.0.1", f"--server.port={port}", "--server.headless=true",
-        "--browser.gatherUsageStats=false", "--server.fileWatcherType=none",
-        "--client.toolbarMode=viewer", "--", "--out", str(out.resolve()),
-    ]  # fmt: skip
-    environment = os.environ | {"STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false"}
-    os.execvpe(command[0], command, environment)  # noqa: S606  (so that signals reach it)
+    script = Path(page.__file__)
+    settings = Settings(
+        script=script,
+        out=out,
+        listening=listening,
+        login=login,
+        downloads=downloads,
+        signs_pdf=signs_pdf,
+    )
+    server = DashboardServer(settings)
+    from streamlit.web.bootstrap import load_config_options
+
+    load_config_options(_OPTIONS)
+    sys.argv = [str(script), "--out", str(out.resolve())]
+    return server
 
 
-def _require_free(port: int) -> None:
-    with socket.socket() as trial:
+def server_config(server: DashboardServer, listening: Listening) -> uvicorn.Config:
+    """Returns how the server listens."""
+    return uvicorn.Config(
+        server,
+        host=listening.address,
+        port=listening.port,
+        ssl_certfile=listening.certificate or None,
+        ssl_keyfile=listening.key or None,
+        ws="websockets-sansio",
+        ws_max_size=_MAX_MESSAGE,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=1000,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+
+
+def _require_free(listening: Listening) -> None:
+    try:
+        is_six = ipaddress.ip_address(listening.address).version == 6
+    except ValueError:
+        is_six = False
+    with socket.socket(socket.AF_INET6 if is_six else socket.AF_INET) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            trial.bind(("127.0.0.1", port))
+            trial.bind((listening.address, listening.port))
         except OSError as error:
             raise WorkspaceRefused(
-                f"--port {port} is taken on this machine: name another, or end what listens there"
+                f"--port {listening.port} of {listening.address} is taken, or is no address of "
+                "this machine: name another, or end what listens there"
             ) from error

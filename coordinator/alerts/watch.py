@@ -16,6 +16,7 @@ from pathlib import Path
 from compliance.storage.clock import Clock, utc_now
 from coordinator.alerts.deliveries import AlertDeliveries, Delivered, Sender
 from coordinator.alerts.drift_readings import DriftReadings
+from coordinator.alerts.facts import AlertFacts
 from coordinator.alerts.gathering import Heard, gathered
 from coordinator.alerts.judging import judged
 from coordinator.alerts.register import AlertRegister
@@ -50,6 +51,7 @@ class AlertWatch:
         heard: what the running service knows of the hospitals; None where none is asked.
         clock: says what time it is.
         sender: sends one message; over HTTPS when None.
+        looked: is told of what each look has found, for metrics.
 
     Raises:
         WorkspaceRefused: there is no run in the folder, or its rules are refused.
@@ -62,7 +64,9 @@ class AlertWatch:
         heard: Callable[[], Heard | None] = lambda: None,
         clock: Clock = utc_now,
         sender: Sender | None = None,
+        looked: Callable[[AlertFacts], None] = lambda facts: None,
     ) -> None:
+        self._looked = looked
         self._workspace = Workspace.open(home)
         rules_of(home)  # a file that is wrong is told before anything begins
         self._heard, self._clock = heard, clock
@@ -101,6 +105,7 @@ class AlertWatch:
         )
         if verify:
             self._verified_at = time.monotonic()
+        self._looked(facts)
         found = judged(facts, rules)
         settled = self._register.settle(found, rules.told)
         delivered = self._deliveries.deliver(

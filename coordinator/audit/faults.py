@@ -1,6 +1,6 @@
 """Faults found by a verification, each with its place."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -36,14 +36,10 @@ class AuditFault:
 
 
 class Faults:
-    """Collects faults; a check that fails ends, and the next one begins.
+    """Collects faults; a check that fails ends, and the next one begins."""
 
-    ``told`` is called with what is checked next, and of which run, whenever a check begins.
-    """
-
-    def __init__(self, told: Callable[[str], None] = lambda what: None) -> None:
+    def __init__(self) -> None:
         self.found: list[AuditFault] = []
-        self._told = told
 
     def add(self, what: str, **place: str | None) -> None:
         """Adds a fault, once."""
@@ -59,8 +55,6 @@ class Faults:
             what: the record that is damaged where it cannot even be read: a
                 cell of a database may hold whatever somebody wrote there.
         """
-        run = place.get("run")
-        self._told(what if run is None else f"run {run}: {what}")
         try:
             yield
         except FederationError as error:

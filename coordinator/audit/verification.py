@@ -6,7 +6,7 @@ there. A check that fails does not end the others: all faults are told.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -36,6 +36,9 @@ from protocol.log.merkle import leaf_hash
 from protocol.log.merkle import root as root_of
 from protocol.transport.privacy_summary import Summary
 from protocol.transport.run_announcement import RunResult
+
+#: Is told which part of a verification is under way, and how much of it is done of how much.
+Watch = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,17 +89,24 @@ def verify_records(session: Session, public: bytes) -> Verified:
 
 
 def check_records(
-    session: Session, public: bytes, faults: Faults, witnesses: Sequence[VerifierKey] = ()
+    session: Session,
+    public: bytes,
+    faults: Faults,
+    witnesses: Sequence[VerifierKey] = (),
+    watch: Watch = lambda part, done, total: None,
 ) -> Verified:
     """Checks the same, and adds what is wrong to ``faults``.
 
     ``witnesses`` are the keys of cosigners outside the consortium, as whoever verifies knows them.
+    ``watch`` is told what is checked now, and how much of it is done.
     """
+    watch("log", 0, 1)
     entries, heads, leaves = _check_log(session, public, faults)
     with faults.checking("the schema of the database"):
         check_tables(session, faults)
     with faults.checking("the chain of rosters"):
         require_chain(session)
+    watch("rows", 0, 1)
     check_rows(session, entries, faults)
     acts = check_acts(session, entries, tuple(heads), public, faults)
     by_run: dict[str, list[LogEntry]] = defaultdict(list)
@@ -106,6 +116,7 @@ def check_records(
     studies = _check_studies(session, entries, faults)
     references = {name for name, own in by_run.items() if _is_reference(own)}
     _check_references(session, references, faults)
+    watch("cosignatures", 0, 1)
     cosigned = check_cosignatures(session, witnesses, faults)
     rows = session.scalars(select(RunRow).order_by(RunRow.id)).all()
     for missing in sorted(set(by_run) - references - {row.id for row in rows}):
@@ -114,7 +125,8 @@ def check_records(
     attempts: list[LoggedAttempt] = []
     simulated: set[str] = set()
     results: dict[str, RunResult | None] = {}
-    for row in rows:
+    for number, row in enumerate(rows):
+        watch("runs", number, len(rows))
         if row.id not in by_run:
             faults.add("it was never logged", run=str(row.id))
             continue

@@ -19,6 +19,7 @@ class _Waiting:
     site: str
     delivery: Delivery
     max_blob: int
+    trace: str
 
 
 class Mailbox:
@@ -31,19 +32,20 @@ class Mailbox:
         self._number = time.time_ns() // 1_000_000  # rises over restarts too
         self.notify = notify
 
-    def post(self, site: str, draft: Delivery, max_blob: int = 0) -> int:
+    def post(self, site: str, draft: Delivery, max_blob: int = 0, *, trace: str = "") -> int:
         """Leaves a delivery for a hospital; returns the number that it got.
 
         Args:
             site: whom it is for.
             draft: the delivery, its number still open.
             max_blob: how long a blob the answer may bring, in bytes.
+            trace: the name of the span that waits for the answer; empty where none is recorded.
         """
         with self._changed:
             self._number += 1
             delivery = replace(draft, number=self._number)
             self._waiting[delivery.number] = _Waiting(
-                site=site, delivery=delivery, max_blob=max_blob
+                site=site, delivery=delivery, max_blob=max_blob, trace=trace
             )
         self.notify(site)
         return delivery.number
@@ -57,6 +59,12 @@ class Mailbox:
                 if waiting.site == site and number > after and number not in self._answers
             ]
             return self._waiting[min(numbers)].delivery if numbers else None
+
+    def trace_of(self, number: int) -> str:
+        """Returns the name of the span that waits for a delivery's answer, if one is recorded."""
+        with self._changed:
+            waiting = self._waiting.get(number)
+            return "" if waiting is None else waiting.trace
 
     def holds(self, site: str, number: int) -> Delivery | None:
         """Returns a hospital's delivery while somebody waits for its answer."""

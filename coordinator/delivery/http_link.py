@@ -12,6 +12,7 @@ from coordinator.delivery.deliveries import Mailbox
 from protocol.errors import MessageRefused
 from protocol.transport.requests import Answer, BlobName, Delivery
 from protocol.transport.steps import Reply, Request
+from protocol.transport.tracing import NOT_TRACED, Tracing
 
 #: Room for what travels beside a header in the step ``share``.
 _MAX_ENTRIES = 1 << 20
@@ -26,6 +27,7 @@ class HttpLink:
         max_vector: how long a masked vector may be, in bytes.
         stop: set when the run shall end; every wait then ends.
         idle: called about every second while no answer comes.
+        tracing: records a span for each request to a hospital, and says so to it.
     """
 
     def __init__(
@@ -37,7 +39,9 @@ class HttpLink:
         max_vector: int,
         stop: threading.Event,
         idle: Callable[[], object] = lambda: None,
+        tracing: Tracing = NOT_TRACED,
     ) -> None:
+        self._tracing = tracing
         self._mailbox, self._blobs = mailbox, blobs
         self._joined, self._max_vector, self._stop = joined, max_vector, stop
         self._idle = idle
@@ -51,19 +55,31 @@ class HttpLink:
         joined, earlier = self._joined(), self._offered
         if any(request.step == "advertise" for request in requests.values()):
             self._offered = []
-        posted = {
-            self._mailbox.post(site, self._delivery(request), self._max_blob(request)): site
+        spans = {
+            site: self._tracing.begin("ask", run=request.run_id, site=site, phase=request.step)
             for site, request in requests.items()
             if site in joined
+        }
+        posted = {
+            self._mailbox.post(
+                site,
+                self._delivery(requests[site]),
+                self._max_blob(requests[site]),
+                trace=span.traceparent,
+            ): site
+            for site, span in spans.items()
         }
         if self._offered is not earlier:
             self._drop(earlier)
         try:
             for site, answer in self._mailbox.collect(posted, timeout, self._stop, self._idle):
                 reply = self._reply(site, answer)
+                spans[site].end(answer.refusal or "ok")
                 if reply is not None:
                     yield site, reply
         finally:
+            for span in spans.values():
+                span.end("no answer")
             self._forget_attachments()
 
     def close(self) -> None:

@@ -43,7 +43,7 @@ from coordinator.http.authentication import (
 )
 from coordinator.http.connection_limits import ConnectionLimits
 from coordinator.http.enrolment import EnrolmentLimits
-from coordinator.http.metrics import Metrics
+from coordinator.http.metrics.service_metrics import Metrics
 from coordinator.http.protocol_limits import RequestLimits
 from coordinator.http.request_reading import Refusals, read_body
 from protocol.errors import FederationError, MessageRefused, StoreBroken, WorkspaceRefused
@@ -58,6 +58,7 @@ from protocol.transport.requests import (
     sign_reply,
     to_bytes,
 )
+from protocol.transport.tracing import NOT_TRACED, TRACE_HEADER, Span, Tracing, traceparent_of
 
 log = logging.getLogger("collegium.coordinator")
 
@@ -115,6 +116,7 @@ class Server:
         pool: does what would hold up the event loop.
         key: the coordinator's signing key; signs every reply to a hospital.
         limits: of the requests' bodies.
+        tracing: records a span for each request that a hospital's span has made.
     """
 
     def __init__(
@@ -126,8 +128,9 @@ class Server:
         pool: Executor,
         key: SigningKey,
         limits: BodyLimits = BodyLimits(),
+        tracing: Tracing = NOT_TRACED,
     ) -> None:
-        self._limits = limits
+        self._limits, self._tracing = limits, tracing
         self._backend, self._mailbox, self._blobs = backend, mailbox, blobs
         self._metrics, self._pool, self._key = metrics, pool, key
         self._authenticator = RequestAuthenticator(backend)
@@ -181,9 +184,10 @@ class Server:
     ) -> Handler:
         """Wraps an endpoint of enrolled hospitals: body within bounds, then authentication."""
         endpoint = handler.__name__.strip("_")
+        waits = endpoint == "inbox"
 
         async def handle(request: Request) -> Response:
-            self._loop = asyncio.get_running_loop()
+            self._loop, began = asyncio.get_running_loop(), time.monotonic()
             try:
                 response = await self._handled(request, handler, most)
             except asyncio.CancelledError:  # a body that was still on its way at the end
@@ -192,6 +196,8 @@ class Server:
                 response = _ending()
             self._sign(request, response)
             self._metrics.requests.labels(endpoint, str(response.status_code)).inc()
+            if not waits:
+                self._metrics.request_seconds.labels(endpoint).observe(time.monotonic() - began)
             return response
 
         return handle
@@ -236,14 +242,25 @@ class Server:
             return Response(status_code=400, headers={"connection": "close"})
         site = proof.site
         self._backend.seen(site)
+        span = self._span(request, site, handler)
         try:
             return await handler(request, site, body)
         except (StoreBroken, WorkspaceRefused) as error:
             log.error("site %s, %s: %s", site, request.url.path, error)
+            span.end("in trouble")
             return Response("in trouble", 503)
         except FederationError as error:
             log.info("site %s, %s: %s", site, request.url.path, error)
+            span.end("refused")
             return Response("refused", 409)
+        finally:
+            span.end()
+
+    def _span(self, request: Request, site: str, handler: Callable[..., object]) -> Span:
+        """Begins the span of an admitted request, where it names the span that it belongs to."""
+        parent = traceparent_of(request.headers.get(TRACE_HEADER))
+        tracing = self._tracing if parent else NOT_TRACED
+        return tracing.begin(f"http.{handler.__name__.strip('_')}", parent, site=site)
 
     async def _inbox(self, request: Request, site: str, _body: bytes) -> Response:
         after = _number(request.query_params.get("after"), 0, 2**53 - 1)
@@ -257,7 +274,11 @@ class Server:
                 wake_event.clear()
                 delivery = self._mailbox.next(site, after)
                 if delivery is not None:
-                    return Response(to_bytes(delivery), media_type="application/json")
+                    reply = Response(to_bytes(delivery), media_type="application/json")
+                    trace = self._mailbox.trace_of(delivery.number)
+                    if trace:
+                        reply.headers[TRACE_HEADER] = trace
+                    return reply
                 left = end - loop.time()
                 if self._is_ending or left <= 0 or await request.is_disconnected():
                     return Response(status_code=204)

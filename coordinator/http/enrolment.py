@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from coordinator.http.metrics import Metrics
+from coordinator.http.metrics.service_metrics import Metrics
 from coordinator.http.request_reading import Refusals, read_body
 from protocol.errors import FederationError
 

@@ -5,7 +5,7 @@ import logging
 from starlette.requests import Request
 from starlette.responses import Response
 
-from coordinator.http.metrics import Metrics
+from coordinator.http.metrics.service_metrics import Metrics
 from coordinator.http.rate_limits import UNPROVEN_LOG
 from protocol.errors import MessageRefused
 

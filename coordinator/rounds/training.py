@@ -14,7 +14,8 @@ Who is left out of a run's rounds is in ``standing``.
 import json
 import logging
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NoReturn, Protocol
@@ -29,6 +30,7 @@ from coordinator.delivery.link import SiloLink
 from coordinator.membership.cosigning import HeadCosigning, HeadWitnesses
 from coordinator.membership.log_proofs import LogProofs
 from coordinator.rounds.attempts.aggregation import Sum, SumFailure, aggregate
+from coordinator.rounds.attempts.attempt_times import AttemptTimes
 from coordinator.rounds.attempts.retries import Attempt, Attempts
 from coordinator.rounds.attempts.round_sums import (
     DoneSum,
@@ -56,6 +58,7 @@ from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.study import Study, SumOfSites
 from protocol.transport.privacy_summary import Summary
 from protocol.transport.steps import Traffic
+from protocol.transport.tracing import NOT_TRACED, Tracing
 from protocol.vectors.tensors import (
     Layout,
     Tensors,
@@ -121,6 +124,7 @@ class Runner:
         threads: how many masks are computed at once.
         absent: the hospitals that are not asked, each with the reason.
         witnesses: those outside the consortium that cosign the log's heads.
+        tracing: records a span for each attempt at a round and for each of its steps.
     """
 
     def __init__(
@@ -139,7 +143,9 @@ class Runner:
         threads: int = 1,
         absent: Callable[[], Mapping[str, str]] = dict,
         witnesses: HeadWitnesses | None = None,
+        tracing: Tracing = NOT_TRACED,
     ) -> None:
+        self._tracing = tracing
         self._absent, self._before_attempt = absent, before_attempt
         self._run_id = run_id
         self._study = study
@@ -300,13 +306,29 @@ class Runner:
             while pending := [one for one in tries if one.is_pending]:
                 self._before_attempt(round_kind, number)
                 made = len([one for one in tries if one.done is not None])
-                self._attempt(pending, model, instead, clip, least=least - made)
+                with self._traced(pending[0]):
+                    self._attempt(pending, model, instead, clip, least=least - made)
                 if len([one for one in tries if one.error is None]) < least:
                     self._give_up(tries, clip, least)
         finally:
             if spare is not None:
                 self._spare[round_kind] = spare - max(one.redrawn for one in tries)
         return [one.done for one in tries if one.done is not None]
+
+    @contextmanager
+    def _traced(self, one: SumTries) -> Iterator[None]:
+        """Records an attempt at a round; one that was made and gave no sum failed."""
+        place, number = one.at, one.attempts.now.number
+        with self._tracing.span(
+            "round",
+            run=self._run_id,
+            kind=place.round_kind,
+            round=place.number + 1,
+            attempt=place.attempt(number),
+        ) as span:
+            yield
+            failed = "tried again" if one.error is None else type(one.error).__name__
+            span.end(failed if one.done is None else "ok")
 
     def _tries(self, round_kind: str, number: int, spare: int | None) -> list[SumTries]:
         """Returns the sums of a round before this process's first attempt at them."""
@@ -347,7 +369,8 @@ class Runner:
     ) -> None:
         """Makes one attempt at every sum that is pending; each takes note of what came of it."""
         traffic = defaultdict[str, Traffic](Traffic)
-        head = self._cosigned_head(traffic)
+        with self._tracing.span("round.cosign", run=self._run_id, phase="cosign"):
+            head = self._cosigned_head(traffic)
         absent = self._absent()  # who was silent just now is not waited for again
         tries = [one for one in tries if one.can_be_asked(absent)]
         if len(tries) < least:
@@ -355,8 +378,9 @@ class Runner:
         machines = [self._opened(one, model, head) for one in tries]
         for machine in machines:
             self._records.open(machine.context)
+        times = AttemptTimes()
         for one in tries:
-            one.traffic = traffic
+            one.traffic, one.times = traffic, times
         keeps, encoded = self._study.aggregation.keep_rounds > 0, encode_tensors(model)
         results = aggregate(
             machines,
@@ -369,6 +393,8 @@ class Runner:
             archive=self._stores.rounds if keeps else None,
             instead=instead,
             traffic=traffic,
+            times=times,
+            tracing=self._tracing,
         )
         for one, machine, result in zip(tries, machines, results, strict=True):
             if isinstance(result, Sum):

@@ -137,7 +137,7 @@ def _answers(path: Path) -> bool:
 def _app(service: Service) -> Starlette:
     async def act(request: Request) -> JSONResponse:
         asked = json.loads(await request.body())
-        return await _done(lambda: service.operations.perform(asked))
+        return await _done(lambda: service.perform(asked))
 
     async def login(request: Request) -> JSONResponse:
         asked = json.loads(await request.body())

@@ -25,6 +25,7 @@ from coordinator.delivery.http_link import HttpLink
 from coordinator.governance.incident_register import holds_in
 from coordinator.membership.cosigning import HeadCosigning
 from coordinator.membership.log_proofs import LogProofs
+from coordinator.rounds.round_measures import round_measures
 from coordinator.rounds.round_records import RoundRecords
 from coordinator.rounds.run_end import signed_end
 from coordinator.rounds.run_records import RunRecord
@@ -209,6 +210,7 @@ class NetworkRun:
             max_vector=min(MAX_BLOB_BYTES, 8 * (parameters + 4096)),
             stop=self.control.stopped,
             idle=self.monitor.step.look,
+            tracing=self._resources.tracing,
         )
 
     def _runner(self, link: MonitoredLink) -> Runner:
@@ -232,6 +234,7 @@ class NetworkRun:
             threads=os.cpu_count() or 1,
             absent=self.monitor.absent,
             witnesses=self._resources.witnesses,
+            tracing=self._resources.tracing,
         )
 
     def round_finished(self, round_kind: str, number: int, survivors: tuple[str, ...]) -> None:
@@ -239,7 +242,27 @@ class NetworkRun:
         self._rest = self._resources.timeouts.first_rest
         self.monitor.round_finished(round_kind, number)
         self._resources.metrics.rounds.labels(round_kind).inc()
+        self._count(round_kind, number)
         self._resources.progressed()
+
+    def _count(self, round_kind: str, number: int) -> None:
+        """Counts what is on record of a finished round; it is not held up where that is away."""
+        try:
+            with self._resources.store.read() as session:
+                found = round_measures(session, self.run_id, round_kind, number)
+        except (StoreBroken, ValueError, TypeError) as error:
+            log.warning("run %s: a round is not counted: %s", self.run_id, type(error).__name__)
+            return
+        for one in found:
+            self._resources.metrics.round_finished(
+                round_kind,
+                seconds=one.seconds,
+                retries=one.attempt // len(found),
+                steps=one.steps,
+                updates=one.updates,
+                traffic=one.traffic,
+                missing=one.missing,
+            )
 
     def rolled_back(self, after: int, to: int) -> None:
         """Says that the run went back to an earlier model."""

@@ -150,7 +150,7 @@ def record_act(home: Path, request: ActRequest, key: SigningKey | None) -> Recor
             raise WorkspaceRefused("the folder cannot be written")
         told = perform(home, request, key)
     except WorkspaceRefused as error:  # nobody answers, or nothing can be written here
-        if _has_people(home):
+        if has_people(home):
             raise
         return Recorded(act=None, note=f"nothing was logged: {error}")
     if not told["attributed"]:
@@ -160,7 +160,7 @@ def record_act(home: Path, request: ActRequest, key: SigningKey | None) -> Recor
     return Recorded(act=told["act"], note=f"logged as act {told['act'][:16]}")
 
 
-def _has_people(home: Path) -> bool:
+def has_people(home: Path) -> bool:
     """Whether a person was ever registered, by a look that writes nothing."""
     with closing(Store.for_reading(Workspace.open(home).database)) as store:
         with store.read() as session:

@@ -7,8 +7,9 @@ from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.delivery.blob_store import BlobStore
 from coordinator.delivery.deliveries import Mailbox
-from coordinator.http.metrics import Metrics
+from coordinator.http.metrics.service_metrics import Metrics
 from coordinator.membership.cosigning import HeadWitnesses
+from protocol.transport.tracing import NOT_TRACED, Tracing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class RunResources:
 
     ``witnesses`` are those outside the consortium that cosign the log, where it has any;
     ``last_seen`` returns when each hospital was last heard from, in seconds since 1970;
-    ``progressed`` is told of every finished round.
+    ``progressed`` is told of every finished round, ``tracing`` records spans of rounds.
     """
 
     workspace: Workspace
@@ -50,3 +51,4 @@ class RunResources:
     last_seen: Callable[[], Mapping[str, float]]
     progressed: Callable[[], None] = lambda: None
     witnesses: HeadWitnesses | None = None
+    tracing: Tracing = NOT_TRACED

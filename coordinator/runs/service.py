@@ -30,7 +30,8 @@ from coordinator.http.api import HttpLimits, Server
 from coordinator.http.documents import MembersBackend
 from coordinator.http.enrolment import EnrolmentServer
 from coordinator.http.listening import EnrolmentListener, listening, taken
-from coordinator.http.metrics import Metrics
+from coordinator.http.metrics.service_metrics import Metrics
+from coordinator.http.metrics.state_metrics import RunStanding, StateMetrics
 from coordinator.http.protocol_limits import server_config
 from coordinator.membership.authority import Authority
 from coordinator.membership.cosigning import submit_newest
@@ -44,6 +45,7 @@ from protocol.errors import FederationError, PolicyRefused, StoreBroken
 from protocol.identity.machine_evidence import MachineEvidence
 from protocol.identity.roster import Roster, parse_roster
 from protocol.study.study import Study
+from protocol.transport.tracing import NOT_TRACED, Tracing
 
 log = logging.getLogger("collegium.coordinator")
 
@@ -62,10 +64,12 @@ class Service:
         limits: HttpLimits = HttpLimits(),  # noqa: B008  (frozen)
         progressed: Callable[[], None] = lambda: None,
         witnesses: Path | None = None,
+        tracing: Tracing = NOT_TRACED,
     ) -> None:
         """``progressed`` is called after every round and at a run's end; it must return at once.
 
-        ``witnesses`` is the policy of witnesses outside the consortium, where there is one.
+        ``witnesses`` is the policy of witnesses outside the consortium, where there is one;
+        ``tracing`` records spans of rounds and requests.
         """
         self._limits, self._progressed, self._began = limits, progressed, time.time()
         self._workspace = Workspace.open(home)
@@ -81,6 +85,7 @@ class Service:
         self.operations = Operations(self._store, self._key, members, runs=self, accounts=accounts)
         mailbox, blobs = Mailbox(), BlobStore(home / "blobs")
         self._metrics = Metrics()
+        self._register_state(home)
         self._backend = MembersBackend(self._store, members, self._key, evidence=self._shown)
         self._resources = RunResources(
             workspace=self._workspace,
@@ -94,10 +99,18 @@ class Service:
             witnesses=None
             if witnesses is None
             else PolicyWitnesses(read_witness_policy(witnesses, self._key.public)),
+            tracing=tracing,
         )
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="collegium")
         self.server = Server(
-            self._backend, mailbox, blobs, self._metrics, self._pool, self._key, limits.bodies
+            self._backend,
+            mailbox,
+            blobs,
+            self._metrics,
+            self._pool,
+            self._key,
+            limits.bodies,
+            tracing,
         )
         self._enrolments = EnrolmentServer(
             members.enrol, self._metrics, self._pool, limits.enrolment
@@ -109,6 +122,38 @@ class Service:
         self._contexts: tuple[ssl.SSLContext, ...] = ()
         self._ports: tuple[int, int] | None = None
         self._lock, self._starting = threading.Lock(), threading.Lock()
+
+    def _register_state(self, home: Path) -> None:
+        """Shows the figures that are looked up when they are asked for, too."""
+        found = StateMetrics(
+            self._store,
+            home,
+            runs=self._standings,
+            heard=lambda: self.last_seen,
+            began=self._began,
+        )
+        self._metrics.registry.register(found)
+
+    def _standings(self) -> list[RunStanding]:
+        with self._lock:
+            monitors = [run.monitor for run in self._runs.values()]
+        return [
+            RunStanding(state=one.progress.state, idle_seconds=one.idle_seconds) for one in monitors
+        ]
+
+    def perform(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Takes an act and carries it out, and counts what came of it; see ``Operations.perform``.
+
+        Raises:
+            FederationError: the act is refused, or what it asks for is.
+        """
+        try:
+            told = self.operations.perform(asked)
+        except FederationError:
+            self._metrics.acts.labels("refused").inc()
+            raise
+        self._metrics.acts.labels("waits" if told.get("waits") else "done").inc()
+        return told
 
     def start_run(self, study_digest: str, *, test_noise: bool = False, again: bool = False) -> str:
         """Begins a run of a registered study; returns its id.
@@ -301,6 +346,11 @@ class Service:
                         self._suspend_runs()
             finally:
                 self.close()  # when nobody is answered any more
+
+    @property
+    def metrics(self) -> Metrics:
+        """The service's figures, for what tells it of alerts."""
+        return self._metrics
 
     @property
     def counts(self) -> CollectorRegistry:

@@ -39,8 +39,9 @@ from coordinator.governance.accounts import (
     answer_login,
     read_attempt,
 )
+from coordinator.membership.directory import is_coordinator
 from coordinator.runs.admin_socket import ask, is_served
-from coordinator.runs.person_acts import governance_of, operations_over, perform
+from coordinator.runs.person_acts import governance_of, has_people, operations_over, perform
 from protocol.errors import PolicyRefused
 from protocol.identity.roster import SigningKey
 
@@ -147,6 +148,37 @@ class SignIn:
             return dict(ask(self._home, "POST", "/logins", asked))
         with operations_over(self._home, self._clock) as operations:
             return answer_login(operations.accounts, asked)
+
+
+def needs_login(folder: Path, *, demo: bool) -> bool:
+    """Whether the dashboard over a folder of records asks for a login.
+
+    Args:
+        folder: of a coordinator, or of simulations.
+        demo: whether whoever opens it says that it is to be shown without one.
+
+    Raises:
+        PolicyRefused: it is opened neither way; says what to do.
+        WorkspaceRefused: there is no such folder.
+    """
+    is_copy = not (folder / "coordinator.key").is_file()
+    if has_people(folder):
+        if is_copy and not demo:
+            raise PolicyRefused(
+                f"{folder} is a copy of a consortium with people: logins are checked and logged "
+                "where the coordinator is. --demo shows the copy, on this machine alone"
+            )
+        if demo and not is_copy:
+            raise PolicyRefused(
+                f"people are registered in {folder}: they log in. --demo is for folders without"
+            )
+        return not is_copy
+    if is_coordinator(folder) and not is_copy and not demo:
+        raise PolicyRefused(
+            f"nobody is registered in {folder}, so nobody can log in: collegium people found, then "
+            "collegium people account set. --demo shows it without a login, on this machine alone"
+        )
+    return False
 
 
 def new_account(

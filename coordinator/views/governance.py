@@ -161,6 +161,7 @@ def acts_in(
     person: str | None = None,
     since: str | None = None,
     until: str | None = None,
+    newest: int | None = None,
 ) -> tuple[RecordedAct, ...]:
     """Returns acts, in the order in which the service took them.
 
@@ -171,11 +172,12 @@ def acts_in(
         person: only those of this person.
         since: only those from this time on.
         until: only those before this time.
+        newest: only so many of the newest of them.
 
     Raises:
         StoreBroken: a record is damaged.
     """
-    query = select(ActRow).order_by(ActRow.id)
+    query = select(ActRow)
     about = []
     if run is not None:
         about.append(ActRow.run_id == run)
@@ -189,7 +191,11 @@ def acts_in(
         query = query.where(ActRow.at >= since)
     if until is not None:
         query = query.where(ActRow.at < until)
-    return tuple(_act(row) for row in session.scalars(query))
+    if newest is None:
+        rows = session.scalars(query.order_by(ActRow.id)).all()
+    else:
+        rows = session.scalars(query.order_by(ActRow.id.desc()).limit(newest)).all()[::-1]
+    return tuple(recorded_act(row) for row in rows)
 
 
 def incidents_json(found: Sequence[NumberedIncident], now: datetime) -> list[dict[str, Any]]:
@@ -211,7 +217,12 @@ def _changes(session: Session, time: str, *, decided: bool) -> tuple[WaitingChan
     return tuple(one for one in found if decided or one.state is ChangeState.PROPOSED)
 
 
-def _act(row: ActRow) -> RecordedAct:
+def recorded_act(row: ActRow) -> RecordedAct:
+    """Returns an act as it is shown.
+
+    Raises:
+        StoreBroken: its record is damaged.
+    """
     try:
         details = json.loads(row.details_json)
         signature = row.signature.hex()

@@ -1,6 +1,7 @@
 """Answers questions about one consortium's runs, for as long as its database is open."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -13,21 +14,21 @@ from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports.declarations import Declarations, declarations_of
 from compliance.storage.clock import utc_now
 from coordinator.audit.faults import Faults
-from coordinator.audit.verification import check_records
+from coordinator.audit.verification import Watch, check_records
 from coordinator.database.log.entry_proofs import MadeProof, prove_entry
 from coordinator.database.store import RunRow, Store, newest_head
 from coordinator.database.workspace import Workspace
 from coordinator.governance.people_register import is_governed
 from coordinator.runs.monitoring.progress import RunProgress, read_progress
 from coordinator.views.alerts import Alert, alerts_in
-from coordinator.views.cosigners import CosignedLog, NewestCosigned, cosigned_log
 from coordinator.views.governance import (
     GovernanceView,
     RecordedAct,
     acts_in,
     governance_in,
 )
-from coordinator.views.log_search import LogPage, LogQuery, search_log
+from coordinator.views.log.cosigners import CosignedLog, NewestCosigned, cosigned_log
+from coordinator.views.log.search import LogPage, LogQuery, search_log
 from coordinator.views.members.approvals import (
     RosterStanding,
     RunApprovals,
@@ -39,19 +40,42 @@ from coordinator.views.one_run.dossiers import dossier_of
 from coordinator.views.one_run.rows import find_run, study_digest, study_of
 from coordinator.views.one_run.run_summary import RunLines, RunSummary
 from coordinator.views.one_run.simulated import Reference, references
+from coordinator.views.run_notes import RunNote, notes_in
 from coordinator.views.several_runs.calendars import (
     calendar_of,
     calendar_until,
     calendars_in,
     releases_made,
 )
-from coordinator.views.several_runs.comparisons import baselines_in, strategies_in
+from coordinator.views.several_runs.comparisons import baselines_in, files_beside, strategies_in
 from coordinator.views.several_runs.privacy_utility import utility_points, withheld_figures
 from coordinator.views.subjects import subject_facts
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.identity.timestamps import write_time
 from protocol.study.study import Study
 from protocol.study.variants import question
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewsVersion:
+    """The state of a store: while it is the same, every view shows the same but for the time.
+
+    ``size`` and ``root`` are those of the log, in which every write of a row is an entry;
+    ``at_work`` whether some process is running studies; ``beside`` the state of other files.
+    """
+
+    size: int
+    root: str
+    at_work: bool
+    beside: tuple[tuple[int, int] | None, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptVerification:
+    """What a verification found, and how many entries the log had when it began."""
+
+    size: int
+    result: LogVerification
 
 
 class Views:
@@ -267,6 +291,7 @@ class Views:
         person: str | None = None,
         since: str | None = None,
         until: str | None = None,
+        newest: int | None = None,
     ) -> tuple[RecordedAct, ...]:
         """Returns what people did, in order; see ``coordinator.views.governance.acts_in``.
 
@@ -274,7 +299,40 @@ class Views:
             StoreBroken: a record is damaged.
         """
         with self._store.read() as session:
-            return acts_in(session, run=run, study=study, person=person, since=since, until=until)
+            return acts_in(
+                session,
+                run=run,
+                study=study,
+                person=person,
+                since=since,
+                until=until,
+                newest=newest,
+            )
+
+    def notes(self, run_id: str | None = None) -> tuple[RunNote, ...]:
+        """Returns what people noted about runs, and the tags they gave them, in order.
+
+        Raises:
+            StoreBroken: a record is damaged.
+        """
+        with self._store.read() as session:
+            return notes_in(session, run_id)
+
+    def version(self) -> ViewsVersion:
+        """Returns what all that is shown depends on, beside the time: how long the log is.
+
+        Raises:
+            StoreBroken: the database cannot be read.
+        """
+        with self._store.read() as session:
+            head = newest_head(session)
+        beside = () if self._folder is None else files_beside(self._folder)
+        return ViewsVersion(
+            size=0 if head is None else head.size,
+            root="" if head is None else head.root.hex(),
+            at_work=self._at_work(),
+            beside=beside,
+        )
 
     def cosigned_log(self) -> CosignedLog:
         """Returns who has cosigned the log, how far, and how far a quorum has.
@@ -296,19 +354,19 @@ class Views:
             return prove_entry(session, self._public_key(), index)
 
     def verification(
-        self, public: bytes | None = None, told: Callable[[str], None] = lambda what: None
+        self, public: bytes | None = None, watch: Watch = lambda part, done, total: None
     ) -> LogVerification:
         """Checks the whole log, and all records against it; says under which key, and what faults.
 
         Args:
             public: the key that is trusted; the one in the folder when None.
-            told: called with what is checked next, often.
+            watch: is told which part is checked now, and how much of it is done.
         """
-        faults = Faults(told)
+        faults = Faults()
         with faults.checking("the key"):
             public = public or self._public_key()
             with self._store.read() as session:
-                check_records(session, public, faults)
+                check_records(session, public, faults, watch=watch)
         return LogVerification(
             key=(public or b"").hex(), faults=tuple(str(fault) for fault in faults.found)
         )
@@ -351,6 +409,11 @@ class Views:
         """Returns who approved the studies of the newest runs."""
         with self._store.read() as session:
             return approvals_in(session, self._state)
+
+    def verified(self) -> KeptVerification:
+        """Returns what a verification of the whole folder finds now, with the log's size."""
+        size = self.version().size
+        return KeptVerification(size=size, result=self.verification())
 
     def _dossier(self, session: Session, row: RunRow) -> Dossier:
         return dossier_of(session, row, self._state(row), calendar_until(session, row))

@@ -12,11 +12,11 @@ import streamlit as st
 
 from compliance.governance.acts import ActRequest
 from compliance.governance.people import RIGHTS, AccessPolicy
-from coordinator.views.log_search import LogQuery
+from coordinator.views.log.search import LogQuery
 from dashboard.reading.views import DashboardViews
 from dashboard.rows.words import plain
 from dashboard.texts import say
-from dashboard.viewer import Viewer
+from dashboard.viewer import Viewer, asks_for_code
 from protocol.errors import FederationError
 
 _CAME_OF_IT = "what came of the last act"
@@ -77,7 +77,7 @@ def offer_act(
         st.markdown(plain(offered.will))
         wanted = request()
         code = ""
-        if viewer.needs_code(offered.action):
+        if asks_for_code(offered.action):
             code = st.text_input(
                 say("acts.code"), help=say("acts.code_help"), max_chars=10, autocomplete="off"
             )

@@ -24,7 +24,14 @@ def show_run_alerts(alerts: Sequence[Alert]) -> None:
     show_lines(alert_rows(alerts))
 
 
-def show_open_alerts(alerts: Sequence[Alert], viewer: Viewer) -> None:
+def show_open_alerts(alerts: Sequence[Alert]) -> None:
+    """Shows the alerts that are open, the gravest first; nothing where there are none."""
+    if alerts:
+        st.subheader(say("today.heading_alerts"), anchor=False)
+        _show_whole(alerts)
+
+
+def show_alert_notes(alerts: Sequence[Alert], viewer: Viewer) -> None:
     """Shows open alerts whole, the gravest first, and offers to take note of them.
 
     Args:
@@ -42,10 +49,14 @@ def show_open_alerts(alerts: Sequence[Alert], viewer: Viewer) -> None:
     )
     fresh = [one for one in alerts if one.acknowledged_by is None]
     with st.expander(say("alerts.heading", number=len(alerts), fresh=len(fresh))):
-        show_lines(alert_rows(alerts))
-        st.caption(words.plain(alerts_caption(alerts)))
+        _show_whole(alerts)
         if fresh:
             offer_act(viewer, FIRST_POLICY, offered, partial(_request, fresh))
+
+
+def _show_whole(alerts: Sequence[Alert]) -> None:
+    show_lines(alert_rows(alerts))
+    st.caption(words.plain(alerts_caption(alerts)))
 
 
 def _request(alerts: Sequence[Alert]) -> ActRequest:

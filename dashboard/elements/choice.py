@@ -25,6 +25,6 @@ def chosen_run(views: DashboardViews) -> Dossier | None:
     labels = {run.run_id: run_label(run) for run in runs}
     chosen = st.selectbox("Run", list(labels), format_func=lambda name: labels[name], key="run")
     dossier = views.dossier(chosen)
-    dossier = replace(dossier, verification=verified_log(views, dossier))
+    dossier = replace(dossier, verification=verified_log(views))
     show_statement(statements.verification(dossier))
     return dossier

@@ -30,7 +30,7 @@ def show(page: Page) -> None:
     if not calendars:
         st.info(say("drift.none"), icon=":material/info:")
         return
-    verified = statements.verified(verified_log(page.views, calendars))
+    verified = statements.verified(verified_log(page.views))
     show_statement(verified)
     calendar = calendars[0]
     if len(calendars) > 1:

@@ -6,12 +6,13 @@ from typing import TypeVar
 
 import streamlit as st
 
+from compliance.governance.access.looking import Subject
 from compliance.reports.document import Tone
 from compliance.storage.clock import utc_now
 from coordinator.views.alerts import Alert
 from coordinator.views.governance import GovernanceView
 from dashboard.elements.acts import show_what_came_of_it
-from dashboard.elements.alerts import show_open_alerts
+from dashboard.elements.alerts import show_alert_notes
 from dashboard.elements.kept import kept
 from dashboard.elements.matters import show_matters
 from dashboard.page import Page
@@ -39,7 +40,7 @@ def show(page: Page) -> None:
     look = st.fragment(run_every=_OFTEN if is_at_work else _SELDOM)(_glance)
     look(page)
     alerts: Sequence[Alert] = _read({}, page.views.alerts, ())
-    show_open_alerts(alerts, page.viewer)
+    show_alert_notes(alerts, page.viewer)
 
 
 def _glance(page: Page) -> None:
@@ -51,7 +52,7 @@ def _glance(page: Page) -> None:
     runs: Sequence[RunLine] = _read(faults, page.views.runs, ())
     alerts: Sequence[Alert] = _read(faults, page.views.alerts, ())
     seen: GovernanceView | None = None
-    if page.viewer.may_see("approvals"):
+    if page.viewer.may_see(Subject.APPROVALS):
         seen = _read(faults, page.views.governance, None)
     found: dict[str, list[Matter]] = {
         "waiting": [] if seen is None else _read(faults, partial(_waiting, page, seen), []),
@@ -111,7 +112,7 @@ def _budgets(page: Page, runs: Sequence[RunLine]) -> list[Matter]:
 
 def _evidence(page: Page, seen: GovernanceView | None) -> list[Matter]:
     """Returns whether a quorum has cosigned the log, and whether acts have a person."""
-    if not page.viewer.may_see("audit"):
+    if not page.viewer.may_see(Subject.AUDIT):
         return []
     size = page.views.log_size()
     log = kept("cosigned log", size, page.views.cosigned_log)

@@ -1,22 +1,27 @@
 """The interface through which the dashboard reads a store: all that it asks of the coordinator."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
+from compliance.estimates.interval import Interval
 from compliance.facts.comparison.baselines import BaselineFindings
 from compliance.facts.comparison.strategies import ComparisonFindings
-from compliance.facts.dossier import Dossier, LogVerification, SubjectFacts
+from compliance.facts.dossier import Dossier, SubjectFacts
 from compliance.facts.drift_calendar import DriftCalendar
+from compliance.facts.figures import FigureKind
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports.declarations import Declarations
 from coordinator.database.log.entry_proofs import MadeProof
 from coordinator.runs.monitoring.progress import RunProgress
 from coordinator.views.alerts import Alert
-from coordinator.views.cosigners import CosignedLog
 from coordinator.views.governance import GovernanceView, RecordedAct
-from coordinator.views.log_search import LogPage, LogQuery
+from coordinator.views.log.cosigners import CosignedLog
+from coordinator.views.log.search import LogPage, LogQuery
 from coordinator.views.members.approvals import RosterStanding, RunApprovals
 from coordinator.views.members.sites import SiteView
+from coordinator.views.run_notes import RunNote
+from coordinator.views.views import KeptVerification
+from dashboard.reading.verifying import VerificationState
 
 
 class RunLine(Protocol):
@@ -39,6 +44,10 @@ class RunLine(Protocol):
         """ISO 8601, UTC."""
 
     @property
+    def ended_at(self) -> str | None:
+        """ISO 8601, UTC; None while it runs."""
+
+    @property
     def seed(self) -> int:
         """The public model seed."""
 
@@ -51,16 +60,56 @@ class RunLine(Protocol):
         """The epsilon promised to one patient; None without privacy or with fixed test noise."""
 
     @property
-    def sweep(self) -> str | None:
-        """The sweep that it is part of; None where it is of none."""
-
-    @property
     def test_noise(self) -> bool:
         """Whether its noise was fixed for a test, which protects nobody."""
 
     @property
+    def simulation(self) -> bool:
+        """Whether it ran on one machine, as no consortium's run does."""
+
+    @property
+    def question(self) -> str:
+        """The same for runs whose figures can be compared."""
+
+    @property
+    def strategy(self) -> str:
+        """How its model was trained."""
+
+    @property
+    def sweep(self) -> str | None:
+        """The sweep that it is of, if it is of one."""
+
+    @property
+    def figure(self) -> FigureKind:
+        """The headline of its study's task."""
+
+    @property
+    def released(self) -> Interval | None:
+        """The released headline with its interval; None before there is one."""
+
+    @property
+    def exact(self) -> float | None:
+        """The exact headline of a simulation; None of any other run."""
+
+    @property
+    def rounds(self) -> int:
+        """The training rounds that its study plans."""
+
+    @property
+    def rounds_done(self) -> int:
+        """Those that are finished."""
+
+    @property
+    def hospitals(self) -> int:
+        """The number of its study's hospitals."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why it failed; None where it did not."""
+
+    @property
     def progress(self) -> RunProgress | None:
-        """The progress of a run at work on a network; None of others."""
+        """Progress of a run at work on a network; None of any other."""
 
 
 class DashboardViews(Protocol):
@@ -81,13 +130,14 @@ class DashboardViews(Protocol):
     def withheld(self, run_id: str) -> Sequence[Withheld]:
         """Returns those of them that released no AUROC, and why."""
 
-    def verification(
-        self, public: bytes | None = None, told: Callable[[str], None] = ...
-    ) -> LogVerification:
-        """Returns the result of comparing all records with the signed log.
+    def verify(self) -> None:
+        """Begins a verification of the whole folder beside the pages, unless one is under way."""
 
-        ``told`` is called with what is checked next, often.
-        """
+    def verification_state(self) -> VerificationState:
+        """Returns how far that is, and what the newest one found."""
+
+    def verified(self) -> KeptVerification | None:
+        """Returns what the newest verification found, and of how many entries; None before any."""
 
     def calendars(self) -> Sequence[DriftCalendar]:
         """Returns the calendar of every monitoring study, the one that ran last first."""
@@ -138,6 +188,9 @@ class DashboardViews(Protocol):
 
     def approvals(self) -> Sequence[RunApprovals]:
         """Returns who approved the studies of the newest runs."""
+
+    def notes(self, run_id: str | None = None) -> Sequence[RunNote]:
+        """Returns what people noted about runs, in order; about one run where it is named."""
 
     def cosigned_log(self) -> CosignedLog:
         """Returns who has cosigned the log, how far, and how far a quorum has."""

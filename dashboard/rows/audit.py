@@ -13,9 +13,9 @@ from compliance.reports.document import Statement, Tone
 from compliance.reports.evidence import entry_words
 from coordinator.database.log.entry_proofs import MadeProof
 from coordinator.governance.incident_register import NumberedIncident
-from coordinator.views.cosigners import CosignedLog, CosignerProgress
 from coordinator.views.governance import GovernanceView, RecordedAct
-from coordinator.views.log_search import FoundEntry, LogPage
+from coordinator.views.log.cosigners import CosignedLog, CosignerProgress
+from coordinator.views.log.search import FoundEntry, LogPage
 from protocol.counted import counted
 from protocol.log.cosignature import cosigning_site
 from protocol.log.entry import parse_log_entry

@@ -41,6 +41,7 @@ from protocol.transport.requests import (
     sign_proof,
     to_bytes,
 )
+from protocol.transport.tracing import TRACE_HEADER, traceparent_of
 
 _CONNECT_SECONDS = 10.0
 _SECONDS = 60.0
@@ -102,6 +103,10 @@ class CoordinatorClient:
         self._key, self._other = key, next_key
         self._coordinator = coordinator
         self._ahead = 0.0  # the coordinator's clock, less ours
+        #: The name of the span that waits for the answer to the newest delivery; opaque.
+        self.asked_by = ""
+        #: The name of the span in which requests are made; empty where none is recorded.
+        self.trace = ""
         self._http = httpx2.Client(
             base_url=url,
             verify=context,
@@ -126,6 +131,7 @@ class CoordinatorClient:
             PolicyRefused: the coordinator does not admit this hospital.
         """
         reply = self._ask("GET", f"/v1/inbox?after={after}&wait={wait}", seconds=_SECONDS + wait)
+        self.asked_by = traceparent_of(reply.headers.get(TRACE_HEADER))
         return parse_delivery(reply.content) if reply.status_code == 200 else None
 
     def answer(self, answer: Answer) -> bool:
@@ -292,7 +298,8 @@ class CoordinatorClient:
             time=int((self._clock() + self._ahead) * 1000),
             nonce=os.urandom(16),
         )
-        return {PROOF_HEADER: sign_proof(proof, self._key), "accept-encoding": "identity"}
+        headers = {PROOF_HEADER: sign_proof(proof, self._key), "accept-encoding": "identity"}
+        return headers | ({TRACE_HEADER: self.trace} if self.trace else {})
 
     def _check(self, reply: _Reply | httpx2.Response) -> None:
         if reply.status_code in (401, 403):

@@ -17,6 +17,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from protocol.errors import PolicyRefused, WorkspaceRefused
+from protocol.transport.tracing import NOT_TRACED, Tracing
 from silos.config.attestation.kernel import own_evidence
 from silos.config.coordinator_identity import require_coordinator
 from silos.config.credentials import Credentials
@@ -25,6 +26,7 @@ from silos.config.site_file import site_file_of, source_of
 from silos.config.study_authorization import StudyAuthorization
 from silos.isolation.confinement import leave_no_core
 from silos.isolation.remote_trainer import RemoteTrainer, machine_of
+from silos.network.metrics import SiloMetrics
 from silos.network.supervisor import STATUS_FILE, Supervisor, SupervisorSettings
 from silos.rounds.silo import Silo
 
@@ -34,12 +36,20 @@ _END_SECONDS = 60.0
 
 
 @contextmanager
-def hospital_process(home: Path, *, test_noise: bool = False) -> Iterator[Supervisor]:
+def hospital_process(
+    home: Path,
+    *,
+    test_noise: bool = False,
+    tracing: Tracing = NOT_TRACED,
+    metrics: SiloMetrics | None = None,
+) -> Iterator[Supervisor]:
     """Yields the supervisor of the hospital in a folder, and logs to ``silo.log`` there.
 
     Args:
         home: the hospital's folder; this process alone works in it.
         test_noise: fixed noise, of a simulated hospital only.
+        tracing: records a span for each delivery.
+        metrics: counts deliveries, where the hospital's people ask for it.
 
     Raises:
         WorkspaceRefused: another supervisor is at work, or the hospital is not enrolled.
@@ -76,6 +86,8 @@ def hospital_process(home: Path, *, test_noise: bool = False) -> Iterator[Superv
             settings=SupervisorSettings(
                 fixed_noise=test_noise,
                 evidence=partial(own_evidence, home),
+                tracing=tracing,
+                metrics=metrics,
                 retention_days=lambda: site_file_of(home).patients.retention_days,
             ),
         )

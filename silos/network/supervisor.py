@@ -41,6 +41,7 @@ from protocol.transport.privacy_summary import SignedSummary
 from protocol.transport.requests import Answer, Delivery
 from protocol.transport.run_announcement import Joined, RunAnnouncement, open_announcement, open_end
 from protocol.transport.steps import COSIGN, JOIN_REFUSED, Request
+from protocol.transport.tracing import NOT_TRACED, Tracing
 from protocol.vectors.tensors import Tensors, decode_tensors, model_digest
 from silos.config.attestation import AttestationPolicy, MachineCheck, machine_evidence
 from silos.config.credentials import Credentials
@@ -49,6 +50,7 @@ from silos.database.identity_keys import IdentityKeys
 from silos.database.joined_runs import JoinedRun, JoinedRuns, RunState
 from silos.database.trusted_rosters import TrustedRosters
 from silos.network.client import CoordinatorClient, LineLimits
+from silos.network.metrics import SiloMetrics
 from silos.patients.retention import BY_SITE_FILE, delete_old
 from silos.results.kept_models import keep_announced, keep_model
 from silos.rounds.invitation import Invitation
@@ -76,7 +78,8 @@ class SupervisorSettings:
     ``wait_seconds`` for a delivery; ``maintenance_seconds`` lie between two looks at
     certificate, rosters and runs that have ended. ``line`` limits one line. ``evidence``
     returns what this machine shows of itself over the given 64 bytes. ``retention_days`` returns
-    how long after a run what it needed of patients is kept; for ever when None.
+    how long after a run what it needed of patients is kept; for ever when None. ``tracing`` records
+    a span for each delivery, ``metrics`` counts them.
     """
 
     fixed_noise: bool = False
@@ -85,6 +88,8 @@ class SupervisorSettings:
     line: LineLimits = LineLimits()
     evidence: Callable[[bytes], MachineEvidence] = machine_evidence
     retention_days: Callable[[], int | None] = lambda: None
+    tracing: Tracing = NOT_TRACED
+    metrics: SiloMetrics | None = None
     clock: Clock = utc_now
 
 
@@ -114,6 +119,7 @@ class Supervisor:
         random_pause: Callable[[], float] = random.random,
     ) -> None:
         self._home, self._hospital, self._silo = home, hospital, silo
+        self._metrics = settings.metrics
         self._credentials, self._settings = credentials, settings
         #: Where the coordinator answers.
         self.url = url
@@ -165,6 +171,8 @@ class Supervisor:
                 why = f"no line to the coordinator at {self.url}: {error}"
                 log.warning("%s; again in %.1f s", why, pause)
                 self._show("waiting for the coordinator", why)
+                if self._metrics is not None:
+                    self._metrics.line_lost()
                 self._disconnect()
                 self._stop.wait(pause * (0.5 + self._random_pause()))
                 pause = min(2 * pause, _LONGEST_PAUSE)
@@ -193,13 +201,35 @@ class Supervisor:
         finally:
             self._is_waiting = False
         self._show("connected")
+        if self._metrics is not None:
+            self._metrics.line_answers()
         if delivery is None:
             self._after = 0  # a coordinator that was started again may count from less
             return
-        answer = self._answer(wire, delivery)
-        if not wire.answer(answer):
-            log.info("run %s: the answer to %s came too late", delivery.run_id, delivery.kind)
+        self._serve(wire, delivery)
         self._after = delivery.number
+
+    def _serve(self, wire: CoordinatorClient, delivery: Delivery) -> None:
+        """Does what a delivery asks for, and answers; the span that asked for it is its parent."""
+        began = time.monotonic()
+        with self._settings.tracing.span(
+            "answer", wire.asked_by, site=self.site, run=delivery.run_id, phase=delivery.kind
+        ) as span:
+            wire.trace = span.traceparent
+            try:
+                answer = self._answer(wire, delivery)
+                in_time = wire.answer(answer)
+            finally:
+                wire.trace = ""
+            span.end(answer.refusal or ("ok" if in_time else "too late"))
+        if not in_time:
+            log.info("run %s: the answer to %s came too late", delivery.run_id, delivery.kind)
+        if self._metrics is not None:
+            outcome = "refused" if answer.refusal else "answered" if in_time else "too late"
+            sent = len(answer.message) + (answer.blob.size if answer.blob else 0)
+            received = len(delivery.message) + (delivery.blob.size if delivery.blob else 0)
+            seconds = time.monotonic() - began
+            self._metrics.delivered(delivery.kind, outcome, seconds, sent, received)
 
     def _line(self) -> CoordinatorClient:
         if self._wire is None:
@@ -235,6 +265,15 @@ class Supervisor:
         self._forget_left_runs()
         self._delete_old()
         self._keys.forget_former()
+        if self._metrics is not None:
+            self._metrics.certificate_ends(self._credentials.expires)
+            self._metrics.budget_of(self._booked_share)
+
+    def _booked_share(self) -> float | None:
+        """Returns the largest booked share of the patients' budget; None where none was opened."""
+        if not self._silo.has_budget:
+            return None
+        return float(self._hospital.ledger.summary().dearest.committed)
 
     def _settle_ended_runs(self, wire: CoordinatorClient) -> None:
         """Leaves the runs that ended while this hospital was away: what is unused is free again."""

@@ -3,12 +3,13 @@
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -18,10 +19,6 @@ from collegium.cli.coordinator.persons import As, Home, perform_as
 from collegium.cli.options import AsJson
 from collegium.output.console import answer, emit, say
 from protocol.counted import counted
-from protocol.errors import WorkspaceRefused
-
-if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
 
 app = typer.Typer()
 #: Seconds between two looks at the server's certificate and at what was logged between runs.
@@ -68,6 +65,9 @@ def start(
     ] = None,
 ) -> None:
     """Serves the hospitals until stopped. It takes up the runs that were under way."""
+    from collegium.output.telemetry.alert_metrics import show_facts
+    from collegium.output.telemetry.metrics_page import metrics_shown
+    from collegium.output.telemetry.tracing import traced
     from coordinator.alerts.gathering import Heard
     from coordinator.alerts.rules import rules_of
     from coordinator.alerts.watch import AlertWatch
@@ -79,18 +79,28 @@ def start(
     _log_to_stderr()
     patience = 3600 * patience_hours
     timeouts = RunTimeouts(joining=join_seconds, step=step_seconds, patience=patience)
-    service = Service(home, timeouts, progressed=lambda: watch.wake(), witnesses=witnesses)
-    watch = AlertWatch(home, lambda: Heard(began=service.began, last_seen=service.last_seen))
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    with (
-        controlling(service, home),
-        service.serving(host, port, enrol_port) as bound,
-        metrics_shown(service.counts, metrics_port),
-        closing(watch),
-        watch.at_work(),
-    ):
+    with ExitStack() as stack:
+        tracing = stack.enter_context(traced("collegium-coordinator"))
+        service = Service(
+            home,
+            timeouts,
+            progressed=lambda: watch.wake(),
+            witnesses=witnesses,
+            tracing=tracing,
+        )
+        watch = AlertWatch(
+            home,
+            lambda: Heard(began=service.began, last_seen=service.last_seen),
+            looked=partial(show_facts, service.metrics),
+        )
+        stack.enter_context(controlling(service, home))
+        bound = stack.enter_context(service.serving(host, port, enrol_port))
+        stack.enter_context(metrics_shown(service.counts, metrics_port))
+        stack.enter_context(closing(watch))
+        stack.enter_context(watch.at_work())
         say(f"serving    https://{host}:{bound}  (Ctrl-C ends it; runs go on at the next start)")
         for run_id in service.resume_runs():
             say(f"taken up   run {run_id}")
@@ -98,26 +108,6 @@ def start(
             service.renew()
             service.cosign_newest()
     say("ended")
-
-
-@contextmanager
-def metrics_shown(counts: "CollectorRegistry", port: int | None) -> Iterator[None]:
-    """Shows counts to users of this machine, where it was asked for."""
-    if port is None:
-        yield
-        return
-    from prometheus_client import start_http_server
-
-    try:
-        server, thread = start_http_server(port, addr="127.0.0.1", registry=counts)
-    except (OSError, OverflowError) as error:
-        raise WorkspaceRefused(f"--metrics-port {port} cannot be listened on: {error}") from error
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @app.command("run")

@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from collegium.cli.options import AsJson, Folder, Run
+from collegium.cli.runs.exporting import app as exporting_app
 from collegium.extras import needs
 from collegium.output.console import answers, console, emit
 from silos.config.folder import is_hospital
 
 app = typer.Typer()
 runs_app = typer.Typer(help="Lists and pages of runs.", no_args_is_help=True)
+runs_app.add_typer(exporting_app)
 app.add_typer(runs_app, name="runs")
 
 
@@ -46,12 +48,41 @@ def runs_show(run: Run, out: Folder, as_json: AsJson = False) -> None:
 @app.command()
 @needs("dashboard")
 def dashboard(
-    out: Folder, port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8501
+    out: Folder,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8501,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Without a login, on this machine alone.")
+    ] = False,
+    address: Annotated[
+        str, typer.Option("--address", help="Where it listens; this machine alone by default.")
+    ] = "127.0.0.1",
+    url: Annotated[
+        str, typer.Option("--url", metavar="URL", help="As people open it: https://NAME:PORT.")
+    ] = "",
+    certificate: Annotated[
+        Path | None, typer.Option("--certificate", metavar="FILE", help="For TLS, in PEM.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="Of the certificate, in PEM.")
+    ] = None,
+    behind_proxy: Annotated[
+        bool, typer.Option("--behind-proxy", help="A proxy speaks TLS and names who asks.")
+    ] = False,
 ) -> None:
-    """Opens the dashboard on a folder of runs."""
+    """Opens the dashboard on a folder of runs. People log in where some are registered."""
     from collegium.output.dashboard_server import open_dashboard
+    from collegium.reports.person_signature import sign_as_person
+    from dashboard.server import Listening
 
-    open_dashboard(out, port, console())
+    listening = Listening(
+        address=address,
+        port=port,
+        url=url,
+        certificate="" if certificate is None else str(certificate),
+        key="" if key is None else str(key),
+        behind_proxy=behind_proxy,
+    )
+    open_dashboard(out, listening, console(), demo=demo, signs_pdf=sign_as_person)
 
 
 def _tell_unverified(out: Path) -> None:

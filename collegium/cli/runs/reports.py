@@ -237,7 +237,7 @@ def report_performance(
     ] = None,
 ) -> None:
     """Writes TRIPOD+AI's performance table, by site and group."""
-    from collegium.output.report_files import export_performance
+    from collegium.reports.report_files import export_performance
 
     export_performance(out, run, _table_form(form, to), to, console())
 
@@ -247,7 +247,7 @@ def report_chart(
     to: Annotated[Path, typer.Option("--to", help="The SVG file to write.")], out: Records
 ) -> None:
     """Draws utility against epsilon over the newest study's runs."""
-    from collegium.output.report_files import export_chart
+    from collegium.reports.report_files import export_chart
 
     export_chart(out, to, console())
 

@@ -141,7 +141,7 @@ def check(
 
 def _write_page(to: Path, study: "Study", found: "SiteCheck") -> None:
     """Writes the hospital's own page, for its owner alone."""
-    from collegium.output.report_files import write_own_page
+    from collegium.reports.report_files import write_own_page
     from compliance.storage.clock import utc_now
     from silos.preflight.quality_page import quality_page
 

@@ -79,7 +79,7 @@ def results(
 
 def _write_page(to: Path, home: Path, found: "OwnResults", compared: dict[str, Any] | None) -> None:
     """Writes the hospital's own page about a run, for its owner alone."""
-    from collegium.output.report_files import write_own_page
+    from collegium.reports.report_files import write_own_page
     from compliance.storage.clock import utc_now
     from silos.config.directory import reading
     from silos.results.results_page import results_page

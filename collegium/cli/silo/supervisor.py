@@ -69,11 +69,25 @@ def start(
         bool,
         typer.Option("--test-noise", help="Fixed noise of a simulated hospital: protects nobody."),
     ] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option("--metrics-port", help="Shows counts to Prometheus on 127.0.0.1."),
+    ] = None,
 ) -> None:
     """Takes part in the studies approved here, until stopped."""
+    from collegium.output.telemetry.metrics_page import metrics_shown
+    from collegium.output.telemetry.tracing import traced
+    from silos.network.metrics import SiloMetrics
     from silos.network.process import hospital_process
 
-    with hospital_process(home, test_noise=test_noise) as supervisor:
+    metrics = SiloMetrics(home)
+    with (
+        traced("collegium-silo") as tracing,
+        metrics_shown(metrics.registry, metrics_port),
+        hospital_process(
+            home, test_noise=test_noise, tracing=tracing, metrics=metrics
+        ) as supervisor,
+    ):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: supervisor.interrupt())
         say(f"started    {supervisor.site}, asking {supervisor.url}; its log: {home}/silo.log")

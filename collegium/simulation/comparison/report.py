@@ -4,8 +4,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from collegium.output.report_files import write_comparison
 from collegium.output.summary import plain_table
+from collegium.reports.report_files import write_comparison
 from compliance.facts.comparison.strategies import STRATEGIES_FILE, ComparisonFindings
 from compliance.facts.formatting import show
 from compliance.reports.several_runs.strategies_page import (

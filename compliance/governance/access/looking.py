@@ -42,7 +42,8 @@ LOOKS: Mapping[Subject, frozenset[Role]] = {
 #: The acts of the dashboard that each ask for a fresh one-time code.
 ASKS_FOR_CODE = frozenset(
     {
-        "change.confirm", "incident.contain", "incident.confirm", "model.promote", "report.sign",
+        "change.confirm", "change.withdraw", "incident.contain", "incident.confirm",
+        "model.promote", "report.sign",
         "hospital.revoke", "hospital.invite", "person.add", "person.roles", "person.retire",
         "policy.change", "budget.change", "hold.lift", "account.remove", "account.unlock",
         "access.review",
@@ -55,13 +56,15 @@ def may_look(roles: frozenset[Role], subject: Subject) -> bool:
     return not LOOKS[subject].isdisjoint(roles)
 
 
-def require_look(person: Person | None, policy: AccessPolicy, subject: Subject, time: str) -> None:
-    """Checks that a person may look at a subject at a time.
+def require_look(
+    person: Person | None, policy: AccessPolicy, subject: Subject | None, time: str
+) -> Person:
+    """Returns the person, who may look at a subject at a time.
 
     Args:
         person: the record under the person's key now; None where there is none.
         policy: the access policy in force: the person needs its right ``login``.
-        subject: what is looked at.
+        subject: what is looked at; None for the dashboard itself.
         time: when.
 
     Raises:
@@ -71,8 +74,9 @@ def require_look(person: Person | None, policy: AccessPolicy, subject: Subject, 
         raise PolicyRefused("nobody is registered under this key any more")
     person.require_usable(time)
     policy.role_for(person, "login")
-    if not may_look(person.roles, subject):
+    if subject is not None and not may_look(person.roles, subject):
         raise PolicyRefused(
             f"{person.name} ({', '.join(sorted(person.roles))}) may not look at {subject}: that "
             f"takes {' or '.join(sorted(LOOKS[subject]))}"
         )
+    return person

@@ -1,6 +1,6 @@
 """Declarations: statements that only people can make, from a consortium's ``consortium.yaml``."""
 
-from compliance.reports.declarations.consortium_file import declarations_of
+from compliance.reports.declarations.consortium_file import DECLARATIONS_FILE, declarations_of
 from compliance.reports.declarations.record import (
     Approver,
     Declaration,
@@ -14,6 +14,7 @@ from compliance.reports.declarations.template import declarations_schema, declar
 __all__ = [
     "Approver",
     "Declaration",
+    "DECLARATIONS_FILE",
     "Declarations",
     "Signatory",
     "declarations_of",

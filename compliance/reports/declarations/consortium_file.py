@@ -8,7 +8,8 @@ from compliance.storage.atomic_file import read_named
 from protocol.errors import WorkspaceRefused
 
 # The name of a consortium's declarations where they lie in the folder of its runs.
-_NAME = "consortium.yaml"
+#: Its name in a folder of runs.
+DECLARATIONS_FILE = "consortium.yaml"
 _MAX_BYTES = 1 << 20
 
 
@@ -22,7 +23,7 @@ def declarations_of(out: Path, given: Path | None = None) -> tuple[Declarations 
     Raises:
         WorkspaceRefused: the file cannot be read, or says what no declaration does.
     """
-    path = out / _NAME if given is None else given
+    path = out / DECLARATIONS_FILE if given is None else given
     if given is None and not path.exists():
         return None, ""
     data = read_named(path, "--declarations", _MAX_BYTES)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from coordinator.database.round_archive import RoundArchive
 from coordinator.delivery.link import SiloLink
 from coordinator.membership.log_proofs import LogProofs
+from coordinator.rounds.attempts.attempt_times import AttemptTimes
 from protocol.counted import counted
 from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused, ModelMissing, QuorumLost, SumRefused
@@ -25,6 +26,7 @@ from protocol.secagg.evidence.accusation import Accusation
 from protocol.secagg.server import SecAggServer, Step
 from protocol.secagg.transcript import Transcript
 from protocol.transport.steps import Reply, Request, Traffic
+from protocol.transport.tracing import NOT_TRACED, Tracing
 
 #: How often a round is opened again to a site that holds another head of the log each time, or
 #: that lacks the model to which a sum is added.
@@ -66,6 +68,8 @@ def aggregate(
     archive: RoundArchive | None = None,
     instead: bytes | None = None,
     traffic: Mapping[str, Traffic] | None = None,
+    times: AttemptTimes | None = None,
+    tracing: Tracing = NOT_TRACED,
 ) -> list[Sum | SumFailure]:
     """Returns the sums of what the sites contributed, or why one failed, in their order.
 
@@ -86,7 +90,10 @@ def aggregate(
         instead: what is sent in place of the model, which follows from it: the sum of the round
             before, or nothing (empty). A site that lacks what it is added to is sent the model.
         traffic: where what crosses is counted, by site.
+        times: where the steps and the arrival of updates are timed.
+        tracing: records a span for each step.
     """
+    times = times or AttemptTimes()
     crossed, lacking = defaultdict(Traffic) if traffic is None else traffic, set[str]()
     sums = [_SumUnderWay(machine, log, archive) for machine in machines]
     of_site = {site: one for one in sums for site in one.machine.context.participants}
@@ -112,15 +119,19 @@ def aggregate(
         if not going:
             break
         asked = [site for one in going for site in one.machine.asked(step)]
-        replies = (
-            _opened(of_site, asked, log, exchange, lacks)
-            if step is Step.ADVERTISE
-            else exchange(step, asked)
-        )
-        for site, reply in replies:
-            of_site[site].take(step, site, reply)
-        for one in going:
-            one.close(step)
+        times.step_begins()
+        with tracing.span(f"round.{step.value}", run=run_id, phase=step.value):
+            replies = (
+                _opened(of_site, asked, log, exchange, lacks)
+                if step is Step.ADVERTISE
+                else exchange(step, asked)
+            )
+            for site, reply in replies:
+                if of_site[site].take(step, site, reply) and step is Step.MASKED:
+                    times.update_came(site)
+            for one in going:
+                one.close(step)
+        times.step_ends(step.value)
         if step is not Step.UNMASK:
             _end_all_if_too_few(going, least)
     return [one.result() for one in sums]
@@ -142,17 +153,18 @@ class _SumUnderWay:
         message = self.machine.request(step, site)
         return Request(run_id=run_id, step=step.value, message=message, blob=blob)
 
-    def take(self, step: Step, site: str, reply: Reply) -> None:
-        """Hands a reply to the machine; keeps it where it counts."""
+    def take(self, step: Step, site: str, reply: Reply) -> bool:
+        """Hands a reply to the machine; keeps it where it counts, and returns whether it does."""
         machine = self.machine
         if not _take(machine, step, site, reply):
-            return
+            return False
         if step is Step.ADVERTISE:
             self._log.opened(site, machine.context)
         self._counted[step][site] = reply.message, reply.blob if step is Step.SHARE else None
         if step is Step.MASKED and self._archive is not None:
             blob = reply.blob or b""
             self._archive.keep_vector(machine.context, machine.blob_hashes[site], blob)
+        return True
 
     def close(self, step: Step) -> None:
         """Ends a step, and with it the sum where too few are left."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+from coordinator.rounds.attempts.attempt_times import AttemptTimes
 from protocol.secagg.evidence.accusation import PROVABLE, Accusation, Verdict
 from protocol.secagg.server import SecAggServer
 from protocol.transport.steps import Traffic
@@ -19,7 +20,8 @@ class Conduct:
     is accused. ``left_out`` says who had no part, and why. ``revealing`` are
     the sites of a sum that failed after they were asked to reveal it. ``clip`` is the adaptive
     clip that the model brought to them; None where the clip is fixed. ``traffic`` is how many bytes
-    each site was sent and has sent.
+    each site was sent and has sent, ``steps`` how many seconds each step took, and ``updates`` how
+    many passed from the opening until a site's update was here.
     Of a round of groups under a robust rule ``norm`` is the L2 norm of what the rule gave,
     ``direction`` its cosine with that of the round before, and ``distance`` how far from it the
     mean of this sum lay.
@@ -36,6 +38,8 @@ class Conduct:
     direction: float | None = None
     distance: float | None = None
     traffic: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    steps: Mapping[str, float] = field(default_factory=dict)
+    updates: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def shown_by(cls, accusations: Sequence[Accusation]) -> "Conduct":
@@ -57,6 +61,7 @@ class Conduct:
         failed: bool,
         clip: float | None = None,
         traffic: Mapping[str, Traffic] | None = None,
+        times: AttemptTimes | None = None,
     ) -> "Conduct":
         """Returns what an attempt that has ended shows."""
         return replace(
@@ -70,6 +75,12 @@ class Conduct:
                 for site, crossed in (traffic or {}).items()
                 if crossed != Traffic()
             },
+            steps={} if times is None else dict(times.steps),
+            updates={
+                site: seconds
+                for site, seconds in (times.updates if times else {}).items()
+                if site in sum_round.context.participants
+            },
         )
 
     @property
@@ -79,8 +90,8 @@ class Conduct:
 
     @property
     def is_logged(self) -> bool:
-        """Whether more is shown than how much crossed: then it has an entry of the log."""
-        return replace(self, traffic={}) != Conduct()
+        """Whether more is shown than what crossed, and when: then it has an entry of the log."""
+        return replace(self, traffic={}, steps={}, updates={}) != Conduct()
 
     @property
     def sentences(self) -> tuple[str, ...]:

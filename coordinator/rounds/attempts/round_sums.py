@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from coordinator.rounds.attempts.aggregation import Sum, SumFailure
+from coordinator.rounds.attempts.attempt_times import AttemptTimes
 from coordinator.rounds.attempts.conduct import Conduct
 from coordinator.rounds.attempts.retries import Attempts, Failed
 from coordinator.rounds.means import SummedSites
@@ -68,7 +69,8 @@ class SumTries:
     """The attempts at one sum of a round; it is pending until it is ``done`` or has an ``error``.
 
     ``left_out`` are the sites without a part in the present attempt, each with the reason;
-    ``machine`` made the sum, and ``traffic`` is what crossed in the attempt, by site of the round.
+    ``machine`` made the sum, and ``traffic`` is what crossed in the attempt, by site of the round;
+    ``times`` says how long the attempt took.
     """
 
     at: SumPlace
@@ -79,6 +81,7 @@ class SumTries:
     error: SumLost | None = None
     machine: SecAggServer | None = None
     traffic: Mapping[str, Traffic] = field(default_factory=dict)
+    times: AttemptTimes | None = None
 
     @classmethod
     def begun(cls, at: SumPlace, attempts: Attempts, first_draw: int) -> "SumTries":
@@ -154,6 +157,7 @@ class SumTries:
             failed=failed,
             clip=clip,
             traffic={site: crossed for site, crossed in self.traffic.items() if site in own},
+            times=self.times,
         )
 
 

@@ -28,7 +28,8 @@ class RunProgress:
     when it never was. ``asked`` says since when a step waits for each hospital that
     has not answered it, and ``until`` when it ends without them; ``waits_for`` is
     the same, or another reason to wait, in words. ``seconds_left`` is None while
-    nothing is known, or the run waits.
+    nothing is known, or the run waits. ``updates`` are seconds from the opening of the newest
+    attempt at a round until each hospital's update was here.
     """
 
     state: str
@@ -40,6 +41,7 @@ class RunProgress:
     asked: Mapping[str, str] = field(default_factory=dict)
     until: str = ""
     seconds_left: float | None = None
+    updates: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def place(self) -> str:

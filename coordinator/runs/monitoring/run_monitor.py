@@ -56,7 +56,9 @@ class RunMonitor:
         #: Kind and number of the round that is due.
         self._due = ("training", 0) if study.training.rounds else ("evaluation", 0)
         self._clock = RoundClock()
-        self._progress_at = time.monotonic()
+        self._progress_at = self._opened_at = time.monotonic()
+        #: Seconds until each hospital's update was here, in the newest attempt.
+        self._updates: dict[str, float] = {}
 
     @property
     def silent(self) -> dict[str, float]:
@@ -95,6 +97,15 @@ class RunMonitor:
         self._clock.round_ended()
         self.tell()
 
+    def round_opens(self) -> None:
+        """Takes note that hospitals are shown a round: their updates are timed from here."""
+        self._opened_at, self._updates = time.monotonic(), {}
+
+    def update_came(self, site: str) -> None:
+        """Takes note that a hospital's update is here."""
+        seconds = round(time.monotonic() - self._opened_at, 3)
+        self._updates = self._updates | {site: seconds}
+
     def step_begins(self, sites: Collection[str], limit: float) -> None:
         """Takes note that a step of a round asks some sites, for ``limit`` seconds at most."""
         asked = self._participants.joined.intersection(sites)
@@ -126,6 +137,7 @@ class RunMonitor:
             asked=asked,
             until=until,
             seconds_left=left,
+            updates=self._updates,
         )
 
     @property

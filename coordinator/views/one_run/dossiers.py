@@ -231,11 +231,12 @@ def log_facts(head: LogHead | None, entries: Iterable[LoggedEntry]) -> LogFacts:
         root=head.root.hex() if head else "",
         size=head.size if head else 0,
         checkpoint=head.note.decode() if head else "",
-        entries=tuple(_entry(entry) for entry in entries),
+        entries=tuple(entry_facts(entry) for entry in entries),
     )
 
 
-def _entry(entry: LoggedEntry) -> EntryFacts:
+def entry_facts(entry: LoggedEntry) -> EntryFacts:
+    """Returns an entry of the log as reports and pages show it."""
     content = entry.content
     return EntryFacts(
         index=entry.index,

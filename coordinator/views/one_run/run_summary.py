@@ -88,22 +88,23 @@ class RunLines:
             StoreBroken: what is stored about a run cannot be read.
         """
         order = RunRow.started_at.desc(), RunRow.id.desc()
+        known = self._known
         rows = session.execute(select(*_COLUMNS).order_by(*order)).all()
-        missing = [row for row in rows if self._remembered(row) is None]
+        missing = [row for row in rows if not _is_current(known.get(row.id), row)]
         try:
             new = {row.id: (row.revision, line) for row, line in _lines(session, missing)}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreBroken(
                 "a run cannot be read: its record is damaged; restore a backup"
             ) from error
-        self._known |= new
-        found = tuple(self._known[row.id][1] for row in rows)
-        self._known = {row.id: self._known[row.id] for row in rows}
-        return tuple(_shown(line, state(line.state), progress) for line in found)
+        # Threads may read at once: each leaves what it knows, whole.
+        self._known = current = {row.id: new.get(row.id) or known[row.id] for row in rows}
+        return tuple(_shown(line, state(line.state), progress) for _, line in current.values())
 
-    def _remembered(self, row: Any) -> RunSummary | None:
-        revision, line = self._known.get(row.id, (None, None))
-        return line if revision == row.revision and row.state != "running" else None
+
+def _is_current(known: tuple[int, RunSummary] | None, row: Any) -> bool:
+    """Whether a run's line says what its row says; of a run under way, never."""
+    return known is not None and known[0] == row.revision and row.state != "running"
 
 
 def _shown(

@@ -7,11 +7,14 @@ from typing import Any, TypeVar
 
 from compliance.facts.comparison.baselines import BASELINES_FILE, BaselineFindings
 from compliance.facts.comparison.strategies import STRATEGIES_FILE, ComparisonFindings
+from compliance.reports.declarations import DECLARATIONS_FILE
 from protocol.errors import StoreBroken
 
 Found = TypeVar("Found")
 #: A comparison of a hundred hospitals has a tenth of it.
 MAX_BYTES = 1 << 26
+#: The files that are read beside the runs.
+_BESIDE = (BASELINES_FILE, STRATEGIES_FILE, DECLARATIONS_FILE)
 
 
 def baselines_in(folder: Path) -> BaselineFindings | None:
@@ -31,6 +34,19 @@ def strategies_in(folder: Path) -> ComparisonFindings | None:
     """
     command = "compare STUDY --strategies ..."
     return _read(folder, STRATEGIES_FILE, ComparisonFindings.from_json, command)
+
+
+def files_beside(folder: Path) -> tuple[tuple[int, int] | None, ...]:
+    """Returns time and size of each file that is read beside the runs; None where there is none."""
+    return tuple(map(_stamp, (folder / name for name in _BESIDE)))
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def _read(folder: Path, name: str, parsed: Callable[[Any], Found], command: str) -> Found | None:

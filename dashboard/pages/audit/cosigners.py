@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from coordinator.views.cosigners import CosignedLog
+from coordinator.views.log.cosigners import CosignedLog
 from dashboard.elements.pieces import show_lines, show_statement
 from dashboard.rows import audit, words
 

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import streamlit as st
 
 from coordinator.views.governance import GovernanceView
-from coordinator.views.log_search import LogPage, LogQuery
+from coordinator.views.log.search import LogPage, LogQuery
 from dashboard.reading.views import DashboardViews
 from dashboard.rows import audit
 from dashboard.rows.words import plain

@@ -13,8 +13,10 @@ from compliance.reports.evidence import ReportSubject
 from compliance.reports.kinds import DEFAULT_KIND, KINDS
 from compliance.reports.renderers import FORMS, render_html, rendered
 from coordinator.views.subjects import SCOPES
+from coordinator.views.views import KeptVerification
 from dashboard.elements.acts import show_what_came_of_it
 from dashboard.elements.kept import kept
+from dashboard.elements.links import show_link
 from dashboard.elements.pieces import show_lines, show_metrics, show_statement
 from dashboard.page import Page
 from dashboard.pages.reports.files import ChosenReport, show_file
@@ -22,9 +24,6 @@ from dashboard.pages.reports.preview import show_preview
 from dashboard.rows import reports, words
 from dashboard.texts import say
 from protocol.errors import WorkspaceRefused
-
-#: A report is made without being asked for where the log has so few entries: it is verified first.
-_AT_ONCE = 20_000
 
 
 def show(page: Page) -> None:
@@ -35,13 +34,13 @@ def show(page: Page) -> None:
         return
     scope, name, kind = chosen
     size = page.views.log_size()
-    asked = (scope, name, kind, size)
-    if size > _AT_ONCE and st.session_state.get("report asked") != asked:
-        st.caption(words.plain(say("reports.takes_long", size=f"{size:,}")))
-        if not st.button(say("reports.make"), icon=":material/description:"):
-            return
-        st.session_state["report asked"] = asked
-    document = _document(page, scope, name, kind)
+    verified = page.views.verified()
+    if verified is None or verified.size != size:
+        st.info(words.plain(say("reports.takes_long", size=f"{size:,}")), icon=":material/info:")
+        show_link("audit", say("navigation.audit"))
+        st.code(reports.export_command(scope, name, kind, "pdf", "FILE"), language=None)
+        return
+    document = _document(page, scope, name, kind, verified)
     _show_counts(document)
     form = (
         st.segmented_control(
@@ -88,22 +87,18 @@ def _chosen(page: Page) -> tuple[str, str, str] | None:
     return scope, name, kind
 
 
-def _document(page: Page, scope: str, name: str, kind: str) -> Document:
+def _document(page: Page, scope: str, name: str, kind: str, verified: KeptVerification) -> Document:
     """Returns a report as ``report export`` makes it: after verifying, of what is there now."""
     views = page.views
     declarations, digest = views.declarations()
-    size = views.log_size()
 
     def made() -> Document:
-        found = views.subject(scope, name)
-        with st.spinner(say("audit.verifying")):
-            verification = kept("verification", size, views.verification)
-        facts = replace(found, verification=verification)
+        facts = replace(views.subject(scope, name), verification=verified.result)
         subject = ReportSubject(facts=facts, declarations=declarations, digest=digest)
         return KINDS[kind].make(subject)
 
     runs = tuple((run.run_id, run.state) for run in views.runs())
-    return kept("report document", (scope, name, kind, digest, size, runs), made)
+    return kept("report document", (scope, name, kind, digest, verified, runs), made)
 
 
 def _show_counts(document: Document) -> None:

@@ -1,6 +1,9 @@
-"""Runs: all of them, and one of them with how good its model is, what it cost and how it went."""
+"""Runs: all of them in a table, one of them with all that it came to, some beside each other.
 
-from dashboard.pages.runs.run import show
+The address names what is looked at: ``?run=NAME``, or ``?compare=NAME,NAME``.
+"""
+
+from dashboard.pages.runs.page import show
 
 #: What the page shows.
 __all__ = ["show"]

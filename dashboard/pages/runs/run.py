@@ -1,5 +1,6 @@
-"""One run, which is chosen of all runs in the folder."""
+"""One run: what came of it, what it cost, how it went, and where it lies."""
 
+from dataclasses import replace
 from functools import partial
 
 import streamlit as st
@@ -9,8 +10,8 @@ from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format
 from compliance.facts.formatting import show as shown
 from compliance.reports.sections import statements
+from coordinator.views.views import KeptVerification
 from dashboard.elements.alerts import show_run_alerts
-from dashboard.elements.choice import chosen_run
 from dashboard.elements.figures import (
     show_calibration,
     show_fairness,
@@ -23,17 +24,26 @@ from dashboard.elements.pieces import show_metrics, show_statement
 from dashboard.elements.run_drift import show_run_drift
 from dashboard.page import Page
 from dashboard.pages.runs.columns import show_columns, show_shares
+from dashboard.pages.runs.live import show_live
+from dashboard.pages.runs.notes import show_notes
 from dashboard.pages.runs.records import show_budget, show_rounds
 from dashboard.rows import runs, words
+from dashboard.rows.runs import remedy_of
+from dashboard.texts import say
 
 
-def show(page: Page) -> None:
-    """Shows the run that is chosen."""
+def show_run(page: Page, name: str) -> None:
+    """Shows the run that the address names; a unique beginning of its name is enough."""
     views = page.views
-    dossier = chosen_run(views)
-    if dossier is None:
-        return
+    found = views.verified()
+    dossier = views.dossier(name)
+    if found is not None:
+        dossier = replace(dossier, verification=found.result)
+        show_statement(statements.verification(dossier))
+    _show_verified(dossier, found)
     _head(dossier)
+    if dossier.state == "running":
+        show_live(page, dossier)
     _headlines(dossier)
     if dossier.drift is not None:
         show_run_drift(dossier.drift)
@@ -59,7 +69,28 @@ def show(page: Page) -> None:
     if dossier.calibration:
         show_calibration(dossier)
     show_run_alerts(views.alerts(dossier.run_id, closed=True))
-    st.caption("Reports about this run, and its entries in the log: Reports, Audit.")
+    show_notes(page, dossier.run_id)
+    _show_places(dossier)
+
+
+def _show_verified(dossier: Dossier, found: KeptVerification | None) -> None:
+    """Says of which part of the log a verification is where it is not of all that is shown."""
+    if found is None:
+        st.caption(say("runs.not_verified"))
+    elif found.size < dossier.audit.size:
+        later = dossier.audit.size - found.size
+        st.caption(say("runs.verified_before", size=found.size, number=later))
+
+
+def _show_places(dossier: Dossier) -> None:
+    """Shows where the model and the reports of a run lie."""
+    st.subheader(say("runs.places"))
+    if dossier.snapshot is not None:
+        st.code(f"FOLDER/{dossier.snapshot}", language=None)
+    elif dossier.trains:
+        st.caption(say("runs.no_model"))
+    st.code(f"collegium report export {dossier.run_id} --out FOLDER", language=None)
+    st.caption(say("runs.places_note"))
 
 
 def _head(dossier: Dossier) -> None:
@@ -67,8 +98,11 @@ def _head(dossier: Dossier) -> None:
     st.caption(words.plain(dossier.study_purpose))
     for statement in statements.banner(dossier):
         show_statement(statement)
-    if dossier.state == "running":
-        st.button("Look again", icon=":material/refresh:", help="Reads the folder anew.")
+    if dossier.failure is not None:
+        kind = dossier.failure.split(":")[0]
+        st.warning(say(f"runs.remedy_{remedy_of(kind)}"), icon=":material/build:")
+    if dossier.trains:
+        st.caption(say("runs.no_curve"))
 
 
 def _headlines(dossier: Dossier) -> None:

@@ -14,7 +14,7 @@ from coordinator.delivery.blob_store import BlobStore
 from coordinator.delivery.deliveries import Mailbox
 from coordinator.http.api import HttpLimits, Server
 from coordinator.http.enrolment import EnrolmentServer
-from coordinator.http.metrics import Metrics
+from coordinator.http.metrics.service_metrics import Metrics
 from protocol.identity.roster import SigningKey
 from protocol.transport.requests import PROOF_HEADER, REPLY_HEADER, Proof, ReplyProof, to_bytes
 from silos.network.client import LineLimits

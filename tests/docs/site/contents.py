@@ -45,6 +45,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "operations",
         "governance",
         "alerts",
+        "observability",
         "identity",
         "attestation",
         "databases",

@@ -4,19 +4,21 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from compliance.governance.access.looking import Subject, may_look
 from compliance.governance.acts import ActRequest
 from compliance.governance.people import Person, Role
 from coordinator.runs.person_acts import perform
 from coordinator.views.governance import GovernanceView
 from coordinator.views.views import open_views
+from dashboard.viewer import asks_for_code
 from protocol.errors import PolicyRefused
 from protocol.identity.roster import SigningKey
 
-#: Acts that take the one-time code here.
-CODED = frozenset({"change.confirm", "change.withdraw", "incident.confirm", "report.sign"})
+#: The one-time code that is right here, whenever.
 CODE = "246810"
+_Views = TypeVar("_Views")
 
 
 def _signs_nothing(pdf: bytes, key: SigningKey, person: Person) -> bytes:
@@ -34,22 +36,25 @@ class PersonViewer:
     signs: bool = True
 
     @property
-    def roles(self) -> frozenset[str]:
+    def roles(self) -> frozenset[Role]:
         return self._person.roles
 
-    def may_see(self, subject: str) -> bool:
-        return subject not in ("audit", "approvals") or self.roles != {Role.DATA_SCIENTIST}
+    def may_see(self, subject: Subject) -> bool:
+        return may_look(self._person.roles, subject)
+
+    def guard(self, views: _Views) -> _Views:
+        return views
+
+    def log_out(self) -> None:
+        raise PolicyRefused("there is no session here")
 
     def may(self, action: str) -> bool:
         return bool(self.roles & self._seen.policy.right(action).roles)
 
-    def needs_code(self, action: str) -> bool:
-        return action in CODED
-
     def perform(
         self, request: ActRequest, payload: Mapping[str, Any] | None = None, code: str = ""
     ) -> dict[str, Any]:
-        if self.needs_code(request.action) and code != CODE:
+        if asks_for_code(request.action) and code != CODE:
             raise PolicyRefused("the one-time code is wrong or was used: take the next one")
         return perform(self.home, request, self.key, payload)
 

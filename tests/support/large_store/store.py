@@ -26,11 +26,11 @@ _AT_ONCE = 5
 class StoreSize:
     """The size of a store: runs, rounds of each, hospitals, modes of privacy, acts and alerts.
 
-    A round of twelve hospitals has 20 entries of the log.
+    A round of twelve hospitals has 20 entries of the log; runs that failed have half of theirs.
     """
 
     runs: int = 500
-    rounds: int = 100
+    rounds: int = 106
     sites: int = 12
     modes: int = 4
     acts: int = 200
@@ -38,7 +38,7 @@ class StoreSize:
 
 
 #: A store for tests: made in two seconds.
-SMALL = StoreSize(runs=12, rounds=3, sites=4, modes=2, acts=3, alerts=4)
+SMALL = StoreSize(runs=13, rounds=3, sites=4, modes=2, acts=3, alerts=4)
 
 
 def make_large_store(folder: Path, size: StoreSize = SMALL) -> Path:
@@ -50,19 +50,26 @@ def make_large_store(folder: Path, size: StoreSize = SMALL) -> Path:
         templates = made_templates(
             Path(scratch), rounds=size.rounds, sites=size.sites, modes=size.modes
         )
-        workspace = _folder_like(templates, folder)
-        wanted = list(_wanted(size.runs))
-        names, key = [one.name for one in wanted], workspace.signing_key()
-        with closing(Store(workspace.database)) as store:
-            _write(store, key, templates, wanted)
-            add_alerts(store, key, names, size.alerts)
-            add_acts(store, key, names, size.acts)
+        return fill_folder(folder, templates, size)
+
+
+def fill_folder(
+    folder: Path, templates: Templates, size: StoreSize, database: str | None = None
+) -> Path:
+    """Makes a folder of copies; ``database`` is the address of an empty PostgreSQL database."""
+    workspace = _folder_like(templates, folder, database)
+    wanted = list(_wanted(size.runs))
+    names, key = [one.name for one in wanted], workspace.signing_key()
+    with closing(Store(workspace.database)) as store:
+        _write(store, key, templates, wanted)
+        add_alerts(store, key, names, size.alerts)
+        add_acts(store, key, names, size.acts)
     return workspace.root
 
 
-def _folder_like(templates: Templates, folder: Path) -> Workspace:
+def _folder_like(templates: Templates, folder: Path, database: str | None) -> Workspace:
     """Returns a new folder with the key and the models of the templates."""
-    workspace, source = Workspace.create(folder), Workspace(templates.folder)
+    workspace, source = Workspace.create(folder, database), Workspace(templates.folder)
     for name in (source.key_file.name, source.public_file.name):
         (folder / name).unlink()
         shutil.copy2(templates.folder / name, folder / name)

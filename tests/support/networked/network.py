@@ -31,6 +31,7 @@ from pipelines.sources.tables.dialect import AS_DECLARED, FileDialect
 from protocol.identity.machine_evidence import MachineEvidence
 from protocol.identity.roster import CoordinatorIdentity, SigningKey, sign_roster
 from protocol.study.study import Study
+from protocol.transport.tracing import NOT_TRACED, Tracing
 from silos.config.attestation import AttestationPolicy, machine_evidence
 from silos.config.credentials import Credentials
 from silos.config.study_authorization import StudyTerms
@@ -38,6 +39,7 @@ from silos.database.database import SiteDatabase, open_hospital
 from silos.database.trusted_rosters import TrustedRosters
 from silos.network.client import LineLimits
 from silos.network.enrolment import enrol
+from silos.network.metrics import SiloMetrics
 from silos.network.supervisor import Supervisor, SupervisorSettings
 from silos.rounds.silo import MakeTrainer, Silo
 from tests.support.hospital.tee import NOW
@@ -76,6 +78,8 @@ class Site:
     attestation: AttestationPolicy | None = None
     evidence: Callable[[bytes], MachineEvidence] = machine_evidence
     retention_days: int | None = None
+    tracing: Tracing = NOT_TRACED
+    metrics: SiloMetrics | None = None
     supervisor: Supervisor | None = None
     thread: threading.Thread | None = None
     failures: list[BaseException] = field(default_factory=list)
@@ -121,6 +125,8 @@ class Site:
                 evidence=self.evidence,
                 retention_days=lambda: self.retention_days,
                 clock=lambda: NOW,
+                tracing=self.tracing,
+                metrics=self.metrics,
             ),
             random_pause=lambda: 0.0,
         )
@@ -178,6 +184,7 @@ class Network:
         age: timedelta = timedelta(0),
         limits: HttpLimits = HttpLimits(),  # noqa: B008
         progressed: Callable[[], None] | None = None,
+        tracing: Tracing = NOT_TRACED,
     ) -> None:
         self.progressed = 0  # how often the service told of a round, or of a run's end
         self.study, self.home, self._pace = study, folder / "coordinator", pace
@@ -185,7 +192,9 @@ class Network:
         data.mkdir()
         write_hospitals(data, study)
         make_home(self.home, ["127.0.0.1"], clock=lambda: utc_now() - age)
-        self.service = Service(self.home, pace, limits, progressed or self._progress)
+        self.service = Service(
+            self.home, pace, limits, progressed or self._progress, tracing=tracing
+        )
         self.port = 0
         self.sites = {
             site: Site(

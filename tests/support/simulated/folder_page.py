@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard.page import Tools
-from dashboard.viewer import Anybody, Viewer
+from dashboard.viewer import DemoViewer, Viewer
 from tests.support.machine.patience import PATIENCE
 
 
@@ -18,7 +18,7 @@ class FolderPage:
     """A page over a folder; ``offered`` are its files by name, as it was drawn last."""
 
     out: Path
-    viewer: Viewer = field(default_factory=Anybody)
+    viewer: Viewer = field(default_factory=DemoViewer)
     tools: Tools = field(default_factory=Tools)
     offered: dict[str, bytes] = field(default_factory=dict)
 
@@ -31,8 +31,9 @@ class FolderPage:
             from coordinator.views.views import open_views
             from dashboard import app
             from dashboard.page import Page
+            from dashboard.reading.cached import CachedViews
 
-            views = open_views(Path(out))
+            views = CachedViews(lambda: open_views(Path(out)))
             app.show_page(name, Page(views=views, viewer=viewer, tools=tools))
             views.close()
 
@@ -59,7 +60,7 @@ def page_over(
     tools: Tools | None = None,
 ) -> FolderPage:
     """Returns a page over a folder whose downloads can be looked into."""
-    page = FolderPage(out, viewer or Anybody(), tools or Tools())
+    page = FolderPage(out, viewer or DemoViewer(), tools or Tools())
 
     def offer(label: str, *, data: bytes, file_name: str, **drawn: Any) -> None:
         page.offered[file_name] = data

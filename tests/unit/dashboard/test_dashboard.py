@@ -2,8 +2,8 @@
 
 import ast
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,9 @@ from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from coordinator.database.store import Store
 from coordinator.views.alerts import Alert
+from coordinator.views.one_run.run_summary import RunSummary
+from coordinator.views.run_notes import RunNote
+from coordinator.views.views import KeptVerification
 from dashboard import app
 from dashboard.rows import runs
 from protocol.vectors.score_grid import ScoreGrid
@@ -44,25 +47,11 @@ def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """A run's line, as the views give it."""
-
-    run_id: str
-    study_name: str
-    state: str
-    started_at: str
-    seed: int
-    mode: str
-    epsilon: float | None
-    test_noise: bool = False
-
-
 class FakeViews:
-    """A store in memory; ``faults`` is what verifying it tells, ``verified`` how often it was."""
+    """A store in memory; ``faults`` is what verifying it tells."""
 
     faults: tuple[str, ...] = ()
-    verified = 0
+    noted: tuple[RunNote, ...] = ()
 
     def __init__(
         self,
@@ -77,13 +66,22 @@ class FakeViews:
         self._calendars, self._compared, self._strategies = calendars, compared, strategies
         self._points = tuple(points)
 
-    def runs(self) -> tuple[Line, ...]:
+    def runs(self) -> tuple[RunSummary, ...]:
         return tuple(
-            Line(run_id=d.run_id, study_name=d.study_name, state=d.state,
-                 started_at=d.started_at, seed=d.seed, mode="per_site", epsilon=1.0,
-                 test_noise=d.test_noise)
+            RunSummary(
+                run_id=d.run_id, study_name=d.study_name, state=d.state, started_at=d.started_at,
+                seed=d.seed, mode="per_site", epsilon=1.0, test_noise=d.test_noise,
+                simulation=d.simulation, question="q", figure=d.figures.headline,
+                exact=d.exact.get(d.figures.headline.name), sweep=d.sweep,
+                released=d.released.get(d.figures.headline.name), failure=d.failure,
+                rounds=d.rounds_planned, rounds_done=d.rounds_trained, hospitals=len(d.sites),
+                ended_at=d.ended_at,
+            )
             for d in self._known.values()
         )  # fmt: skip
+
+    def notes(self, run_id: str | None = None) -> tuple[RunNote, ...]:
+        return tuple(note for note in self.noted if run_id in (None, note.run))
 
     def dossier(self, run_id: str) -> Dossier:
         return self._known[run_id]
@@ -113,11 +111,9 @@ class FakeViews:
     def strategies(self) -> ComparisonFindings | None:
         return self._strategies
 
-    def verification(
-        self, public: bytes | None = None, told: Callable[[str], None] = print
-    ) -> LogVerification:
-        self.verified += 1
-        return LogVerification(key="ab" * 32, faults=self.faults)
+    def verified(self) -> KeptVerification | None:
+        result = LogVerification(key="ab" * 32, faults=self.faults)
+        return KeptVerification(size=10**6, result=result)
 
 
 def _script(views, name: str) -> None:  # type: ignore[no-untyped-def]  # text, without imports
@@ -129,6 +125,8 @@ def _script(views, name: str) -> None:  # type: ignore[no-untyped-def]  # text, 
 
 def _page(views: FakeViews, name: str = "runs") -> AppTest:
     page = AppTest.from_function(_script, args=(views, name), default_timeout=PATIENCE)
+    if name == "runs" and (known := views.runs()):
+        page.query_params["run"] = known[0].run_id
     page.run()
     assert not page.exception
     return page
@@ -303,7 +301,7 @@ def test_run_of_a_statistics_study_shows_its_columns_and_their_shares() -> None:
     }
     assert "95 %: 870 to 970" in _words(page)
     assert list(page.dataframe[0].value["Mean"]) == ["53.9 (52.1 to 55.7)", "—"]
-    assert page.selectbox[1].options == ["sex"]
+    assert page.selectbox[0].options == ["sex"]
     assert len(page.get("vega_lite_chart")) == 3
 
 
@@ -384,16 +382,12 @@ def test_running_run_shows_what_is_not_there_yet() -> None:
     words = _words(page)
     assert "still at work" in words
     assert "No round was opened; 4 were planned." in words
-    assert [button.label for button in page.button] == ["Look again"]
+    assert [button.label for button in page.button] == ["All runs"]
 
 
-def test_finished_runs_come_first_and_can_be_left() -> None:
-    views = FakeViews(dossiers.failed(), dossiers.running(), dossiers.finished())
-    page = _page(views)
-    assert page.selectbox[0].value == dossiers.finished().run_id
-    page.selectbox[0].set_value(dossiers.failed().run_id).run()
-    assert not page.exception
-    assert "QuorumLost" in _words(page)
+def test_a_run_that_failed_says_why_and_what_helps() -> None:
+    words = _words(_page(FakeViews(dossiers.failed())))
+    assert "QuorumLost" in words and "Too few hospitals could take part." in words
 
 
 def test_newer_finished_run_is_offered_before_an_older_one() -> None:
@@ -416,16 +410,6 @@ def test_records_that_were_changed_put_a_watermark_on_the_page() -> None:
     assert page.error[0].value.startswith("**NOT VERIFIED")
     assert "audit entry 3 was changed" in page.error[0].value
     assert "Verified at" not in _words(page)
-
-
-def test_what_was_verified_is_verified_anew_when_it_changes() -> None:
-    views = FakeViews(dossiers.finished())
-    page = _page(views)
-    page.run()
-    assert views.verified == 1
-    views._known = {run: replace(known, seed=99) for run, known in views._known.items()}
-    page.run()
-    assert views.verified == 2
 
 
 def test_study_author_cannot_make_the_page_fetch_anything() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from collegium.cli.coordinator.service import metrics_shown
+from collegium.output.telemetry.metrics_page import metrics_shown
 from compliance.storage.clock import utc_now
 from coordinator.delivery.deliveries import Mailbox
 from coordinator.http import protocol_limits as gate

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from coordinator.views.log_search import LogQuery
+from coordinator.views.log.search import LogQuery
 from coordinator.views.views import open_views
 from protocol.identity.roster import SigningKey
 from tests.support.hospital.people import ADA, BEA, CLEO, People
@@ -34,9 +34,11 @@ def labels(page: AppTest) -> list[str]:
     return [one.label for one in page.button]
 
 
-def enter_code(page: AppTest, code: str = CODE, place: int = 0) -> None:
-    fields = [one for one in page.text_input if one.label == "One-time code"]
-    fields[place].set_value(code)
+def enter_code(page: AppTest, code: str = CODE) -> None:
+    """Types a one-time code into every form: the one whose button is pressed takes it."""
+    for one in page.text_input:
+        if one.label == "One-time code":
+            one.set_value(code)
 
 
 def names_of(folder: Path) -> set[str]:
@@ -124,7 +126,7 @@ def test_a_change_is_withdrawn_and_then_stands_among_those_decided(
     propose(people)
     shown = seen_by(CLEO)
     page = shown.look("approvals")
-    enter_code(page, place=1)  # of the second form
+    enter_code(page)
     shown.press(page, "Withdraw this change")
     assert "No change waits for a second person." in words(page)
     decided = next(
@@ -157,6 +159,7 @@ def test_an_incident_goes_its_way_through_the_forms_of_two_people(
     assert page.success[0].value.startswith("**Done: open an incident.**")
     page.multiselect(key="contain 1 suspend").set_value([ADA])
     page.text_area(key="contain 1 note").set_value("suspended by telephone")
+    enter_code(page)
     lead.press(page, "Contain now")
     assert f"suspend {ADA}: done" in words(page)
     assert "You contained it: another person confirms." in words(page)
@@ -193,6 +196,7 @@ def test_what_the_service_refuses_about_an_incident_is_its_sentence(
     open_one(people)
     shown = seen_by(BEA)
     page = shown.look("approvals")
+    enter_code(page)
     shown.press(page, "Contain now")  # without a note
     assert "--note says what was done" in words(page)
 
@@ -208,6 +212,7 @@ def test_a_hold_is_placed_alone_and_lifted_by_two(
     with closing(open_views(folder)) as views:
         [hold] = views.governance().holds
     assert (hold.kind, hold.subject, hold.reason) == ("run", RUNS[1], "a complaint")
+    enter_code(page)
     shown.press(page, "Propose to lift it")
     assert "waits for a second person, and nothing is done yet" in page.success[0].value
 
@@ -217,6 +222,7 @@ def test_the_access_review_is_signed_with_its_digest(seen_by: SeenBy, folder: Pa
     page = shown.look("approvals")
     assert "the access was never reviewed" in words(page)
     page.text_area(key="reviewed").set_value("all are needed")
+    enter_code(page)
     shown.press(page, "Sign the review")
     with closing(open_views(folder)) as views:
         act, seen = views.acts(person=BEA)[-1], views.governance()

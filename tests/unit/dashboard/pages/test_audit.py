@@ -10,15 +10,17 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from collegium.verification.proofs import folder_policy, make_proof
+from compliance.facts.dossier import LogVerification
 from compliance.governance.incidents.course import Incident, IncidentState, IncidentStep
 from compliance.reports.document import Tone
 from coordinator.database.log.cosignatures import keep_cosignatures
 from coordinator.database.store import Store, logged_entries, newest_head
 from coordinator.database.workspace import Workspace
 from coordinator.governance.incident_register import NumberedIncident
-from coordinator.views.cosigners import CosignedLog, CosignerProgress
 from coordinator.views.governance import RecordedAct
-from coordinator.views.views import open_views
+from coordinator.views.log.cosigners import CosignedLog, CosignerProgress
+from coordinator.views.views import KeptVerification, open_views
+from dashboard.reading.verifying import VerificationState
 from dashboard.rows import audit
 from protocol.errors import PolicyRefused
 from protocol.identity.roster import SigningKey
@@ -27,6 +29,7 @@ from protocol.log.cosignature import Ed25519Cosigner, cosigned_lines
 from protocol.log.signed_note import split_note
 from protocol.log.tlog_proof import parse_tlog_proof, verify_tlog_proof
 from tests.support.hospital.people import ADA, BEA, CLEO, People
+from tests.support.machine.patience import PATIENCE
 from tests.support.simulated.folder_page import page_over, rows, words
 from tests.support.simulated.output_folder import RUNS, change
 
@@ -241,23 +244,71 @@ def test_refused_acts_can_be_listed_alone(folder: Path, monkeypatch: pytest.Monk
     assert "No such act of a person is recorded." in words(page)
 
 
-def test_verify_now_tells_key_size_and_time_and_then_how_many_entries_are_new(
+def test_a_short_log_is_verified_whenever_it_has_grown_and_key_and_size_are_told(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = page_over(folder, monkeypatch)
     page = shown.look("audit")
     size = len(entries_of(folder))
-    assert f"Not verified in this session: the log has {size} entries." in words(page)
-    shown.press(page, "Verify now")
-    key = Workspace.open(folder).public_key().hex()
-    assert page.success[0].value.startswith(f"**Verified\\: all {size} entries, and every")
-    assert key in words(page) and "it took" in words(page)
+    assert f"Verified: all {size} entries, and every record against them." in words(page)
+    assert Workspace.open(folder).public_key().hex() in words(page)
     with people_of(folder) as people:
         people.found()
     shown.again(page)
-    new = len(entries_of(folder)) - size
-    assert f"{new} new entries since: verify again." in words(page)
-    assert f"all {size} entries" in words(page)
+    assert len(entries_of(folder)) > size
+    assert f"Verified: all {len(entries_of(folder))} entries" in words(page)
+
+
+class LongLog:
+    """The views of a log that is verified beside the page; ``state`` is how far that is."""
+
+    def __init__(self, state: VerificationState) -> None:
+        self.state, self.begun = state, 0
+
+    def verification_state(self) -> VerificationState:
+        return self.state
+
+    def verified(self) -> KeptVerification | None:
+        return self.state.kept
+
+    def verify(self) -> None:
+        self.begun += 1
+        self.state = VerificationState(running=True, part="runs", done=3, total=12)
+
+
+def verification_of(views: LongLog, size: int) -> AppTest:
+    def script(views, size) -> None:  # type: ignore[no-untyped-def]
+        from dashboard.pages.audit.verification import show_verification
+
+        show_verification(views, size)
+
+    page = AppTest.from_function(script, args=(views, size), default_timeout=PATIENCE).run()
+    assert not page.exception
+    return page
+
+
+def test_a_long_log_is_verified_when_it_is_asked_for_with_progress() -> None:
+    views = LongLog(VerificationState())
+    page = verification_of(views, 1_000_000)
+    assert "the log has 1,000,000 entries" in words(page) and views.begun == 0
+    page.button[0].click().run()
+    assert views.begun == 1 and page.button[0].disabled
+    [progress] = page.get("progress")
+    assert progress.proto.value == 25 and "Checking runs" in progress.proto.text  # type: ignore[attr-defined]
+
+
+def test_what_came_since_a_verification_is_counted_and_its_time_and_length_are_told() -> None:
+    found = KeptVerification(size=1_000_000, result=LogVerification(key="ab" * 32))
+    state = VerificationState(kept=found, at="2026-11-29T10:00:00.000Z", seconds=312.0)
+    page = verification_of(LongLog(state), 1_000_005)
+    text = words(page)
+    assert "Verified: all 1,000,000 entries" in text and "5 new entries since" in text
+    assert "2026-11-29 10:00:00 UTC; it took" in text
+
+
+def test_a_verification_that_came_to_nothing_says_why() -> None:
+    page = verification_of(LongLog(VerificationState(refused="its process was ended")), 9_000)
+    assert page.error[0].value == "its process was ended"
 
 
 def test_a_record_that_was_changed_is_found_and_told(
@@ -265,15 +316,8 @@ def test_a_record_that_was_changed_is_found_and_told(
 ) -> None:
     change(folder, "UPDATE run SET seed = 9 WHERE id = 'run-2'")
     shown = page_over(folder, monkeypatch)
-    page = shown.press(shown.look("audit"), "Verify now")
+    page = shown.look("audit")
     assert "**NOT VERIFIED" in page.error[0].value and "run run-2" in words(page)
-
-
-def test_a_verification_tells_what_it_checks(genuine: Path) -> None:
-    told: list[str] = []
-    with closing(open_views(genuine)) as views:
-        assert views.verification(told=told.append).faults == ()
-    assert "the audit log" in told and any(what.startswith(f"run {RUN}: ") for what in told)
 
 
 def test_a_proof_of_the_page_is_that_of_the_command_and_holds_without_the_folder(

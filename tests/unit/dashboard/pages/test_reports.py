@@ -230,18 +230,14 @@ def test_the_preview_is_a_frame_that_runs_no_script_whatever_the_report_holds() 
     assert "<script" not in frame and frame.count("<") == 2 and unescape(frame).count(page) == 1
 
 
-def test_a_long_log_is_verified_only_when_the_report_is_asked_for(
+def test_of_a_long_log_that_was_not_verified_no_report_is_made_and_the_way_stands_there(
     genuine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dashboard.pages.reports.reports._AT_ONCE", 10)
+    monkeypatch.setattr("dashboard.reading.cached._AT_ONCE", 10)
     shown = page_over(genuine, monkeypatch)
     page = shown.look("reports")
-    assert "after verifying all" in words(page) and not shown.offered and not page.metric
-    shown.press(page, "Make the report")
-    assert shown.offered and page.metric
-    page.button_group[0].set_value("html")
-    shown.again(page)
-    assert shown.offered and "Make the report" not in [one.label for one in page.button]
+    assert "once all " in words(page) and not shown.offered and not page.metric
+    assert page.code[0].value.startswith(f"collegium report export {RUN} ")
 
 
 def test_without_a_run_there_is_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

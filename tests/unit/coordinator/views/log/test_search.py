@@ -9,8 +9,8 @@ import pytest
 from compliance.reports.evidence import entry_words
 from coordinator.database.store import Store, logged_entries
 from coordinator.database.workspace import Workspace
-from coordinator.views import log_search
-from coordinator.views.log_search import LogPage, LogQuery, search_log
+from coordinator.views.log import search
+from coordinator.views.log.search import LogPage, LogQuery, search_log
 from coordinator.views.views import Views, open_views
 from protocol.errors import StoreBroken
 from protocol.log.entry import LogEntry
@@ -111,7 +111,7 @@ def test_a_person_is_found_by_their_acts_with_what_each_was(folder: Path) -> Non
 def test_a_search_that_looked_at_enough_says_where_it_goes_on(
     views: Views, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_search, "MOST", 10)
+    monkeypatch.setattr(search, "MOST", 10)
     first = views.search_log(LogQuery(words="study-registered"))
     assert first.entries == () and first.next == first.size - 10
     assert whole(views, LogQuery(words="study-registered")) == [0]

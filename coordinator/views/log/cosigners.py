@@ -69,15 +69,14 @@ class NewestCosigned:
     """The newest head that each cosigner of a log has signed, as far as the log was read."""
 
     def __init__(self) -> None:
-        self._until = 0
         self._newest: dict[tuple[str, str], int] = {}
 
     def read(self, session: Session) -> frozenset[int]:
         """Returns the sizes of these heads; only what was added since is read."""
-        found = newest_of_each(session, after=max(0, self._until - _AGAIN))
-        self._newest |= found
-        self._until = max(found.values(), default=self._until)
-        return frozenset(self._newest.values())
+        before = self._newest  # threads may read at once: each leaves what it knows, whole
+        after = max(before.values(), default=0) - _AGAIN
+        self._newest = now = before | newest_of_each(session, after)
+        return frozenset(now.values())
 
 
 def cosigned_log(session: Session, newest: NewestCosigned | None = None) -> CosignedLog:

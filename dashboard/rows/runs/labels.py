@@ -8,6 +8,17 @@ from compliance.facts.privacy_utility import MODES
 from compliance.reports.one_run.run_page import counted_highlight
 from dashboard.reading.views import RunLine
 
+#: What helps, by the class of the error that ended a run.
+_REMEDIES = {
+    "QuorumLost": "hospitals",
+    "RunLost": "hospitals",
+    "LinkLost": "hospitals",
+    "BudgetSpent": "budget",
+    "PolicyRefused": "policy",
+    "StudyRefused": "study",
+    "CohortRefused": "study",
+    "StoreBroken": "store",
+}
 _ORDER = {"finished": 0, "running": 1}
 
 
@@ -24,6 +35,15 @@ def run_label(run: RunLine) -> str:
         privacy += f", ε = {show(run.epsilon, Format.EPSILON)}"
     when = show(run.started_at, Format.TIME)
     return f"{run.study_name} · {privacy} · seed {run.seed} · {run.state} · {when} · {run.run_id}"
+
+
+def remedy_of(kind: str) -> str:
+    """Returns the name of what helps against an error of this class; ``other`` of an unknown one.
+
+    >>> remedy_of("QuorumLost"), remedy_of("ValueError")
+    ('hospitals', 'other')
+    """
+    return _REMEDIES.get(kind, "other")
 
 
 def counted_figure(dossier: Dossier) -> tuple[str, str, str]:

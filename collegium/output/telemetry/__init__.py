@@ -1,0 +1,1 @@
+"""Telemetry for operators: metrics shown on this machine, and traces where they are asked for."""

@@ -1,0 +1,134 @@
+"""A guard around views: on every call the person's record now says what may be looked at.
+
+Rules:
+
+1. The person is looked up by key in the database, at every call; what a session remembers decides
+   nothing.
+2. A method that stands in no line of ``SUBJECTS`` is refused to everybody.
+3. It guards whatever has the methods of ``Views``, also views that keep answers: the guard stands
+   outside of what is kept.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from compliance.governance.access.looking import Subject, require_look
+from compliance.governance.people import AccessPolicy, Person
+from compliance.storage.clock import Clock, utc_now
+from coordinator.database.store import Store
+from coordinator.database.workspace import Workspace
+from coordinator.governance.people_register import person_with_key, policy_in
+from protocol.errors import PolicyRefused
+from protocol.identity.timestamps import write_time
+
+_Views = TypeVar("_Views")
+
+#: The subject of every method of the views; None for what shows nothing.
+SUBJECTS: Mapping[str, Subject | None] = {
+    "close": None,
+    "runs": Subject.RUNS,
+    "study_digest": Subject.RUNS,
+    "newest_finished": Subject.RUNS,
+    "declarations": Subject.REPORTS,
+    "subject": Subject.REPORTS,
+    "dossier": Subject.FIGURES,
+    "calendar": Subject.FIGURES,
+    "calendars": Subject.FIGURES,
+    "baselines": Subject.FIGURES,
+    "strategies": Subject.FIGURES,
+    "releases_made": Subject.FIGURES,
+    "utility": Subject.FIGURES,
+    "withheld": Subject.FIGURES,
+    "references": Subject.FIGURES,
+    "alerts": Subject.RUNS,
+    "alert": Subject.RUNS,
+    "governance": Subject.APPROVALS,
+    "acts": Subject.AUDIT,
+    "cosigned_log": Subject.AUDIT,
+    "proof": Subject.RUNS,
+    "verification": Subject.RUNS,
+    "verified": Subject.RUNS,
+    "verify": Subject.RUNS,
+    "verification_state": Subject.RUNS,
+    "version": None,
+    "is_governed": None,
+    "log_size": None,
+    "notes": Subject.RUNS,
+    "search_log": Subject.AUDIT,
+    "sites": Subject.SITES,
+    "rosters": Subject.APPROVALS,
+    "approvals": Subject.APPROVALS,
+}
+
+
+class PeopleNow:
+    """The people and the access policy, looked up anew whenever it is asked.
+
+    Args:
+        home: the coordinator's folder.
+        clock: says what time it is.
+
+    Raises:
+        StoreBroken, WorkspaceRefused: the database cannot be read.
+    """
+
+    def __init__(self, home: Path, clock: Clock = utc_now) -> None:
+        self._store = Store.for_reading(Workspace.open(home).database)
+        self._clock = clock
+
+    def close(self) -> None:
+        """Lets go of the database."""
+        self._store.close()
+
+    def of_key(self, public_key: str) -> Person | None:
+        """Returns the newest record under a key (64 hexadecimal digits); None where there is none.
+
+        Raises:
+            StoreBroken: the database cannot be read.
+        """
+        with self._store.read() as session:
+            return person_with_key(session, public_key)
+
+    def policy(self) -> AccessPolicy:
+        """Returns the access policy in force."""
+        with self._store.read() as session:
+            return policy_in(session)
+
+    def require(self, public_key: str, subject: Subject | None = None) -> Person:
+        """Returns the person under a key who may look at a subject now, or at the dashboard at all.
+
+        Raises:
+            PolicyRefused: they may not.
+            StoreBroken: the database cannot be read.
+        """
+        with self._store.read() as session:
+            person, policy = person_with_key(session, public_key), policy_in(session)
+        return require_look(person, policy, subject, write_time(self._clock()))
+
+
+class _Guarded:
+    def __init__(self, views: Any, require: Callable[[Subject], object]) -> None:
+        self._views, self._require = views, require
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in SUBJECTS:
+            raise PolicyRefused(f"nobody may look at {name}: it stands in no line of the guard")
+        method, subject = getattr(self._views, name), SUBJECTS[name]
+
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            if subject is not None:
+                self._require(subject)
+            return method(*args, **kwargs)
+
+        return guarded
+
+
+def guarded(views: _Views, require: Callable[[Subject], object]) -> _Views:
+    """Returns views that check before every answer.
+
+    Args:
+        views: an object with the methods of ``Views``.
+        require: raises ``PolicyRefused`` where the person may not look at a subject now.
+    """
+    return cast(_Views, _Guarded(views, require))

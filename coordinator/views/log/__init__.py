@@ -1,0 +1,1 @@
+"""Views of the log: search, and who has cosigned it."""

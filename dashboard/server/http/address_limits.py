@@ -1,0 +1,45 @@
+"""Limits by address: who fails to log in from one place again and again waits, whatever the name.
+
+Kept in memory: a restart forgets it, and the accounts' own counts remain.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+
+from compliance.governance.access.lock_out import FailedLogins
+
+#: How many addresses are remembered; the one that was silent longest is forgotten first.
+MAX_ADDRESSES = 10_000
+
+
+class AddressLimits:
+    """Failed logins by address.
+
+    Args:
+        clock: seconds, never going back.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        self._known: OrderedDict[str, FailedLogins] = OrderedDict()
+
+    def take(self, address: str) -> bool:
+        """Counts an attempt from an address; False where it has to wait."""
+        now = self._clock()
+        with self._lock:
+            tried = self._known.pop(address, FailedLogins())
+            free = tried.seconds_left(now) == 0
+            if free:
+                failures = min(tried.failures + 1, 60)  # waits grow to a quarter of an hour
+                tried = replace(tried, failures=failures, last=now)
+            self._known[address] = tried
+            if len(self._known) > MAX_ADDRESSES:
+                self._known.popitem(last=False)
+            return free
+
+    def clear(self, address: str) -> None:
+        """Forgets the failures of an address from which somebody has logged in."""
+        with self._lock:
+            self._known.pop(address, None)

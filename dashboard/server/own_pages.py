@@ -1,0 +1,132 @@
+"""The pages of the login: plain forms, no script, light and dark; all their texts in ``TEXTS``."""
+
+from collections.abc import Mapping
+from html import escape
+
+from compliance.governance.access.one_time_codes import DIGITS
+from compliance.governance.access.passwords import MAX_LETTERS
+
+#: Every text of these pages.
+TEXTS = {
+    "title": "Collegium",
+    "log-in": "Log in",
+    "log-out": "Log out",
+    "name": "Name",
+    "password": "Password",
+    "code": "One-time code",
+    "code-hint": "The six digits that your authenticator application shows now.",
+    "no-account": (
+        "No account yet? Set one on the coordinator's machine: collegium people account set"
+    ),
+    "log-out-question": "Log out of this dashboard?",
+    "back": "Back",
+    "idle": "You were logged out after 15 minutes without activity.",
+    "too-old": "You were logged out: a session lasts 12 hours at most.",
+    "no-right": "You were logged out: your rights have ended or changed.",
+    "another-login": "You were logged out: you have logged in elsewhere too often.",
+    "logged-out": "You are logged out.",
+    "stopped": "The dashboard was stopped.",
+    "waits": ("Too many attempts came from this address. Wait a few minutes and try again."),
+    "busy": "Too many people log in at this moment. Try again.",
+    "unavailable": "Nobody can log in now: the coordinator's records cannot be reached.",
+    "continue": "Continue to the dashboard",
+}
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1f2a33; --paper: #ffffff; --edge: #5b6872;
+  --main: #005a8f; --on-main: #ffffff; --warn: #9b1c1c; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8edf1; --paper: #14191e; --edge: #8b99a5; --main: #7cc4f0; --on-main: #0b1620;
+    --warn: #ffb4b4; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink);
+  font: 1.0625rem/1.5 system-ui, sans-serif; }
+main { max-width: 26rem; margin: 12vh auto 0; padding: 0 1.25rem; }
+h1 { font-size: 1.5rem; letter-spacing: 0.08em; text-transform: uppercase; color: var(--main); }
+label { display: block; margin: 1.1rem 0 0.3rem; font-weight: 600; }
+input { width: 100%; padding: 0.65rem; font: inherit; color: inherit; background: transparent;
+  border: 1px solid var(--edge); border-radius: 0.3rem; }
+button { margin-top: 1.5rem; padding: 0.7rem 1.4rem; font: inherit; font-weight: 600; border: 0;
+  border-radius: 0.3rem; color: var(--on-main); background: var(--main); cursor: pointer; }
+input:focus-visible, button:focus-visible, a:focus-visible {
+  outline: 3px solid var(--main); outline-offset: 2px; }
+a { color: var(--main); }
+.hint { margin: 0.3rem 0 0; font-size: 0.9375rem; }
+.told { border-left: 4px solid var(--warn); padding-left: 0.8rem; }
+"""
+
+
+def login_page(*, told: str = "", name: str = "", then: str = "/") -> str:
+    """Returns the page with the form of the login.
+
+    Args:
+        told: a key of ``TEXTS``, or a sentence, about what came before.
+        name: what was typed as the name.
+        then: the path that is opened afterwards.
+    """
+    said = TEXTS.get(told, told)
+    note = f'<p class="told" role="alert" id="told">{escape(said)}</p>' if said else ""
+    described = ' aria-describedby="told"' if said else ""
+    return _page(
+        f"""{note}
+<form method="post" action="/login"{described}>
+<input type="hidden" name="then" value="{escape(then)}">
+<label for="name">{TEXTS["name"]}</label>
+<input id="name" name="name" autocomplete="username" required maxlength="100"
+ value="{escape(name)}"{"" if name else " autofocus"}>
+<label for="password">{TEXTS["password"]}</label>
+<input id="password" name="password" type="password" autocomplete="current-password" required
+ maxlength="{MAX_LETTERS}"{" autofocus" if name else ""}>
+<label for="code">{TEXTS["code"]}</label>
+<input id="code" name="code" inputmode="numeric" autocomplete="one-time-code" required
+ maxlength="{DIGITS + 2}" aria-describedby="code-hint">
+<p class="hint" id="code-hint">{TEXTS["code-hint"]}</p>
+<button type="submit">{TEXTS["log-in"]}</button>
+</form>
+<p class="hint">{TEXTS["no-account"]}</p>""",
+        TEXTS["log-in"],
+    )
+
+
+def logout_page() -> str:
+    """Returns the page with the button that ends the session."""
+    return _page(
+        f"""<p>{TEXTS["log-out-question"]}</p>
+<form method="post" action="/logout">
+<button type="submit">{TEXTS["log-out"]}</button>
+</form>
+<p><a href="/">{TEXTS["back"]}</a></p>""",
+        TEXTS["log-out"],
+    )
+
+
+def onward_page(to: str) -> str:
+    """Returns a page that opens a path of this server at once: then the browser brings its cookie.
+
+    A browser that comes by a link of another site brings no strict cookie; from this page it does.
+    """
+    path = escape(to)
+    return _page(
+        f'<p><a href="{path}">{TEXTS["continue"]}</a></p>',
+        TEXTS["title"],
+        f'<meta http-equiv="refresh" content="0;url={path}">',
+    )
+
+
+def own_path(said: Mapping[str, str], name: str = "then") -> str:
+    """Returns the path of this server that a form or query names; the start where it names none.
+
+    >>> own_path({"then": "/runs?run=1"}), own_path({"then": "//evil.example"}), own_path({})
+    ('/runs?run=1', '/', '/')
+    """
+    path = said.get(name, "/")
+    is_own = path.startswith("/") and not path.startswith(("//", "/\\", "/login", "/logout"))
+    return path if is_own and path.isprintable() and "\\" not in path else "/"
+
+
+def _page(body: str, heading: str, head: str = "") -> str:
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{heading} · {TEXTS["title"]}</title>{head}<style>{STYLE}</style></head>
+<body><main><h1>{TEXTS["title"]}</h1><h2>{heading}</h2>{body}</main></body></html>"""

@@ -1,0 +1,1 @@
+"""The dashboard's server as it runs, asked over HTTP and websockets."""
