@@ -18,6 +18,7 @@ import streamlit as st
 
 from coordinator.runs.person_acts import has_people
 from coordinator.views.several_runs.comparisons import baselines_in, strategies_in
+from dashboard.elements.links import keep_entries
 from dashboard.page import Page
 from dashboard.pages import (
     approvals,
@@ -71,7 +72,9 @@ def main(page: Page) -> None:
     """Draws the navigation, and the page that it leads to."""
     _choose_language()
     # Without groups: their headings would stand between the items of one list (WCAG 1.3.1).
-    chosen = st.navigation([_entry(name, page) for name in PAGES], expanded=True)
+    entries = {name: _entry(name, page) for name in PAGES}
+    keep_entries(entries)
+    chosen = st.navigation(list(entries.values()), expanded=True)
     with st.sidebar:
         _show_viewer(page)
     chosen.run()

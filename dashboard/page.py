@@ -1,9 +1,26 @@
-"""Everything that a page gets: the views of the store, and who looks."""
+"""Everything that a page gets: the views of the store, who looks, and the tools given to it."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from dashboard.reading.views import DashboardViews
 from dashboard.viewer import DemoViewer, Viewer
+
+
+def _nobody_knows() -> None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """Functions that the command that starts the dashboard gives to its pages.
+
+    Attributes:
+        last_seen: when the running service last heard from each hospital, in seconds since 1970;
+            None where no service runs.
+    """
+
+    last_seen: Callable[[], Mapping[str, float] | None] = _nobody_knows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,3 +33,4 @@ class Page:
 
     views: DashboardViews
     viewer: Viewer = field(default_factory=DemoViewer)
+    tools: Tools = field(default_factory=Tools)

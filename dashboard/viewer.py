@@ -53,6 +53,15 @@ class Viewer(Protocol):
             FederationError: the act is refused, or the code is wrong.
         """
 
+    def sign_report(self, pdf: bytes) -> bytes:
+        """Returns a report's PDF with the person's signature under it; the key stays here.
+
+        The act ``report.sign`` is carried out before, see ``dashboard.pages.reports``.
+
+        Raises:
+            FederationError: nobody is signed in, or what signs is not installed.
+        """
+
     def log_out(self) -> None:
         """Ends the session; the browser is sent to the login page."""
 
@@ -97,6 +106,17 @@ class DemoViewer:
         raise PolicyRefused(
             f"{request.action} needs a person who has logged in: this dashboard was opened "
             "without a login"
+        )
+
+    def sign_report(self, _pdf: bytes) -> bytes:
+        """Refuses.
+
+        Raises:
+            PolicyRefused: always.
+        """
+        raise PolicyRefused(
+            "report.sign needs a person who has logged in: this dashboard was opened without a "
+            "login"
         )
 
     def log_out(self) -> None:

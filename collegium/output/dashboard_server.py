@@ -12,7 +12,7 @@ from compliance.facts.comparison.baselines import BASELINES_FILE
 from compliance.facts.comparison.strategies import STRATEGIES_FILE
 from coordinator.database.workspace import Workspace
 from coordinator.runs.sign_in import needs_login
-from dashboard.server import DashboardServer, Listening, MakesDownload, Settings
+from dashboard.server import DashboardServer, Listening, MakesDownload, Settings, SignsPdf
 from dashboard.server.metrics import DashboardMetrics
 from protocol.errors import WorkspaceRefused
 
@@ -36,6 +36,7 @@ def open_dashboard(
     demo: bool = False,
     downloads: MakesDownload | None = None,
     metrics: DashboardMetrics | None = None,
+    signs_pdf: SignsPdf | None = None,
 ) -> None:
     """Serves the dashboard until it is stopped.
 
@@ -46,12 +47,15 @@ def open_dashboard(
         demo: without a login, where nobody is registered.
         downloads: makes files; None where there are none.
         metrics: counts; its own when None.
+        signs_pdf: puts a person's signature under a report; None where none is signed.
 
     Raises:
         WorkspaceRefused: there is nothing to show in the folder, or the port is taken.
         PolicyRefused: it can be opened neither with a login nor without.
     """
-    server = dashboard_server(out, listening, demo=demo, downloads=downloads, metrics=metrics)
+    server = dashboard_server(
+        out, listening, demo=demo, downloads=downloads, metrics=metrics, signs_pdf=signs_pdf
+    )
     _require_free(listening)
     way = "people log in" if server.sessions is not None else "without a login, on this machine"
     console.print(f"the dashboard: {listening.shown}  ({way}; Ctrl-C ends it)")
@@ -65,6 +69,7 @@ def dashboard_server(
     demo: bool = False,
     downloads: MakesDownload | None = None,
     metrics: DashboardMetrics | None = None,
+    signs_pdf: SignsPdf | None = None,
 ) -> DashboardServer:
     """Returns the server over a folder, with Streamlit prepared for it; one in a process.
 
@@ -83,6 +88,7 @@ def dashboard_server(
         login=login,
         downloads=downloads,
         metrics=metrics or DashboardMetrics(tuple(page.PAGES)),
+        signs_pdf=signs_pdf,
     )
     server = DashboardServer(settings)
     from streamlit.web.bootstrap import load_config_options

@@ -33,7 +33,10 @@ class SignatureFound:
     """One signature under a PDF, as it was validated.
 
     ``trusted`` is None where no certificate was given to trust. ``whole`` says that nothing was
-    changed after it but further signatures, ``last`` that it covers the file to its end.
+    changed after it but further signatures, ``last`` that it covers the file to its end, which is
+    at byte ``end``. ``public_key`` is the certificate's where it is an Ed25519 key, in hexadecimal,
+    else empty; ``registered`` says whose it is in a folder of runs, empty where nobody looked or
+    nobody's. ``time`` is ``signed_at``, None where none is told.
     """
 
     name: str
@@ -46,6 +49,10 @@ class SignatureFound:
     whole: bool
     expired: bool
     last: bool
+    end: int = 0
+    public_key: str = ""
+    registered: str = ""
+    time: datetime | None = None
 
     @property
     def holds(self) -> bool:
@@ -62,7 +69,8 @@ class SignatureFound:
             return f"BROKEN: the signature of {who} is not by the key of its certificate"
         said = f"signed by {who} at {self.signed_at} (their own clock), {self.certificate}"
         trust = {
-            None: "whether to trust the certificate was not checked: give --trust",
+            None: self.registered
+            or "whether to trust the certificate was not checked: give --trust",
             True: "the certificate is one that you trust",
             False: "NOT TRUSTED: the certificate is none that you trust",
         }[self.trusted]
@@ -88,13 +96,9 @@ def sign_report(
         WorkspaceRefused: it is no PDF, key and certificate do not belong together, or the
             certificate is not valid now; or pyHanko is not installed.
     """
-    require_extra("reports")
-    data = read_named(file, "FILE", _MOST)
-    if not data.startswith(b"%PDF-"):
-        raise WorkspaceRefused(f"{file} is no PDF: sign what report export --format pdf wrote")
+    data, target = signed_file(file, to)
     _require_pair(key, certificate)
     signed = _signed(data, key, certificate, name, role)
-    target = to or file.with_name(f"{file.stem}-signed.pdf")
     try:
         target.write_bytes(signed)
     except OSError as error:
@@ -102,8 +106,23 @@ def sign_report(
     return target
 
 
+def signed_file(file: Path, to: Path | None) -> tuple[bytes, Path]:
+    """Returns the PDF that is to be signed, and where it is written signed.
+
+    Raises:
+        WorkspaceRefused: it is no PDF, or pyHanko is not installed.
+    """
+    require_extra("reports")
+    data = read_named(file, "FILE", _MOST)
+    if not data.startswith(b"%PDF-"):
+        raise WorkspaceRefused(f"{file} is no PDF: sign what report export --format pdf wrote")
+    return data, to or file.with_name(f"{file.stem}-signed.pdf")
+
+
 def _require_pair(key: Path, certificate: Path) -> None:
-    """Refuses a key of another certificate, and a certificate that is not valid now."""
+    """Refuses a key that others can read or of another certificate, and one not valid now."""
+    if key.exists() and key.stat().st_mode & 0o077:
+        raise WorkspaceRefused(f"--key {key} can be read by others: chmod 600 {key}")
     try:
         private = load_pem_private_key(read_named(key, "--key", _MOST_PEM), None)
     except (ValueError, TypeError) as error:
@@ -135,14 +154,28 @@ def _require_pair(key: Path, certificate: Path) -> None:
 
 
 def _signed(data: bytes, key: Path, certificate: Path, name: str, role: str) -> bytes:
-    from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
     from pyhanko.sign import signers
-    from pyhanko.sign.fields import SigFieldSpec, enumerate_sig_fields
 
     load: Callable[[str, str], Any] = signers.SimpleSigner.load
     signer = load(str(key), str(certificate))
     if signer is None:
         raise WorkspaceRefused(f"--key {key} and --cert {certificate} cannot be used to sign")
+    return signed_with(data, signer, name, role)
+
+
+def signed_with(data: bytes, signer: Any, name: str, role: str) -> bytes:
+    """Returns a PDF with one more signature.
+
+    Args:
+        data: the PDF.
+        signer: pyHanko's, with key and certificate.
+        name: the person who signs.
+        role: in which role.
+    """
+    from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+    from pyhanko.sign import signers
+    from pyhanko.sign.fields import SigFieldSpec, enumerate_sig_fields
+
     writer = IncrementalPdfFileWriter(BytesIO(data))
     number = 1 + sum(1 for _ in enumerate_sig_fields(writer))
     meta = signers.PdfSignatureMetadata(
@@ -209,7 +242,21 @@ def _validated(embedded: Any, context: Any, has_roots: bool, data: bytes) -> Sig
         whole=level is None or level <= ModificationLevel.FORM_FILLING,
         expired=not start <= datetime.now(UTC) <= end,
         last=status.coverage is SignatureCoverageLevel.ENTIRE_FILE,
+        end=sum(map(int, list(embedded.sig_object["/ByteRange"])[2:])),
+        public_key=_ed25519(certificate),
+        time=_moment(embedded),
     )
+
+
+def _ed25519(certificate: Any) -> str:
+    """Returns a certificate's Ed25519 key in hexadecimal; empty where it has another kind."""
+    key = certificate.public_key
+    return bytes(key["public_key"].native).hex() if key.algorithm == "ed25519" else ""
+
+
+def _moment(embedded: Any) -> datetime | None:
+    found: datetime | None = embedded.self_reported_timestamp
+    return None if found is None else found.astimezone(UTC)
 
 
 def _is_as_written(embedded: Any, data: bytes) -> bool:
@@ -242,5 +289,5 @@ def _names_itself(signed: Any) -> bool:
 
 
 def _time(embedded: Any) -> str:
-    found = embedded.self_reported_timestamp
-    return found.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if found else "an unknown time"
+    found = _moment(embedded)
+    return found.strftime("%Y-%m-%d %H:%M:%S UTC") if found else "an unknown time"

@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from collegium.reports.added_to_pdf import added_faults
+from collegium.reports.person_signature import with_registered
 from collegium.reports.request import ReportRequest, report_document
 from collegium.reports.signing import SignatureFound, signatures_of
 from compliance.reports.basis import Evidenced, ReportRecipe
@@ -146,13 +147,13 @@ def verify_report(
         again = _check_records(out, found, declarations, public, checked, faults)
         if public is None:
             not_checked.append("whose log it is: the key is the one in the folder; give --key")
-    signatures = _check_signatures(found, again, trusted, checked, faults, not_checked)
+    signatures = _check_signatures(found, again, trusted, out, checked, faults, not_checked)
     answer = {
         "verified": not faults and out is not None,
         "signed": bool(signatures),
         "format": found.form,
         "recipe": asdict(found.recipe),
-        "signatures": [asdict(one) | {"sentence": one.sentence} for one in signatures],
+        "signatures": [_signature_json(one) for one in signatures],
         "checked": checked,
         "faults": faults,
         "not_checked": not_checked,
@@ -191,6 +192,7 @@ def _check_signatures(
     found: ReportFile,
     again: bytes,
     trusted: Sequence[Path],
+    out: Path | None,
     checked: list[str],
     faults: list[str],
     not_checked: list[str],
@@ -208,6 +210,8 @@ def _check_signatures(
     except MessageRefused as error:
         faults.append(str(error))
         return ()
+    if out is not None:
+        signatures = _looked_up(out, found.data, again, signatures, faults)
     for one in signatures:
         (checked if one.holds else faults).append(one.sentence)
     if signatures and not any(one.last for one in signatures):
@@ -218,6 +222,24 @@ def _check_signatures(
         else:
             faults.append("something follows the report in its file that is no signature")
     return signatures
+
+
+def _looked_up(
+    out: Path,
+    data: bytes,
+    again: bytes,
+    signatures: Sequence[SignatureFound],
+    faults: list[str],
+) -> tuple[SignatureFound, ...]:
+    """Returns signatures with whose registered keys made them; what is wrong is a fault."""
+    looked_up, end = [], len(again)
+    for one in signatures:
+        with_name, fault = with_registered(out, one, data[:end] if end else None)
+        looked_up.append(with_name)
+        end = one.end
+        if fault is not None:
+            faults.append(fault)
+    return tuple(looked_up)
 
 
 def _tell(file: Path, answer: dict[str, Any], console: Console) -> None:
@@ -238,6 +260,12 @@ def _tell(file: Path, answer: dict[str, Any], console: Console) -> None:
         line(f"not checked {text}")
     verdict = "verified" if answer["verified"] else "NOT VERIFIED"
     line(f"{verdict}: {file}", "green" if answer["verified"] else "red")
+
+
+def _signature_json(one: SignatureFound) -> dict[str, Any]:
+    """Returns a signature as ``--json`` shows it; its time stands in ``signed_at``."""
+    said = asdict(one) | {"sentence": one.sentence}
+    return {name: value for name, value in said.items() if name not in ("time", "end")}
 
 
 def require_verified(answer: dict[str, Any], file: Path) -> None:

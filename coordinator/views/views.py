@@ -18,6 +18,7 @@ from coordinator.audit.verification import Watch, check_records
 from coordinator.database.log.entry_proofs import MadeProof, prove_entry
 from coordinator.database.store import RunRow, Store, newest_head
 from coordinator.database.workspace import Workspace
+from coordinator.governance.people_register import is_governed
 from coordinator.runs.monitoring.progress import RunProgress, read_progress
 from coordinator.views.alerts import Alert, alerts_in
 from coordinator.views.governance import (
@@ -379,6 +380,11 @@ class Views:
         with self._store.read() as session:
             return search_log(session, query, before, limit)
 
+    def is_governed(self) -> bool:
+        """Whether people are registered: from then on what is done needs a person."""
+        with self._store.read() as session:
+            return is_governed(session)
+
     def log_size(self) -> int:
         """Returns how many entries the log has."""
         with self._store.read() as session:
@@ -402,7 +408,7 @@ class Views:
     def approvals(self) -> tuple[RunApprovals, ...]:
         """Returns who approved the studies of the newest runs."""
         with self._store.read() as session:
-            return approvals_in(session)
+            return approvals_in(session, self._state)
 
     def verified(self) -> KeptVerification:
         """Returns what a verification of the whole folder finds now, with the log's size."""

@@ -7,7 +7,7 @@ from compliance.estimates.trend import trend_text
 from compliance.facts.dossier import Dossier
 from compliance.reports.sections import statements
 from dashboard.elements.charts import show_chart
-from dashboard.elements.choice import chosen_run
+from dashboard.elements.choice.run import chosen_run
 from dashboard.elements.figures import (
     show_calibration,
     show_fairness,

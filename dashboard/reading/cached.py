@@ -227,6 +227,10 @@ class CachedViews:
             "log", (query, before, limit), lambda views: views.search_log(query, before, limit)
         )
 
+    def is_governed(self) -> bool:
+        """Whether people are registered: from then on what is done needs a person."""
+        return self._shared("governed", None, Views.is_governed)
+
     def log_size(self) -> int:
         """Returns how many entries the log has."""
         return self.version().size

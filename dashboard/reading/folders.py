@@ -123,6 +123,10 @@ class SeveralFolders:
         """Returns nothing: notes are of folders with people."""
         return ()
 
+    def is_governed(self) -> bool:
+        """Returns False: no folder of several has people."""
+        return False
+
     def governance(self) -> GovernanceView:
         """Returns that nobody is registered."""
         return next(iter(self._folders.values())).governance()

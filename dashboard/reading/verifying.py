@@ -7,12 +7,14 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from compliance.facts.dossier import LogVerification
+from compliance.storage.clock import timestamp
 from coordinator.views.views import KeptVerification
 
 
@@ -21,7 +23,8 @@ class VerificationState:
     """Progress of a verification, and what the newest one found.
 
     ``part`` is what is being checked, ``done`` of ``total`` of it; ``refused`` why the newest
-    attempt came to nothing.
+    attempt came to nothing. ``at`` is when the kept one began (UTC, ISO 8601), ``seconds`` how
+    long it took.
     """
 
     running: bool = False
@@ -30,6 +33,8 @@ class VerificationState:
     total: int = 0
     refused: str = ""
     kept: KeptVerification | None = None
+    at: str = ""
+    seconds: float = 0.0
 
 
 class BackgroundVerification:
@@ -42,6 +47,7 @@ class BackgroundVerification:
     def __init__(self, folder: Path) -> None:
         self._command = [sys.executable, "-m", "dashboard.reading.whole_verification", str(folder)]
         self._lock, self._state = threading.Lock(), VerificationState()
+        self._began = "", 0.0
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -54,6 +60,7 @@ class BackgroundVerification:
         with self._lock:
             if self._state.running:
                 return
+            self._began = timestamp(), time.monotonic()
             self._state = replace(self._state, running=True, part="", done=0, total=0, refused="")
             self._process = subprocess.Popen(  # noqa: S603  # this Python, and a folder's path
                 self._command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
@@ -77,7 +84,8 @@ class BackgroundVerification:
         if "size" in told:
             result = LogVerification(key=told["key"], faults=tuple(told["faults"]))
             kept = KeptVerification(size=told["size"], result=result)
-            self._state = VerificationState(kept=kept)
+            took = time.monotonic() - self._began[1]
+            self._state = VerificationState(kept=kept, at=self._began[0], seconds=took)
         elif "refused" in told:
             self._state = replace(self._state, running=False, refused=told["refused"])
         else:

@@ -6,7 +6,7 @@ from typing import Protocol
 from compliance.estimates.interval import Interval
 from compliance.facts.comparison.baselines import BaselineFindings
 from compliance.facts.comparison.strategies import ComparisonFindings
-from compliance.facts.dossier import Dossier, LogVerification, SubjectFacts
+from compliance.facts.dossier import Dossier, SubjectFacts
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.figures import FigureKind
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
@@ -16,8 +16,12 @@ from coordinator.runs.monitoring.progress import RunProgress
 from coordinator.views.alerts import Alert
 from coordinator.views.governance import GovernanceView, RecordedAct
 from coordinator.views.log.cosigners import CosignedLog
+from coordinator.views.log.search import LogPage, LogQuery
+from coordinator.views.members.approvals import RosterStanding, RunApprovals
+from coordinator.views.members.sites import SiteView
 from coordinator.views.run_notes import RunNote
 from coordinator.views.views import KeptVerification
+from dashboard.reading.verifying import VerificationState
 
 
 class RunLine(Protocol):
@@ -138,8 +142,11 @@ class DashboardViews(Protocol):
     def withheld(self, run_id: str) -> Sequence[Withheld]:
         """Returns those of them that released no AUROC, and why."""
 
-    def verification(self) -> LogVerification:
-        """Returns the result of comparing all records with the signed log."""
+    def verify(self) -> None:
+        """Begins a verification of the whole folder beside the pages, unless one is under way."""
+
+    def verification_state(self) -> VerificationState:
+        """Returns how far that is, and what the newest one found."""
 
     def verified(self) -> KeptVerification | None:
         """Returns what the newest verification found, and of how many entries; None before any."""
@@ -159,14 +166,43 @@ class DashboardViews(Protocol):
     def declarations(self) -> tuple[Declarations | None, str]:
         """Returns what the consortium declares beside its runs, and the digest of the file."""
 
-    def governance(self) -> GovernanceView:
-        """Returns people, waiting changes and incidents, as of now."""
+    def governance(self, *, decided: bool = False) -> GovernanceView:
+        """Returns people, waiting changes and incidents, as of now.
+
+        With ``decided`` also changes that were confirmed or withdrawn, or have lapsed.
+        """
+
+    def acts(
+        self,
+        *,
+        run: str | None = None,
+        study: str | None = None,
+        person: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+    ) -> Sequence[RecordedAct]:
+        """Returns what people did, in order; of a run, its study (by digest), a person, a time."""
+
+    def is_governed(self) -> bool:
+        """Whether people are registered: from then on what is done needs a person."""
+
+    def log_size(self) -> int:
+        """Returns how many entries the log has."""
+
+    def search_log(self, query: LogQuery, before: int | None = None, limit: int = 50) -> LogPage:
+        """Returns the newest entries that a search finds, before this number."""
+
+    def sites(self) -> Sequence[SiteView]:
+        """Returns every hospital that was ever invited or took part."""
+
+    def rosters(self) -> Sequence[RosterStanding]:
+        """Returns the newest signed roster, and the one that waits for signatures."""
+
+    def approvals(self) -> Sequence[RunApprovals]:
+        """Returns who approved the studies of the newest runs."""
 
     def notes(self, run_id: str | None = None) -> Sequence[RunNote]:
         """Returns what people noted about runs, in order; about one run where it is named."""
-
-    def acts(self, *, run: str, study: str) -> Sequence[RecordedAct]:
-        """Returns what people did about a run or its study (by digest), in order."""
 
     def cosigned_log(self) -> CosignedLog:
         """Returns who has cosigned the log, how far, and how far a quorum has."""

@@ -41,3 +41,10 @@ def alerts_caption(alerts: Sequence[Alert]) -> str:
         "collegium alerts acknowledge NUMBER --by NAME, or --as KEYFILE where people are "
         "registered. An alert ends with its cause."
     )
+
+
+def alert_label(alert: Alert) -> str:
+    """Returns one line that tells an alert from the others."""
+    text = str(alert.cause["text"])
+    short = text if len(text) <= 80 else f"{text[:79]}…"
+    return f"{alert.number} · {alert.severity} · {short}"

@@ -6,15 +6,16 @@ Who did what is told as the log has it; nothing is called verified here that was
 from collections.abc import Sequence
 from datetime import datetime
 
-from compliance.facts.dossier import EntryFacts, LogFacts
+from compliance.facts.dossier import LogVerification
 from compliance.facts.formatting import Format, show
 from compliance.governance.incidents.course import clock_text
 from compliance.reports.document import Statement, Tone
 from compliance.reports.evidence import entry_words
 from coordinator.database.log.entry_proofs import MadeProof
 from coordinator.governance.incident_register import NumberedIncident
-from coordinator.views.governance import GovernanceView, RecordedAct, WaitingChange
+from coordinator.views.governance import GovernanceView, RecordedAct
 from coordinator.views.log.cosigners import CosignedLog, CosignerProgress
+from coordinator.views.log.search import FoundEntry, LogPage
 from protocol.counted import counted
 from protocol.log.cosignature import cosigning_site
 from protocol.log.entry import parse_log_entry
@@ -31,8 +32,6 @@ PROOF = (
     "The entry is in the file. Whoever has it needs neither this folder nor the coordinator: "
     "collegium audit verify-proof FILE --policy POLICY, with a policy from somewhere they trust."
 )
-#: Of several entries, the first of these that a run has is the one to be proven.
-_TELLING = ("run-finished", "run-failed", "run-stopped")
 
 
 def founding(seen: GovernanceView) -> Statement | None:
@@ -136,28 +135,6 @@ def is_late(incidents: Sequence[NumberedIncident], now: datetime) -> bool:
     return any(hours is not None and hours < 0 for hours in left)
 
 
-def change_rows(changes: Sequence[WaitingChange]) -> list[dict[str, str]]:
-    """Returns changes that wait for a second person, as texts under their column titles."""
-    return [
-        {
-            "Number": str(one.number),
-            "Change": one.change.request.action,
-            "About": f"{one.change.request.subject_kind} {one.change.request.subject}",
-            "Proposed by": one.change.proposed_by,
-            "Lapses": show(one.change.expires, Format.TIME),
-            "What to do": f"another person: collegium people confirm {one.number}",
-        }
-        for one in changes
-    ]
-
-
-def told_entry(log: LogFacts) -> int:
-    """Returns the entry that tells best how a run went: that of its end, else its newest."""
-    by_type = {entry.type: entry.index for entry in log.entries}
-    ends = [by_type[kind] for kind in _TELLING if kind in by_type]
-    return ends[0] if ends else max((entry.index for entry in log.entries), default=0)
-
-
 def proof_sentence(made: MadeProof) -> str:
     """Returns what is proven, under which head, and by whose cosignatures."""
     names = ", ".join(cosigning_site(one.key.name) or one.key.name for one in made.cosigners)
@@ -170,12 +147,48 @@ def proof_sentence(made: MadeProof) -> str:
     )
 
 
-def found_entries(entries: Sequence[EntryFacts], words: str) -> tuple[EntryFacts, ...]:
-    """Returns the entries that hold every word, in any field, whatever the case."""
-    wanted = words.lower().split()
+def verified_statement(found: LogVerification, size: int) -> Statement:
+    """Returns whether all records were what the signed log says, of a log of so many entries."""
+    if found.faults:
+        return Statement(
+            text=f"NOT VERIFIED: {counted(len(found.faults), 'fault')} in {size:,} entries and "
+            "the records.",
+            detail="collegium audit verify says the same on the command line.",
+            tone=Tone.BAD,
+        )
+    return Statement(
+        text=f"Verified: all {size:,} entries, and every record against them.",
+        detail="Every hash, signed head, cosignature, act of a person and row is what was logged.",
+        tone=Tone.GOOD,
+    )
 
-    def holds(entry: EntryFacts) -> bool:
-        text = f"{entry.index} {entry.time} {entry.type} {entry.payload} {entry.leaf_hash}".lower()
-        return all(word in text for word in wanted)
 
-    return tuple(entry for entry in entries if holds(entry))
+def entry_rows(found: Sequence[FoundEntry]) -> list[dict[str, str | int]]:
+    """Returns entries of the log, as a search found them, as rows under their column titles."""
+    return [
+        {
+            "Index": one.entry.index,
+            "Time": show(one.entry.time, Format.TIME),
+            "What was done": entry_words(one.entry.type),
+            "By whom": one.act,
+            "Run": one.entry.run or "",
+            "Round": "" if one.entry.round is None else str(one.entry.round + 1),
+            "Type": one.entry.type,
+            "Digest of the details": one.entry.payload,
+            "Leaf": one.entry.leaf_hash,
+        }
+        for one in found
+    ]
+
+
+def page_sentence(page: LogPage, limit: int) -> str:
+    """Returns what a page of a search holds, and whether the search has come to its end."""
+    shown = counted(len(page.entries), "entry")
+    if page.next is None:
+        return f"{shown} here, to the beginning of what was asked; the log has {page.size:,}."
+    if len(page.entries) < limit:
+        return (
+            f"{shown} here so far: searched back to entry {page.next:,} of {page.size:,}; the "
+            "search goes on from there."
+        )
+    return f"{shown} here, back to entry {page.next:,} of {page.size:,}; there may be older ones."

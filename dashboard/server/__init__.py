@@ -14,7 +14,7 @@ from dashboard.server.application import DashboardServer, Settings
 from dashboard.server.downloads import Download, MakesDownload
 from dashboard.server.http.requests import Listening
 from dashboard.server.sessions import SessionLimits
-from dashboard.server.viewing import viewer_now
+from dashboard.server.viewing import SignsPdf, viewer_now
 
 __all__ = [
     "DashboardServer",
@@ -23,5 +23,6 @@ __all__ = [
     "MakesDownload",
     "SessionLimits",
     "Settings",
+    "SignsPdf",
     "viewer_now",
 ]

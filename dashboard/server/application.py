@@ -49,7 +49,7 @@ from dashboard.server.sessions import (
     SessionTable,
     new_handle,
 )
-from dashboard.server.viewing import PersonViewing, finder, serve_viewers
+from dashboard.server.viewing import PersonViewing, SignsPdf, finder, serve_viewers
 from dashboard.viewer import DemoViewer, Viewer
 from protocol.errors import FederationError, PolicyRefused, StoreBroken
 from protocol.identity.roster import SigningKey
@@ -76,6 +76,7 @@ class Settings:
         clock: the time of day; ``elapsed`` are seconds that never go back.
         downloads: makes files; None where there are none.
         metrics: counts logins, refusals and sessions.
+        signs_pdf: puts a person's signature under a report; None where none is signed.
     """
 
     script: Path
@@ -89,6 +90,7 @@ class Settings:
     elapsed: Callable[[], float] = time.monotonic
     downloads: MakesDownload | None = None
     metrics: DashboardMetrics = field(default_factory=lambda: DashboardMetrics(()))
+    signs_pdf: SignsPdf | None = None
 
     def __post_init__(self) -> None:
         if not self.login and (not self.listening.is_loopback or self.listening.is_outside):
@@ -144,15 +146,18 @@ class DashboardServer:
         """
         if self.sessions is None or self.people is None or session is None:
             return DemoViewer()
-        return PersonViewing(session, self.sessions, self.people, self._sign_in, self._settings.out)
+        settings = self._settings
+        return PersonViewing(
+            session, self.sessions, self.people, self._sign_in, settings.out, settings.signs_pdf
+        )
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lives as long as Streamlit's application does; ends every session at the end."""
         if self.sessions is None or self.people is None:
             serve_viewers(lambda handle: DemoViewer())
         else:
-            home = self._settings.out
-            serve_viewers(finder(self.sessions, self.people, self._sign_in, home))
+            home, signs_pdf = self._settings.out, self._settings.signs_pdf
+            serve_viewers(finder(self.sessions, self.people, self._sign_in, home, signs_pdf))
         writer = threading.Thread(target=self._write_ends, name="logouts", daemon=True)
         writer.start()
         looking = asyncio.ensure_future(self._look_again())

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from compliance.governance.access.lock_out import FREE_FAILURES
 from compliance.governance.access.looking import Subject, may_look
 from compliance.governance.acts import ActRequest
-from compliance.governance.people import Role
+from compliance.governance.people import Person, Role
 from coordinator.governance.accounts.guarded import PeopleNow, guarded
 from coordinator.runs.person_acts import perform
 from coordinator.runs.sign_in import SignIn
@@ -16,11 +16,14 @@ from dashboard.server.http.requests import HANDLE_HEADER
 from dashboard.server.sessions import DashboardSession, Ended, SessionTable
 from dashboard.viewer import DemoViewer, Viewer, asks_for_code
 from protocol.errors import PolicyRefused
+from protocol.identity.roster import SigningKey
 
 _Views = TypeVar("_Views")
 
 #: Finds the viewer of a session's handle; one server runs in a process.
 FindsViewer = Callable[[str | None], Viewer]
+#: Puts a person's signature under a PDF: the file, the person's key, the person's record now.
+SignsPdf = Callable[[bytes, SigningKey, Person], bytes]
 _finds: list[FindsViewer] = []
 
 
@@ -33,6 +36,7 @@ class PersonViewing:
         people: the people now.
         sign_in: compares codes.
         home: the coordinator's folder.
+        signs_pdf: puts a signature under a report; None where this server signs none.
 
     Raises:
         PolicyRefused: the person may not look at the dashboard any more.
@@ -45,7 +49,9 @@ class PersonViewing:
         people: PeopleNow,
         sign_in: SignIn,
         home: Path,
+        signs_pdf: SignsPdf | None = None,
     ) -> None:
+        self._signs_pdf = signs_pdf
         self._session, self._table, self._people = session, table, people
         self._sign_in, self._home = sign_in, home
         person = people.require(session.public_key)
@@ -87,6 +93,21 @@ class PersonViewing:
             self._take_code(code)
         self._table.touch(self._session)
         return perform(self._home, request, key, payload)
+
+    def sign_report(self, pdf: bytes) -> bytes:
+        """Returns a PDF with the person's signature under it; see ``Viewer``.
+
+        Raises:
+            PolicyRefused: the session has ended, or this server signs nothing.
+            WorkspaceRefused: what signs is not installed.
+        """
+        session = self._alive()
+        key = session.key()
+        if key is None:
+            raise PolicyRefused("the session has ended: log in again")
+        if self._signs_pdf is None:
+            raise PolicyRefused("this server signs no reports: collegium report sign --as KEYFILE")
+        return self._signs_pdf(pdf, key, self._people.require(session.public_key))
 
     def log_out(self) -> None:
         """Ends the session; the browser is sent to the login page."""
@@ -138,15 +159,26 @@ def viewer_now(needs_login: Callable[[], bool] = lambda: True) -> Viewer:
     return _finds[0](st.context.headers.get(HANDLE_HEADER))
 
 
-def finder(table: SessionTable, people: PeopleNow, sign_in: SignIn, home: Path) -> FindsViewer:
+def finder(
+    table: SessionTable,
+    people: PeopleNow,
+    sign_in: SignIn,
+    home: Path,
+    signs_pdf: SignsPdf | None = None,
+) -> FindsViewer:
     """Returns what finds viewers by the handle of a session."""
-    return partial(_find, table, people, sign_in, home)
+    return partial(_find, table, people, sign_in, home, signs_pdf)
 
 
 def _find(
-    table: SessionTable, people: PeopleNow, sign_in: SignIn, home: Path, handle: str | None
+    table: SessionTable,
+    people: PeopleNow,
+    sign_in: SignIn,
+    home: Path,
+    signs_pdf: SignsPdf | None,
+    handle: str | None,
 ) -> Viewer:
     session = table.named(handle)
     if session is None:
         raise PolicyRefused("the session has ended: log in again")
-    return PersonViewing(session, table, people, sign_in, home)
+    return PersonViewing(session, table, people, sign_in, home, signs_pdf)

@@ -76,6 +76,7 @@ def dashboard(
     """Opens the dashboard on a folder of runs. People log in where some are registered."""
     from collegium.output.dashboard_server import open_dashboard
     from collegium.output.telemetry.metrics_page import metrics_shown
+    from collegium.reports.person_signature import sign_as_person
     from dashboard.app import PAGES
     from dashboard.server import Listening
     from dashboard.server.metrics import DashboardMetrics
@@ -90,7 +91,9 @@ def dashboard(
     )
     metrics = DashboardMetrics(tuple(PAGES))
     with metrics_shown(metrics.registry, metrics_port):
-        open_dashboard(out, listening, console(), demo=demo, metrics=metrics)
+        open_dashboard(
+            out, listening, console(), demo=demo, metrics=metrics, signs_pdf=sign_as_person
+        )
 
 
 def _tell_unverified(out: Path) -> None:

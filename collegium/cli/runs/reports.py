@@ -147,16 +147,38 @@ def report_declarations(
 @app.command("sign")
 def report_sign(
     file: ReportPath,
-    key: Annotated[Path, typer.Option("--key", help="Your private key: PEM, P-256 or Ed25519.")],
-    cert: Annotated[Path, typer.Option("--cert", help="Its certificate: PEM.")],
-    name: Annotated[str, typer.Option("--name", help="Your name.")],
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Your private key: PEM, P-256 or Ed25519.")
+    ] = None,
+    cert: Annotated[Path | None, typer.Option("--cert", help="Its certificate: PEM.")] = None,
+    name: Annotated[str, typer.Option("--name", help="Your name.")] = "",
     role: Annotated[str, typer.Option("--role", help="The role in which you sign.")] = "",
+    as_key: As = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "--home", help="With --as: the folder in which you are registered."),
+    ] = None,
     to: Annotated[
         Path | None, typer.Option("--to", help="The file to write; default: FILE-signed.pdf.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Signs a report's PDF. The report stays in it byte for byte."""
+    """Signs a report's PDF. The report stays in it byte for byte.
+
+    By your registered key (--as and --out; it is an act of the log), or by
+    another one with its certificate (--key, --cert, --name).
+    """
+    if key is None and as_key is not None and out is not None:
+        from collegium.reports.person_signature import sign_report_as
+
+        written, told = sign_report_as(file, out, read_key_file(as_key), to)
+        console().print(f"wrote {written}: {told}", markup=False, soft_wrap=True)
+        emit({"file": str(written), "told": told}, as_json)
+        return
+    if key is None or cert is None or not name:
+        from protocol.errors import MessageRefused
+
+        raise MessageRefused("give --as and --out, or --key, --cert and --name")
     from collegium.reports.signing import sign_report
 
     written = sign_report(file, key, cert, to, name=name, role=role)

@@ -42,7 +42,8 @@ LOOKS: Mapping[Subject, frozenset[Role]] = {
 #: The acts of the dashboard that each ask for a fresh one-time code.
 ASKS_FOR_CODE = frozenset(
     {
-        "change.confirm", "incident.contain", "incident.confirm", "model.promote", "report.sign",
+        "change.confirm", "change.withdraw", "incident.contain", "incident.confirm",
+        "model.promote", "report.sign",
         "hospital.revoke", "hospital.invite", "person.add", "person.roles", "person.retire",
         "policy.change", "budget.change", "hold.lift", "account.set", "account.remove",
         "account.unlock", "access.review",

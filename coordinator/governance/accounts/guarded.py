@@ -58,6 +58,7 @@ SUBJECTS: Mapping[str, Subject | None] = {
     "verified": Subject.RUNS,
     "verify": Subject.RUNS,
     "verification_state": Subject.RUNS,
+    "is_governed": None,
 }
 
 

@@ -1,6 +1,6 @@
 """Signatures of hospitals: under the roster, and for the studies of runs that they joined."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -101,17 +101,23 @@ def rosters_in(session: Session) -> tuple[RosterStanding, ...]:
     return tuple(found)
 
 
-def approvals_in(session: Session) -> tuple[RunApprovals, ...]:
+def approvals_in(session: Session, state: Callable[[RunRow], str]) -> tuple[RunApprovals, ...]:
     """Returns who approved the studies of the newest runs, the newest first.
+
+    Args:
+        session: the consortium's database.
+        state: the state of a run as it is shown.
 
     Raises:
         StoreBroken: the record of a run is damaged.
     """
     query = select(RunRow).order_by(RunRow.started_at.desc(), RunRow.id.desc())
-    return tuple(_approvals(session, row) for row in session.scalars(query.limit(NEWEST_RUNS)))
+    return tuple(
+        _approvals(session, row, state(row)) for row in session.scalars(query.limit(NEWEST_RUNS))
+    )
 
 
-def _approvals(session: Session, row: RunRow) -> RunApprovals:
+def _approvals(session: Session, row: RunRow, state: str) -> RunApprovals:
     study = study_of(session, row)
     try:
         signed = summaries_of(row)
@@ -124,7 +130,7 @@ def _approvals(session: Session, row: RunRow) -> RunApprovals:
         study_name=study.name,
         study_digest=row.study_digest,
         started_at=row.started_at,
-        state=row.state,
+        state=state,
         planned=tuple(study.site_names),
         approved={
             site: tuple((one.name, one.on) for one in summary.approvals)

@@ -1,19 +1,54 @@
-"""Acts of people about a run and its study."""
+"""Acts of people: who did what when, refused ones too, found by person, outcome, run and day."""
+
+from datetime import UTC, date, datetime, timedelta
 
 import streamlit as st
 
-from compliance.facts.dossier import Dossier
+from coordinator.views.governance import GovernanceView
 from dashboard.elements.pieces import show_lines
 from dashboard.reading.views import DashboardViews
 from dashboard.rows import audit, words
+from dashboard.texts import say
+from protocol.identity.timestamps import write_time
+
+#: Outcomes of an act.
+OUTCOMES = ("done", "proposed", "refused", "failed", "allowed")
+#: So many acts are shown.
+_MOST = 100
 
 
-def show_acts(views: DashboardViews, dossier: Dossier) -> None:
-    """Shows what people did about a run and its study."""
-    st.subheader("What people did about this run")
-    acts = views.acts(run=dossier.run_id, study=dossier.study_digest)
-    if not acts:
-        st.info("No act of a person about this run is recorded.")
+def show_acts(views: DashboardViews, seen: GovernanceView) -> None:
+    """Shows the newest acts of those that are asked for."""
+    person, outcome, run, since = st.columns(4)
+    whole = say("audit.any")
+    people = sorted({one.name for one in (*seen.people, *seen.former)})
+    who = person.selectbox(
+        say("audit.person"), people, index=None, placeholder=whole, key="acts person"
+    )
+    came = outcome.selectbox(
+        say("audit.outcome"), OUTCOMES, index=None, placeholder=whole, key="acts outcome",
+        format_func=lambda name: say(f"audit.is_{name}"),
+    )  # fmt: skip
+    about = run.selectbox(
+        say("audit.run"), [one.run_id for one in views.runs()], index=None, placeholder=whole,
+        key="acts run",
+    )  # fmt: skip
+    begin = since.date_input(
+        say("audit.since_day"), value=datetime.now(UTC).date() - timedelta(days=90),
+        key="acts since",
+    )  # fmt: skip
+    found = views.acts(run=about, person=who, since=_midnight(begin))
+    if came is not None:
+        found = [act for act in found if act.outcome == came]
+    if not found:
+        st.info(say("audit.no_act"), icon=":material/info:")
         return
-    show_lines(audit.act_rows(acts))
+    show_lines(audit.act_rows(found[-_MOST:]))
+    st.caption(say("audit.acts_shown", shown=min(_MOST, len(found)), number=len(found)))
     st.caption(words.plain(audit.ACTS))
+
+
+def _midnight(day: object) -> str | None:
+    if not isinstance(day, date):
+        return None
+    return write_time(datetime(day.year, day.month, day.day, tzinfo=UTC))

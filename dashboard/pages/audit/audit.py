@@ -1,28 +1,31 @@
-"""The audit of a run on one page."""
+"""The audit on one page: verify now, cosigners, search and proof, acts of people."""
 
-from dashboard.elements.choice import chosen_run
+import streamlit as st
+
+from dashboard.elements.kept import kept
 from dashboard.elements.pieces import show_statement
-from dashboard.elements.waiting import show_changes, show_incidents
 from dashboard.page import Page
 from dashboard.pages.audit.acts import show_acts
 from dashboard.pages.audit.cosigners import show_cosigners
-from dashboard.pages.audit.trail import show_proof, show_trail
+from dashboard.pages.audit.proof import show_proof
+from dashboard.pages.audit.search import show_search
+from dashboard.pages.audit.verification import show_verification
 from dashboard.rows import audit
+from dashboard.texts import say
 
 
 def show(page: Page) -> None:
-    """Shows what waits for people, who has cosigned the log, and acts and entries of a run."""
+    """Shows what the log says, who vouches for it, and what people did."""
     views = page.views
     seen = views.governance()
     if (warning := audit.founding(seen)) is not None:
         show_statement(warning)
-    show_incidents(seen)
-    show_changes(seen)
-    log = views.cosigned_log()
-    show_cosigners(log)
-    dossier = chosen_run(views)
-    if dossier is None:
-        return
-    show_acts(views, dossier)
-    show_trail(dossier)
-    show_proof(views, dossier, log.size)
+    size = views.log_size()
+    show_verification(views, size)
+    show_cosigners(kept("cosigned log", size, views.cosigned_log))
+    log, acts = st.tabs([say("audit.log"), say("audit.acts")])
+    with log:
+        chosen = show_search(views, seen)
+        show_proof(views, chosen, size)
+    with acts:
+        show_acts(views, seen)

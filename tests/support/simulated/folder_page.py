@@ -8,6 +8,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from dashboard.page import Tools
+from dashboard.viewer import DemoViewer, Viewer
 from tests.support.machine.patience import PATIENCE
 
 
@@ -16,23 +18,31 @@ class FolderPage:
     """A page over a folder; ``offered`` are its files by name, as it was drawn last."""
 
     out: Path
+    viewer: Viewer = field(default_factory=DemoViewer)
+    tools: Tools = field(default_factory=Tools)
     offered: dict[str, bytes] = field(default_factory=dict)
 
     def look(self, name: str) -> AppTest:
         """Returns one page of the dashboard, by the name in its address."""
 
-        def script(out: str, name: str) -> None:
+        def script(out, name, viewer, tools) -> None:  # type: ignore[no-untyped-def]
             from pathlib import Path
 
             from coordinator.views.views import open_views
             from dashboard import app
             from dashboard.page import Page
+            from dashboard.reading.cached import CachedViews
 
-            views = open_views(Path(out))
-            app.show_page(name, Page(views=views))
+            views = CachedViews(lambda: open_views(Path(out)))
+            app.show_page(name, Page(views=views, viewer=viewer, tools=tools))
             views.close()
 
-        page = AppTest.from_function(script, args=(str(self.out), name), default_timeout=PATIENCE)
+        args = (str(self.out), name, self.viewer, self.tools)
+        return self.again(AppTest.from_function(script, args=args, default_timeout=PATIENCE))
+
+    def press(self, page: AppTest, label: str) -> AppTest:
+        """Returns the page after a button, the first with this label, was pressed."""
+        next(one for one in page.button if one.label == label).click()
         return self.again(page)
 
     def again(self, page: AppTest) -> AppTest:
@@ -43,9 +53,14 @@ class FolderPage:
         return page
 
 
-def page_over(out: Path, monkeypatch: pytest.MonkeyPatch) -> FolderPage:
+def page_over(
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    viewer: Viewer | None = None,
+    tools: Tools | None = None,
+) -> FolderPage:
     """Returns a page over a folder whose downloads can be looked into."""
-    page = FolderPage(out)
+    page = FolderPage(out, viewer or DemoViewer(), tools or Tools())
 
     def offer(label: str, *, data: bytes, file_name: str, **drawn: Any) -> None:
         page.offered[file_name] = data

@@ -70,6 +70,7 @@ def person(
     own, certificate = tmp_path / f"{name}.key", tmp_path / f"{name}.cert"
     form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     own.write_bytes(signing.private_bytes(*form))
+    own.chmod(0o600)
     certificate.write_bytes(built.public_bytes(Encoding.PEM))
     return own, certificate
 
@@ -329,6 +330,15 @@ def test_a_certificate_that_is_not_valid_now_signs_nothing(
     file = export(genuine, tmp_path / "report.pdf", kind="model-card")
     with pytest.raises(WorkspaceRefused, match=said):
         sign_report(file, *person(tmp_path, "Ada", days=days), None, name="Ada", role="")
+
+
+def test_a_key_that_others_can_read_signs_nothing(genuine: Path, tmp_path: Path) -> None:
+    file = export(genuine, tmp_path / "report.pdf")
+    key, certificate = person(tmp_path, "Ada")
+    key.chmod(0o640)
+    with pytest.raises(WorkspaceRefused, match="can be read by others: chmod 600"):
+        sign_report(file, key, certificate, None, name="Ada", role="")
+    assert not (tmp_path / "report-signed.pdf").exists()
 
 
 def test_where_nothing_could_be_checked_nothing_is_verified(genuine: Path, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Tests of dashboard.pages."""
+"""Pages of the dashboard, each through Streamlit's own test driver."""

@@ -1,1 +1,1 @@
-"""Tests of dashboard.rows."""
+"""Rows of the dashboard, without Streamlit."""

@@ -1,0 +1,1 @@
+"""Choices of what a page is about: a run, or a study."""

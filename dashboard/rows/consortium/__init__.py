@@ -1,0 +1,1 @@
+"""Rows about the consortium: what waits for whom, its hospitals, and what was approved."""
