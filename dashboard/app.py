@@ -53,6 +53,8 @@ PAGES: Mapping[str, Callable[[Page], None]] = {
     "sites": sites.show,
     "approvals": approvals.show,
 }
+#: What no theme can say: the chosen one of several has the colour of text, for its contrast.
+_STYLE = '[data-testid^="stBaseButton-segmented_controlActive"] { color: inherit !important; }'
 _ICON = (Path(__file__).parent / ".streamlit" / "icon.svg").read_text(encoding="utf-8")
 _ICONS = {
     "today": "today",
@@ -70,6 +72,7 @@ _ICONS = {
 
 def main(page: Page) -> None:
     """Draws the navigation, and the page that it leads to."""
+    st.html(f"<style>{_STYLE}</style>")
     _choose_language()
     # Without groups: their headings would stand between the items of one list (WCAG 1.3.1).
     entries = {name: _entry(name, page) for name in PAGES}

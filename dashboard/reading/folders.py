@@ -131,7 +131,7 @@ class SeveralFolders:
         """Returns that nobody is registered."""
         return next(iter(self._folders.values())).governance()
 
-    def acts(self, *, run: str, study: str) -> Sequence[RecordedAct]:
+    def acts(self, **_about: str | None) -> Sequence[RecordedAct]:
         """Returns nothing: acts are of folders with people."""
         return ()
 
