@@ -91,7 +91,7 @@ def site_metrics(
         raise ValueError("figures at each hospital need at least one hospital")
     ranked = sorted(sites, key=lambda site: _rank(site, figure))
     rows = _site_rows(ranked, figure)
-    kinds = sorted({row["what"] for row in rows})
+    kinds = sorted({row["what"] for row in rows}) or [RELEASED]  # no legend is endlessly high
     values = [row[key] for row in rows for key in ("value", "low", "high") if key in row]
     values += among
     x = (

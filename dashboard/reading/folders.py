@@ -127,9 +127,9 @@ class SeveralFolders:
         """Returns False: no folder of several has people."""
         return False
 
-    def governance(self) -> GovernanceView:
+    def governance(self, *, decided: bool = False) -> GovernanceView:
         """Returns that nobody is registered."""
-        return next(iter(self._folders.values())).governance()
+        return next(iter(self._folders.values())).governance(decided=decided)
 
     def acts(self, **_about: str | None) -> Sequence[RecordedAct]:
         """Returns nothing: acts are of folders with people."""
