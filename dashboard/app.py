@@ -16,8 +16,9 @@ from pathlib import Path
 
 import streamlit as st
 
+from coordinator.runs.person_acts import has_people
 from coordinator.views.several_runs.comparisons import baselines_in, strategies_in
-from dashboard.elements.links import keep_entries
+from dashboard.elements.matters import keep_entries
 from dashboard.page import Page
 from dashboard.pages import (
     approvals,
@@ -33,8 +34,9 @@ from dashboard.pages import (
 )
 from dashboard.pages.utility.comparisons import show_baselines, show_strategies
 from dashboard.pages.utility.page import beside
-from dashboard.reading.cached import cached_views
+from dashboard.reading.folders import views_of
 from dashboard.rows.words import plain
+from dashboard.server import viewer_now
 from dashboard.texts import LANGUAGES, say, speak
 from protocol.errors import FederationError, PolicyRefused
 
@@ -127,15 +129,18 @@ def run(arguments: Sequence[str]) -> None:
     # An icon of our own: those of the navigation's entries would be fetched from another host.
     st.set_page_config(page_title="Collegium", page_icon=_ICON, layout="wide")
     parser = argparse.ArgumentParser(exit_on_error=False)
-    parser.add_argument("--out", type=Path, default=Path("demo-out"))
+    parser.add_argument("--out", type=Path, action="append")
     options, _ = parser.parse_known_args(list(arguments))
+    folders = options.out or [Path("demo-out")]
     try:
-        views = cached_views(options.out.resolve())
-        views.version()
+        viewer = viewer_now(lambda: any(map(has_people, folders)))
+        views = views_of(folders)
+    except PolicyRefused as error:
+        st.error(plain(str(error)), icon=":material/lock:")
     except FederationError as error:
-        _show_without_runs(options.out, error)
-        return
-    main(Page(views=views))
+        _show_without_runs(folders[0], error)
+    else:
+        main(Page(views=viewer.guard(views), viewer=viewer))
 
 
 def _show_without_runs(out: Path, error: FederationError) -> None:

@@ -13,6 +13,7 @@ from compliance.facts.comparison.strategies import STRATEGIES_FILE
 from coordinator.database.workspace import Workspace
 from coordinator.runs.sign_in import needs_login
 from dashboard.server import DashboardServer, Listening, MakesDownload, Settings, SignsPdf
+from dashboard.server.metrics import DashboardMetrics
 from protocol.errors import WorkspaceRefused
 
 #: The largest message of a browser, in bytes.
@@ -23,7 +24,7 @@ _OPTIONS = {
     "server.headless": True,
     "server.fileWatcherType": "none",
     "browser.gatherUsageStats": False,
-    "client.toolbarMode": "viewer",
+    "client.toolbarMode": "minimal",
 }
 
 
@@ -35,6 +36,7 @@ def open_dashboard(
     demo: bool = False,
     downloads: MakesDownload | None = None,
     signs_pdf: SignsPdf | None = None,
+    metrics: DashboardMetrics | None = None,
 ) -> None:
     """Serves the dashboard until it is stopped.
 
@@ -45,12 +47,15 @@ def open_dashboard(
         demo: without a login, where nobody is registered.
         downloads: makes files; None where there are none.
         signs_pdf: puts a person's signature under a report; None where none is signed.
+        metrics: counts; its own when None.
 
     Raises:
         WorkspaceRefused: there is nothing to show in the folder, or the port is taken.
         PolicyRefused: it can be opened neither with a login nor without.
     """
-    server = dashboard_server(out, listening, demo=demo, downloads=downloads, signs_pdf=signs_pdf)
+    server = dashboard_server(
+        out, listening, demo=demo, downloads=downloads, metrics=metrics, signs_pdf=signs_pdf
+    )
     _require_free(listening)
     way = "people log in" if server.sessions is not None else "without a login, on this machine"
     console.print(f"the dashboard: {listening.shown}  ({way}; Ctrl-C ends it)")
@@ -64,6 +69,7 @@ def dashboard_server(
     demo: bool = False,
     downloads: MakesDownload | None = None,
     signs_pdf: SignsPdf | None = None,
+    metrics: DashboardMetrics | None = None,
 ) -> DashboardServer:
     """Returns the server over a folder, with Streamlit prepared for it; one in a process.
 
@@ -71,13 +77,7 @@ def dashboard_server(
         WorkspaceRefused: there is nothing to show in the folder.
         PolicyRefused: it can be opened neither with a login nor without.
     """
-    login = False
-    if (
-        not any((out / name).is_file() for name in (BASELINES_FILE, STRATEGIES_FILE))
-        or (out / "coordinator.key").is_file()
-    ):
-        Workspace.open(out)
-        login = needs_login(out, demo=demo)
+    login = _has_records(out) and needs_login(out, demo=demo)
     import dashboard.app as page
 
     script = Path(page.__file__)
@@ -88,6 +88,7 @@ def dashboard_server(
         login=login,
         downloads=downloads,
         signs_pdf=signs_pdf,
+        metrics=metrics or DashboardMetrics(tuple(page.PAGES)),
     )
     server = DashboardServer(settings)
     from streamlit.web.bootstrap import load_config_options
@@ -95,6 +96,21 @@ def dashboard_server(
     load_config_options(_OPTIONS)
     sys.argv = [str(script), "--out", str(out.resolve())]
     return server
+
+
+def _has_records(out: Path) -> bool:
+    """Whether a folder has records; False where only comparisons lie in it.
+
+    Raises:
+        WorkspaceRefused: there is neither.
+    """
+    try:
+        Workspace.open(out)
+    except WorkspaceRefused:
+        if any((out / name).is_file() for name in (BASELINES_FILE, STRATEGIES_FILE)):
+            return False
+        raise
+    return True
 
 
 def server_config(server: DashboardServer, listening: Listening) -> uvicorn.Config:
@@ -128,6 +144,6 @@ def _require_free(listening: Listening) -> None:
             trial.bind((listening.address, listening.port))
         except OSError as error:
             raise WorkspaceRefused(
-                f"--port {listening.port} of {listening.address} is taken, or is no address of "
-                "this machine: name another, or end what listens there"
+                f"--port {listening.port} is taken at {listening.address}, or that is no address "
+                "of this machine: name another, or end what listens there"
             ) from error

@@ -1,7 +1,7 @@
 """Forecast of a study's evaluation, in sentences."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeAlias
@@ -18,8 +18,9 @@ from compliance.estimates.proportion import proportion
 from compliance.facts.figures import figure_kind
 from compliance.planning.advice import ASSUMED_TEST_FRACTION, PlanningInput
 from compliance.planning.correlated_noise import CorrelatedForecast, best_forecast, forecast_of
-from compliance.planning.evaluation_forecast import BINS, EvaluationForecast, forecast_evaluation
+from compliance.planning.evaluation_forecast import BINS, EvaluationForecast
 from compliance.planning.group_forecast import GroupForecast, forecast_groups
+from compliance.planning.of_study import evaluation_of
 from compliance.privacy.promised_noise import evaluation_event
 from coordinator.rounds.evaluation.registry import group_figures
 from coordinator.rounds.evaluation.released import Figures, PartCounts
@@ -48,22 +49,7 @@ def study_forecast(
 ) -> EvaluationForecast | None:
     """Returns what a study's evaluation could say at an AUROC; None without privacy or AUROC."""
     asked = _question(study, tested)
-    return None if asked is None else forecast_for(asked, study, auroc=auroc)
-
-
-def forecast_for(
-    asked: PlanningInput, study: Study, *, auroc: float, bins: Iterable[int] = ()
-) -> EvaluationForecast:
-    """Returns what a study's evaluation could say of these hospitals; of ``bins`` the best."""
-    plan = study.evaluation
-    budgets: Sequence[float | None] = [study.evaluation_epsilon]
-    if len(asked.patients) == len(study.sites):
-        budgets = [study.evaluation_epsilon_of(site) for site in study.site_names]
-    return forecast_evaluation(
-        asked, auroc=auroc, budgets=[budget or asked.epsilon for budget in budgets],
-        site_share=plan.site_share, attempts=study.priced_evaluations,
-        influence=study.evaluation_vector.influence, bins=bins or [study.score_bins],
-    )  # fmt: skip
+    return None if asked is None else evaluation_of(asked, study, auroc=auroc)
 
 
 def group_forecast(
@@ -76,7 +62,7 @@ def group_forecast(
     asked = _question(study, tested)
     if asked is None or not study.evaluation.groups:
         return None
-    deviation = forecast_for(asked, study, auroc=auroc).deviation
+    deviation = evaluation_of(asked, study, auroc=auroc).deviation
     sites = zip(study.site_names, asked.test_patients, strict=True)
     bins, grid = study.evaluation.group_bins, usual_grid(auroc, asked.ill)
 
@@ -136,7 +122,7 @@ def forecast_text(
     asked = _question(study, tested)
     if asked is None:
         return []
-    found = forecast_for(asked, study, auroc=auroc)
+    found = evaluation_of(asked, study, auroc=auroc)
     words = evaluation_text(asked, found, study.site_names)
     if found.may_be_withheld:
         words[0] += _remedy(asked, study, auroc)
@@ -218,7 +204,7 @@ def _assumed(asked: PlanningInput) -> str:
 
 def _remedy(asked: PlanningInput, study: Study, auroc: float) -> str:
     fewer = [bins for bins in BINS if bins < study.score_bins] or BINS[-1:]
-    found = forecast_for(asked, study, auroc=auroc, bins=fewer)
+    found = evaluation_of(asked, study, auroc=auroc, bins=fewer)
     if not found.note and found.bins < study.score_bins:
         return f"; evaluation.bins: {found.bins} would give +- {found.half_width:.2f}"
     helps = ["a larger evaluation.epsilon or more test patients"]

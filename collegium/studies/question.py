@@ -1,13 +1,13 @@
 """The input of the forecasts: a study and the command line's options, as a ``PlanningInput``."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC
 from compliance.planning.advice import PlanningInput, default_delta
+from compliance.planning.of_study import planning_input
 from protocol.errors import StudyRefused
 from protocol.study.privacy import PatientPrivacy
-from protocol.study.study import KeyedHashSplit, Study
-from protocol.study.task.task import prevalence_of
+from protocol.study.study import Study
 
 #: How many numbers describe a record of a cohort of which nothing is said.
 _INPUTS = 20
@@ -44,28 +44,16 @@ def question_of(study: Study, options: PlanOptions = _NOTHING_SAID) -> PlanningI
         ValueError: a figure lies outside its range.
     """
     privacy = study.privacy if isinstance(study.privacy, PatientPrivacy) else None
-    patients = tuple(study.site(name).patients for name in study.site_names)
+    patients: tuple[int, ...] = ()
     if options.patients is not None:
         patients = _counts("--patients", options.patients)
-    epsilon, delta = options.epsilon, options.delta
-    if privacy is not None:
-        epsilon = privacy.epsilon if epsilon is None else epsilon
-        delta = privacy.delta if delta is None else delta
-    aggregation, given = study.aggregation, options.colluders
-    known = PlanningInput(
-        patients=patients,
-        epsilon=_required(epsilon),
-        delta=default_delta(patients) if delta is None else delta,
-        is_linear=study.task.is_linear,
-        prevalence=prevalence_of(study.task) if options.prevalence is None else options.prevalence,
-        auroc=ASSUMED_AUROC if options.auroc is None else options.auroc,
-        colluders=aggregation.colluders if given is None else given,
-        threshold=study.threshold if len(study.sites) == len(patients) else None,
-        spare=aggregation.spare_draws,
-    )
-    if isinstance(study.split, KeyedHashSplit):
-        return replace(known, test_fraction=study.split.test_fraction)
-    return known
+    epsilon = options.epsilon
+    if privacy is not None and epsilon is None:
+        epsilon = privacy.epsilon
+    return planning_input(
+        study, patients=patients, epsilon=_required(epsilon), delta=options.delta,
+        prevalence=options.prevalence, auroc=options.auroc, colluders=options.colluders,
+    )  # fmt: skip
 
 
 def question_without_study(options: PlanOptions) -> PlanningInput:

@@ -5,7 +5,18 @@ from typing import Any, TypeAlias
 
 import altair as alt
 
-from compliance.charts.theme import GREY, INK, PALE, Chart, Rows, data, domain_of, finished
+from compliance.charts.theme import (
+    HEAT,
+    INK,
+    MUTED,
+    PALE,
+    PAPER,
+    Chart,
+    Rows,
+    data,
+    domain_of,
+    finished,
+)
 from compliance.estimates.interval import Interval
 from compliance.facts.figures import FigureKind
 from compliance.facts.formatting import show
@@ -16,8 +27,6 @@ MatrixRow: TypeAlias = tuple[str, Sequence[tuple[str, Interval]]]
 #: Of a cell, in pixels; beside more hospitals than ``_WRITTEN`` no number has room in one.
 _WIDTH, _HEIGHT, _WRITTEN = 118, 46, 8
 _WHOLE = 640
-#: A light scale, so that dark numbers stand on every colour.
-_COLOURS = ("#f4f8fb", "#cfe2ef", "#7fb8da")
 
 
 def describe_matrix(rows: Sequence[MatrixRow], figure: FigureKind) -> str:
@@ -65,7 +74,7 @@ def cross_site_matrix(
     ]  # fmt: skip
     known = [cell for cell in cells if cell["value"] is not None]
     domain = domain_of(figure, [*among, *(cell["value"] for cell in known)])
-    colours = list(_COLOURS if figure.higher_is_better else reversed(_COLOURS))
+    colours = list(HEAT if figure.higher_is_better else reversed(HEAT))
     colour = alt.Color(
         "value:Q",
         title=figure.title,
@@ -78,9 +87,9 @@ def cross_site_matrix(
     frames: Rows = [{"model": model, "site": site} for model, site in framed]
     layers = [
         data([cell for cell in cells if cell["value"] is None])
-        .mark_rect(color=PALE, stroke="#ffffff", strokeWidth=2)
+        .mark_rect(color=PALE, stroke=PAPER, strokeWidth=2)
         .encode(x=x, y=y),
-        data(known).mark_rect(stroke="#ffffff", strokeWidth=2).encode(x=x, y=y, color=colour),
+        data(known).mark_rect(stroke=PAPER, strokeWidth=2).encode(x=x, y=y, color=colour),
         data(frames).mark_rect(filled=False, stroke=INK, strokeWidth=2).encode(x=x, y=y),
     ]
     if written:
@@ -95,7 +104,7 @@ def cross_site_matrix(
 
 _PLAIN: dict[str, Any] = {
     "ticks": False, "domain": False, "labelFontSize": 13, "labelColor": INK, "labelLimit": 220,
-    "titleColor": GREY,
+    "titleColor": MUTED,
 }  # fmt: skip
 
 

@@ -36,6 +36,7 @@ from compliance.facts.privacy_utility import (
     figure_of,
     means_tell,
     reasons,
+    supports_line,
     utility_levels,
     wholly_withheld,
 )
@@ -216,6 +217,23 @@ def interval_text(points: Sequence[UtilityPoint]) -> str:
     return (
         "Means and intervals are over seeds only: the split of patients is the same in every run, "
         "and the interval does not contain its variance (collegium sweep --splits draws others)."
+    )
+
+
+def line_text(points: Sequence[UtilityPoint]) -> str:
+    """Says why no line joins the released means, of each mode of which that is so; else nothing."""
+    without = [
+        mode
+        for mode in MODES
+        if not supports_line([p for p in points if p.kind == RELEASED and p.mode == mode])
+    ]
+    if not without:
+        return ""
+    which = "" if len(without) == 1 else f" of {' and of '.join(MODES[m] for m in without)}"
+    return (
+        f"No line joins the released means{which}: those at the smallest and the largest ε lie "
+        "closer together than the 95 % interval of a difference between two runs, so what lies "
+        "between them may be noise."
     )
 
 

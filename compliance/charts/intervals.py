@@ -37,8 +37,15 @@ def describe_intervals(rows: Sequence[tuple[str, Interval]], figure: FigureKind)
     return f"{figure.label} with 95 % intervals. {said}."
 
 
-def interval_rows(rows: Sequence[tuple[str, Interval]], figure: FigureKind) -> Chart:
+def interval_rows(
+    rows: Sequence[tuple[str, Interval]], figure: FigureKind, *, among: Sequence[float] = ()
+) -> Chart:
     """Draws a figure of each name, in the order given; one that is not known says why.
+
+    Args:
+        rows: names, and the figure of each.
+        figure: of all of them.
+        among: further values that the axis has to hold, so that two drawings can be compared.
 
     Raises:
         ValueError: there is no row.
@@ -57,6 +64,7 @@ def interval_rows(rows: Sequence[tuple[str, Interval]], figure: FigureKind) -> C
     )  # fmt: skip
     y = alt.Y("name:N", title=None, sort=names, scale=alt.Scale(domain=names), axis=axis)
     values = [row[key] for row in known for key in ("low", "value", "high")]
+    values += among
     x = (
         alt.X("value:Q", title=figure.title)
         .scale(domain=domain_of(figure, values), zero=False, nice=False)

@@ -201,7 +201,7 @@ def _without_privacy(
         said = f"{level.mean:.3f}" if level.is_reference else NO_BETTER
         words = f"{level_text(level)}: {said}".replace(", ", ",\n")
         text = margin_text(
-            [{"value": height, "text": words}], y, color=colour, lineBreak="\n", baseline="middle"
+            [{"value": height, "text": words}], y, color=INK, lineBreak="\n", baseline="middle"
         )
         layers += [line.encode(y=y), text]
     return layers

@@ -1,5 +1,7 @@
 """Draws utility against epsilon for one mode of privacy, or hands several to ``modes``."""
 
+import itertools
+import math
 from collections.abc import Sequence
 
 import altair as alt
@@ -31,6 +33,11 @@ from compliance.facts.privacy_utility import (
     supports_line,
     utility_levels,
 )
+
+#: More released runs than these at one epsilon are drawn as their range, and small marks in it.
+MAX_SINGLE = 8
+#: Runs stand so far apart, as a logarithm; a place is at most so wide to either side.
+_STEP, _MOST_ROOM, _PART_OF_GAP = 0.034, 0.25, 0.3
 
 
 def utility_against_epsilon(
@@ -114,33 +121,80 @@ def _band_and_mean(
 def _run_marks(points: Sequence[UtilityPoint], x: alt.X, y: alt.Y) -> list[alt.Chart]:
     rows = _dodged(points)
     kinds = sorted({point.kind for point in points})
+    low, colour = alt.Y("low:Q", title=y["title"]), kind_colour(kinds)
+    many = [row for row in rows if row["many"]]
     return [
-        data([row for row in rows if "low" in row])
+        data(_summaries(points))
         .mark_rule(strokeWidth=1.5, opacity=0.5)
-        .encode(x=x, y=alt.Y("low:Q", title=y["title"]), y2="high:Q", color=kind_colour(kinds)),
-        data(rows)
+        .encode(x=x, y=low, y2="high:Q", color=colour),
+        data(_summaries(points))
+        .mark_rule(strokeWidth=16, opacity=0.25)
+        .encode(x=x, y=alt.Y("least:Q", title=y["title"]), y2="most:Q", color=colour),
+        data([row for row in rows if "low" in row and not row["many"]])
+        .mark_rule(strokeWidth=1.5, opacity=0.5)
+        .encode(x=x, y=low, y2="high:Q", color=colour),
+        data(many)
+        .mark_point(filled=True, size=16, opacity=0.6)
+        .encode(x=x, y=y, color=colour, shape=kind_shape(kinds)),
+        data([row for row in rows if not row["many"]])
         .mark_point(filled=True, size=46, opacity=0.9)
-        .encode(x=x, y=y, color=kind_colour(kinds), shape=kind_shape(kinds)),
+        .encode(x=x, y=y, color=colour, shape=kind_shape(kinds)),
     ]
 
 
 def _dodged(points: Sequence[UtilityPoint]) -> Rows:
-    """Returns a row a run; released runs at one epsilon stand side by side."""
-    beside: dict[float, list[UtilityPoint]] = {}
-    for point in sorted(points, key=lambda p: (p.epsilon or 0.0, p.seed)):
-        if point.kind == RELEASED and point.epsilon is not None:
-            beside.setdefault(point.epsilon, []).append(point)
+    """Returns a row a run; released runs at one epsilon stand side by side, in a place of theirs.
+
+    The place does not grow with their number: it never reaches the next epsilon's.
+    """
     rows: Rows = [
-        {"epsilon": p.epsilon, "value": p.value, "what": p.kind} for p in points if p.kind == EXACT
+        {"epsilon": p.epsilon, "value": p.value, "what": p.kind, "many": False}
+        for p in points
+        if p.kind == EXACT
     ]
+    beside = _released_at(points)
+    room = _room([*beside])
     for epsilon, runs in beside.items():
+        step = min(_STEP, 2 * room / max(1, len(runs) - 1))
         for place, point in enumerate(runs):
-            shift = 1.035 ** (place - (len(runs) - 1) / 2)
-            row = {"epsilon": epsilon * shift, "value": point.value, "what": point.kind}
+            shift = math.exp(step * (place - (len(runs) - 1) / 2))
+            row = {
+                "epsilon": epsilon * shift, "value": point.value, "what": point.kind,
+                "many": len(runs) > MAX_SINGLE,
+            }  # fmt: skip
             if point.low is not None and point.high is not None:
                 row |= {"low": point.low, "high": point.high}
             rows.append(row)
     return rows
+
+
+def _released_at(points: Sequence[UtilityPoint]) -> dict[float, list[UtilityPoint]]:
+    """Returns the released runs at each epsilon, by rising epsilon, then by seed."""
+    beside: dict[float, list[UtilityPoint]] = {}
+    for point in sorted(points, key=lambda p: (p.epsilon or 0.0, p.seed)):
+        if point.kind == RELEASED and point.epsilon is not None:
+            beside.setdefault(point.epsilon, []).append(point)
+    return beside
+
+
+def _room(epsilons: Sequence[float]) -> float:
+    """Returns how far from its epsilon a run may stand, as a logarithm of their ratio."""
+    gaps = [math.log(high / low) for low, high in itertools.pairwise(epsilons)]
+    return min([_MOST_ROOM, *(_PART_OF_GAP * gap for gap in gaps)])
+
+
+def _summaries(points: Sequence[UtilityPoint]) -> Rows:
+    """Returns of each epsilon with many runs their range, and that of all their intervals."""
+    return [
+        {
+            "epsilon": epsilon, "what": RELEASED,
+            "least": min(p.value for p in runs), "most": max(p.value for p in runs),
+            "low": min(p.value if p.low is None else p.low for p in runs),
+            "high": max(p.value if p.high is None else p.high for p in runs),
+        }
+        for epsilon, runs in _released_at(points).items()
+        if len(runs) > MAX_SINGLE
+    ]  # fmt: skip
 
 
 def _reference(levels: Sequence[UtilityLevel], y: alt.Y) -> list[alt.Chart]:

@@ -44,6 +44,7 @@ from compliance.charts.theme import (
     tick_format,
     to_svg,
 )
+from compliance.estimates.trend import Trend, trend
 from compliance.facts.dossier import CourseFacts, RoundFacts, SiteFacts
 from compliance.facts.figures import FigureKind
 from compliance.facts.formatting import show
@@ -54,6 +55,7 @@ __all__ = [
     "GREY",
     "Chart",
     "clip_by_round",
+    "course_trend",
     "figure_by_round",
     "privacy_spent",
     "rounds_timeline",
@@ -69,11 +71,18 @@ _NOTHING = "nothing released"
 _KEPT, _TAKEN_BACK = "went on from it", "rolled back"
 
 
-def site_metrics(sites: Sequence[SiteFacts], figure: FigureKind) -> Chart:
+def site_metrics(
+    sites: Sequence[SiteFacts], figure: FigureKind, *, among: Sequence[float] = ()
+) -> Chart:
     """Draws a figure at each hospital, best first, with 95 % intervals.
 
     The highest and the lowest are named; a hospital with too few patients for
-    a figure stays in the chart, greyed, so that it is not overlooked.
+    a figure stays in the chart, in italics, so that it is not overlooked.
+
+    Args:
+        sites: the hospitals of a run.
+        figure: what is drawn of each.
+        among: further values that the axis has to hold, so that two drawings can be compared.
 
     Raises:
         ValueError: there is no hospital to draw.
@@ -84,6 +93,7 @@ def site_metrics(sites: Sequence[SiteFacts], figure: FigureKind) -> Chart:
     rows = _site_rows(ranked, figure)
     kinds = sorted({row["what"] for row in rows})
     values = [row[key] for row in rows for key in ("value", "low", "high") if key in row]
+    values += among
     x = (
         alt.X("value:Q", title=f"{figure.title} on the hospital's test patients")
         .scale(domain=domain_of(figure, values), zero=False, nice=False)
@@ -164,7 +174,7 @@ def rounds_timeline(rounds: Sequence[RoundFacts]) -> Chart:
     )
     drops = (
         data([row for row in rows if row["dropped"]])
-        .mark_text(dy=-8, color=VERMILLION, fontWeight="bold", fontSize=12)
+        .mark_text(dy=-8, color=INK, fontWeight="bold", fontSize=12)
         .encode(x=x, y=y, text="dropped:N")
     )
     return finished([bars, drops], describe_rounds(rounds), height=150)
@@ -193,7 +203,8 @@ def clip_by_round(rounds: Sequence[RoundFacts]) -> Chart:
 def figure_by_round(course: CourseFacts) -> Chart:
     """Draws the released headline figure after each evaluated round, with 95 % intervals.
 
-    Models that were taken back have another colour and shape.
+    Models that were taken back have another colour and shape. A line is drawn only where
+    ``course_trend`` allows one.
 
     Raises:
         ValueError: no evaluation has released a figure.
@@ -217,9 +228,7 @@ def figure_by_round(course: CourseFacts) -> Chart:
         domain=kinds, range=[{_KEPT: "circle", _TAKEN_BACK: "cross"}[kind] for kind in kinds]
     )
     layers = [
-        data([row for row in rows if row["what"] == _KEPT])
-        .mark_line(color=BLUE, opacity=0.5)
-        .encode(x=x, y=y),
+        *_trend_line(course_trend(course), x, y),
         data([row for row in rows if "low" in row])
         .mark_rule(strokeWidth=3, strokeCap="round", opacity=0.55)
         .encode(x=x, y=y, y2="high:Q", color=colour)
@@ -229,6 +238,20 @@ def figure_by_round(course: CourseFacts) -> Chart:
         .encode(x=x, y=y, color=colour, shape=shape),
     ]
     return finished(layers, describe_course(course), height=180)
+
+
+def course_trend(course: CourseFacts) -> Trend | None:
+    """Returns the trend of the released figure over the rounds, of models that stand."""
+    return trend(
+        [(float(one.rounds), one.released) for one in course.evaluations if not one.is_taken_back]
+    )
+
+
+def _trend_line(found: Trend | None, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    if found is None or not found.is_shown:
+        return []
+    ends: Rows = [{"round": place, "value": height} for place, height in (found.begin, found.end)]
+    return [data(ends).mark_line(color=GREY, strokeDash=[6, 4], strokeWidth=1.5).encode(x=x, y=y)]
 
 
 def _course_rows(course: CourseFacts) -> Rows:
@@ -290,7 +313,7 @@ def _site_notes(ranked: Sequence[SiteFacts], figure: FigureKind, y: alt.Y) -> li
     ]
     return [
         margin_text(notes, y, fontWeight="bold"),
-        margin_text(absent, y, color=GREY, fontStyle="italic"),
+        margin_text(absent, y, fontStyle="italic"),
     ]
 
 

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import altair as alt
 import vl_convert
@@ -22,10 +22,21 @@ from compliance.facts.privacy_utility import EXACT, RELEASED
 #: A finished chart, drawn by ``to_svg`` and shown by a notebook.
 Chart: TypeAlias = alt.LayerChart
 Rows: TypeAlias = list[dict[str, Any]]
+#: The schemes of colours that a page may have.
+Scheme: TypeAlias = Literal["light", "dark"]
 
 #: Colours that stay apart for all eyes (Okabe and Ito).
 BLUE, VERMILLION, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a949c"
 PALE, INK, MUTED, GRID = "#dfe5ea", "#1f2a33", "#5d6b76", "#e8ecef"
+PAPER = "#ffffff"
+#: A scale on which numbers in ink stand on every colour.
+HEAT = ("#f4f8fb", "#cfe2ef", "#7fb8da")
+#: What each colour is on a dark page: again Okabe and Ito's, the sky blue for the blue.
+_ON_DARK = {
+    PAPER: "#0f151b", INK: "#e8edf2", MUTED: "#aeb9c4", GREY: "#8a949c", GRID: "#27313b",
+    PALE: "#33404c", BLUE: "#56b4e9", VERMILLION: "#e8751a", GREEN: "#2bb98d",
+    HEAT[0]: "#1b2732", HEAT[1]: "#254a63", HEAT[2]: "#2f6c95",
+}  # fmt: skip
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 ROW_HEIGHT = 40
 
@@ -34,7 +45,7 @@ WIDTH = 600
 _PADDING = {"left": 8, "top": 8, "bottom": 8, "right": 24}
 _VEGA_LITE = "6.4"
 _LOOK = {
-    "font": FONT, "background": "#ffffff", "aria": False, "view": {"stroke": None},
+    "font": FONT, "background": PAPER, "aria": False, "view": {"stroke": None},
     "axis": {
         "labelColor": MUTED, "labelFontSize": 12, "labelPadding": 6, "tickColor": GREY,
         "titleColor": INK, "titleFontSize": 12, "titleFontWeight": "normal", "titlePadding": 10,
@@ -46,6 +57,9 @@ _LOOK = {
         "labelLimit": 280, "columnPadding": 32,
     },
 }  # fmt: skip
+#: Pixels below which a page is narrow, as a phone's, and the room that names have there.
+_NARROW = 480
+_ON_NARROW = {"labelLimit": 88, "minExtent": 60}
 #: A name inside a drawing, where it is given and where it is used.
 _NAME = re.compile(r'(\bid="|url\(#|href="#)([\w-]+)')
 
@@ -61,6 +75,59 @@ def to_svg(chart: Chart) -> str:
     svg = _renamed(_converted(json.dumps(document, sort_keys=True)))
     label = html.escape(str(document.get("description", "")), quote=True)
     return re.sub(r"^<svg ", f'<svg role="img" aria-label="{label}" ', svg, count=1)
+
+
+def to_png(chart: Chart, scale: float = 2.0) -> bytes:
+    """Returns a chart as PNG, with so many dots for each pixel of its size; offline."""
+    document = json.dumps(chart.to_dict(validate=False), sort_keys=True)
+    return bytes(
+        vl_convert.vegalite_to_png(document, vl_version=_VEGA_LITE, scale=scale,
+                                   allowed_base_urls=[])
+    )  # fmt: skip
+
+
+def page_document(chart: Chart, scheme: Scheme = "light") -> dict[str, Any]:
+    """Returns a chart as Vega-Lite for a page that is shown by a browser.
+
+    Unlike in a report a screen reader is told of it, by its description as a whole, not mark by
+    mark: the table behind the chart can be read for that. On a dark page its
+    colours are those that are read as well there; and on a narrow one names are cut, texts are
+    smaller and a legend has a line for each entry, so that something is left for what is drawn.
+    """
+    document: dict[str, Any] = _for_any_width(chart.to_dict(validate=False))
+    look, unread = document["config"], {"aria": False}
+    legend = look["legend"] | {"columns": _narrow(1, 0)} | unread
+    read = {"aria": True, "mark": unread, "axis": look["axis"] | unread, "legend": legend}
+    document["config"] = look | read
+    return _recoloured(document) if scheme == "dark" else document
+
+
+def _narrow(then: float, otherwise: float) -> dict[str, str]:
+    """Returns what Vega takes for a number that is another where the page is narrow."""
+    return {"expr": f"containerSize()[0] < {_NARROW} ? {then:g} : {otherwise:g}"}
+
+
+def _for_any_width(part: Any) -> Any:
+    if isinstance(part, dict):
+        kept = {key: part[key] for key in ("datasets", "legend") if key in part}
+        drawn = {key: _for_any_width(value) for key, value in part.items() if key not in kept}
+        for key, most in _ON_NARROW.items():
+            if isinstance(drawn.get(key), int | float) and drawn[key] > most:
+                drawn[key] = _narrow(most, drawn[key])
+        if drawn.get("type") == "text" and isinstance(drawn.get("fontSize"), int | float):
+            drawn["fontSize"] = _narrow(min(10, drawn["fontSize"]), drawn["fontSize"])
+        return drawn | kept
+    if isinstance(part, list | tuple):
+        return [_for_any_width(value) for value in part]
+    return part
+
+
+def _recoloured(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {key: _recoloured(value) for key, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [_recoloured(value) for value in part]
+    return _ON_DARK.get(part, part) if isinstance(part, str) else part
 
 
 @functools.lru_cache(maxsize=64)  # a page, a report and a notebook show the same charts

@@ -19,6 +19,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Float,
     ForeignKey,
     Index,
@@ -28,6 +29,9 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    and_,
+    func,
+    literal,
     or_,
     select,
 )
@@ -493,17 +497,34 @@ def logged_entries(session: Session, run_id: str | None = None) -> list[LoggedEn
     return [_logged(*row) for row in session.execute(query.order_by(LogEntryRow.idx))]
 
 
-def entries_about(session: Session, runs: Collection[str], before: int) -> list[LoggedEntry]:
+def entries_about(
+    session: Session, runs: Collection[str], before: int, without: Collection[str] = ()
+) -> list[LoggedEntry]:
     """Returns the log's entries of some runs, and of none, with a smaller number, in order.
+
+    Args:
+        session: of the coordinator's database.
+        runs: the runs.
+        before: only entries with a smaller number.
+        without: types of entries of no run that are left out, by the database.
 
     Raises:
         StoreBroken: one holds no bytes.
     """
+    of_none = [LogEntryRow.run_id.is_(None), *(_is_not_of(session, kind) for kind in without)]
     query = select(LogEntryRow.idx, LogEntryRow.leaf_hash, LogEntryRow.entry).where(
         LogEntryRow.idx < before,
-        or_(LogEntryRow.run_id.is_(None), LogEntryRow.run_id.in_(runs)),
+        or_(and_(*of_none), LogEntryRow.run_id.in_(runs)),
     )
     return [_logged(*row) for row in session.execute(query.order_by(LogEntryRow.idx))]
+
+
+def _is_not_of(session: Session, kind: str) -> ColumnElement[bool]:
+    """Returns the condition that an entry is not of a type, over its canonical bytes."""
+    said = f'"type":"{kind}"'.encode()
+    if session.get_bind().dialect.name == "sqlite":
+        return func.instr(LogEntryRow.entry, said) == 0
+    return func.position(literal(said).op("IN")(LogEntryRow.entry)) == 0
 
 
 def logged_entry(row: LogEntryRow) -> LoggedEntry:

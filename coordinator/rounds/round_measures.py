@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from statistics import median
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -35,25 +34,6 @@ class RoundMeasures:
     updates: Mapping[str, float]
     traffic: Mapping[str, tuple[int, int]]
     missing: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SiteMeasures:
-    """The measures of one hospital over the finished rounds of a run.
-
-    ``rounds`` are those in which its update was timed, ``missed`` those in whose sum it is not.
-    ``newest``, ``middle`` and ``slowest`` are seconds from a round's opening until its update was
-    here: of the newest round in which there was one, the median, and the largest; None of none.
-    """
-
-    site: str
-    rounds: int
-    missed: int
-    bytes_sent: int
-    bytes_received: int
-    newest: float | None
-    middle: float | None
-    slowest: float | None
 
 
 def round_measures(
@@ -93,29 +73,6 @@ def round_measures(
             )
         )
     return tuple(found)
-
-
-def site_measures(session: Session, run_id: str) -> dict[str, SiteMeasures]:
-    """Returns the measures of every hospital that a finished round of a run knows, by name."""
-    rounds = round_measures(session, run_id)
-    sites = sorted({s for one in rounds for s in (*one.updates, *one.traffic, *one.missing)})
-    return {site: _of_site(site, rounds) for site in sites}
-
-
-def _of_site(site: str, rounds: tuple[RoundMeasures, ...]) -> SiteMeasures:
-    times = [one.updates[site] for one in rounds if site in one.updates]
-    crossed = [one.traffic[site] for one in rounds if site in one.traffic]
-    missed = sum(site in one.missing for one in rounds)
-    return SiteMeasures(
-        site=site,
-        rounds=len(times),
-        missed=missed,
-        bytes_sent=sum(sent for _, sent in crossed),
-        bytes_received=sum(received for received, _ in crossed),
-        newest=times[-1] if times else None,
-        middle=median(times) if times else None,
-        slowest=max(times, default=None),
-    )
 
 
 def _seconds(begin: str, end: str) -> float:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from compliance.audit.log import LoggedEntry, LogHead
 from compliance.facts.dossier import ActFacts, Dossier, RedTeamFacts, SubjectFacts
-from coordinator.database.log.cosignatures import COSIGNED, all_cosignatures
+from coordinator.database.log.cosignatures import COSIGNED, CosignaturesRow
 from coordinator.database.store import (
     LogEntryRow,
     ReleaseRow,
@@ -36,6 +36,8 @@ from protocol.log.entry import LogEntry
 SCOPES = ("run", "study", "sweep", "hospital", "period")
 #: Seconds by which two clocks may differ: as far as the coordinator takes a hospital's requests.
 _MOST_OFF = 300
+#: So many cosigned heads are read at once.
+_AT_ONCE = 500
 #: So many digits of a study's digest name it.
 _MIN_DIGEST = 8
 #: Entries of no run: a study's, and those that say nothing of the consortium.
@@ -70,9 +72,8 @@ def subject_facts(
         found = tuple(_of_hospital(one, called) for one in found)
     digests = {one.study_digest for one in found}
     runs = {one.run_id for one in found}
-    entries = [
-        entry for entry in entries_about(session, runs, end) if _is_about(entry, runs, digests)
-    ]
+    found_about = entries_about(session, runs, end, without=_OF_NO_ONE)
+    entries = [entry for entry in found_about if _is_about(entry, runs, digests)]
     return SubjectFacts(
         scope=scope,
         name=called,
@@ -96,10 +97,13 @@ def clocks_of(session: Session, entries: Sequence[LoggedEntry]) -> tuple[tuple[s
         if entry.content.type == COSIGNED
     }
     off: dict[str, float] = {}
-    for row in all_cosignatures(session):
+    query = select(CosignaturesRow, LogEntryRow).join(
+        LogEntryRow, LogEntryRow.idx == CosignaturesRow.size - 1
+    )
+    rows = query.order_by(CosignaturesRow.size).execution_options(yield_per=_AT_ONCE)
+    for row, before in session.execute(rows):
         after = kept.get(digest(row.lines.encode()))
-        before = session.get(LogEntryRow, row.size - 1)
-        if after is None or before is None:
+        if after is None:
             continue
         signed = read_time(logged_entry(before).content.time).timestamp()
         for line in row.signatures:

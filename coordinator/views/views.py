@@ -72,7 +72,7 @@ class ViewsVersion:
 
 @dataclass(frozen=True, kw_only=True)
 class KeptVerification:
-    """What a verification found, and how many entries the log had when it began."""
+    """Result of a verification, and how many entries the log had when it began."""
 
     size: int
     result: LogVerification

@@ -11,38 +11,56 @@ from compliance.charts.descriptions import (
     WITHOUT_PRIVACY,
     gap_text,
     interval_text,
+    line_text,
     own_notes,
     too_small_text,
+    withheld_text,
 )
 from compliance.charts.intervals import interval_rows
 from compliance.facts.comparison.modes import gaps
 from compliance.facts.dossier import Dossier
+from compliance.facts.figures import FigureKind
 from compliance.facts.groups import by_grouping
-from compliance.facts.privacy_utility import UtilityPoint, Withheld, compares_modes
+from compliance.facts.privacy_utility import (
+    UtilityPoint,
+    Withheld,
+    compares_modes,
+    wholly_withheld,
+)
 from compliance.reports import run_tables
 from compliance.reports.sections import outcomes, own_models, utility
 from compliance.reports.sections.fairness import groups
 from compliance.reports.sections.fairness.gaps import gap_sentences, group_gap_sentences
 from compliance.reports.sections.two_classes import calibration as calibration_parts
 from compliance.reports.sections.two_classes import thresholds
-from dashboard.elements.pieces import show_chart, show_rows, show_table
+from dashboard.elements.charts import show_chart
+from dashboard.elements.pieces import show_rows, show_table
 from dashboard.reading.views import DashboardViews
 from dashboard.rows import words
 
 
 def show_utility(views: DashboardViews, dossier: Dossier) -> None:
-    """Shows how good the models of a study are against epsilon."""
+    """Shows how good the models of a run's study are against epsilon."""
     st.subheader("Utility against ε")
-    points = views.utility(dossier.run_id)
+    show_points(views.utility(dossier.run_id), views.withheld(dossier.run_id))
+
+
+def show_points(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]) -> None:
+    """Shows the figures of runs against epsilon, and of modes of privacy against each other."""
     if not points:
         st.info("No finished run of this study has a figure to show yet.")
+        for group in wholly_withheld(points, withheld):
+            st.caption(words.plain(withheld_text(group)))
         return
-    withheld = views.withheld(dossier.run_id)
     show_chart(
-        charts.utility_against_epsilon(points, withheld), utility.utility_table(points, withheld)
+        charts.utility_against_epsilon(points, withheld),
+        utility.utility_table(points, withheld),
+        about="utility",
     )
+    if why := line_text(points):
+        st.caption(words.plain(why))
     if len(points) > 1:
-        st.caption(f"{interval_text(points)} {WITHOUT_PRIVACY}")
+        st.caption(words.plain(f"{interval_text(points)} {WITHOUT_PRIVACY}"))
     if compares_modes(points):
         _comparison(points, withheld)
 
@@ -61,7 +79,11 @@ def show_fairness(dossier: Dossier) -> None:
     if not any(site.has_figure(figure) for site in dossier.sites):
         st.info("No figure of any hospital is available for this run.")
         return
-    show_chart(charts.site_metrics(dossier.sites, figure), run_tables.sites_table(dossier))
+    show_chart(
+        charts.site_metrics(dossier.sites, figure),
+        run_tables.sites_table(dossier),
+        about="hospitals",
+    )
     if small := too_small_text(own_notes(dossier.sites, figure)):
         st.caption(words.plain(small))
     for said in gap_sentences(dossier):
@@ -77,10 +99,16 @@ def show_groups(dossier: Dossier) -> None:
         return
     st.subheader("Fairness between groups of patients")
     kinds = groups.drawn_kinds(dossier)
+    every = _heights(dossier, kinds)
     for place, kind in zip(st.columns(max(1, len(kinds)), gap="large"), kinds, strict=False):
         with place:
             rows = groups.group_rows(dossier, kind)
-            show_chart(interval_rows(rows, kind), groups.one_figure_table(dossier, kind))
+            among = every if kind.is_share else ()
+            show_chart(
+                interval_rows(rows, kind, among=among),
+                groups.one_figure_table(dossier, kind),
+                about="groups",
+            )
     for grouping in by_grouping(dossier.groups):
         st.markdown(f"**By {words.plain(grouping)}**")
         for label, said in group_gap_sentences(dossier, grouping):
@@ -92,6 +120,18 @@ def show_groups(dossier: Dossier) -> None:
     st.caption(words.plain(groups.COVERED))
 
 
+def _heights(dossier: Dossier, kinds: Sequence[FigureKind]) -> tuple[float, ...]:
+    """Returns all values of the shares that are drawn side by side: they have one scale."""
+    return tuple(
+        height
+        for kind in kinds
+        if kind.is_share
+        for _, found in groups.group_rows(dossier, kind)
+        for height in (found.low, found.value, found.high)
+        if height is not None
+    )
+
+
 def show_outcomes(dossier: Dossier) -> None:
     """Shows the figures of each outcome of a task that has several."""
     st.subheader(outcomes.outcomes_title(dossier))
@@ -99,7 +139,9 @@ def show_outcomes(dossier: Dossier) -> None:
     if kind is None:
         show_rows(table)
     else:
-        show_chart(interval_rows(outcomes.outcome_rows(dossier, kind), kind), table)
+        show_chart(
+            interval_rows(outcomes.outcome_rows(dossier, kind), kind), table, about="outcomes"
+        )
     st.caption(words.plain(outcomes.COVERED))
 
 
@@ -111,9 +153,13 @@ def show_thresholds(dossier: Dossier) -> None:
         return
     points, (shares, benefit) = dossier.operating_points, st.columns(2, gap="large")
     with shares:
-        show_chart(shares_by_threshold(points), thresholds.shares_table(dossier))
+        show_chart(
+            shares_by_threshold(points), thresholds.shares_table(dossier), about="thresholds"
+        )
     with benefit:
-        show_chart(net_benefit_by_threshold(points), thresholds.benefit_table(dossier))
+        show_chart(
+            net_benefit_by_threshold(points), thresholds.benefit_table(dossier), about="benefit"
+        )
     st.caption(words.plain(thresholds.COVERED))
 
 
@@ -124,7 +170,7 @@ def show_calibration(dossier: Dossier) -> None:
         st.info(unknown)
         return
     drawn = calibration(dossier.calibration, dossier.figures.calibrated)
-    show_chart(drawn, calibration_parts.calibration_table(dossier))
+    show_chart(drawn, calibration_parts.calibration_table(dossier), about="calibration")
     if line := calibration_parts.recalibration_sentence(dossier):
         st.markdown(words.plain(line))
     if said := calibration_parts.error_sentence(dossier):

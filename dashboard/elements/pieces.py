@@ -1,16 +1,13 @@
-"""Pieces that every part of the page is made of: statements, metrics, tables, charts, downloads."""
+"""Pieces that every part of the page is made of: statements, metrics, tables, downloads."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
 
 import pandas as pd
 import streamlit as st
 
-from compliance.charts import run as charts
 from compliance.reports.document import Document, Statement, Table, Tone
 from compliance.reports.renderers import render_csv, render_html, render_json
-from compliance.reports.several_runs import baseline_parts
 from dashboard.rows import words
 
 _FORMATS = {
@@ -19,9 +16,6 @@ _FORMATS = {
     "csv": (render_csv, "text/csv"),
 }
 _BOXES = {Tone.GOOD: st.success, Tone.PLAIN: st.info, Tone.CAUTION: st.warning, Tone.BAD: st.error}
-_CHART_HEIGHT, _ROW_HEIGHT = 330, 30  # pixels, axes and legend included
-#: The height of a chart beside others, in pixels.
-LOW_CHART = 200
 
 
 def show_statement(statement: Statement) -> None:
@@ -54,23 +48,6 @@ def show_table(table: Table) -> None:
     show_rows(table)
     if table.note:
         st.caption(words.plain(table.note))
-
-
-def show_chart(chart: charts.Chart, table: Table, height: int = _CHART_HEIGHT) -> None:
-    """Shows a chart that fits its table, and the table behind it."""
-    fitting = chart.properties(height=max(height, _ROW_HEIGHT * len(table.rows)))
-    st.altair_chart(fitting, theme=None, width="stretch")
-    with st.expander("The numbers behind this chart"):
-        show_rows(table)
-
-
-def show_drawing(drawn: baseline_parts.Drawing, width: Literal["stretch", "content"]) -> None:
-    """Shows a drawing under its title, with its caption and its table behind it."""
-    st.subheader(drawn.title)
-    st.altair_chart(drawn.chart, theme=None, width=width)
-    st.caption(words.plain(drawn.caption))
-    with st.expander("The numbers behind this chart"):
-        show_rows(drawn.table)
 
 
 def show_downloads(title: str, name: str, document: Callable[[], Document]) -> None:

@@ -4,14 +4,13 @@ from functools import partial
 
 import streamlit as st
 
-from compliance.charts.counted.drift import STATISTICS, drift_chart, tests_of
+from compliance.charts.counted.drift import STATISTICS, drift_chart, tests_of, top_of
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.reports.sections import statements
 from compliance.reports.several_runs import drift_page
+from dashboard.elements.charts import show_chart
 from dashboard.elements.kept import verified_log
 from dashboard.elements.pieces import (
-    LOW_CHART,
-    show_chart,
     show_downloads,
     show_metrics,
     show_rows,
@@ -20,7 +19,7 @@ from dashboard.elements.pieces import (
 )
 from dashboard.page import Page
 from dashboard.rows import words
-from dashboard.rows.calendars import calendar_figures, calendar_label
+from dashboard.rows.calendars import calendar_figures, calendar_label, steps_of
 from dashboard.texts import say
 
 
@@ -36,12 +35,13 @@ def show(page: Page) -> None:
     if len(calendars) > 1:
         show_rows(drift_page.calendars_table(calendars))
         known = {calendar_label(one): one for one in calendars}
-        calendar = known[st.selectbox("Study", list(known))]
-    st.title(words.plain(calendar.study_title))
+        calendar = known[st.selectbox(say("drift.study"), list(known))]
+    st.header(words.plain(calendar.study_title), anchor=False)
     st.caption(words.plain(calendar.sentence))
     for statement in drift_page.banner(calendar):
         show_statement(statement)
     show_metrics(calendar_figures(calendar))
+    _what_to_do(calendar)
     show_table(drift_page.releases_table(calendar))
     if calendar.uncounted:
         show_table(drift_page.uncounted_table(calendar))
@@ -51,6 +51,13 @@ def show(page: Page) -> None:
     show_table(drift_page.budgets_table(calendar))
     document = partial(drift_page.drift_page, calendar, verified)
     show_downloads("The calendar", f"collegium-{calendar.study_name}", document)
+
+
+def _what_to_do(calendar: DriftCalendar) -> None:
+    """Shows what people should do now, by what the calendar says."""
+    st.subheader(say("drift.what_to_do"))
+    steps = [say(f"drift.{step}") for step in steps_of(calendar)]
+    st.markdown("\n".join(f"{place}. {step}" for place, step in enumerate(steps, start=1)))
 
 
 def _distances(calendar: DriftCalendar) -> None:
@@ -65,4 +72,7 @@ def _distances(calendar: DriftCalendar) -> None:
                 with place:
                     st.markdown(f"**{words.plain(column)}**")
                     table = drift_page.tests_table(calendar, column, statistic)
-                    show_chart(drift_chart(calendar, column, statistic), table, LOW_CHART)
+                    drawn = drift_chart(
+                        calendar, column, statistic, top=top_of(calendar, statistic)
+                    )
+                    show_chart(drawn, table, about=statistic)

@@ -241,7 +241,7 @@ class CachedViews:
 
     def rosters(self) -> Sequence[RosterStanding]:
         """Returns the newest signed roster, and the one that waits for signatures."""
-        return self._shared("rosters", None, Views.rosters)
+        return self._shared("rosters", None, Views.rosters, _MINUTE)
 
     def approvals(self) -> Sequence[RunApprovals]:
         """Returns who approved the studies of the newest runs."""

@@ -20,7 +20,7 @@ from coordinator.views.views import KeptVerification
 
 @dataclass(frozen=True, kw_only=True)
 class VerificationState:
-    """How far a verification is, and what the newest one found.
+    """Progress of a verification, and what the newest one found.
 
     ``part`` is what is being checked, ``done`` of ``total`` of it; ``refused`` why the newest
     attempt came to nothing. ``at`` is when the kept one began (UTC, ISO 8601), ``seconds`` how
@@ -45,14 +45,14 @@ class BackgroundVerification:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._command = [sys.executable, "-m", "coordinator.views.whole_verification", str(folder)]
+        self._command = [sys.executable, "-m", "dashboard.reading.whole_verification", str(folder)]
         self._lock, self._state = threading.Lock(), VerificationState()
         self._began = "", 0.0
         self._process: subprocess.Popen[str] | None = None
 
     @property
     def state(self) -> VerificationState:
-        """How far it is."""
+        """Progress of the newest verification."""
         return self._state
 
     def start(self) -> None:

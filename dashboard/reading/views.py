@@ -73,7 +73,7 @@ class RunLine(Protocol):
 
     @property
     def strategy(self) -> str:
-        """How its model was trained."""
+        """Name of the strategy by which its model was trained."""
 
     @property
     def sweep(self) -> str | None:
@@ -92,6 +92,14 @@ class RunLine(Protocol):
         """The exact headline of a simulation; None of any other run."""
 
     @property
+    def study_digest(self) -> str:
+        """The digest of its study."""
+
+    @property
+    def model_digest(self) -> str | None:
+        """The digest of the model that it ended with; None of a run that made none."""
+
+    @property
     def rounds(self) -> int:
         """The training rounds that its study plans."""
 
@@ -105,7 +113,11 @@ class RunLine(Protocol):
 
     @property
     def failure(self) -> str | None:
-        """Why it failed; None where it did not."""
+        """Reason why it failed; None where it did not."""
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder where several are shown; empty where one is."""
 
     @property
     def progress(self) -> RunProgress | None:

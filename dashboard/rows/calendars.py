@@ -24,3 +24,16 @@ def calendar_figures(calendar: DriftCalendar) -> tuple[tuple[str, str, str], ...
         ("Least budget left", show(min(left, default=None), Format.SHARE_LEFT),
          "for life, at any hospital; the calendar is taken off"),
     )  # fmt: skip
+
+
+def steps_of(calendar: DriftCalendar) -> tuple[str, ...]:
+    """Returns what people should do now, in order, by the keys of the texts about it."""
+    if calendar.flagged:
+        return ("look_at_records", "ask_hospitals", "check_model", "decide")
+    if not calendar.series:
+        return ("wait_for_release",)
+    if all(release.why_untested for release in calendar.series):
+        return ("see_why_untested", "more_patients")
+    if calendar.left == 0:
+        return ("plan_next",)
+    return ("go_on",)

@@ -18,6 +18,8 @@ from coordinator.governance.accounts.guarded import PeopleNow
 from dashboard.server.http.activity import is_activity, leave_for, media_in
 from dashboard.server.http.requests import Listening, RequestFacts, for_the_page
 from dashboard.server.http.response_headers import ALWAYS, own_page_policy, streamlit_policy
+from dashboard.server.http.start_page import is_page, start_page
+from dashboard.server.metrics import DashboardMetrics
 from dashboard.server.own_pages import STYLE, onward_page
 from dashboard.server.sessions import DashboardSession, Ended, SessionTable
 from protocol.errors import FederationError, PolicyRefused
@@ -40,6 +42,10 @@ _CLOSED = ("/_stcore/agent", "/_stcore/metrics", "/oauth2callback", "/auth/")
 SESSION_ENDED, ROLES_CHANGED = 4401, 1012
 _MAX_SOCKETS, _MAX_MEDIA = 20, 20_000
 _ENDING_SECONDS = 3.0
+
+
+#: In the place of a session where nobody logs in.
+NOBODY = DashboardSession(person="", public_key="", handle="", began=0.0, active=0.0)
 
 
 class OpenSocket:
@@ -65,6 +71,7 @@ class AccessControl:
         listening: for which names requests may be.
         sessions: who is logged in; None where nobody has to.
         people: who may look now; None where nobody has to.
+        metrics: counts what is refused.
     """
 
     def __init__(
@@ -74,10 +81,14 @@ class AccessControl:
         listening: Listening,
         sessions: SessionTable | None,
         people: PeopleNow | None,
+        metrics: DashboardMetrics,
     ) -> None:
+        self._metrics = metrics
         self._page, self._own, self._listening = page, own, listening
         self._sessions, self._people = sessions, people
         self.sockets: set[OpenSocket] = set()
+        #: Whether nobody is served any more: a demo of a folder in which people registered since.
+        self.closed = False
         self._policies = {
             True: own_page_policy(STYLE),
             False: streamlit_policy(listening.hosts, secure=listening.is_outside),
@@ -86,7 +97,9 @@ class AccessControl:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request, or hands it on."""
         facts = RequestFacts(scope)
-        if not facts.is_for(self._listening.hosts):
+        if self.closed:
+            await _refused(scope, receive, send, 503, "People log in now: start it again.")
+        elif not facts.is_for(self._listening.hosts):
             await _refused(scope, receive, send, 400, "This server has another name.")
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send, facts)
@@ -96,6 +109,7 @@ class AccessControl:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send, facts: RequestFacts) -> None:
         if facts.changes_something and not facts.is_from(self._listening.origins):
+            self._metrics.refused("cross site")
             await _refused(scope, receive, send, 403, "This came from another site's page.")
             return
         if facts.path.startswith(_CLOSED):
@@ -103,6 +117,7 @@ class AccessControl:
             return
         session = self._session(facts)
         if self._sessions is not None and facts.path not in PUBLIC and session is None:
+            self._metrics.refused("no session")
             await _login_first(facts)(scope, receive, send)
             return
         if facts.path in OWN or facts.path.startswith("/download/"):
@@ -111,6 +126,9 @@ class AccessControl:
         elif session is None or await self._may_fetch(session, facts):
             if session is not None and facts.is_navigation and self._sessions is not None:
                 self._sessions.touch(session)
+            if facts.is_navigation and is_page(facts.path):
+                await HTMLResponse(start_page())(scope, receive, send)
+                return
             handle = "" if session is None else session.handle
             made = for_the_page(scope, self._listening.cookie, handle)
             await self._page(made, receive, send)
@@ -132,6 +150,7 @@ class AccessControl:
         try:
             await run_in_threadpool(self._people.require, session.public_key)
         except PolicyRefused:
+            self._metrics.refused("revoked")
             await run_in_threadpool(self._sessions.end, session, Ended.NO_RIGHT)
             return False
         except FederationError as error:
@@ -150,17 +169,15 @@ class AccessControl:
         """Refuses a websocket before it is open, or serves it until its session ends."""
         origin = facts.header("origin")
         if origin is None or origin.lower() not in self._listening.origins:
+            self._metrics.refused("cross site")
             await send({"type": "websocket.close", "code": 1008})
             return
-        if self._sessions is None:
-            made = for_the_page(scope, self._listening.cookie, "")
-            await self._page(made, receive, send)
-            return
-        session = self._session(facts)
+        session = NOBODY if self._sessions is None else self._session(facts)
         if session is None or not await self._is_person(session):
             await send({"type": "websocket.close", "code": SESSION_ENDED})
             return
-        if sum(one.session is session for one in self.sockets) >= _MAX_SOCKETS:
+        crowd = sum(one.session is session for one in self.sockets)
+        if session is not NOBODY and crowd >= _MAX_SOCKETS:
             await send({"type": "websocket.close", "code": 1013})
             return
         socket = OpenSocket(session)
@@ -189,7 +206,8 @@ class AccessControl:
             if socket.stopped.is_set():
                 return
             data = message.get("bytes")
-            if data and len(socket.session.media) < _MAX_MEDIA:
+            is_person = socket.session is not NOBODY
+            if data and is_person and len(socket.session.media) < _MAX_MEDIA:
                 socket.session.media |= media_in(data)
             await send(message)
 

@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from compliance.governance.acts import ActRequest
 from compliance.storage.clock import Clock, utc_now
 from coordinator.governance.accounts.guarded import PeopleNow
 from coordinator.runs.person_acts import perform
-from coordinator.runs.sign_in import SignIn
+from coordinator.runs.sign_in import SignIn, needs_login
 from dashboard.server.access_control import (
     ROLES_CHANGED,
     SESSION_ENDED,
@@ -40,6 +40,7 @@ from dashboard.server.access_control import (
 from dashboard.server.downloads import MakesDownload
 from dashboard.server.http.address_limits import AddressLimits
 from dashboard.server.http.requests import Listening, RequestFacts, set_cookie
+from dashboard.server.metrics import DashboardMetrics, LoginOutcome
 from dashboard.server.own_pages import login_page, logout_page, own_path
 from dashboard.server.sessions import (
     DashboardSession,
@@ -75,6 +76,7 @@ class Settings:
         clock: the time of day; ``elapsed`` are seconds that never go back.
         downloads: makes files; None where there are none.
         signs_pdf: puts a person's signature under a report; None where none is signed.
+        metrics: counts logins, refusals and sessions.
     """
 
     script: Path
@@ -88,6 +90,7 @@ class Settings:
     elapsed: Callable[[], float] = time.monotonic
     downloads: MakesDownload | None = None
     signs_pdf: SignsPdf | None = None
+    metrics: DashboardMetrics = field(default_factory=lambda: DashboardMetrics(()))
 
     def __post_init__(self) -> None:
         if not self.login and (not self.listening.is_loopback or self.listening.is_outside):
@@ -120,7 +123,12 @@ class DashboardServer:
         streamlit_page: Application = page or st.App(settings.script)
         self._page = streamlit_page
         self.control = AccessControl(
-            streamlit_page, self._own(), settings.listening, self.sessions, self.people
+            streamlit_page,
+            self._own(),
+            settings.listening,
+            self.sessions,
+            self.people,
+            settings.metrics,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -177,15 +185,13 @@ class DashboardServer:
         """Closes the websockets of whoever may look no longer, for as long as the server lives."""
         while True:
             await asyncio.sleep(self._settings.look_seconds)
-            if self.sessions is None:
-                continue
             try:
                 changed = await run_in_threadpool(self._look)
             except Exception:
                 log.exception("who looks cannot be checked")
                 continue
             for socket in list(self.control.sockets):
-                if socket.session.ended is not None:
+                if socket.session.ended is not None or self.control.closed:
                     socket.stop(SESSION_ENDED)
                 elif socket.session.handle in changed:
                     socket.stop(ROLES_CHANGED)
@@ -193,8 +199,12 @@ class DashboardServer:
     def _look(self) -> set[str]:
         """Ends sessions whose time or right is over; returns those whose roles are others now."""
         changed = set()
+        if self.sessions is None:
+            self._close_demo()
         table, people = self.sessions, self.people
-        for session in [] if table is None else table.alive():
+        alive = [] if table is None else table.alive()
+        self._settings.metrics.sessions.set(len(alive))
+        for session in alive:
             try:
                 roles = people.require(session.public_key).roles if people else frozenset()
             except PolicyRefused:
@@ -209,6 +219,15 @@ class DashboardServer:
                 self._roles[session.handle] = frozenset(roles)
                 changed.add(session.handle)
         return changed
+
+    def _close_demo(self) -> None:
+        """Closes a demo where people were registered meanwhile: from now on they log in."""
+        try:
+            self.control.closed = needs_login(self._settings.out, demo=True)
+        except PolicyRefused:
+            self.control.closed = True
+        except FederationError:  # only comparisons lie there, or it cannot be read now
+            return
 
     def _ended(self, session: DashboardSession) -> None:
         """Notes that a session has ended; it is written down by a thread of its own."""
@@ -261,9 +280,10 @@ class DashboardServer:
             return PlainTextResponse("This is no login.\n", 400)
         name, then = form.get("name", ""), own_path(form)
         told, status = "busy", 503
+        outcome: LoginOutcome = "refused"
         address = self._address(request)
         if not self._addresses.take(address):
-            told, status = "waits", 429
+            told, status, outcome = "waits", 429, "locked"
         elif self._waiting < _MAX_WAITING:
             handle = new_handle()
             try:
@@ -274,9 +294,11 @@ class DashboardServer:
                 log.error("nobody can log in: %s", error)
                 told, status = "unavailable", 503
             else:
+                self._settings.metrics.login("accepted")
                 self._addresses.clear(address)
                 await self._end_former(request)
                 return self._with_cookie(RedirectResponse(then, 303), token)
+        self._settings.metrics.login(outcome)
         return HTMLResponse(login_page(told=told, name=name[:100], then=then), status)
 
     async def _signed_in(self, form: dict[str, str], handle: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image as Picture
 
-from compliance.charts.counts import count_bars, histogram_bars
+from compliance.charts.counted.bars import count_bars, histogram_bars
 from compliance.charts.theme import to_svg
 from compliance.facts.formatting import Format
 from compliance.reports.document import (

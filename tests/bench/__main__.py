@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from tests.bench import (
     audit_log,
+    dashboard,
     gradients,
     memory,
     noise,
@@ -24,9 +25,10 @@ from tests.bench import (
 )
 from tests.bench.measurement import Row
 from tests.bench.report import machine, print_table, write_report
+from tests.support.large_store.store import StoreSize
 
 #: Those that start processes, which takes long.
-_LONG = ("simulation", "memory", "tables", "site-check", "log")
+_LONG = ("simulation", "memory", "tables", "site-check", "log", "dashboard")
 _AREAS = ("secure-sum", "noise", "gradients", "step-time", "round", *_LONG)
 
 
@@ -45,6 +47,8 @@ def measured(areas: list[str], *, quick: bool) -> Iterator[Row]:
         yield from site_check.rows()
     if "log" in areas:
         yield from audit_log.rows(10**5 if quick else 10**6)
+    if "dashboard" in areas:
+        yield from dashboard.rows(dashboard.SHORT if quick else StoreSize())
     if "gradients" in areas:
         yield from gradients.rows(turns)
     if "step-time" in areas:

@@ -22,7 +22,12 @@ from tests.support.machine.installed_wheel import PROJECT, needed
 
 HERE = ROOT / "examples" / "consortium"
 PAGE = ROOT / "docs" / "operations.md"
-PAGES = (PAGE, PAGE.with_name("governance.md"), HERE / "README.md")
+PAGES = (
+    PAGE,
+    PAGE.with_name("governance.md"),
+    PAGE.with_name("observability.md"),
+    HERE / "README.md",
+)
 HOSPITALS = ("hospital-a", "hospital-b", "hospital-c")
 SERVICES = ("coordinator.service", "silo.service")
 UNITS = (*SERVICES, "ray-node.service")

@@ -68,11 +68,18 @@ def dashboard(
     behind_proxy: Annotated[
         bool, typer.Option("--behind-proxy", help="A proxy speaks TLS and names who asks.")
     ] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option("--metrics-port", help="Shows counts to Prometheus on 127.0.0.1."),
+    ] = None,
 ) -> None:
     """Opens the dashboard on a folder of runs. People log in where some are registered."""
     from collegium.output.dashboard_server import open_dashboard
+    from collegium.output.telemetry.metrics_page import metrics_shown
     from collegium.reports.person_signature import sign_as_person
+    from dashboard.app import PAGES
     from dashboard.server import Listening
+    from dashboard.server.metrics import DashboardMetrics
 
     listening = Listening(
         address=address,
@@ -82,7 +89,11 @@ def dashboard(
         key="" if key is None else str(key),
         behind_proxy=behind_proxy,
     )
-    open_dashboard(out, listening, console(), demo=demo, signs_pdf=sign_as_person)
+    metrics = DashboardMetrics(tuple(PAGES))
+    with metrics_shown(metrics.registry, metrics_port):
+        open_dashboard(
+            out, listening, console(), demo=demo, metrics=metrics, signs_pdf=sign_as_person
+        )
 
 
 def _tell_unverified(out: Path) -> None:

@@ -1,11 +1,9 @@
 """Settings that are compared: a study's own, and those advised for what it asks."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from collegium.extras import require_extra
-from collegium.studies.forecast import forecast_for
 from collegium.studies.question import PlanOptions, question_of, question_without_study
 from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC
 from compliance.ledger.privacy_plan import PrivacyPlan
@@ -15,19 +13,13 @@ from compliance.planning.advice import (
     SuitableSettings,
     advice,
     advise,
-    noise_on_average,
-    plan_of,
 )
 from compliance.planning.evaluation_forecast import EvaluationForecast, forecast_evaluation
-from compliance.planning.expected_auroc import Descent
+from compliance.planning.of_study import evaluation_of, settings_of, sizes_of
 from protocol.errors import StudyRefused
-from protocol.study.cohort.cohort import TableCohort
-from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
+from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
-from protocol.study.task.task import BinaryClassification, prevalence_of
-
-#: The strategies whose training is plain descent on the average gradient.
-_SIMULATED = ("fedavg", "fedsgd")
+from protocol.study.task.task import BinaryClassification
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +71,9 @@ def asked_of(study: Study | None, options: PlanOptions) -> PlanningInput:
 
 def _sizes(study: Study) -> tuple[float, int]:
     """Returns a logit's gradient norm and the parameters' number; builds no linear network."""
-    if study.task.is_linear and isinstance(study.cohort, TableCohort):
-        return math.sqrt(study.cohort.width + 1), study.cohort.width + 1
+    known = sizes_of(study)
+    if known is not None:
+        return known
     require_extra("silo")
     from pipelines.gradients.logit_norm import gradient_norm
     from pipelines.networks.networks import build, parameters_of
@@ -120,21 +113,9 @@ def own_settings(
     """Returns the study's own settings as it prices them, or with the given epsilon and delta."""
     if study is None or not isinstance(study.privacy, PatientPrivacy):
         return None
-    event = PrivacyPlan.of(study, study.privacy).training
-    if options.epsilon is not None or options.delta is not None:
-        noise = asked.calibrate(event.sampling_rate, event.steps)
-        event = replace(event, noise_multiplier=noise)
-    share = study.privacy.own_noise if isinstance(study.privacy, DistributedPrivacy) else None
-    mode, training = study.privacy.mode, study.training
-    step = replace(event, sampling_rate=event.sampling_rate / study.privacy.bands)
-    noise = noise_on_average(asked, step, mode, share)
-    descent = Descent(
-        steps=training.steps, sampling_rate=event.sampling_rate, clip=study.privacy.clip,
-        learning_rate=training.learning_rate, noise=noise, momentum=training.momentum,
-        starts_at_prevalence=prevalence_of(study.task) is not None,
-        bands=study.privacy.bands, round_steps=training.gradients_per_round,
-    )  # fmt: skip
-    return plan_of(asked, event, mode, descent, is_simulated=training.strategy in _SIMULATED)
+    PrivacyPlan.of(study, study.privacy)  # refuses noise that does not keep what is promised
+    anew = options.epsilon is not None or options.delta is not None
+    return settings_of(asked, study, priced_anew=anew)
 
 
 def _evaluation_of(
@@ -145,7 +126,7 @@ def _evaluation_of(
     auroc = asked.auroc if expected is None else max(0.5, expected.auroc)
     if study is None:
         return forecast_evaluation(asked, auroc=auroc)
-    return forecast_for(asked, study, auroc=auroc)
+    return evaluation_of(asked, study, auroc=auroc)
 
 
 def _names_of(asked: PlanningInput, study: Study | None) -> tuple[str, ...]:

@@ -29,6 +29,8 @@ def describe_calibration(points: Sequence[CalibrationPoint], words: CalibrationW
 def calibration(points: Sequence[CalibrationPoint], words: CalibrationWords) -> Chart:
     """Draws the share of the ill, or of the right, in each group by its mean risk; the diagonal.
 
+    No line joins the groups: what lies between them is not known.
+
     Raises:
         ValueError: no group is known.
     """
@@ -48,7 +50,6 @@ def calibration(points: Sequence[CalibrationPoint], words: CalibrationWords) -> 
         data(rows)
         .mark_rule(strokeWidth=3, opacity=0.35, strokeCap="round", color=BLUE)
         .encode(x=x, y=alt.Y("low:Q").scale(domain=[0, top], nice=False), y2="high:Q"),
-        data(rows).mark_line(strokeWidth=1.5, color=BLUE).encode(x=x, y=y),
         data(rows).mark_point(filled=True, size=60, opacity=1, color=BLUE).encode(x=x, y=y),
     ]
     return finished(layers, describe_calibration(points, words), height=_HEIGHT)

@@ -45,6 +45,8 @@ def describe_shares_by_threshold(points: Sequence[OperatingPoint]) -> str:
 def shares_by_threshold(points: Sequence[OperatingPoint]) -> Chart:
     """Draws sensitivity, specificity and PPV at each threshold, with their intervals.
 
+    No line joins them: it would go through noise.
+
     Raises:
         ValueError: no figure is known at any threshold.
     """
@@ -61,12 +63,10 @@ def shares_by_threshold(points: Sequence[OperatingPoint]) -> Chart:
     shapes = alt.Scale(domain=names, range=[shape for _, _, shape in _SHARES.values()])
     y = alt.Y("value:Q", title="share").scale(domain=[0, 1])
     colour = alt.Color("what:N", title=None, scale=colours)
-    lines = data(rows).mark_line(strokeWidth=1.5).encode(x=_threshold(), y=y, color=colour)
     bands = data(rows).mark_rule(strokeWidth=3, opacity=0.35, strokeCap="round")
     marks = data(rows).mark_point(filled=True, size=60, opacity=1)
     layers = [
         bands.encode(x=_threshold(), y="low:Q", y2="high:Q", color=colour),
-        lines,
         marks.encode(
             x=_threshold(), y=y, color=colour, shape=alt.Shape("what:N", title=None, scale=shapes)
         ),
@@ -90,6 +90,9 @@ def describe_net_benefit(points: Sequence[OperatingPoint]) -> str:
 def net_benefit_by_threshold(points: Sequence[OperatingPoint]) -> Chart:
     """Draws the net benefit of the model at each threshold beside that of calling everybody ill.
 
+    The model's is drawn as marks with intervals. That of calling everybody ill is a line, for it
+    follows at all thresholds from one number, the share of the ill.
+
     The axis begins a little below zero: what lies further down is worse than doing nothing, and
     how much worse is told in words.
 
@@ -104,14 +107,16 @@ def net_benefit_by_threshold(points: Sequence[OperatingPoint]) -> Chart:
     nobody: Rows = [{"risk": p.risk, "what": _NOBODY, "value": 0.0} for p in known]
     names = [_MODEL, _EVERYBODY, _NOBODY]
     colour = alt.Color("what:N", title=None).scale(domain=names, range=[BLUE, VERMILLION, GREY])
-    dash = alt.StrokeDash("what:N", title=None).scale(domain=names, range=[[1, 0], [6, 3], [2, 2]])
+    dash = alt.StrokeDash("what:N", legend=None).scale(domain=names[1:], range=[[6, 3], [2, 2]])
     top = max(row["high"] for row in model)
     y = alt.Y("value:Q", title="net benefit").scale(domain=[-max(top, 0.01) / 4, top])
     bands = data(model).mark_rule(strokeWidth=3, opacity=0.35, strokeCap="round", clip=True)
-    lines = data([*model, *others, *nobody]).mark_line(strokeWidth=2, clip=True)
+    lines = data([*others, *nobody]).mark_line(strokeWidth=2, clip=True)
+    marks = data(model).mark_point(filled=True, size=60, opacity=1, clip=True)
     layers = [
         bands.encode(x=_threshold(), y="low:Q", y2="high:Q", color=colour),
         lines.encode(x=_threshold(), y=y, color=colour, strokeDash=dash),
+        marks.encode(x=_threshold(), y=y, color=colour),
     ]
     return finished(layers, describe_net_benefit(points), height=_HEIGHT)
 

@@ -48,10 +48,20 @@ def describe_drift(calendar: DriftCalendar, column: str, statistic: str = "psi")
     return f"{what}. {'; '.join(said)}."
 
 
-def drift_chart(calendar: DriftCalendar, column: str, statistic: str = "psi") -> Chart:
+def drift_chart(
+    calendar: DriftCalendar, column: str, statistic: str = "psi", *, top: float | None = None
+) -> Chart:
     """Draws a column's distance from the reference, with the band of chance and noise.
 
     The band reaches to the threshold of one test; a point above it is drift.
+
+    Args:
+        calendar: of a monitoring study.
+        column: whose distances are drawn.
+        statistic: by which they are measured.
+        top: where the axis ends, so that columns can be compared: its scale is that of square
+            roots, so that the bands of some can be seen beside the drift of others. None where
+            this column alone decides.
 
     Raises:
         ValueError: nothing of the column was compared yet.
@@ -75,9 +85,15 @@ def drift_chart(calendar: DriftCalendar, column: str, statistic: str = "psi") ->
         if test.threshold is not None and math.isfinite(test.threshold)
     ]
     scale = alt.Scale(domain=[0.5, calendar.planned + 0.5], nice=False)
-    ticks = alt.Axis(values=list(range(1, calendar.planned + 1)), format="d", grid=False)
+    ticks = alt.Axis(
+        values=list(range(1, calendar.planned + 1)), format="d", grid=False, labelOverlap="greedy"
+    )
+    heights, title = alt.Scale(domainMin=0), [STATISTICS[statistic]]
+    if top is not None:
+        heights = alt.Scale(domain=[0, top], nice=True, type="sqrt")
+        title.append("(square-root scale)")
     x = alt.X("release:Q", title="release", scale=scale, axis=ticks)
-    y = alt.Y("value:Q", title=STATISTICS[statistic], scale=alt.Scale(domainMin=0))
+    y = alt.Y("value:Q", title=title, scale=heights)
     kinds = [NOT_FLAGGED, FLAGGED, NOT_TESTED]
     colour = alt.Color(
         "what:N", title=None, scale=alt.Scale(domain=kinds, range=[BLUE, VERMILLION, INK])
@@ -95,3 +111,15 @@ def drift_chart(calendar: DriftCalendar, column: str, statistic: str = "psi") ->
         data(points).mark_point(size=90, filled=True).encode(x=x, y=y, color=colour, shape=shape),
     ]
     return finished(layers, describe_drift(calendar, column, statistic), height=_HEIGHT)
+
+
+def top_of(calendar: DriftCalendar, statistic: str) -> float | None:
+    """Returns the largest distance or threshold of any column by one statistic; None without."""
+    heights = [
+        height
+        for column in calendar.columns
+        for _, test in tests_of(calendar, column, statistic)
+        for height in (test.value, test.threshold)
+        if height is not None and math.isfinite(height)
+    ]
+    return max(heights, default=None)

@@ -45,8 +45,8 @@ ASKS_FOR_CODE = frozenset(
         "change.confirm", "change.withdraw", "incident.contain", "incident.confirm",
         "model.promote", "report.sign",
         "hospital.revoke", "hospital.invite", "person.add", "person.roles", "person.retire",
-        "policy.change", "budget.change", "hold.lift", "account.remove", "account.unlock",
-        "access.review",
+        "policy.change", "budget.change", "hold.lift", "account.set", "account.remove",
+        "account.unlock", "access.review",
     }
 )  # fmt: skip
 

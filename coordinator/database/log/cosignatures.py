@@ -22,9 +22,9 @@ from protocol.log.signed_note import SignatureLine, parse_lines, with_lines
 COSIGNED = "cosigned"
 #: So many heads are read at once, from the newest on.
 _AT_ONCE = 16
-#: How a line of a signature begins, and the letters of base64 that hold the key's four bytes (and
-#: four bits of the time, which are 0 for some billions of years).
-_DASH, _KEY_LETTERS = "\N{EM DASH} ", 6
+#: The letters of base64 after a name that hold the key's four bytes (and four bits of the time,
+#: which are 0 for some billions of years), with the space before them.
+_KEY_LETTERS = 7
 
 
 class CosignaturesRow(LoggedRow):
@@ -93,23 +93,22 @@ def all_cosignatures(
     return session.scalars(query).all()
 
 
-def newest_of_each(session: Session, after: int = 0) -> dict[tuple[str, str], int]:
+def newest_of_each(session: Session, after: int = 0) -> dict[str, int]:
     """Returns of each cosigner the size of the newest head that carries its name, unverified.
 
     Args:
         session: of the coordinator's database.
         after: only heads larger than this.
 
-    A cosigner is its name and the first six letters of its signature's text, which hold the key's
-    number: nothing is decoded, so that fifty thousand heads take a third of a second.
+    A cosigner is the beginning of its line: its name, and the letters that hold the key's number.
+    Nothing is decoded, so that fifty thousand heads take a third of a second.
     """
     query = select(CosignaturesRow.size, CosignaturesRow.lines).where(CosignaturesRow.size > after)
-    newest: dict[tuple[str, str], int] = {}
+    newest: dict[str, int] = {}
     rows = query.order_by(CosignaturesRow.size).execution_options(yield_per=1000)
     for size, lines in session.execute(rows):
         for line in str(lines).splitlines():
-            name, _, signature = line.removeprefix(_DASH).rpartition(" ")
-            newest[name, signature[:_KEY_LETTERS]] = size
+            newest[line[: line.rfind(" ") + _KEY_LETTERS]] = size
     return newest
 
 

@@ -27,7 +27,13 @@ _Views = TypeVar("_Views")
 #: The subject of every method of the views; None for what shows nothing.
 SUBJECTS: Mapping[str, Subject | None] = {
     "close": None,
+    "version": Subject.RUNS,
+    "log_size": Subject.RUNS,
     "runs": Subject.RUNS,
+    "notes": Subject.RUNS,
+    "sites": Subject.SITES,
+    "rosters": Subject.SITES,
+    "approvals": Subject.APPROVALS,
     "study_digest": Subject.RUNS,
     "newest_finished": Subject.RUNS,
     "declarations": Subject.REPORTS,
@@ -45,20 +51,14 @@ SUBJECTS: Mapping[str, Subject | None] = {
     "alert": Subject.RUNS,
     "governance": Subject.APPROVALS,
     "acts": Subject.AUDIT,
+    "search_log": Subject.AUDIT,
     "cosigned_log": Subject.AUDIT,
     "proof": Subject.RUNS,
     "verification": Subject.RUNS,
     "verified": Subject.RUNS,
     "verify": Subject.RUNS,
     "verification_state": Subject.RUNS,
-    "version": None,
     "is_governed": None,
-    "log_size": None,
-    "notes": Subject.RUNS,
-    "search_log": Subject.AUDIT,
-    "sites": Subject.SITES,
-    "rosters": Subject.APPROVALS,
-    "approvals": Subject.APPROVALS,
 }
 
 
@@ -74,7 +74,7 @@ class PeopleNow:
     """
 
     def __init__(self, home: Path, clock: Clock = utc_now) -> None:
-        self._store = Store.for_reading(Workspace.open(home).database)
+        self._store = Store.for_reading(Workspace.open(home).database, checked=False)
         self._clock = clock
 
     def close(self) -> None:

@@ -120,7 +120,8 @@ def aggregate(
             break
         asked = [site for one in going for site in one.machine.asked(step)]
         times.step_begins()
-        with tracing.span(f"round.{step.value}", run=run_id, phase=step.value):
+        number = machines[0].context.round + 1
+        with tracing.span(f"round.{step.value}", run=run_id, round=number, phase=step.value):
             replies = (
                 _opened(of_site, asked, log, exchange, lacks)
                 if step is Step.ADVERTISE

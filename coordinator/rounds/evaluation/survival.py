@@ -6,8 +6,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.estimates.concordance import concordance_from_counts, is_concordance_released
 from compliance.estimates.interval import Interval
+from compliance.estimates.outcomes.concordance import (
+    concordance_from_counts,
+    is_concordance_released,
+)
 from compliance.estimates.outcomes.event_free import (
     event_free_shares,
     still_observed,

@@ -69,7 +69,7 @@ class NewestCosigned:
     """The newest head that each cosigner of a log has signed, as far as the log was read."""
 
     def __init__(self) -> None:
-        self._newest: dict[tuple[str, str], int] = {}
+        self._newest: dict[str, int] = {}
 
     def read(self, session: Session) -> frozenset[int]:
         """Returns the sizes of these heads; only what was added since is read."""

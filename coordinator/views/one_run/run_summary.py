@@ -26,7 +26,8 @@ class RunSummary:
     """One line about a run; ``question`` is the same for runs that can be compared.
 
     ``split`` is the seed of a simulation's split; 0 where no seed decides it. ``rounds_done`` are
-    those of training that are finished, of ``rounds`` that the study plans.
+    those of training that are finished, of ``rounds`` that the study plans. ``folder`` names the
+    folder where several are shown.
     """
 
     run_id: str
@@ -52,13 +53,15 @@ class RunSummary:
     hospitals: int = 0
     ended_at: str | None = None
     failure: str | None = None
+    folder: str = ""
+    model_digest: str | None = None
 
 
 #: What a line needs of a run's row; roster and summaries of a hundred hospitals are long.
 _COLUMNS = (
     RunRow.id, RunRow.revision, RunRow.study_digest, RunRow.state, RunRow.failure,
     RunRow.simulation, RunRow.test_noise, RunRow.seed, RunRow.sweep, RunRow.started_at,
-    RunRow.ended_at,
+    RunRow.ended_at, RunRow.model_digest,
 )  # fmt: skip
 
 
@@ -163,6 +166,7 @@ def _line(
         hospitals=len(study.sites),
         ended_at=row.ended_at,
         failure=row.failure,
+        model_digest=row.model_digest,
     )
 
 

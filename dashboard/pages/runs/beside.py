@@ -7,9 +7,16 @@ import streamlit as st
 
 from compliance.charts.intervals import interval_rows
 from compliance.facts.formatting import show as shown
+from dashboard.elements.charts import show_chart
 from dashboard.page import Page
 from dashboard.reading.views import RunLine
-from dashboard.rows.runs import asks_the_same, compared_figures, differing_settings, run_rows
+from dashboard.rows.runs import (
+    asks_the_same,
+    compared_figures,
+    compared_table,
+    differing_settings,
+    run_rows,
+)
 from dashboard.rows.words import plain
 from dashboard.texts import say
 
@@ -35,7 +42,7 @@ def show_beside(page: Page, names: Sequence[str]) -> None:
 def _figures(runs: Sequence[RunLine]) -> None:
     st.subheader(say("runs.figures"))
     for kind, rows in compared_figures(runs):
-        st.altair_chart(interval_rows(rows, kind), theme=None, width="stretch")
+        show_chart(interval_rows(rows, kind), compared_table(kind, rows), about="compared")
         exact = [run for run in runs if run.figure == kind and run.exact is not None]
         if exact:
             said = "; ".join(f"{run.run_id} {shown(run.exact, kind.form)}" for run in exact)

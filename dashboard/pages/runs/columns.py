@@ -6,7 +6,8 @@ from compliance.charts.counted.columns import column_shares
 from compliance.facts.dossier import Dossier
 from compliance.reports import run_tables
 from compliance.reports.sections import columns
-from dashboard.elements.pieces import show_chart, show_rows
+from dashboard.elements.charts import show_chart
+from dashboard.elements.pieces import show_rows
 from dashboard.rows import words
 
 
@@ -31,4 +32,4 @@ def show_shares(dossier: Dossier) -> None:
         st.info("No column has categories or a histogram.")
         return
     column, exact = drawn[st.selectbox("Column", list(drawn))]
-    show_chart(column_shares(column, exact), columns.shares_table(column, exact))
+    show_chart(column_shares(column, exact), columns.shares_table(column, exact), about="shares")

@@ -17,8 +17,8 @@ from dashboard.texts import say
 
 #: Columns in their order; those that are shown at first.
 _COLUMNS = (
-    "run", "study", "state", "mode", "epsilon", "figure", "released", "interval", "exact", "rounds",
-    "planned", "hospitals", "started", "minutes", "seed", "strategy", "sweep", "tags",
+    "run", "folder", "study", "state", "mode", "epsilon", "figure", "released", "interval", "exact",
+    "rounds", "planned", "hospitals", "started", "minutes", "seed", "strategy", "sweep", "tags",
 )  # fmt: skip
 _USUAL = (
     "run", "study", "state", "mode", "epsilon", "released", "interval", "exact", "rounds",
@@ -82,13 +82,14 @@ def _table(runs: Sequence[RunLine], tags: Tags) -> list[int]:
         format_func=lambda name: say(f"runs.column_{name}"),
         key="runs.columns",
     )
+    several = any(run.folder for run in runs)
     table = pd.DataFrame(run_rows(runs, tags))
     event = st.dataframe(
         table,
         hide_index=True,
         width="stretch",
         height=min(_HEIGHT, 38 + 35 * len(runs)),
-        column_order=[name for name in _COLUMNS if name in shown],
+        column_order=[name for name in _COLUMNS if name in shown or (name == "folder" and several)],
         column_config=_configured(),
         on_select="rerun",
         selection_mode="multi-row",

@@ -1,4 +1,4 @@
-"""What of the runs is looked at, as the address says."""
+"""Choice of what of the runs is shown, as the address says."""
 
 import streamlit as st
 

@@ -7,11 +7,9 @@ import streamlit as st
 from compliance.facts.comparison.baselines import BASELINES_FILE, BaselineFindings, noise_text
 from compliance.facts.comparison.strategies import STRATEGIES_FILE, ComparisonFindings
 from compliance.reports.several_runs import baseline_parts, baselines_page, strategies_page
+from dashboard.elements.charts import show_chart, show_drawing
 from dashboard.elements.pieces import (
-    LOW_CHART,
-    show_chart,
     show_downloads,
-    show_drawing,
     show_statement,
     show_table,
 )
@@ -33,12 +31,14 @@ def show_baselines(findings: BaselineFindings) -> None:
     for said in baseline_parts.answers(findings):
         st.markdown(f"- {words.plain(said)}")
     if gained := baseline_parts.gains(findings):
-        show_drawing(gained, "stretch")
+        show_drawing(gained, "stretch", about="gains")
     st.markdown(words.plain(baseline_parts.reading(findings)))
     for noised in findings.levels:
         st.header(f"Models {noise_text(noised=noised)}")
-        show_drawing(baseline_parts.matrix(findings, noised=noised), "content")  # cells have a size
-        show_drawing(baseline_parts.side_by_side(findings, noised=noised), "stretch")
+        matrix = baseline_parts.matrix(findings, noised=noised)
+        show_drawing(matrix, "content", about="matrix")  # cells have a size
+        beside = baseline_parts.side_by_side(findings, noised=noised)
+        show_drawing(beside, "stretch", about="ways")
     show_table(baseline_parts.differences_table(findings))
     document = partial(baselines_page.baselines_page, findings)
     show_downloads("The comparison", "baselines", document)
@@ -55,7 +55,7 @@ def show_strategies(findings: ComparisonFindings) -> None:
         show_statement(statement)
     st.subheader("On all hospitals' test patients")
     table = strategies_page.strategies_table(findings)
-    show_chart(strategies_page.strategies_chart(findings), table, LOW_CHART)
+    show_chart(strategies_page.strategies_chart(findings), table, about="strategies")
     st.caption(words.plain(strategies_page.seeds_sentence(findings)))
     show_table(strategies_page.hospitals_table(findings))
     st.caption(words.plain(strategies_page.own_models_sentence(findings)))

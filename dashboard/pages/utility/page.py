@@ -6,10 +6,9 @@ from typing import TypeVar
 
 import streamlit as st
 
-from dashboard.elements.choice import chosen_run
-from dashboard.elements.figures import show_utility
 from dashboard.page import Page
 from dashboard.pages.utility.comparisons import show_baselines, show_strategies
+from dashboard.pages.utility.study import show_study
 from dashboard.rows import words
 from dashboard.texts import say
 from protocol.errors import FederationError
@@ -19,7 +18,7 @@ Found = TypeVar("Found")
 
 def show(page: Page) -> None:
     """Shows utility against epsilon of the chosen run's study, or a comparison beside the runs."""
-    parts: dict[str, Callable[[], object]] = {say("utility.study"): partial(_show_study, page)}
+    parts: dict[str, Callable[[], object]] = {say("utility.study"): partial(show_study, page.views)}
     if compared := beside(page.views.baselines, show_baselines):
         parts[say("utility.baselines")] = compared
     if compared := beside(page.views.strategies, show_strategies):
@@ -34,12 +33,6 @@ def show(page: Page) -> None:
             or chosen
         )
     parts[chosen]()
-
-
-def _show_study(page: Page) -> None:
-    dossier = chosen_run(page.views)
-    if dossier is not None:
-        show_utility(page.views, dossier)
 
 
 def beside(

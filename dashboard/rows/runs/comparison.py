@@ -6,6 +6,8 @@ from typing import Any
 from compliance.estimates.interval import Interval
 from compliance.facts.dossier import Dossier
 from compliance.facts.figures import FigureKind
+from compliance.facts.formatting import Format
+from compliance.reports.document import Columns, Table, table_of
 from dashboard.reading.views import RunLine
 
 #: Keys of a study that say nothing of what a run does.
@@ -66,3 +68,12 @@ def compared_figures(
         _, rows = kinds.setdefault(run.figure.name, (run.figure, []))
         rows.append((run.run_id, run.released or nothing))
     return list(kinds.values())
+
+
+def compared_table(kind: FigureKind, rows: Sequence[tuple[str, Interval]]) -> Table:
+    """Returns the released headlines that are drawn on one scale, with their intervals."""
+    columns: Columns[tuple[str, Interval]] = (
+        ("Run", Format.TEXT, lambda row: row[0]),
+        (f"{kind.label}, released", kind.form, lambda row: row[1]),
+    )
+    return table_of(f"{kind.label} of each run", rows, columns)

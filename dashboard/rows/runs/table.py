@@ -68,6 +68,7 @@ def run_rows(runs: Sequence[RunLine], tags: Tags) -> list[dict[str, Any]]:
 def _row(run: RunLine, tags: Sequence[str]) -> dict[str, Any]:
     return {
         "run": run.run_id,
+        "folder": run.folder,
         "study": run.study_name,
         "state": run.state,
         "mode": mode_name(run),

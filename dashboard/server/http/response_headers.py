@@ -7,11 +7,9 @@ Streamlit's own file; ``eval`` is refused.
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterable
-from pathlib import Path
 
-import streamlit
+from dashboard.server.http.start_page import start_scripts
 
 #: What every answer has.
 ALWAYS = {
@@ -36,10 +34,13 @@ def streamlit_policy(hosts: Iterable[str], *, secure: bool) -> str:
 
     Args:
         hosts: the names of this server; some browsers do not count its websocket as its own.
+            Addresses of version 6 are left out: browsers refuse them there.
         secure: whether people reach it through TLS.
     """
-    sockets = " ".join(f"{'wss' if secure else 'ws'}://{host}" for host in sorted(hosts))
-    scripts = " ".join(digest_of(text) for text in _start_up_scripts())
+    sockets = " ".join(
+        f"{'wss' if secure else 'ws'}://{host}" for host in sorted(hosts) if "[" not in host
+    )
+    scripts = " ".join(digest_of(text) for text in start_scripts())
     return "; ".join(
         (
             "default-src 'self'",
@@ -61,9 +62,3 @@ def streamlit_policy(hosts: Iterable[str], *, secure: bool) -> str:
 def digest_of(text: str) -> str:
     """Returns the source expression of an inline script or style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _start_up_scripts() -> list[str]:
-    """Returns the scripts that stand in Streamlit's page itself."""
-    page = Path(streamlit.__file__).parent / "static" / "index.html"
-    return re.findall(r"<script>(.*?)</script>", page.read_text(encoding="utf-8"), re.DOTALL)

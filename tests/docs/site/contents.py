@@ -44,6 +44,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "examples/consortium/index",
         "operations",
         "governance",
+        "login",
         "alerts",
         "observability",
         "identity",

@@ -23,7 +23,8 @@ from coordinator.alerts.gathering import Heard
 from coordinator.alerts.watch import AlertWatch
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
-from coordinator.rounds.round_measures import round_measures, site_measures
+from coordinator.rounds.round_measures import RoundMeasures, round_measures
+from coordinator.views.views import open_views
 from protocol.secagg.server import Step
 from silos.network.metrics import SiloMetrics
 from tests.docs.grafana_dashboard import ROWS, rules
@@ -118,36 +119,41 @@ def test_rounds_steps_and_updates_are_counted_once(seen: Seen) -> None:
     assert value(counts, "collegium_log_uncosigned_seconds") == 0
 
 
-def test_bytes_of_a_hospital_are_those_of_the_records(seen: Seen) -> None:
+def measured(seen: Seen) -> tuple[RoundMeasures, ...]:
+    """Returns what is on record of the run's rounds."""
     store = Store(Workspace(seen.network.home).database)
     with closing(store), store.read() as session:
-        measured = site_measures(session, seen.run)
+        return round_measures(session, seen.run)
+
+
+def test_bytes_of_a_hospital_are_those_of_the_records(seen: Seen) -> None:
     for site in SITES:
-        for way, counted in (("sent", "bytes_received"), ("received", "bytes_sent")):
+        for place, way in enumerate(("sent", "received")):
             shown = value(
                 seen.network.service.counts,
                 "collegium_site_bytes_total",
                 site=site,
                 direction=way,
             )
-            assert shown == getattr(measured[site], counted) > 0
+            assert shown == sum(one.traffic[site][place] for one in measured(seen)) > 0
 
 
 def test_the_times_of_updates_outlive_the_process(seen: Seen) -> None:
-    store = Store(Workspace(seen.network.home).database)
-    with closing(store), store.read() as session:
-        rounds, sites = round_measures(session, seen.run), site_measures(session, seen.run)
+    rounds = measured(seen)
     assert len(rounds) == ROUNDS
     for one in rounds:
         assert one.steps.keys() == {step.value for step in Step}
-        assert set(one.updates) == SITES
+        assert set(one.updates) == SITES and not one.missing
         until_masked = sum(one.steps[s] for s in ("advertise", "share", "masked"))
         assert 0 < max(one.updates.values()) <= until_masked + 0.01
         assert one.seconds is not None and one.seconds >= max(one.updates.values()) - 0.01
-    for measures in sites.values():
-        assert measures.rounds == ROUNDS and measures.missed == 0
-        assert measures.newest == rounds[-1].updates[measures.site]
-        assert measures.slowest == max(one.updates[measures.site] for one in rounds)
+
+
+def test_a_view_of_hospitals_has_the_times_that_the_records_have(seen: Seen) -> None:
+    with closing(open_views(seen.network.home)) as views:
+        shown = {one.site: one.rounds for one in views.sites()}
+    for site in SITES:
+        assert shown[site].updates == tuple(one.updates[site] for one in measured(seen))
 
 
 def test_a_hospital_counts_what_it_was_asked_and_names_nothing_of_a_run(seen: Seen) -> None:
@@ -183,6 +189,7 @@ def test_each_round_is_one_trace_with_its_steps_as_spans(seen: Seen) -> None:
     assert {span.parent for span in rounds} == {None}
     for span in rounds:
         assert attributes(span)["run"] == seen.run
+        assert isinstance(attributes(span)["round"], int)
         assert attributes(span)["outcome"] == "ok"
         own = [
             one.name

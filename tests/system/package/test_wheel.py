@@ -69,7 +69,8 @@ def test_the_wheel_names_its_extras_and_its_licence(wheel: Path) -> None:
     inside = {name.split(".dist-info/")[-1]: name for name in archive.namelist()}
     metadata = archive.read(inside["METADATA"]).decode()
     extras = {line.split(": ")[1] for line in metadata.splitlines() if "Provides-Extra" in line}
-    assert extras == {"silo", "coordinator", "dashboard", "postgres", "reports", "dev"}
+    machines = {"silo", "coordinator", "dashboard", "postgres"}
+    assert extras == machines | {"reports", "telemetry", "mlflow", "dev"}
     assert {f"licenses/{name}" for name in PROJECT["license-files"]} <= inside.keys()
 
 
@@ -90,7 +91,7 @@ def test_the_coordinators_extra_brings_nothing_that_could_train() -> None:
         ("dashboard", ("dashboard",), set()),
         (
             "collegium",
-            ("silo", "coordinator", "dashboard", "reports"),
+            ("silo", "coordinator", "dashboard", "reports", "telemetry", "mlflow"),
             {"IPython"},  # a notebook has it
         ),
     ],
@@ -189,6 +190,7 @@ def told_to_install(done: Done) -> str:
         (["coordinator", "init", "--home", "new", "--host", "localhost"], "coordinator"),
         (["coordinator", "start", "--home", "new"], "coordinator"),
         (["dashboard", "--out", "new"], "dashboard"),
+        (["runs", "export-mlflow", "--all", "--out", "new", "--to", "new"], "mlflow"),
     ],
 )
 def test_a_command_without_its_extra_says_which_to_install_and_does_nothing(

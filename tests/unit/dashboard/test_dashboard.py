@@ -11,8 +11,6 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import dashboard
-from collegium.simulation.baselines.report import write_report
-from collegium.simulation.comparison.report import write_report as write_strategies
 from compliance.estimates.binned_scores.calibration import calibration_curve
 from compliance.estimates.binned_scores.operating_points import operating_points
 from compliance.estimates.binned_scores.release_rule import usual_scores
@@ -34,11 +32,8 @@ from dashboard.rows import runs
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.machine.patience import PATIENCE
 from tests.support.simulated import dossiers
-from tests.support.simulated.baselines import few_findings
 from tests.support.simulated.drifts import LAB_IN_ANOTHER_UNIT, calendar_with, release
-from tests.support.simulated.folder_page import FolderPage
 from tests.support.simulated.reports import subject_of
-from tests.support.simulated.strategies import compared_strategies
 
 
 @pytest.fixture(autouse=True)
@@ -184,97 +179,11 @@ def _drifted() -> DriftCalendar:
     )  # fmt: skip
 
 
-def test_drift_of_a_monitored_model_is_a_part_of_its_own_with_every_series() -> None:
-    calendar = _drifted()
-    page = _page(FakeViews(dossiers.finished(), calendars=(calendar,)), "drift")
-    words = _words(page)
-    assert "2 of 3 releases after the reference: the newest shows drift of lab." in words
-    assert "it does not say why" in words and "Left: 1 release, paid for" in words
-    assert page.success[0].value.startswith("**Verified by the signed log")
-    shown = {metric.label: (metric.value, note.value) for metric, note in
-             zip(page.metric, page.caption[1:], strict=False)}  # fmt: skip
-    assert shown["Releases"] == ("2", "of 3 after the reference")
-    assert shown["Columns that drifted"][0] == "1"
-    assert shown["ε for one patient"][0] == "4"
-    assert len(page.get("vega_lite_chart")) == 3  # two distances of lab, one of scanner
-    assert "Fairness across hospitals" not in words
-    assert [row for row in page.dataframe[1].value["Column"]] == ["lab", "lab"]
-    labels = [button.label for button in page.get("download_button")]
-    assert labels == ["Download as HTML", "Download as JSON", "Download as CSV"]
-
-
-def test_records_that_were_changed_put_a_watermark_on_the_drift_too() -> None:
-    views = FakeViews(calendars=(_drifted(),))
-    views.faults = ("audit entry 3 was changed: its hash does not match",)
-    page = _page(views, "drift")
-    assert page.error[0].value.startswith("**NOT VERIFIED")
-
-
-def test_several_monitoring_studies_are_listed_and_each_can_be_looked_at() -> None:
-    begun = replace(
-        calendar_with(release(0, np.random.default_rng(1))), study_digest="e" * 64,
-        study_title="Another",
-    )  # fmt: skip
-    page = _page(FakeViews(calendars=(begun, _drifted())), "drift")
-    assert list(page.dataframe[0].value["Study"]) == ["Another", "Drift of a small study"]
-    assert "Nothing was compared yet." in _words(page)
-    page.selectbox[0].set_value("Drift of a small study · dddddddd").run()
-    assert not page.exception
-    assert "the newest shows drift of lab." in _words(page)
-
-
 def test_a_release_stands_beside_its_calendar_as_it_was_then() -> None:
     run = replace(dossiers.statistics(), run_id="run-2", task="monitoring", drift=_drifted())
     words = _words(page := _page(FakeViews(run)))
     assert "Drift of lab." in words
     assert {metric.label: metric.value for metric in page.metric}["Release"] == "2"
-
-
-def test_baselines_are_a_part_of_their_own_with_matrix_and_paired_differences() -> None:
-    page = _page(FakeViews(dossiers.finished(), compared=few_findings()), "utility")
-    page.button_group[0].set_value("Baselines").run()
-    assert not page.exception
-    words = _words(page)
-    assert "None of it is differentially private" in words
-    assert words.count("better at east, north, south; too few test patients to say at west") == 3
-    assert len(page.get("vega_lite_chart")) == 5  # the gains; of each level matrix and four ways
-    leads = page.dataframe[-1].value
-    assert set(leads["The first is"]) >= {"better", "too few"}
-    labels = [button.label for button in page.get("download_button")]
-    assert labels == ["Download as HTML", "Download as JSON", "Download as CSV"]
-
-
-def test_a_folder_that_holds_baselines_alone_shows_them(tmp_path: Path) -> None:
-    write_report(few_findings(), tmp_path)
-    page = _folder(tmp_path)
-    assert "A federation beside its baselines" in page.title[0].value
-    assert not page.error
-
-
-def test_strategies_are_a_part_of_their_own_and_stand_alone_where_no_run_is(
-    tmp_path: Path,
-) -> None:
-    findings = compared_strategies((0.01, 0.05), (None, None))
-    beside = _page(FakeViews(dossiers.finished(), strategies=findings), "utility")
-    beside.button_group[0].set_value("Strategies").run()
-    write_strategies(findings, tmp_path)
-    for page in (beside, _folder(tmp_path)):
-        assert not page.exception and not page.error
-        words = _words(page)
-        assert "nothing of this page is differentially private" in words
-        assert "Better than first: s0, lead 0.000 (0.010 to 0.050)." in words
-        assert list(page.dataframe[0].value["Strategy"]) == ["first", "s0", "s1"]
-        assert len(page.get("vega_lite_chart")) == 1
-
-
-def test_a_damaged_comparison_is_a_sentence_beside_the_runs(tmp_path: Path) -> None:
-    Store(tmp_path / "collegium.db").close()
-    (tmp_path / "baselines.json").write_text('{"models": []}')
-    page = FolderPage(tmp_path).look("utility")
-    assert "No run yet." in _words(page)
-    page.button_group[0].set_value("Baselines").run()
-    assert not page.exception
-    assert "is damaged, or no comparison at all" in page.error[0].value
 
 
 def test_finished_run_shows_its_headlines() -> None:

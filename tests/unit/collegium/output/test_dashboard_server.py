@@ -32,7 +32,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         held.bind(("127.0.0.1", 0))
         held.listen()
         port = held.getsockname()[1]
-        with pytest.raises(WorkspaceRefused, match=f"--port {port} of 127.0.0.1 is taken"):
+        with pytest.raises(WorkspaceRefused, match=f"--port {port} is taken at 127.0.0.1"):
             open_dashboard(tmp_path, Listening(port=port), Console(quiet=True))
 
 

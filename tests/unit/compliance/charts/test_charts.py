@@ -200,10 +200,10 @@ def test_hospitals_are_ranked_best_first() -> None:
     assert names == ["north", "east", "west", "south"]
 
 
-def test_hospital_with_too_few_patients_stays_greyed_in_the_chart() -> None:
+def test_hospital_with_too_few_patients_stays_in_the_chart_in_italics() -> None:
     svg = charts.to_svg(_site_accuracy(dossiers.finished().sites))
     assert TOO_FEW in _texts(svg)
-    assert re.search(rf'fill="{charts.GREY}"[^>]*>{TOO_FEW}', svg)
+    assert re.search(rf'font-style="italic"[^>]*>{TOO_FEW}', svg)
     assert "west: released too few patients for this epsilon" in describe_sites(
         dossiers.finished().sites, ACCURACY
     )

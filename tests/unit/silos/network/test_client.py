@@ -595,3 +595,33 @@ def test_hospital_tells_refusal_from_trouble(status: int, error: type[Exception]
     with pytest.raises(error, match="does not admit this hospital|cannot serve"):
         wire.next(0, 0)
     wire.close()
+
+
+ELSEWHERE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize(
+    ("header", "taken"),
+    [(ELSEWHERE, ELSEWHERE), (ELSEWHERE + ELSEWHERE, ""), ("run=1; drop", ""), ("", "")],
+)
+def test_hospital_takes_the_name_of_a_trace_in_its_one_form(header: str, taken: str) -> None:
+    body = to_bytes(replace(draft(), number=7))
+    wire = line_to(signed(lambda _request: said(200, body, traceparent=header)))
+    assert wire.next(0, 0) == replace(draft(), number=7)
+    assert wire.asked_by == taken
+    wire.close()
+
+
+@pytest.mark.parametrize("own", ["", ELSEWHERE])
+def test_hospital_names_its_own_trace_or_none_whatever_it_was_sent(own: str) -> None:
+    asked: list[str | None] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.headers.get("traceparent"))
+        return said(204, traceparent=ELSEWHERE)
+
+    wire = line_to(signed(answer))
+    wire.trace = own
+    wire.next(0, 0)
+    assert asked == [own or None]
+    wire.close()

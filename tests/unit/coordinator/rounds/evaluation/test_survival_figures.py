@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compliance.estimates.concordance import concordance_from_counts
+from compliance.estimates.outcomes.concordance import concordance_from_counts
 from compliance.estimates.withholding import TOO_FEW
 from coordinator.rounds.evaluation.registry import released_of
 from coordinator.rounds.evaluation.released import NoisedCounts, Released

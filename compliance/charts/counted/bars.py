@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import altair as alt
 
-from compliance.charts.theme import BLUE, INK, MUTED, Chart, Rows, data, finished
+from compliance.charts.theme import BLUE, INK, MUTED, PAPER, Chart, Rows, data, finished
 
 #: A number, or why there is none.
 Count: TypeAlias = int | str
@@ -55,7 +55,7 @@ def histogram_bars(
     scale = alt.Scale(domain=[low, high], nice=False)
     x = alt.X("from:Q", title=axis, scale=scale, axis=alt.Axis(grid=False, tickCount=5))
     y = alt.Y("count:Q", title=None, axis=alt.Axis(tickMinStep=1, tickCount=4))
-    bars = data(drawn).mark_rect(color=BLUE, stroke="#ffffff")
+    bars = data(drawn).mark_rect(color=BLUE, stroke=PAPER)
     bars = bars.encode(x=x, x2="to:Q", y=y, y2="zero:Q")
     words = data(drawn).mark_text(dy=-7, color=MUTED, fontSize=11)
     words = words.encode(x=alt.X("middle:Q", scale=scale), y=y, text="text:N")

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m coordinator.views.whole_verification FOLDER
+    python -m dashboard.reading.whole_verification FOLDER
 
 A log of a million entries takes minutes and more than a gigabyte, neither of which a page may take
 from those who look at it. Every line that is printed is JSON: how far it is, at last what was

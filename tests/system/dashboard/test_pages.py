@@ -1,0 +1,44 @@
+"""Every page of the dashboard in a browser, over a run that went over the network."""
+
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dashboard.app import PAGES
+from tests.support.browser.chromium import started_browser
+from tests.support.browser.served import served_dashboard
+from tests.support.browser.visit import visiting
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.support.networked.network import Network
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    with started_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def address(
+    browser: "Browser", run_once: "tuple[Network, str]", tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    out = tmp_path_factory.mktemp("dashboard") / "coordinator"
+    shutil.copytree(run_once[0].home, out)
+    with served_dashboard(out, "--demo") as address:
+        yield address
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_drawn_without_error_other_hosts_or_serious_faults(
+    name: str, scheme: str, browser: "Browser", address: str
+) -> None:
+    with visiting(browser, address, scheme=scheme) as visit:  # type: ignore[arg-type]
+        visit.open("" if name == "today" else name)
+        assert visit.problems == []
+        assert visit.serious_faults() == []
