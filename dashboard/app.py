@@ -16,10 +16,11 @@ from pathlib import Path
 
 import streamlit as st
 
+from coordinator.runs.admin_socket import ask, is_served
 from coordinator.runs.person_acts import has_people
 from coordinator.views.several_runs.comparisons import baselines_in, strategies_in
-from dashboard.elements.links import keep_entries
-from dashboard.page import Page
+from dashboard.elements.matters import keep_entries
+from dashboard.page import Page, Tools
 from dashboard.pages import (
     approvals,
     audit,
@@ -143,7 +144,19 @@ def run(arguments: Sequence[str]) -> None:
     except FederationError as error:
         _show_without_runs(folders[0], error)
     else:
-        main(Page(views=viewer.guard(views), viewer=viewer))
+        tools = Tools(last_seen=partial(_last_seen, folders[0]))
+        main(Page(views=viewer.guard(views), viewer=viewer, tools=tools))
+
+
+def _last_seen(home: Path) -> Mapping[str, float] | None:
+    """Returns when the service heard from each hospital; None where none runs or answers."""
+    if not is_served(home):
+        return None
+    try:
+        seen: Mapping[str, float] = ask(home, "GET", "/status")["last_seen"]
+    except FederationError:
+        return None
+    return seen
 
 
 def _show_without_runs(out: Path, error: FederationError) -> None:

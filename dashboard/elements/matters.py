@@ -1,15 +1,15 @@
-"""Lines about matters: an icon for how grave each is, and a link to where it is dealt with."""
+"""Links between pages, and lines about matters with a link to where each is dealt with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
 from compliance.reports.document import Tone
-from dashboard.elements.links import show_link
 from dashboard.rows.consortium.matters import Matter, ordered_matters
 from dashboard.rows.words import plain
 from dashboard.texts import say
 
+_ENTRIES = "pages of the navigation"
 _ICONS = {
     Tone.GOOD: ":material/check_circle:",
     Tone.PLAIN: ":material/info:",
@@ -35,3 +35,15 @@ def show_matters(heading: str, matters: Sequence[Matter]) -> None:
             show_link(one.page, say(f"navigation.{one.page}"))
     if len(matters) > _MOST:
         st.caption(say("today.more", number=len(matters) - _MOST))
+
+
+def keep_entries(entries: Mapping[str, object]) -> None:
+    """Keeps the pages that the navigation has, by name, for links to them."""
+    st.session_state[_ENTRIES] = dict(entries)
+
+
+def show_link(name: str, label: str, icon: str = ":material/arrow_forward:") -> None:
+    """Shows a link to a page; nothing where that page is not in the navigation."""
+    entry = st.session_state.get(_ENTRIES, {}).get(name)
+    if entry is not None:
+        st.page_link(entry, label=plain(label), icon=icon)

@@ -22,7 +22,7 @@ from dashboard.rows.consortium import matters
 from dashboard.rows.consortium.matters import Matter
 from dashboard.rows.words import plain
 from dashboard.texts import say
-from protocol.errors import FederationError
+from protocol.errors import FederationError, PolicyRefused
 
 Found = TypeVar("Found")
 
@@ -79,6 +79,8 @@ def _read(faults: dict[str, None], look: Callable[[], Found], nothing: Found) ->
     """Returns what a look finds; ``nothing`` where it fails, and why is added to the faults."""
     try:
         return look()
+    except PolicyRefused:  # it is not for this person, or not of several folders
+        return nothing
     except FederationError as error:
         faults[str(error)] = None
         return nothing

@@ -27,6 +27,7 @@ from coordinator.views.one_run.run_summary import RunSummary
 from coordinator.views.run_notes import RunNote
 from coordinator.views.views import KeptVerification, ViewsVersion
 from dashboard.reading.cached import CachedViews, cached_views
+from dashboard.reading.verifying import VerificationState
 from protocol.encoding import digest
 from protocol.errors import PolicyRefused, WorkspaceRefused
 
@@ -123,10 +124,6 @@ class SeveralFolders:
         """Returns nothing: notes are of folders with people."""
         return ()
 
-    def is_governed(self) -> bool:
-        """Returns False: no folder of several has people."""
-        return False
-
     def governance(self, *, decided: bool = False) -> GovernanceView:
         """Returns that nobody is registered."""
         return next(iter(self._folders.values())).governance(decided=decided)
@@ -162,7 +159,21 @@ class SeveralFolders:
                 return None
             found[name] = kept.result
             sizes.append(kept.size)
-        return KeptVerification(size=max(sizes), result=_together(found))
+        return KeptVerification(size=sum(sizes), result=_together(found))
+
+    def verify(self) -> None:
+        """Begins a verification of every folder beside the pages."""
+        for views in self._folders.values():
+            views.verify()
+
+    def verification_state(self) -> VerificationState:
+        """Returns the state of the first verification that is under way; an idle one without."""
+        states = [views.verification_state() for views in self._folders.values()]
+        return next((one for one in states if one.running), VerificationState())
+
+    def is_governed(self) -> bool:
+        """False: a folder with people is looked at alone."""
+        return False
 
     def log_size(self) -> int:
         """Returns how many entries all logs have together."""

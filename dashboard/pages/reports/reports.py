@@ -16,7 +16,7 @@ from coordinator.views.subjects import SCOPES
 from coordinator.views.views import KeptVerification
 from dashboard.elements.acts import show_what_came_of_it
 from dashboard.elements.kept import kept
-from dashboard.elements.links import show_link
+from dashboard.elements.matters import show_link
 from dashboard.elements.pieces import show_lines, show_metrics, show_statement
 from dashboard.page import Page
 from dashboard.pages.reports.files import ChosenReport, show_file

@@ -59,6 +59,14 @@ def _site_accuracy(sites: Sequence[SiteFacts]) -> charts.Chart:
     return charts.site_metrics(sites, ACCURACY)
 
 
+def test_a_chart_of_withheld_figures_alone_has_a_finite_size() -> None:
+    few = Interval(value=None, low=None, high=None, note="too few patients")
+    sites = [
+        replace(site, exact={}, released={ACCURACY.name: few}) for site in dossiers.finished().sites
+    ]
+    assert "Infinity" not in charts.to_svg(_site_accuracy(sites))
+
+
 def _texts(svg: str) -> list[str]:
     root = ElementTree.fromstring(svg)  # noqa: S314 -- our own drawing
     return [node.text or "" for node in root.iter("{http://www.w3.org/2000/svg}text")]

@@ -1,1 +1,1 @@
-"""Pages of the dashboard, each through Streamlit's own test driver."""
+"""Tests of dashboard.pages."""

@@ -51,7 +51,7 @@ def test_figures_of_one_question_come_from_every_folder(folders: list[Path]) -> 
 def test_a_folder_is_verified_by_itself_and_faults_name_it(folders: list[Path]) -> None:
     kept = views_of(folders).verified()
     assert kept is not None and kept.result.faults == ()
-    assert kept.size == max(views_of([one]).version().size for one in folders)
+    assert kept.size == sum(views_of([one]).version().size for one in folders)
 
 
 def test_what_is_of_one_log_is_looked_at_with_one_folder(folders: list[Path]) -> None:

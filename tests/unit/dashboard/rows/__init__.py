@@ -1,1 +1,1 @@
-"""Rows of the dashboard, without Streamlit."""
+"""Tests of dashboard.rows."""
