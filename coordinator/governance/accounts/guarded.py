@@ -32,6 +32,7 @@ SUBJECTS: Mapping[str, Subject | None] = {
     "close": None,
     "version": Subject.RUNS,
     "log_size": Subject.RUNS,
+    "root_at": Subject.RUNS,
     "runs": Subject.RUNS,
     "notes": Subject.RUNS,
     "sites": Subject.SITES,
