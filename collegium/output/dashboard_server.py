@@ -13,6 +13,7 @@ from compliance.facts.comparison.strategies import STRATEGIES_FILE
 from coordinator.database.workspace import Workspace
 from coordinator.runs.sign_in import needs_login
 from dashboard.server import DashboardServer, Listening, MakesDownload, Settings, SignsPdf
+from dashboard.server.http.header_limits import HeaderLimitedProtocol
 from dashboard.server.metrics import DashboardMetrics
 from protocol.errors import WorkspaceRefused
 
@@ -121,6 +122,7 @@ def server_config(server: DashboardServer, listening: Listening) -> uvicorn.Conf
         port=listening.port,
         ssl_certfile=listening.certificate or None,
         ssl_keyfile=listening.key or None,
+        http=HeaderLimitedProtocol,
         ws="websockets-sansio",
         ws_max_size=_MAX_MESSAGE,
         lifespan="on",
