@@ -14,7 +14,7 @@ TOOLS  := $(STAMP)-tools
 OUT    ?= demo-out
 PACKAGES := protocol pipelines compliance silos coordinator dashboard collegium
 
-.PHONY: help demo network-demo tools test test-pg postgres browser go check docs coverage wheel bench gpu-check soak chaos long fuzz dashboard lock schema picture clean-demo
+.PHONY: help demo network-demo tools test test-pg postgres browser go check docs coverage wheel bench gpu-check soak chaos long fuzz dashboard lock schema picture screenshots clean-demo
 
 help:
 	@echo "make demo       four hospitals train together on real records, in less than a minute"
@@ -174,6 +174,10 @@ soak: $(TOOLS)
 
 dashboard: $(STAMP)
 	@$(BIN)/collegium dashboard --out $(OUT)
+
+# The pictures of docs/dashboard.md and the README, of a run over the network.
+screenshots: $(TOOLS)
+	@$(BIN)/python -m tests.support.browser.screenshots
 
 # The README's picture, drawn from what the demo left behind.
 picture: $(STAMP)

@@ -12,6 +12,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from html import escape
 from pathlib import Path
 
 import streamlit as st
@@ -124,6 +125,10 @@ def _choose_language() -> None:
 def _show_viewer(page: Page) -> None:
     if page.viewer.name:
         st.caption(say("navigation.signed_in", name=plain(page.viewer.name)))
+        st.html(
+            '<form method="post" action="/logout"><button type="submit">'
+            f"{escape(say('navigation.log_out'))}</button></form>"
+        )
     else:
         st.caption(say("navigation.without_login"))
 

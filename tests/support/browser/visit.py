@@ -30,7 +30,7 @@ class Visit:
     """
 
     def __init__(self, page: "Page", base: str) -> None:
-        self.page, self._base = page, base
+        self.page, self.base = page, base
         self.problems: list[str] = []
         page.on("console", self._said)
         page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
@@ -42,13 +42,13 @@ class Visit:
             self.problems.append(f"console: {message.text} ({place})")
 
     def _asked(self, url: str) -> None:
-        host = self._base.split("//")[1]
+        host = self.base.split("//")[1]
         if not url.startswith((f"http://{host}", f"ws://{host}", "data:", "blob:")):
             self.problems.append(f"another host: {url}")
 
     def open(self, address: str) -> None:
         """Goes to an address of the dashboard and waits until it is drawn."""
-        self.page.goto(f"{self._base}/{address}")
+        self.page.goto(f"{self.base}/{address}")
         self.settle()
 
     def settle(self) -> None:
