@@ -16,8 +16,8 @@ from dashboard.server import DashboardServer, Listening, MakesDownload, Settings
 from dashboard.server.metrics import DashboardMetrics
 from protocol.errors import WorkspaceRefused
 
-#: The largest message of a browser, in bytes.
-_MAX_MESSAGE = 16 * 1024 * 1024
+#: The largest message of a browser, in bytes: states of fields and tables, no file is sent.
+_MAX_MESSAGE = 1024 * 1024
 _GRACE_SECONDS = 5
 #: Beside ``dashboard/.streamlit/config.toml``.
 _OPTIONS = {

@@ -97,10 +97,18 @@ class IncidentRegister:
             return self._written(transaction, row, incident_of(row).contain(step))
 
     def confirm(self, taken: Authorised) -> dict[str, Any]:
-        """Writes down that another person confirms the containments that wait."""
+        """Writes down that another person confirms the containments that wait.
+
+        Raises:
+            PolicyRefused: the act names another number of steps (``steps``): one was added since
+                the person looked.
+        """
         with self._store.transaction() as transaction:
             row = incident_row(transaction.session, taken.request.subject)
-            made = incident_of(row).confirm(taken.person, self._now)
+            incident = incident_of(row)
+            if taken.request.details.get("steps", len(incident.steps)) != len(incident.steps):
+                raise PolicyRefused("the incident has other steps than were confirmed: look again")
+            made = incident.confirm(taken.person, self._now)
             return self._written(transaction, row, made, step="confirmed")
 
     def notify(self, taken: Authorised) -> dict[str, Any]:

@@ -56,11 +56,12 @@ ISSUER = "Collegium"
 
 @dataclass(frozen=True, kw_only=True)
 class SignedInPerson:
-    """A person who has logged in: name, public key, and what the box held."""
+    """A person who has logged in: name, public key, what the box held, and the box's digest."""
 
     person: str
     public_key: str
     secrets: AccountSecrets
+    box: str = ""
 
 
 class SignIn:
@@ -114,8 +115,10 @@ class SignIn:
             perform(self._home, request, key, clock=self._clock)
         except PolicyRefused as error:
             raise PolicyRefused(REFUSED) from error  # the act itself stands in the log, refused
-        self._raise_cost(box, opened, password)
-        return SignedInPerson(person=tried.person, public_key=tried.public_key, secrets=opened)
+        box = self._raise_cost(box, opened, password)
+        return SignedInPerson(
+            person=tried.person, public_key=tried.public_key, secrets=opened, box=box.digest
+        )
 
     def confirm_code(self, person: SignedInPerson, code: str) -> None:
         """Takes a fresh one-time code of somebody who has logged in; wrong ones count as failures.
@@ -135,13 +138,14 @@ class SignIn:
         self._ask(ask="refuse", name=name)
         return PolicyRefused(REFUSED)
 
-    def _raise_cost(self, box: SealedKey, opened: AccountSecrets, password: str) -> None:
-        """Seals a box anew that costs less to guess than a new one would."""
+    def _raise_cost(self, box: SealedKey, opened: AccountSecrets, password: str) -> SealedKey:
+        """Seals a box anew that costs less to guess than a new one would; returns the one kept."""
         old, new = box.cost, self._cost
         if old.memory_kib * old.passes >= new.memory_kib * new.passes:
-            return
+            return box
         sealed = seal(opened, box.person, password, secrets.token_bytes, new, derived=self._derived)
         keep_account(self._home, SigningKey.from_bytes(opened.seed), sealed, self._clock)
+        return sealed
 
     def _ask(self, **asked: Any) -> Mapping[str, Any]:
         if is_served(self._home):

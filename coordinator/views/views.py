@@ -16,7 +16,7 @@ from compliance.storage.clock import utc_now
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import Watch, check_records
 from coordinator.database.log.entry_proofs import MadeProof, prove_entry
-from coordinator.database.store import RunRow, Store, newest_head
+from coordinator.database.store import RunRow, Store, head_after, newest_head
 from coordinator.database.workspace import Workspace
 from coordinator.governance.people_register import is_governed
 from coordinator.runs.monitoring.progress import RunProgress, read_progress
@@ -72,10 +72,14 @@ class ViewsVersion:
 
 @dataclass(frozen=True, kw_only=True)
 class KeptVerification:
-    """Result of a verification, and how many entries the log had when it began."""
+    """Result of a verification, how many entries the log had when it began, and its root then.
+
+    ``root`` is empty where several logs were verified, or none had an entry.
+    """
 
     size: int
     result: LogVerification
+    root: str = ""
 
 
 class Views:
@@ -334,6 +338,12 @@ class Views:
             beside=beside,
         )
 
+    def root_at(self, size: int) -> str | None:
+        """Returns the root of the signed head of so many entries; None where there is none."""
+        with self._store.read() as session:
+            head = head_after(session, size - 1)
+        return head.root.hex() if head is not None and head.size == size else None
+
     def cosigned_log(self) -> CosignedLog:
         """Returns who has cosigned the log, how far, and how far a quorum has.
 
@@ -412,8 +422,8 @@ class Views:
 
     def verified(self) -> KeptVerification:
         """Returns what a verification of the whole folder finds now, with the log's size."""
-        size = self.version().size
-        return KeptVerification(size=size, result=self.verification())
+        version = self.version()
+        return KeptVerification(size=version.size, root=version.root, result=self.verification())
 
     def _dossier(self, session: Session, row: RunRow) -> Dossier:
         return dossier_of(session, row, self._state(row), calendar_until(session, row))

@@ -2,6 +2,9 @@
 
 The page decides nothing: the act is signed by the person's own key, and the service takes or
 refuses it. Where nobody is signed in, the command that does it stands there instead.
+
+A button signs what stood on the screen when it was pressed: where that has changed meanwhile, the
+form on the screen is none any more, and nothing is signed.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,9 +20,12 @@ from dashboard.reading.views import DashboardViews
 from dashboard.rows.words import plain
 from dashboard.texts import say
 from dashboard.viewer import Viewer, asks_for_code
+from protocol.encoding import digest
 from protocol.errors import FederationError
 
 _CAME_OF_IT = "what came of the last act"
+#: What each form was about when it was drawn last, by its key.
+_SHOWN = "what was offered"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +38,8 @@ class OfferedAct:
         button: the words on the button.
         will: what will happen, in words.
         command: the command that does the same.
+        about: all that is shown about it and that it is done to; with anything else it is another
+            form.
     """
 
     key: str
@@ -39,6 +47,12 @@ class OfferedAct:
     button: str
     will: str
     command: str
+    about: str = ""
+
+    @property
+    def form(self) -> str:
+        """The key of the form: that of this act about what is shown."""
+        return f"{self.key} {digest(self.about.encode())[:16]}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +87,9 @@ def offer_act(
     if not viewer.may(offered.action):
         st.caption(plain(without_right(policy, offered.action)))
         return
-    with st.form(offered.key, border=True):
+    if _has_changed(offered):
+        st.warning(say("acts.changed"), icon=":material/update:")
+    with st.form(offered.form, border=True):
         st.markdown(plain(offered.will))
         wanted = request()
         code = ""
@@ -83,6 +99,14 @@ def offer_act(
             )
         if st.form_submit_button(offered.button, type="primary"):
             carry_out(viewer, wanted, code, done)
+
+
+def _has_changed(offered: OfferedAct) -> bool:
+    """Whether an act was about something else when it was drawn before; notes what it is now."""
+    shown: dict[str, str] = st.session_state.setdefault(_SHOWN, {})
+    before = shown.get(offered.key, offered.form)
+    shown[offered.key] = offered.form
+    return before != offered.form
 
 
 def without_right(policy: AccessPolicy, action: str) -> str:
@@ -102,6 +126,7 @@ def carry_out(
     except FederationError as error:
         came = CameOfIt(action=request.action, told={}, refused=str(error))
     st.session_state[_CAME_OF_IT] = came
+    st.session_state[_SHOWN] = {}
     st.rerun()
 
 

@@ -40,14 +40,15 @@ def show_alert_notes(alerts: Sequence[Alert], viewer: Viewer) -> None:
     """
     if not alerts:
         return
+    fresh = [one for one in alerts if one.acknowledged_by is None]
     offered = OfferedAct(
         key="acknowledge",
         action="alert.acknowledge",
         button=say("alerts.button"),
         will=say("alerts.will"),
         command="collegium alerts acknowledge NUMBER --note TEXT --home FOLDER --as KEYFILE",
+        about="\n".join(f"{alert_label(one)} {one.cause['text']}" for one in fresh),
     )
-    fresh = [one for one in alerts if one.acknowledged_by is None]
     with st.expander(say("alerts.heading", number=len(alerts), fresh=len(fresh))):
         _show_whole(alerts)
         if fresh:

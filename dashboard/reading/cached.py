@@ -266,12 +266,21 @@ class CachedViews:
     def verified(self) -> KeptVerification | None:
         """Returns what the newest verification found; a short log is verified for it, no long one.
 
-        None where a long log was not verified since the dashboard started.
+        One that somebody asked for comes first. None where a long log was not verified since the
+        dashboard started, or is another now as far as it was.
         """
-        size = self.version().size
-        if size <= _AT_ONCE:
-            return KeptVerification(size=size, result=self.verification())
-        return self.verification_state().kept
+        now, kept = self.version(), self.verification_state().kept
+        if kept is not None and not self._is_of_this_log(kept, now):
+            kept = None
+        if now.size > _AT_ONCE or (kept is not None and kept.size == now.size):
+            return kept
+        return KeptVerification(size=now.size, root=now.root, result=self.verification())
+
+    def _is_of_this_log(self, kept: KeptVerification, now: ViewsVersion) -> bool:
+        if kept.size < now.size:
+            size = kept.size
+            return kept.root == self._shared("root", size, lambda views: views.root_at(size))
+        return (kept.size, kept.root) == (now.size, now.root)
 
     def verify(self) -> None:
         """Begins a verification of the whole folder beside the pages, unless one is under way."""

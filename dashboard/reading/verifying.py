@@ -83,7 +83,7 @@ class BackgroundVerification:
     def _take(self, told: Mapping[str, Any]) -> None:
         if "size" in told:
             result = LogVerification(key=told["key"], faults=tuple(told["faults"]))
-            kept = KeptVerification(size=told["size"], result=result)
+            kept = KeptVerification(size=told["size"], root=told.get("root", ""), result=result)
             took = time.monotonic() - self._began[1]
             self._state = VerificationState(kept=kept, at=self._began[0], seconds=took)
         elif "refused" in told:

@@ -25,9 +25,10 @@ def verify(folder: Path) -> None:
         FederationError: the folder cannot be read.
     """
     with closing(open_views(folder)) as views:
-        size = views.version().size
+        now = views.version()
         found = views.verification(watch=_say)
-    sys.stdout.write(json.dumps({"size": size, "key": found.key, "faults": found.faults}) + "\n")
+    told = {"size": now.size, "root": now.root, "key": found.key, "faults": found.faults}
+    sys.stdout.write(json.dumps(told) + "\n")
 
 
 def _say(part: str, done: int, total: int) -> None:

@@ -15,12 +15,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from coordinator.governance.accounts.guarded import PeopleNow
-from dashboard.server.http.activity import is_activity, leave_for, media_in
+from dashboard.server.http.activity import is_activity, is_needed, leave_for, media_in
 from dashboard.server.http.requests import Listening, RequestFacts, for_the_page
 from dashboard.server.http.response_headers import ALWAYS, own_page_policy, streamlit_policy
 from dashboard.server.http.start_page import is_page, start_page
 from dashboard.server.metrics import DashboardMetrics
-from dashboard.server.own_pages import STYLE, onward_page
+from dashboard.server.own_pages import STYLE, onward_page, own_path
 from dashboard.server.sessions import DashboardSession, Ended, SessionTable
 from protocol.errors import FederationError, PolicyRefused
 
@@ -37,7 +37,9 @@ PUBLIC = frozenset({"/login", "/healthz"})
 #: Paths that are ours, not Streamlit's.
 OWN = PUBLIC | {"/logout"}
 #: Of Streamlit's paths those that nobody needs here.
-_CLOSED = ("/_stcore/agent", "/_stcore/metrics", "/oauth2callback", "/auth/")
+_CLOSED = (
+    "/_stcore/agent", "/_stcore/metrics", "/_stcore/upload_file", "/oauth2callback", "/auth/",
+)  # fmt: skip
 #: Codes with which a websocket is closed: the session has ended; the roles are others now.
 SESSION_ENDED, ROLES_CHANGED = 4401, 1012
 _MAX_SOCKETS, _MAX_MEDIA = 20, 20_000
@@ -194,7 +196,8 @@ class AccessControl:
         async def received() -> Message:
             nonlocal begun
             message = await receive()
-            data = message.get("bytes")
+            while (data := message.get("bytes")) and not is_needed(data):
+                message = await receive()
             if message["type"] == "websocket.receive" and data and is_activity(data):
                 # What a page sends first it sends by itself, also after the line was lost.
                 if begun and self._sessions is not None:
@@ -253,7 +256,7 @@ def _login_first(facts: RequestFacts) -> Response:
     if not facts.is_navigation or facts.changes_something:
         return PlainTextResponse("Log in first.\n", 401)
     query = facts.scope.get("query_string", b"").decode("latin-1")
-    path = facts.path + (f"?{query}" if query else "")
+    path = own_path({"then": facts.path + (f"?{query}" if query else "")})
     if facts.is_from_elsewhere:
         return HTMLResponse(onward_page(path), headers={"x-own-page": "1"})
     from urllib.parse import quote

@@ -214,6 +214,10 @@ class DashboardServer:
             except StoreBroken as error:
                 log.warning("who looks cannot be checked: %s", error)
                 break
+            if session.box and people and people.box_of(session.public_key) != session.box:
+                if table is not None:
+                    table.end(session, Ended.ACCOUNT_CHANGED)
+                continue
             before = self._roles.setdefault(session.handle, frozenset(roles))
             if before != roles:
                 self._roles[session.handle] = frozenset(roles)
@@ -342,7 +346,7 @@ class DashboardServer:
         makes, session = self._settings.downloads, request.scope.get("session")
         if makes is None:
             return PlainTextResponse("There is nothing to download.\n", 404)
-        if RequestFacts(request.scope).is_from_elsewhere:
+        if RequestFacts(request.scope).is_of_another_origin:
             return PlainTextResponse("This came from another site's page.\n", 403)
         if session is not None and self.sessions is not None:
             self.sessions.touch(session)

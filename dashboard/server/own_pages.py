@@ -24,6 +24,7 @@ TEXTS = {
     "too-old": "You were logged out: a session lasts 12 hours at most.",
     "no-right": "You were logged out: your rights have ended or changed.",
     "another-login": "You were logged out: you have logged in elsewhere too often.",
+    "account-changed": "You were logged out: your account was set anew, or removed.",
     "logged-out": "You are logged out.",
     "stopped": "The dashboard was stopped.",
     "waits": ("Too many attempts came from this address. Wait a few minutes and try again."),

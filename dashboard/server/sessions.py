@@ -33,6 +33,7 @@ class Ended(StrEnum):
     TOO_OLD = "too-old"
     NO_RIGHT = "no-right"
     ANOTHER_LOGIN = "another-login"
+    ACCOUNT_CHANGED = "account-changed"
     STOPPED = "stopped"
 
 
@@ -50,7 +51,8 @@ class SessionLimits:
 class DashboardSession:
     """A session: whose, since when, when there was activity; times in seconds of one clock.
 
-    ``handle`` names it in the log and to the running page; it opens nothing.
+    ``handle`` names it in the log and to the running page; it opens nothing. ``box`` is the digest
+    of the sealed key that was opened; empty where none was.
     """
 
     person: str
@@ -58,6 +60,7 @@ class DashboardSession:
     handle: str
     began: float
     active: float
+    box: str = ""
     ended: Ended | None = None
     media: set[str] = field(default_factory=set)
     wrong_codes: int = 0
@@ -112,6 +115,7 @@ class SessionTable:
             handle=handle,
             began=now,
             active=now,
+            box=person.box,
             _seed=bytearray(person.secrets.seed),
             _one_time=bytearray(person.secrets.one_time_secret),
         )

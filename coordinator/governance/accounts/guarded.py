@@ -13,11 +13,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from sqlalchemy import select
+
 from compliance.governance.access.looking import Subject, require_look
 from compliance.governance.people import AccessPolicy, Person
 from compliance.storage.clock import Clock, utc_now
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
+from coordinator.governance.accounts.tables import AccountRow
 from coordinator.governance.people_register import person_with_key, policy_in
 from protocol.errors import PolicyRefused
 from protocol.identity.timestamps import write_time
@@ -29,6 +32,7 @@ SUBJECTS: Mapping[str, Subject | None] = {
     "close": None,
     "version": Subject.RUNS,
     "log_size": Subject.RUNS,
+    "root_at": Subject.RUNS,
     "runs": Subject.RUNS,
     "notes": Subject.RUNS,
     "sites": Subject.SITES,
@@ -94,6 +98,12 @@ class PeopleNow:
         """Returns the access policy in force."""
         with self._store.read() as session:
             return policy_in(session)
+
+    def box_of(self, public_key: str) -> str | None:
+        """Returns the digest of the sealed key of the account under a key; None without account."""
+        with self._store.read() as session:
+            named = select(AccountRow.box).filter_by(public_key=public_key, until=None)
+            return session.scalars(named.limit(1)).first()
 
     def require(self, public_key: str, subject: Subject | None = None) -> Person:
         """Returns the person under a key who may look at a subject now, or at the dashboard at all.

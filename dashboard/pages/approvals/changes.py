@@ -34,6 +34,7 @@ def _show_change(page: Page, seen: GovernanceView, change: WaitingChange) -> Non
     with st.container(border=True):
         st.markdown(f"**{plain(approvals.change_title(change))}**")
         show_lines(approvals.change_details(change))
+        about = f"{change.digest} {approvals.change_details(change)}"
         me, number = matters.person_in(seen, page.viewer.name), change.number
         confirm = OfferedAct(
             key=f"confirm {number}",
@@ -41,6 +42,7 @@ def _show_change(page: Page, seen: GovernanceView, change: WaitingChange) -> Non
             button=say("approvals.confirm"),
             will=say("approvals.confirm_change_will", what=approvals.change_title(change)),
             command=f"collegium people confirm {number} --home FOLDER --as KEYFILE",
+            about=about,
         )
         withdraw = OfferedAct(
             key=f"withdraw {number}",
@@ -48,6 +50,7 @@ def _show_change(page: Page, seen: GovernanceView, change: WaitingChange) -> Non
             button=say("approvals.withdraw"),
             will=say("approvals.withdraw_will", number=number),
             command=f"collegium people withdraw {number} --home FOLDER --as KEYFILE",
+            about=about,
         )
         why = None if me is None else matters.may_confirm(change, seen, me, utc_now())
         if why is None:

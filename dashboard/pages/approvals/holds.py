@@ -40,6 +40,7 @@ def show_holds(page: Page, seen: GovernanceView) -> None:
                 button=say("approvals.lift_button"),
                 will=say("approvals.lift_will"),
                 command="collegium coordinator hold lift --run RUN --home FOLDER --as KEYFILE",
+                about="\n".join(f"{one.kind} {one.subject} {one.reason}" for one in held),
             )
             offer_act(page.viewer, seen.policy, lift, partial(_lifted, held))
 

@@ -41,7 +41,7 @@ def show_incidents(page: Page, seen: GovernanceView) -> None:
     else:
         show_lines(audit.incident_rows(found, now))
     for one in sorted(found, key=lambda each: (each.incident.is_told, each.incident.due_at)):
-        with st.expander(approvals.incident_title(one)):
+        with st.expander(plain(approvals.incident_title(one))):
             _show_incident(page, seen, one)
     closed = [one for one in seen.incidents if one.incident.state is IncidentState.CLOSED]
     if closed:
@@ -62,7 +62,7 @@ def _show_incident(page: Page, seen: GovernanceView, one: NumberedIncident) -> N
         if own:
             st.caption(plain(say("approvals.own_containment")))
         else:
-            _offer(page, seen, one, "confirm", _plain_step)
+            _offer(page, seen, one, "confirm", _confirmed)
     if incident.state is IncidentState.OPEN:
         _offer(page, seen, one, "contain", partial(_contained, page, seen))
     elif not incident.is_told:
@@ -82,12 +82,13 @@ def _offer(
         button=say(f"approvals.{step}_button"),
         will=say(f"approvals.{step}_will"),
         command=_COMMAND.format(step=step, number=one.number),
+        about=str(one.incident),
     )
     offer_act(page.viewer, seen.policy, offered, partial(request, one, step))
 
 
-def _plain_step(one: NumberedIncident, step: str) -> ActRequest:
-    return _step(one, step)
+def _confirmed(one: NumberedIncident, step: str) -> ActRequest:
+    return _step(one, step, steps=len(one.incident.steps))
 
 
 def _contained(page: Page, seen: GovernanceView, one: NumberedIncident, step: str) -> ActRequest:
@@ -126,7 +127,7 @@ def _note(key: str) -> str:
     return note.strip()
 
 
-def _step(one: NumberedIncident, step: str, **details: str | tuple[str, ...]) -> ActRequest:
+def _step(one: NumberedIncident, step: str, **details: str | int | tuple[str, ...]) -> ActRequest:
     return ActRequest(
         action=f"incident.{step}", subject_kind="incident", subject=str(one.number),
         details=details,

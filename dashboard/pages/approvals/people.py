@@ -39,6 +39,7 @@ def show_people(page: Page, seen: GovernanceView) -> None:
         button=say("approvals.review_button"),
         will=say("approvals.review_will", number=len(seen.review.lines)),
         command="collegium people review --sign --note TEXT --home FOLDER --as KEYFILE",
+        about=seen.review.digest,
     )
     with st.expander(say("approvals.sign_review")):
         offer_act(page.viewer, seen.policy, sign, partial(_reviewed, seen))

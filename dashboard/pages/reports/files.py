@@ -95,6 +95,7 @@ def _show_signing(viewer: Viewer, file: ChosenReport) -> None:
         button=say("reports.sign"),
         will=say("reports.sign_will", name=viewer.name, sha256=sha256),
         command="",
+        about=sha256,
     )
     with st.expander(say("reports.sign_heading"), icon=":material/draw:"):
         offer_act(

@@ -9,6 +9,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
+#: What a page has a use for. Streamlit takes more: to empty caches, to tell of the git repository.
+_NEEDED = frozenset({"rerun_script", "stop_script", "app_heartbeat", "backend_operation_request"})
 _PLACE = b"/media/"
 _MEDIA = re.compile(rb"/media/([0-9A-Za-z_-]{16,100}(?:\.[0-9A-Za-z]{1,16})?)")
 
@@ -24,6 +26,19 @@ def is_activity(message: bytes) -> bool:
     except DecodeError:
         return False
     return said.WhichOneof("type") == "rerun_script" and not said.rerun_script.is_auto_rerun
+
+
+def is_needed(message: bytes) -> bool:
+    """Whether a message is of a kind that pages send; Streamlit refuses what cannot be read.
+
+    >>> is_needed(bytes(BackMsg(load_git_info=True).SerializeToString()))
+    False
+    """
+    try:
+        kind = BackMsg.FromString(message).WhichOneof("type")
+    except DecodeError:
+        return True
+    return kind is None or kind in _NEEDED
 
 
 def media_in(message: bytes) -> set[str]:

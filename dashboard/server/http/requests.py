@@ -140,6 +140,11 @@ class RequestFacts:
         """Whether another site sent the browser here, so that it brings no strict cookie."""
         return self.header("sec-fetch-site") == "cross-site"
 
+    @property
+    def is_of_another_origin(self) -> bool:
+        """Whether another page asks, also one of another port of this machine."""
+        return self.header("sec-fetch-site") in ("cross-site", "same-site")
+
     def cookie(self, name: str) -> str | None:
         """Returns a cookie that came once; None where it is missing, or came twice."""
         found = []
@@ -152,10 +157,14 @@ class RequestFacts:
         return found[0] if len(found) == 1 else None
 
     def client(self, *, behind_proxy: bool) -> str:
-        """Returns the address that asks; behind a proxy the last one that the proxy names."""
+        """Returns the address that asks; behind a proxy the last one that the proxy names.
+
+        Some proxies append to the header, others add a line of their own below the browser's.
+        """
         peer = self.scope.get("client") or ("unknown", 0)
-        named = self.header("x-forwarded-for") if behind_proxy else None
-        return named.split(",")[-1].strip()[:64] if named else str(peer[0])
+        lines = [value for key, value in self.scope["headers"] if key == b"x-forwarded-for"]
+        named = lines[-1].decode("latin-1").split(",")[-1].strip() if lines else ""
+        return named[:64] if named and behind_proxy else str(peer[0])
 
 
 def for_the_page(scope: Mapping[str, Any], cookie: str, handle: str) -> dict[str, Any]:

@@ -3,15 +3,19 @@
 import json
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from compliance.facts.dossier import LogVerification
+from coordinator.views.views import KeptVerification, open_views
 from dashboard.reading.cached import CachedViews
 from dashboard.reading.verifying import BackgroundVerification, VerificationState
 from dashboard.reading.whole_verification import verify
 from tests.support.machine.patience import PATIENCE
 from tests.support.simulated.begun_run import begin_run
+from tests.support.simulated.output_folder import change
 
 
 def ended(background: BackgroundVerification) -> VerificationState:
@@ -76,5 +80,50 @@ def test_the_process_says_how_far_it_is_and_what_it_found(
     verify(begin_run(tmp_path / "out"))
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [one["part"] for one in told[:-1]] == ["log", "rows", "cosignatures", "runs"]
-    assert told[-1]["size"] == 0 and len(told[-1]["key"]) == 64
+    assert told[-1]["size"] == 0 and len(told[-1]["key"]) == 64 and told[-1]["root"] == ""
     assert any("no signed head" in fault for fault in told[-1]["faults"])
+
+
+def found_of(folder: Path, size: int, root: str, *faults: str) -> KeptVerification | None:
+    """What is told of a folder after a verification beside the pages found faults in a log."""
+    background = BackgroundVerification(folder)
+    background._take({"size": size, "root": root, "key": "ab", "faults": faults})
+    views = CachedViews(lambda: open_views(folder), background)
+    with closing(views):
+        return views.verified()
+
+
+def test_verifying_a_short_log_now_says_what_is_there_now(folder: Path) -> None:
+    background = BackgroundVerification(folder)
+    with closing(CachedViews(lambda: open_views(folder), background)) as views:
+        before = views.verified()
+        assert before is not None and before.result.faults == ()
+        change(folder, "UPDATE run SET seed = 9 WHERE id = 'run-2'")
+        views.verify()
+        found = ended(background).kept
+        assert found is not None and found.result.faults
+        assert views.verified() == found
+
+
+def test_a_verification_of_another_log_is_told_of_none(folder: Path) -> None:
+    with closing(open_views(folder)) as views:
+        now = views.version()
+    assert found_of(folder, now.size, now.root, "x") == KeptVerification(
+        size=now.size, root=now.root, result=LogVerification(key="ab", faults=("x",))
+    )
+    for size, root in ((now.size, "other"), (now.size + 5, now.root), (2, "other"), (2, "")):
+        found = found_of(folder, size, root, "x")
+        assert found is not None and found.result.faults == ()  # a short log: verified anew
+
+
+def test_what_was_verified_of_a_long_log_is_told_until_that_part_is_another(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.reading.cached._AT_ONCE", 1)
+    with closing(open_views(folder)) as views:
+        now = views.version()
+        size, part = next((n, root) for n in range(1, now.size) if (root := views.root_at(n)))
+    found = found_of(folder, size, part)
+    assert found is not None and found.size == size
+    for other, root in ((size, now.root), (now.size, part), (now.size + 1, now.root)):
+        assert found_of(folder, other, root) is None
