@@ -3,6 +3,7 @@
 import ipaddress
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
@@ -14,7 +15,7 @@ from coordinator.database.workspace import Workspace
 from coordinator.runs.sign_in import needs_login
 from dashboard.server import DashboardServer, Listening, MakesDownload, Settings, SignsPdf
 from dashboard.server.metrics import DashboardMetrics
-from protocol.errors import WorkspaceRefused
+from protocol.errors import PolicyRefused, WorkspaceRefused
 
 #: The largest message of a browser, in bytes: states of fields and tables, no file is sent.
 _MAX_MESSAGE = 1024 * 1024
@@ -29,7 +30,7 @@ _OPTIONS = {
 
 
 def open_dashboard(
-    out: Path,
+    folders: Sequence[Path],
     listening: Listening,
     console: Console,
     *,
@@ -41,7 +42,7 @@ def open_dashboard(
     """Serves the dashboard until it is stopped.
 
     Args:
-        out: the folder.
+        folders: the folder; several of simulations, which are then looked at in one view.
         listening: where, and under which name.
         console: is told where.
         demo: without a login, where nobody is registered.
@@ -53,9 +54,13 @@ def open_dashboard(
         WorkspaceRefused: there is nothing to show in the folder, or the port is taken.
         PolicyRefused: it can be opened neither with a login nor without.
     """
+    out, *others = folders
     server = dashboard_server(
         out, listening, demo=demo, downloads=downloads, metrics=metrics, signs_pdf=signs_pdf
     )
+    if others and server.sessions is not None:
+        raise PolicyRefused(f"people are registered in {out}: open that folder alone")
+    sys.argv += [word for folder in others for word in ("--out", str(folder.resolve()))]
     _require_free(listening)
     way = "people log in" if server.sessions is not None else "without a login, on this machine"
     console.print(f"the dashboard: {listening.shown}  ({way}; Ctrl-C ends it)")

@@ -9,6 +9,7 @@ from collegium.cli.options import AsJson, Folder, Run
 from collegium.cli.runs.exporting import app as exporting_app
 from collegium.extras import needs
 from collegium.output.console import answers, console, emit
+from protocol.errors import WorkspaceRefused
 from silos.config.folder import is_hospital
 
 app = typer.Typer()
@@ -48,10 +49,13 @@ def runs_show(run: Run, out: Folder, as_json: AsJson = False) -> None:
 @app.command()
 @needs("dashboard")
 def dashboard(
-    out: Folder,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option("--out", "--home", help="The folder; several of simulations, in one view."),
+    ] = None,
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8501,
     demo: Annotated[
-        bool, typer.Option("--demo", help="Without a login, on this machine alone.")
+        bool, typer.Option("--demo", help="Without a login, here alone; shows demo-out.")
     ] = False,
     address: Annotated[
         str, typer.Option("--address", help="Where it listens; this machine alone by default.")
@@ -81,6 +85,11 @@ def dashboard(
     from dashboard.server import Listening
     from dashboard.server.metrics import DashboardMetrics
 
+    folders = out or ([Path("demo-out")] if demo else [])
+    if not folders:
+        raise WorkspaceRefused(
+            "--out names the folder of runs to show; --demo shows demo-out"
+        )
     listening = Listening(
         address=address,
         port=port,
@@ -92,7 +101,7 @@ def dashboard(
     metrics = DashboardMetrics(tuple(PAGES))
     with metrics_shown(metrics.registry, metrics_port):
         open_dashboard(
-            out, listening, console(), demo=demo, metrics=metrics, signs_pdf=sign_as_person
+            folders, listening, console(), demo=demo, metrics=metrics, signs_pdf=sign_as_person
         )
 
 
