@@ -4,6 +4,7 @@ import ipaddress
 import socket
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -13,6 +14,7 @@ from compliance.facts.comparison.baselines import BASELINES_FILE
 from compliance.facts.comparison.strategies import STRATEGIES_FILE
 from coordinator.database.workspace import Workspace
 from coordinator.runs.sign_in import needs_login
+from dashboard.reading.warm_up import warm_up
 from dashboard.server import DashboardServer, Listening, MakesDownload, Settings, SignsPdf
 from dashboard.server.metrics import DashboardMetrics
 from protocol.errors import PolicyRefused, WorkspaceRefused
@@ -94,6 +96,7 @@ def dashboard_server(
         downloads=downloads,
         metrics=metrics or DashboardMetrics(tuple(page.PAGES)),
         signs_pdf=signs_pdf,
+        warm_up=partial(warm_up, out.resolve()),
     )
     server = DashboardServer(settings)
     from streamlit.web.bootstrap import load_config_options

@@ -27,6 +27,7 @@ from coordinator.views.governance import (
     acts_in,
     governance_in,
 )
+from coordinator.views.log.act_places import ActPlaces
 from coordinator.views.log.cosigners import CosignedLog, NewestCosigned, cosigned_log
 from coordinator.views.log.search import LogPage, LogQuery, search_log
 from coordinator.views.members.approvals import (
@@ -107,6 +108,7 @@ class Views:
         self._public_key = public_key
         self._at_work = at_work
         self._lines, self._cosigned = RunLines(), NewestCosigned()
+        self._places = ActPlaces()
 
     def close(self) -> None:
         """Lets go of the database."""
@@ -388,7 +390,7 @@ class Views:
             StoreBroken: an entry, or the record of an act, was changed.
         """
         with self._store.read() as session:
-            return search_log(session, query, before, limit)
+            return search_log(session, query, before, limit, self._places)
 
     def is_governed(self) -> bool:
         """Whether people are registered: from then on what is done needs a person."""

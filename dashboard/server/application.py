@@ -77,6 +77,7 @@ class Settings:
         downloads: makes files; None where there are none.
         metrics: counts logins, refusals and sessions.
         signs_pdf: puts a person's signature under a report; None where none is signed.
+        warm_up: is called once, before the first request is answered.
     """
 
     script: Path
@@ -91,6 +92,7 @@ class Settings:
     downloads: MakesDownload | None = None
     metrics: DashboardMetrics = field(default_factory=lambda: DashboardMetrics(()))
     signs_pdf: SignsPdf | None = None
+    warm_up: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         if not self.login and (not self.listening.is_loopback or self.listening.is_outside):
@@ -163,7 +165,9 @@ class DashboardServer:
         looking = asyncio.ensure_future(self._look_again())
 
         async def sent(message: Message) -> None:
-            if message["type"].startswith("lifespan.shutdown"):
+            if message["type"] == "lifespan.startup.complete":
+                await run_in_threadpool(self._settings.warm_up)
+            elif message["type"].startswith("lifespan.shutdown"):
                 await self._stop(looking, writer)
             await send(message)
 

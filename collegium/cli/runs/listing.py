@@ -87,9 +87,7 @@ def dashboard(
 
     folders = out or ([Path("demo-out")] if demo else [])
     if not folders:
-        raise WorkspaceRefused(
-            "--out names the folder of runs to show; --demo shows demo-out"
-        )
+        raise WorkspaceRefused("--out names the folder of runs to show; --demo shows demo-out")
     listening = Listening(
         address=address,
         port=port,
