@@ -12,7 +12,14 @@ from compliance.facts.comparison.baselines import BASELINES_FILE
 from compliance.facts.comparison.strategies import STRATEGIES_FILE
 from coordinator.database.workspace import Workspace
 from coordinator.runs.sign_in import needs_login
-from dashboard.server import DashboardServer, Listening, MakesDownload, Settings, SignsPdf
+from dashboard.server import (
+    DashboardServer,
+    Listening,
+    MakesDownload,
+    OidcSettings,
+    Settings,
+    SignsPdf,
+)
 from dashboard.server.metrics import DashboardMetrics
 from protocol.errors import WorkspaceRefused
 
@@ -37,6 +44,7 @@ def open_dashboard(
     downloads: MakesDownload | None = None,
     metrics: DashboardMetrics | None = None,
     signs_pdf: SignsPdf | None = None,
+    oidc: OidcSettings | None = None,
 ) -> None:
     """Serves the dashboard until it is stopped.
 
@@ -48,13 +56,20 @@ def open_dashboard(
         downloads: makes files; None where there are none.
         metrics: counts; its own when None.
         signs_pdf: puts a person's signature under a report; None where none is signed.
+        oidc: the provider at which people may log in to look; None where there is none.
 
     Raises:
         WorkspaceRefused: there is nothing to show in the folder, or the port is taken.
         PolicyRefused: it can be opened neither with a login nor without.
     """
     server = dashboard_server(
-        out, listening, demo=demo, downloads=downloads, metrics=metrics, signs_pdf=signs_pdf
+        out,
+        listening,
+        demo=demo,
+        downloads=downloads,
+        metrics=metrics,
+        signs_pdf=signs_pdf,
+        oidc=oidc,
     )
     _require_free(listening)
     way = "people log in" if server.sessions is not None else "without a login, on this machine"
@@ -70,6 +85,7 @@ def dashboard_server(
     downloads: MakesDownload | None = None,
     metrics: DashboardMetrics | None = None,
     signs_pdf: SignsPdf | None = None,
+    oidc: OidcSettings | None = None,
 ) -> DashboardServer:
     """Returns the server over a folder, with Streamlit prepared for it; one in a process.
 
@@ -89,6 +105,7 @@ def dashboard_server(
         downloads=downloads,
         metrics=metrics or DashboardMetrics(tuple(page.PAGES)),
         signs_pdf=signs_pdf,
+        oidc=oidc,
     )
     server = DashboardServer(settings)
     from streamlit.web.bootstrap import load_config_options

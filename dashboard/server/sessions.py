@@ -50,7 +50,8 @@ class SessionLimits:
 class DashboardSession:
     """A session: whose, since when, when there was activity; times in seconds of one clock.
 
-    ``handle`` names it in the log and to the running page; it opens nothing.
+    ``handle`` names it in the log and to the running page; it opens nothing. ``reads_only`` where
+    a provider said who it is: then there is no key.
     """
 
     person: str
@@ -61,6 +62,7 @@ class DashboardSession:
     ended: Ended | None = None
     media: set[str] = field(default_factory=set)
     wrong_codes: int = 0
+    reads_only: bool = False
     _seed: bytearray = field(default_factory=bytearray, repr=False)
     _one_time: bytearray = field(default_factory=bytearray, repr=False)
 
@@ -105,7 +107,7 @@ class SessionTable:
 
     def begin(self, person: SignedInPerson, handle: str) -> str:
         """Begins a session of a person who has just logged in; returns its token."""
-        token, now = secrets.token_urlsafe(_TOKEN_BYTES), self._clock()
+        now = self._clock()
         session = DashboardSession(
             person=person.person,
             public_key=person.public_key,
@@ -115,13 +117,31 @@ class SessionTable:
             _seed=bytearray(person.secrets.seed),
             _one_time=bytearray(person.secrets.one_time_secret),
         )
+        return self._begun(session)
+
+    def begin_reading(self, person: str, public_key: str, handle: str) -> str:
+        """Begins a session without a key, of whom a provider has named; returns its token."""
+        now = self._clock()
+        return self._begun(
+            DashboardSession(
+                person=person,
+                public_key=public_key,
+                handle=handle,
+                began=now,
+                active=now,
+                reads_only=True,
+            )
+        )
+
+    def _begun(self, session: DashboardSession) -> str:
+        token = secrets.token_urlsafe(_TOKEN_BYTES)
         with self._lock:
-            own = [one for one in self.alive() if one.public_key == person.public_key]
+            own = [one for one in self.alive() if one.public_key == session.public_key]
             crowded = self.alive() if len(self._by_token) >= self._limits.altogether else []
             for former in own[: len(own) - self._limits.per_person + 1] or crowded[:1]:
                 self.end(former, Ended.ANOTHER_LOGIN)
             self._by_token[_hashed(token)] = session
-            self._by_handle[handle] = session
+            self._by_handle[session.handle] = session
         return token
 
     def find(self, token: str | None) -> DashboardSession | None:
