@@ -30,7 +30,7 @@ class KeyUnknown(PolicyRefused):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Expected:
+class ExpectedClaims:
     """The claims that a token must have.
 
     ``max_age`` is how many seconds ago the person may have proved who they are; None for any.
@@ -44,7 +44,7 @@ class Expected:
 
 
 def identity_in(
-    token: str, keys: Sequence[Mapping[str, Any]], expected: Expected, now: int
+    token: str, keys: Sequence[Mapping[str, Any]], expected: ExpectedClaims, now: int
 ) -> LinkedIdentity:
     """Returns whom an identity token is about.
 

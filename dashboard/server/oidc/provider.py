@@ -17,7 +17,7 @@ from compliance.governance.access.linked_identity import LinkedIdentity, is_secu
 from compliance.storage.clock import Clock
 from dashboard.server.oidc.bounded_transport import BoundedTransport
 from dashboard.server.oidc.flow import BegunLogin
-from dashboard.server.oidc.id_token import Expected, KeyUnknown, identity_in
+from dashboard.server.oidc.id_token import ExpectedClaims, KeyUnknown, identity_in
 from dashboard.server.oidc.settings import OidcSettings
 from protocol.errors import LinkLost, PolicyRefused, WorkspaceRefused
 
@@ -100,7 +100,7 @@ class OidcProvider:
         if issuer != self._settings.issuer and (issuer is not None or named):
             raise PolicyRefused("the answer is another provider's")
         token = await self._exchanged(published, code, login.verifier)
-        expected = Expected(
+        expected = ExpectedClaims(
             issuer=self._settings.issuer,
             client_id=self._settings.client_id,
             nonce=login.nonce,
