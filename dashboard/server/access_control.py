@@ -148,7 +148,9 @@ class AccessControl:
         if self._people is None or self._sessions is None:
             return True
         try:
-            await run_in_threadpool(self._people.require, session.public_key)
+            await run_in_threadpool(
+                self._people.require, session.public_key, identity=session.identity
+            )
         except PolicyRefused:
             self._metrics.refused("revoked")
             await run_in_threadpool(self._sessions.end, session, Ended.NO_RIGHT)

@@ -215,7 +215,7 @@ class DashboardServer:
         self._settings.metrics.sessions.set(len(alive))
         for session in alive:
             try:
-                roles = people.require(session.public_key).roles if people else frozenset()
+                roles = _roles_of(people, session)
             except PolicyRefused:
                 if table is not None:
                     table.end(session, Ended.NO_RIGHT)
@@ -223,9 +223,9 @@ class DashboardServer:
             except StoreBroken as error:
                 log.warning("who looks cannot be checked: %s", error)
                 break
-            before = self._roles.setdefault(session.handle, frozenset(roles))
+            before = self._roles.setdefault(session.handle, roles)
             if before != roles:
-                self._roles[session.handle] = frozenset(roles)
+                self._roles[session.handle] = roles
                 changed.add(session.handle)
         return changed
 
@@ -415,6 +415,17 @@ class DashboardServer:
         said = set_cookie(listening.cookie, token, secure=listening.is_outside)
         answer.headers.append("set-cookie", said)
         return answer
+
+
+def _roles_of(people: PeopleNow | None, session: DashboardSession) -> frozenset[str]:
+    """Returns the roles of a session's person now.
+
+    Raises:
+        PolicyRefused: the person may not look any more.
+    """
+    if people is None:
+        return frozenset()
+    return frozenset(people.require(session.public_key, identity=session.identity).roles)
 
 
 async def _form(request: Request) -> dict[str, str] | None:

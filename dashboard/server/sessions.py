@@ -18,7 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from compliance.governance.access.linked_identity import LinkedIdentity
 from compliance.governance.access.sealed_key import AccountSecrets
+from coordinator.governance.accounts import IdentityLink
 from coordinator.runs.sign_in import SignedInPerson
 from protocol.identity.roster import SigningKey
 
@@ -50,8 +52,8 @@ class SessionLimits:
 class DashboardSession:
     """A session: whose, since when, when there was activity; times in seconds of one clock.
 
-    ``handle`` names it in the log and to the running page; it opens nothing. ``reads_only`` where
-    a provider said who it is: then there is no key.
+    ``handle`` names it in the log and to the running page; it opens nothing. ``identity`` is
+    what a provider said of who it is; then there is no key. None where an account was opened.
     """
 
     person: str
@@ -62,7 +64,7 @@ class DashboardSession:
     ended: Ended | None = None
     media: set[str] = field(default_factory=set)
     wrong_codes: int = 0
-    reads_only: bool = False
+    identity: LinkedIdentity | None = None
     _seed: bytearray = field(default_factory=bytearray, repr=False)
     _one_time: bytearray = field(default_factory=bytearray, repr=False)
 
@@ -119,17 +121,17 @@ class SessionTable:
         )
         return self._begun(session)
 
-    def begin_reading(self, person: str, public_key: str, handle: str) -> str:
+    def begin_reading(self, link: IdentityLink, handle: str) -> str:
         """Begins a session without a key, of whom a provider has named; returns its token."""
         now = self._clock()
         return self._begun(
             DashboardSession(
-                person=person,
-                public_key=public_key,
+                person=link.person,
+                public_key=link.public_key,
                 handle=handle,
                 began=now,
                 active=now,
-                reads_only=True,
+                identity=LinkedIdentity(issuer=link.issuer, subject=link.subject),
             )
         )
 

@@ -54,7 +54,7 @@ class PersonViewing:
         self._signs_pdf = signs_pdf
         self._session, self._table, self._people = session, table, people
         self._sign_in, self._home = sign_in, home
-        person = people.require(session.public_key)
+        person = people.require(session.public_key, identity=session.identity)
         self._policy = people.policy()
         #: The person's name and roles, as the register has them now.
         self.name: str = person.name
@@ -110,7 +110,8 @@ class PersonViewing:
         self._table.end(self._session, Ended.LOGGED_OUT)
 
     def _require(self, subject: Subject) -> None:
-        self._people.require(self._alive().public_key, subject)
+        session = self._alive()
+        self._people.require(session.public_key, subject, session.identity)
 
     def _alive(self) -> DashboardSession:
         if self._table.named(self._session.handle) is not self._session:
@@ -136,7 +137,7 @@ def _key_of(session: DashboardSession) -> SigningKey:
         PolicyRefused: it has none: it has ended, or a provider said who it is.
     """
     key = session.key()
-    if key is None and session.reads_only:
+    if key is None and session.identity is not None:
         raise PolicyRefused(
             "log in with your account to sign: a login at your organisation is for looking alone"
         )

@@ -13,11 +13,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from compliance.governance.access.linked_identity import LinkedIdentity
 from compliance.governance.access.looking import Subject, require_look
 from compliance.governance.people import AccessPolicy, Person
 from compliance.storage.clock import Clock, utc_now
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
+from coordinator.governance.accounts.links import require_linked
 from coordinator.governance.people_register import person_with_key, policy_in
 from protocol.errors import PolicyRefused
 from protocol.identity.timestamps import write_time
@@ -95,8 +97,18 @@ class PeopleNow:
         with self._store.read() as session:
             return policy_in(session)
 
-    def require(self, public_key: str, subject: Subject | None = None) -> Person:
+    def require(
+        self,
+        public_key: str,
+        subject: Subject | None = None,
+        identity: LinkedIdentity | None = None,
+    ) -> Person:
         """Returns the person under a key who may look at a subject now, or at the dashboard at all.
+
+        Args:
+            public_key: the person's.
+            subject: what is looked at; None for the dashboard itself.
+            identity: by which the person logged in at a provider; None for an account.
 
         Raises:
             PolicyRefused: they may not.
@@ -104,6 +116,8 @@ class PeopleNow:
         """
         with self._store.read() as session:
             person, policy = person_with_key(session, public_key), policy_in(session)
+            if identity is not None:
+                require_linked(session, public_key, identity)
         return require_look(person, policy, subject, write_time(self._clock()))
 
 

@@ -172,7 +172,7 @@ class IdentityLogin:
             ) from error
         await self.admits(link.public_key, handle)
         former = self.sessions.named(login.former)
-        token = self.sessions.begin_reading(link.person, link.public_key, handle)
+        token = self.sessions.begin_reading(link, handle)
         if former is not None:
             self.sessions.end(former, Ended.LOGGED_OUT)
         return token

@@ -121,8 +121,9 @@ class OidcProvider:
             PolicyRefused: the provider refuses the code, or gives no such token.
             LinkLost: it does not answer.
         """
-        ways = published.get("token_endpoint_auth_methods_supported") or list(_WAYS[:1])
-        way = next((one for one in _WAYS if one in ways), _WAYS[0])
+        ways = published.get("token_endpoint_auth_methods_supported")
+        known = ways if isinstance(ways, list) else []
+        way = next((one for one in _WAYS if one in known), _WAYS[0])
         try:
             async with asyncio.timeout(self._seconds), self._client(way) as client:
                 told = await client.fetch_token(
@@ -132,10 +133,10 @@ class OidcProvider:
                     code_verifier=verifier,
                     redirect_uri=self._redirect,
                 )
-        except (httpx2.HTTPStatusError, AuthlibBaseError, ValueError, TypeError) as error:
-            raise PolicyRefused(f"the provider takes no such code ({_kind(error)})") from error
         except (TimeoutError, httpx2.HTTPError, httpx2.StreamError) as error:
             raise self._lost(error) from error
+        except (AuthlibBaseError, ValueError, TypeError) as error:
+            raise PolicyRefused(f"the provider takes no such code ({_kind(error)})") from error
         token = told.get("id_token") if isinstance(told, dict) else None
         if not isinstance(token, str):
             raise PolicyRefused("the provider gave no identity token")

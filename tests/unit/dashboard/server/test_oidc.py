@@ -131,6 +131,7 @@ def test_what_is_asked_of_the_provider_is_of_this_login_alone(
     assert one["redirect_uri"] == [f"http://{HOST}{CALLBACK}"]
     said = first.headers["set-cookie"].lower()
     assert "httponly" in said and "samesite=lax" in said and f"max-age={SECONDS:.0f}" in said
+    assert "code_verifier" not in one and one["redirect_uri"] == [f"http://{HOST}{CALLBACK}"]
     for secret in (one["state"][0], one["nonce"][0]):
         assert secret not in first.headers["set-cookie"]
     assert first.headers["content-security-policy"].startswith("default-src 'none'")
@@ -458,6 +459,22 @@ def test_a_person_whose_rights_end_loses_the_session(
     asked.server._look()
     assert asked.ask("/", token=token).status == 401
     assert logged_in(asked, provider).status == 403
+
+
+def test_the_end_of_a_link_ends_what_it_opened(tmp_path: Path, provider: IdentityProvider) -> None:
+    accounts = Accounts(tmp_path / "c")
+    accounts.link(DAN, LinkedIdentity(issuer=provider.issuer, subject="d-1"))
+    provider.now = accounts.clock
+    asked = AskedServer(accounts, oidc=settings_of(provider))
+    token = logged_in(asked, provider).cookies[asked.listening.cookie]
+    assert asked.server.sessions is not None
+    viewer = asked.server.viewer(asked.server.sessions.find(token))
+    accounts.people.act(DAN, "account.unlink", ("person", DAN))
+    with closing(open_views(accounts.root)) as views:
+        with pytest.raises(PolicyRefused, match="the link to this identity has ended"):
+            viewer.guard(views).runs()
+    asked.server._look()
+    assert asked.ask("/", token=token).status == 401
 
 
 def test_outside_the_cookie_is_for_tls_and_this_host(
