@@ -15,7 +15,14 @@ from compliance.facts.comparison.strategies import STRATEGIES_FILE
 from coordinator.database.workspace import Workspace
 from coordinator.runs.sign_in import needs_login
 from dashboard.reading.warm_up import warm_up
-from dashboard.server import DashboardServer, Listening, MakesDownload, Settings, SignsPdf
+from dashboard.server import (
+    DashboardServer,
+    Listening,
+    MakesDownload,
+    OidcSettings,
+    Settings,
+    SignsPdf,
+)
 from dashboard.server.metrics import DashboardMetrics
 from protocol.errors import PolicyRefused, WorkspaceRefused
 
@@ -40,6 +47,7 @@ def open_dashboard(
     downloads: MakesDownload | None = None,
     metrics: DashboardMetrics | None = None,
     signs_pdf: SignsPdf | None = None,
+    oidc: OidcSettings | None = None,
 ) -> None:
     """Serves the dashboard until it is stopped.
 
@@ -51,6 +59,7 @@ def open_dashboard(
         downloads: makes files; None where there are none.
         metrics: counts; its own when None.
         signs_pdf: puts a person's signature under a report; None where none is signed.
+        oidc: the provider at which people may log in to look; None where there is none.
 
     Raises:
         WorkspaceRefused: there is nothing to show in the folder, or the port is taken.
@@ -58,7 +67,13 @@ def open_dashboard(
     """
     out, *others = folders
     server = dashboard_server(
-        out, listening, demo=demo, downloads=downloads, metrics=metrics, signs_pdf=signs_pdf
+        out,
+        listening,
+        demo=demo,
+        downloads=downloads,
+        metrics=metrics,
+        signs_pdf=signs_pdf,
+        oidc=oidc,
     )
     if others and server.sessions is not None:
         raise PolicyRefused(f"people are registered in {out}: open that folder alone")
@@ -77,6 +92,7 @@ def dashboard_server(
     downloads: MakesDownload | None = None,
     metrics: DashboardMetrics | None = None,
     signs_pdf: SignsPdf | None = None,
+    oidc: OidcSettings | None = None,
 ) -> DashboardServer:
     """Returns the server over a folder, with Streamlit prepared for it; one in a process.
 
@@ -97,6 +113,7 @@ def dashboard_server(
         metrics=metrics or DashboardMetrics(tuple(page.PAGES)),
         signs_pdf=signs_pdf,
         warm_up=partial(warm_up, out.resolve()),
+        oidc=oidc,
     )
     server = DashboardServer(settings)
     from streamlit.web.bootstrap import load_config_options

@@ -1,10 +1,15 @@
 """The pages of the login: plain forms, no script, light and dark; all their texts in ``TEXTS``."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
+from urllib.parse import quote
 
 from compliance.governance.access.one_time_codes import DIGITS
 from compliance.governance.access.passwords import MAX_LETTERS
+
+#: The paths of the login by OpenID Connect.
+BEGIN, CALLBACK = "/login/oidc", "/login/oidc/callback"
 
 #: Every text of these pages.
 TEXTS = {
@@ -30,6 +35,12 @@ TEXTS = {
     "waits": ("Too many attempts came from this address. Wait a few minutes and try again."),
     "busy": "Too many people log in at this moment. Try again.",
     "unavailable": "Nobody can log in now: the coordinator's records cannot be reached.",
+    "identity": "Log in at {name}",
+    "identity-hint": "To look only. Log in with your account above to sign and approve.",
+    "identity-away": "The login at your organisation does not answer. Your account works.",
+    "identity-over": (
+        "This login took too long, was begun in another browser, or was used. Begin it again."
+    ),
     "continue": "Continue to the dashboard",
 }
 
@@ -57,13 +68,32 @@ a { color: var(--main); }
 """
 
 
-def login_page(*, told: str = "", name: str = "", then: str = "/") -> str:
+@dataclass(frozen=True, kw_only=True)
+class LoginOffer:
+    """A login at a provider that the page offers beside the form, under the provider's name."""
+
+    name: str
+
+    def html(self, then: str) -> str:
+        """Returns the link that begins it."""
+        said = escape(TEXTS["identity"].format(name=self.name))
+        address = escape(f"{BEGIN}?then={quote(then, safe='/')}")
+        return (
+            f'<p><a href="{address}" aria-describedby="identity-hint">{said}</a></p>'
+            f'<p class="hint" id="identity-hint">{TEXTS["identity-hint"]}</p>'
+        )
+
+
+def login_page(
+    *, told: str = "", name: str = "", then: str = "/", offer: LoginOffer | None = None
+) -> str:
     """Returns the page with the form of the login.
 
     Args:
         told: a key of ``TEXTS``, or a sentence, about what came before.
         name: what was typed as the name.
         then: the path that is opened afterwards.
+        offer: a login at a provider; None where there is none.
     """
     said = TEXTS.get(told, told)
     note = f'<p class="told" role="alert" id="told">{escape(said)}</p>' if said else ""
@@ -84,6 +114,7 @@ def login_page(*, told: str = "", name: str = "", then: str = "/") -> str:
 <p class="hint" id="code-hint">{TEXTS["code-hint"]}</p>
 <button type="submit">{TEXTS["log-in"]}</button>
 </form>
+{"" if offer is None else offer.html(then)}
 <p class="hint">{TEXTS["no-account"]}</p>""",
         TEXTS["log-in"],
     )

@@ -66,6 +66,17 @@ def links_in(session: Session) -> tuple[IdentityLink, ...]:
     )
 
 
+def require_linked(session: Session, public_key: str, identity: LinkedIdentity) -> None:
+    """Checks that an identity is linked to whoever has a key, now.
+
+    Raises:
+        PolicyRefused: the link has ended.
+    """
+    row = _of_identity(session, identity)
+    if row is None or row.public_key != public_key:
+        raise PolicyRefused("the link to this identity has ended: log in with your account")
+
+
 class LinkRegister:
     """The links over one consortium's database.
 
