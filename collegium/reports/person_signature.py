@@ -13,7 +13,7 @@ A signature of a PDF covers bytes that begin otherwise than those of an act (``s
 of the two can be taken for the other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ from cryptography.x509.oid import NameOID
 from collegium.extras import require_extra
 from collegium.reports.signing import SignatureFound, signed_file, signed_with
 from compliance.governance.acts import ActRequest
-from compliance.governance.people import Person
+from compliance.governance.people import Person, same_name
 from coordinator.runs.person_acts import record_act
 from coordinator.views.views import Views, open_views
 from protocol.encoding import digest
@@ -159,21 +159,33 @@ def with_registered(
 ) -> tuple[SignatureFound, str | None]:
     """Returns a signature with whose registered key it is, and a fault, if there is one.
 
+    In a folder with people a key that is nobody's is told as that. With the name of one of them it
+    is a fault, unless its certificate is trusted.
+
     Args:
         out: the folder, whose people are looked up.
         found: the signature.
         before: the file as it was before it; None where that is not known.
     """
-    if not found.public_key:
-        return found, None
     with closing(open_views(out)) as views:
         seen = views.governance()
         records = [
             one for one in (*seen.people, *seen.former) if one.public_key == found.public_key
         ]
         if not records:
-            return found, None
+            return _nobodys(found, [*seen.people, *seen.former])
         return _judged(views, found, records, None if before is None else digest(before))
+
+
+def _nobodys(found: SignatureFound, people: Sequence[Person]) -> tuple[SignatureFound, str | None]:
+    found = replace(found, unregistered=bool(people))
+    names = [one.name for one in people if same_name(one.name) == same_name(found.name)]
+    if not names or not found.is_nobodys:
+        return found, None
+    return found, (
+        f"NOT BY {names[-1]}: a person of this name is registered, under another key. If the "
+        "certificate is theirs, too, give it with --trust"
+    )
 
 
 def _judged(
@@ -214,5 +226,6 @@ def _held_at(person: Person, time: datetime | None) -> bool:
     """Whether a record held at a time that a signature tells, to the second."""
     if time is None:
         return False
-    ends = [read_time(one) for one in (person.until, person.expires) if one is not None]
+    told = (person.until, person.expires, person.suspended)
+    ends = [read_time(one) for one in told if one is not None]
     return read_time(person.since).replace(microsecond=0) <= time <= min(ends)

@@ -26,6 +26,7 @@ from protocol.errors import MessageRefused, WorkspaceRefused
 
 #: Bytes of a report with signatures, and of a key or certificate, at most.
 _MOST, _MOST_PEM = 1 << 28, 1 << 20
+_MOST_LETTERS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,8 @@ class SignatureFound:
     changed after it but further signatures, ``last`` that it covers the file to its end, which is
     at byte ``end``. ``public_key`` is the certificate's where it is an Ed25519 key, in hexadecimal,
     else empty; ``registered`` says whose it is in a folder of runs, empty where nobody looked or
-    nobody's. ``time`` is ``signed_at``, None where none is told.
+    nobody's; ``unregistered`` that it is nobody's of the people there. ``time`` is ``signed_at``,
+    None where none is told.
     """
 
     name: str
@@ -52,6 +54,7 @@ class SignatureFound:
     end: int = 0
     public_key: str = ""
     registered: str = ""
+    unregistered: bool = False
     time: datetime | None = None
 
     @property
@@ -60,9 +63,20 @@ class SignatureFound:
         return self.intact and self.valid and self.whole and self.trusted is not False
 
     @property
+    def is_nobodys(self) -> bool:
+        """Whether its key is neither a registered person's nor that of a trusted certificate."""
+        return self.unregistered and self.trusted is not True
+
+    @property
     def sentence(self) -> str:
-        """The signature in words."""
-        who = f"{self.name}{f', {self.role}' if self.role else ''}"
+        """The signature in words; what its maker wrote stands after what was found out about it."""
+        said = self._said
+        return f"NOT BY A REGISTERED KEY: {said}" if self.is_nobodys and self.holds else said
+
+    @property
+    def _said(self) -> str:
+        role = "" if self.registered else self.role
+        who = f"{self.name}{f', {role}' if role else ''}"
         if not self.intact:
             return f"BROKEN: the file was changed under the signature of {who}"
         if not self.valid:
@@ -232,10 +246,10 @@ def _validated(embedded: Any, context: Any, has_roots: bool, data: bytes) -> Sig
     start, end = validity["not_before"].native, validity["not_after"].native
     level = status.modification_level
     return SignatureFound(
-        name=str(embedded.sig_object.get("/Name", "")) or "somebody who gives no name",
-        role=str(embedded.sig_object.get("/Reason", "")),
+        name=_shown(embedded.sig_object.get("/Name", "")) or "somebody who gives no name",
+        role=_shown(embedded.sig_object.get("/Reason", "")),
         signed_at=_time(embedded),
-        certificate=certificate.subject.human_friendly,
+        certificate=_shown(certificate.subject.human_friendly),
         intact=bool(status.intact) and _is_as_written(embedded, data),
         valid=bool(status.valid),
         trusted=bool(status.trusted) if has_roots else None,
@@ -246,6 +260,12 @@ def _validated(embedded: Any, context: Any, has_roots: bool, data: bytes) -> Sig
         public_key=_ed25519(certificate),
         time=_moment(embedded),
     )
+
+
+def _shown(text: object) -> str:
+    """Returns what the maker of a signature wrote, in one line of at most 200 letters."""
+    letters = " ".join(str(text).split())[:_MOST_LETTERS]
+    return "".join(one if one.isprintable() else "?" for one in letters)
 
 
 def _ed25519(certificate: Any) -> str:

@@ -213,7 +213,8 @@ def _check_signatures(
     if out is not None:
         signatures = _looked_up(out, found.data, again, signatures, faults)
     for one in signatures:
-        (checked if one.holds else faults).append(one.sentence)
+        told = not_checked if one.is_nobodys else checked
+        (told if one.holds else faults).append(one.sentence)
     if signatures and not any(one.last for one in signatures):
         faults.append("something follows the last signature in the file")
     if again and len(found.data) != len(again):

@@ -129,7 +129,7 @@ class SignIn:
         Raises:
             PolicyRefused: it is wrong, was used, or the account waits.
         """
-        if read_attempt(self._ask(ask="attempt", name=person.person)).box is None:
+        if read_attempt(self._ask(ask="code", name=person.person)).box is None:
             raise PolicyRefused("the account waits after too many wrong codes")
         step = step_of(person.secrets.one_time_secret, code, self._clock())
         if step is None:

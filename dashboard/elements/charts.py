@@ -67,7 +67,7 @@ def show_chart(
 
 def show_drawing(drawn: Drawing, width: Literal["stretch", "content"], *, about: str) -> None:
     """Shows a drawing under its title, with its caption and its table behind it."""
-    st.subheader(drawn.title)
+    st.subheader(words.plain(drawn.title))
     show_chart(drawn.chart, drawn.table, about=about, width=width)
     st.caption(words.plain(drawn.caption))
 

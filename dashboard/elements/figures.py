@@ -134,7 +134,7 @@ def _heights(dossier: Dossier, kinds: Sequence[FigureKind]) -> tuple[float, ...]
 
 def show_outcomes(dossier: Dossier) -> None:
     """Shows the figures of each outcome of a task that has several."""
-    st.subheader(outcomes.outcomes_title(dossier))
+    st.subheader(words.plain(outcomes.outcomes_title(dossier)))
     table, kind = outcomes.outcomes_table(dossier), outcomes.drawn_kind(dossier)
     if kind is None:
         show_rows(table)
@@ -149,7 +149,7 @@ def show_thresholds(dossier: Dossier) -> None:
     """Shows what a model of two classes does at each threshold."""
     st.subheader("Thresholds")
     if unknown := thresholds.nothing_known(dossier):
-        st.info(unknown)
+        st.info(words.plain(unknown))
         return
     points, (shares, benefit) = dossier.operating_points, st.columns(2, gap="large")
     with shares:
@@ -167,7 +167,7 @@ def show_calibration(dossier: Dossier) -> None:
     """Shows risks told beside shares observed."""
     st.subheader("Calibration")
     if unknown := calibration_parts.not_drawn(dossier):
-        st.info(unknown)
+        st.info(words.plain(unknown))
         return
     drawn = calibration(dossier.calibration, dossier.figures.calibrated)
     show_chart(drawn, calibration_parts.calibration_table(dossier), about="calibration")

@@ -27,8 +27,8 @@ def show_statement(statement: Statement) -> None:
 def show_metrics(items: Sequence[tuple[str, str, str]]) -> None:
     """Shows labels, values and notes side by side."""
     for column, (label, value, note) in zip(st.columns(len(items)), items, strict=True):
-        column.metric(label, value)
-        column.caption(note)
+        column.metric(words.plain(label), words.plain(value))
+        column.caption(words.plain(note))
 
 
 def show_rows(table: Table) -> None:
@@ -44,7 +44,7 @@ def show_lines(rows: Sequence[dict[str, str]]) -> None:
 
 def show_table(table: Table) -> None:
     """Shows a table under its title, with its note."""
-    st.subheader(table.title)
+    st.subheader(words.plain(table.title))
     show_rows(table)
     if table.note:
         st.caption(words.plain(table.note))
@@ -52,7 +52,7 @@ def show_table(table: Table) -> None:
 
 def show_downloads(title: str, name: str, document: Callable[[], Document]) -> None:
     """Shows a button for each form of a document, which is made when it is asked for."""
-    st.subheader(title)
+    st.subheader(words.plain(title))
     for column, (form, (render, mime)) in zip(
         st.columns(len(_FORMATS)), _FORMATS.items(), strict=True
     ):

@@ -37,7 +37,7 @@ def show(page: Page) -> None:
     for statement in statements.banner(dossier):
         show_statement(statement)
     if why := _nothing_to_compare(dossier):
-        st.info(why, icon=":material/info:")
+        st.info(words.plain(why), icon=":material/info:")
         return
     show_fairness(dossier)
     show_groups(dossier)

@@ -7,17 +7,30 @@ from compliance.facts.formatting import Cell, Format, show
 from compliance.reports.document import Table
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~:$&-])")
+#: What becomes a link or an icon also where its signs are escaped: looked for once that is undone.
+_LINKED = re.compile(r"(://|@|\bwww(?=\.)|:(?=material|streamlit))", re.IGNORECASE)
+#: What begins a list, a heading or a block of code at the beginning of a line.
+_BEGINNING = re.compile(r"^(?:\s+|(\d+)(?=[.)](?:\s|$))|(?==))", re.MULTILINE)
+_UNSEEN = "\u2060"  # a word joiner, which has no width
 
 
 def plain(text: str) -> str:
     r"""Returns text for a place that reads Markdown: no link, picture or formatting comes of it.
 
-    A study's author must not be able to make the page fetch something.
+    A study's author must not be able to make the page fetch something, nor lead anybody elsewhere.
+    Within an address stands a sign without width, so that the browser makes no link of it.
 
-    >>> plain("![x](http://a) *b*")
-    '\\!\\[x\\]\\(http\\://a\\) \\*b\\*'
+    >>> plain("![x](y) *b*"), plain("1. a")
+    ('\\!\\[x\\]\\(y\\) \\*b\\*', '1\\. a')
+    >>> plain("http://a").replace("\u2060", "-")
+    'http\\://-a'
     """
-    return _MARKDOWN.sub(r"\\\1", text)
+    lines = _LINKED.sub(rf"\1{_UNSEEN}", "  \n".join(filter(str.strip, text.splitlines())))
+    return _BEGINNING.sub(_escaped_beginning, _MARKDOWN.sub(r"\\\1", lines))
+
+
+def _escaped_beginning(found: re.Match[str]) -> str:
+    return "" if found[0].isspace() else f"{found[0]}\\"
 
 
 def figure(value: Cell, form: Format = Format.RATIO) -> str:

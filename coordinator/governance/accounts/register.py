@@ -200,11 +200,13 @@ class AccountRegister:
         self.use_step(row.public_key, step if isinstance(step, int) else -1)
         return {}
 
-    def attempt(self, name: str) -> LoginAttempt:
-        """Counts an attempt to log in and returns what is tried.
+    def attempt(self, name: str, *, is_code: bool = False) -> LoginAttempt:
+        """Counts an attempt to log in, or to give a code, and returns what is tried.
 
         Args:
             name: as it was typed.
+            is_code: whether somebody who has logged in gives a code: that is counted apart, so
+                that nobody who fails to log in keeps those inside from their acts.
         """
         now = self._clock()
         with self._store.read() as session:
@@ -216,12 +218,11 @@ class AccountRegister:
             known[_UNKNOWN] = replace(none, last=now.timestamp())
             if row is None or person is None or not is_open:
                 return LoginAttempt()
-            tried = known.get(row.public_key, FailedLogins())
+            place = _codes_of(row.public_key) if is_code else row.public_key
+            tried = known.get(place, FailedLogins())
             if tried.seconds_left(now.timestamp()) > 0:
                 return LoginAttempt()
-            known[row.public_key] = replace(
-                tried, failures=tried.failures + 1, last=now.timestamp()
-            )
+            known[place] = replace(tried, failures=tried.failures + 1, last=now.timestamp())
         try:
             box = self._folder.get(row.box)
         except StoreBroken as error:  # whoever tries is not told that there is an account
@@ -278,6 +279,7 @@ class AccountRegister:
             if tried.unlogged:
                 self._log_refused(row.person, tried.unlogged)
             known[public_key] = FailedLogins(step=step, logged=tried.logged)
+            known.pop(_codes_of(public_key), None)
 
     def _log_refused(self, person: str | None, refused: int) -> None:
         with self._store.transaction() as transaction:
@@ -305,6 +307,7 @@ class AccountRegister:
         with self._folder.attempts() as known:
             tried = known.get(public_key, FailedLogins())
             known[public_key] = replace(tried, failures=0, last=0.0)
+            known.pop(_codes_of(public_key), None)
 
     def _require_administrator(self, name: str) -> None:
         with self._store.read() as session:
@@ -319,7 +322,7 @@ def answer_login(register: AccountRegister, asked: Mapping[str, Any]) -> dict[st
 
     Args:
         register: the accounts.
-        asked: ``ask`` is attempt or refuse, with ``name``; step, with ``key`` and ``step``; or
+        asked: ``ask`` is attempt, code or refuse, with ``name``; step, with ``key`` and ``step``; or
             identify, with ``issuer``, ``subject`` and ``session``.
 
     Raises:
@@ -327,8 +330,8 @@ def answer_login(register: AccountRegister, asked: Mapping[str, Any]) -> dict[st
         PolicyRefused: the step was used, or the identity is nobody's who may look.
     """
     what, name = asked.get("ask"), str(asked.get("name", ""))
-    if what == "attempt":
-        return register.attempt(name).to_json()
+    if what in ("attempt", "code"):
+        return register.attempt(name, is_code=what == "code").to_json()
     if what == "refuse":
         register.refuse(name)
     elif what == "identify":
@@ -340,6 +343,11 @@ def answer_login(register: AccountRegister, asked: Mapping[str, Any]) -> dict[st
     else:
         raise MessageRefused("a login asks for an attempt, a refusal, a step or an identity")
     return {}
+
+
+def _codes_of(public_key: str) -> str:
+    """Returns the place of the attempts at codes of somebody who has logged in."""
+    return f"{public_key} codes"
 
 
 def _standing(session: Session) -> Sequence[AccountRow]:

@@ -13,6 +13,7 @@ from dashboard.pages.runs.live import show_running
 from dashboard.reading.views import RunLine
 from dashboard.rows.runs import RunFilter, found_runs, run_rows
 from dashboard.rows.runs.table import Tags, mode_name
+from dashboard.rows.words import plain
 from dashboard.texts import say
 
 #: Columns in their order; those that are shown at first.
@@ -124,7 +125,7 @@ def _lead_on(names: Sequence[str]) -> None:
     if not names:
         st.caption(say("runs.select"))
     elif len(names) == 1:
-        if st.button(say("runs.open", run=names[0]), type="primary"):
+        if st.button(plain(say("runs.open", run=names[0])), type="primary"):
             st.query_params["run"] = names[0]
             st.rerun()
     elif st.button(say("runs.compare", number=len(names)), type="primary"):

@@ -16,7 +16,7 @@ def show_budget(dossier: Dossier) -> None:
     """Shows what is spent of each hospital's budget for life."""
     st.subheader("Privacy budget at each hospital")
     if not dossier.protected or not dossier.sites:
-        st.warning(statements.claim(dossier).text)
+        st.warning(words.plain(statements.claim(dossier).text))
         return
     show_chart(
         charts.privacy_spent(dossier.sites), run_tables.budget_table(dossier), about="budget"
@@ -36,7 +36,7 @@ def show_rounds(dossier: Dossier) -> None:
         _show_course(dossier.course)
     if dossier.robust is not None:
         show_table(run_tables.robust_table(dossier.robust))
-        st.markdown(dossier.robust.sentence)
+        st.markdown(words.plain(dossier.robust.sentence))
     if dossier.has_adaptive_clip:
         st.subheader("Clip by round")
         show_chart(

@@ -27,7 +27,7 @@ def show_baselines(findings: BaselineFindings) -> None:
     )
     exact, question = baselines_page.banner(findings)
     show_statement(exact)
-    st.subheader(question.text)
+    st.subheader(words.plain(question.text))
     for said in baseline_parts.answers(findings):
         st.markdown(f"- {words.plain(said)}")
     if gained := baseline_parts.gains(findings):
@@ -47,7 +47,7 @@ def show_baselines(findings: BaselineFindings) -> None:
 def show_strategies(findings: ComparisonFindings) -> None:
     """Shows strategies beside each other."""
     document = strategies_page.strategies_page(findings)
-    st.title(document.title)
+    st.title(words.plain(document.title))
     st.caption(
         words.plain(f"{document.subtitle}. Read from {STRATEGIES_FILE}, which no log holds.")
     )

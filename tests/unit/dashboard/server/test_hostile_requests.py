@@ -10,10 +10,12 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from compliance.governance.access.lock_out import FREE_FAILURES
 from compliance.governance.acts import ActRequest
 from coordinator.runs.person_acts import perform
+from coordinator.runs.sign_in import accounts_of
 from dashboard.server import Download
 from dashboard.server.http.address_limits import AddressLimits
 from dashboard.server.http.requests import RequestFacts
 from dashboard.viewer import Viewer
+from protocol.errors import PolicyRefused
 from tests.support.dashboard.asked import OWN, AskedServer, Seconds
 from tests.support.hospital.accounts import DAN, Accounts
 from tests.support.hospital.people import ADA
@@ -117,3 +119,23 @@ def test_a_page_of_another_port_makes_nobody_download(tmp_path: Path) -> None:
 def test_names_of_links_are_not_looked_up_before_anybody_follows_them(asked: AskedServer) -> None:
     for path in ("/", "/login"):
         assert asked.ask(path).headers["x-dns-prefetch-control"] == "off"
+
+
+def test_who_fails_to_log_in_keeps_nobody_inside_from_their_acts(asked: AskedServer) -> None:
+    token = asked.log_in(ADA).token
+    for number in range(2 * FREE_FAILURES):
+        asked.accounts.clock.move(seconds=90)
+        asked.log_in(ADA, "wrong, wrong, wrong", "123456", client=f"10.0.0.{number}")
+    [ada] = [one for one in accounts_of(asked.accounts.root, asked.accounts.clock)
+             if one.person == ADA]  # fmt: skip
+    assert ada.wait is not None and ada.wait > 90
+    assert asked.server.sessions is not None
+    viewer = asked.server.viewer(asked.server.sessions.find(token))
+    unlock = ActRequest(action="account.unlock", subject_kind="person", subject=DAN)
+    assert viewer.perform(unlock, code=asked.accounts.fresh_code(ADA))["person"] == DAN
+    for _ in range(FREE_FAILURES):
+        with pytest.raises(PolicyRefused):
+            viewer.perform(unlock, code="000000")
+    assert asked.server.sessions.find(token) is None  # and wrong codes end the session
+    asked.accounts.clock.move(hours=1)
+    assert asked.log_in(ADA, client="10.0.1.2").status == 303
