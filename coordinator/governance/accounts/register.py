@@ -322,8 +322,8 @@ def answer_login(register: AccountRegister, asked: Mapping[str, Any]) -> dict[st
 
     Args:
         register: the accounts.
-        asked: ``ask`` is attempt, code or refuse, with ``name``; step, with ``key`` and ``step``; or
-            identify, with ``issuer``, ``subject`` and ``session``.
+        asked: ``ask`` is attempt, code or refuse, with ``name``; step, with ``key`` and ``step``;
+            or identify, with ``issuer``, ``subject`` and ``session``.
 
     Raises:
         MessageRefused: it is none of these.
