@@ -502,3 +502,22 @@ def test_without_our_server_only_a_folder_without_people_is_shown() -> None:
     assert isinstance(viewer, DemoViewer) and not viewer.signs and not viewer.may("login")
     with pytest.raises(PolicyRefused, match="needs a person who has logged in"):
         viewer.perform(ActRequest(action="run.stop", subject_kind="run", subject="r"))
+
+
+def test_the_server_is_warm_before_it_answers_anybody(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def send(message: Message) -> None:
+        seen.append(message["type"])
+
+    settings = Settings(
+        script=Path("none"), out=tmp_path, listening=Listening(), login=False,
+        warm_up=lambda: seen.append("warm"),
+    )  # fmt: skip
+    server = DashboardServer(settings, page)
+    asyncio.run(server({"type": "lifespan"}, asyncio.Event().wait, send))  # type: ignore[arg-type]
+    assert seen == ["warm", "lifespan.startup.complete", "lifespan.shutdown.complete"]
