@@ -14,9 +14,9 @@ _WANTED = """() => {
   const found = [...document.querySelectorAll(kinds)].filter(one =>
     one.checkVisibility({visibilityProperty: true, opacityProperty: false})
     && one.getClientRects().length && !one.disabled && !one.closest('[inert], [aria-hidden=true]')
-    && !one.closest(groups) && !(one.tabIndex < 0 && one.closest(fields)) && one.getBoundingClientRect().width > 1);
+    && !one.closest(groups) && !(one.tabIndex < 0 && one.closest(fields))
+    && one.getBoundingClientRect().width > 1);
   window.__wanted = new Set(found);
-  window.__last = document.activeElement;
   document.activeElement.blur();
   window.getSelection().removeAllRanges();
   document.addEventListener('focusin', event => window.__wanted.delete(event.target), true);
