@@ -17,7 +17,6 @@ _WANTED = """() => {
     && !one.closest(groups) && !(one.tabIndex < 0 && one.closest(fields))
     && one.getBoundingClientRect().width > 1);
   window.__wanted = new Set(found);
-  window.__last = document.activeElement;
   document.activeElement.blur();
   window.getSelection().removeAllRanges();
   document.addEventListener('focusin', event => window.__wanted.delete(event.target), true);

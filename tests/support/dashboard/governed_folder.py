@@ -6,13 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from compliance.governance.access.one_time_codes import STEP_SECONDS, code_at
-from compliance.governance.acts import ActRequest
 from compliance.storage.clock import utc_now
 from coordinator.alerts.judging import judged
 from coordinator.alerts.register import AlertRegister
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
-from coordinator.runs.person_acts import perform
 from coordinator.runs.sign_in import new_account
 from protocol.identity.roster import SigningKey
 from tests.support.hospital.accounts import DAN, PASSWORD
@@ -69,6 +67,6 @@ class GovernedFolder:
         at = utc_now().fromtimestamp(step * STEP_SECONDS, tz=utc_now().tzinfo)
         return code_at(self.one_time[name], at)
 
-    def act(self, name: str, request: ActRequest) -> dict[str, object]:
-        """Carries out a person's act beside the dashboard, as a command does."""
-        return perform(self.home, request, self.people.key(name))
+    def newest_step(self, name: str) -> int:
+        """Returns the step of the code that a person had last."""
+        return self._used[name]
