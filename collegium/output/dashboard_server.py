@@ -23,6 +23,7 @@ from dashboard.server import (
     Settings,
     SignsPdf,
 )
+from dashboard.server.http.header_limits import HeaderLimitedProtocol
 from dashboard.server.metrics import DashboardMetrics
 from protocol.errors import PolicyRefused, WorkspaceRefused
 
@@ -146,6 +147,7 @@ def server_config(server: DashboardServer, listening: Listening) -> uvicorn.Conf
         port=listening.port,
         ssl_certfile=listening.certificate or None,
         ssl_keyfile=listening.key or None,
+        http=HeaderLimitedProtocol,
         ws="websockets-sansio",
         ws_max_size=_MAX_MESSAGE,
         lifespan="on",

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 
 from coordinator.governance.accounts.guarded import PeopleNow
 from dashboard.server.http.activity import is_activity, is_needed, leave_for, media_in
+from dashboard.server.http.message_limits import MessageLimits
 from dashboard.server.http.requests import Listening, RequestFacts, for_the_page
 from dashboard.server.http.response_headers import ALWAYS, own_page_policy, streamlit_policy
 from dashboard.server.http.start_page import is_page, start_page
@@ -193,13 +194,18 @@ class AccessControl:
             self.sockets.discard(socket)
 
     async def _serve(self, socket: OpenSocket, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
+        begun, limits = False, MessageLimits()
 
         async def received() -> Message:
             nonlocal begun
             message = await receive()
-            while (data := message.get("bytes")) and not is_needed(data):
+            while message["type"] == "websocket.receive":
+                await asyncio.sleep(limits.seconds_to_wait())  # of nothing, too: others get a turn
+                data = message.get("bytes")
+                if not data or is_needed(data):
+                    break
                 message = await receive()
+            data = message.get("bytes")
             if message["type"] == "websocket.receive" and data and is_activity(data):
                 # What a page sends first it sends by itself, also after the line was lost.
                 if begun and self._sessions is not None:

@@ -1,5 +1,6 @@
 """The real server: nobody sees anything without a session, nor after it has ended."""
 
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -197,6 +198,22 @@ def test_a_files_address_serves_only_who_was_shown_it(browser: Browser, served: 
             assert other.log_in(DAN) == 303
             assert other.http.get(file).status_code == 404
         assert httpx2.get(served.url + file).status_code == 401
+
+
+def test_a_header_without_end_ends_the_connection(served: Served) -> None:
+    for head in (b"GET / HTTP/1.1\r\nA: ", b"GET /", b"A" * 9):
+        with socket.create_connection(("127.0.0.1", served.port), 30) as line:
+            line.sendall(head)
+            with pytest.raises(ConnectionError):
+                for _ in range(256):
+                    line.sendall(b"x" * 65536)
+    long = {"cookie": "a=" + "x" * 40_000}
+    with pytest.raises(httpx2.TransportError):
+        httpx2.get(f"{served.url}/healthz", headers=long, timeout=30)
+    assert (
+        httpx2.get(f"{served.url}/healthz", headers={"cookie": "a" * 9000}, timeout=30).status_code
+        == 200
+    )
 
 
 def test_a_download_is_an_act_and_needs_the_session(browser: Browser, served: Served) -> None:

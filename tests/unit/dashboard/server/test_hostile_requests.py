@@ -13,6 +13,7 @@ from coordinator.runs.person_acts import perform
 from coordinator.runs.sign_in import accounts_of
 from dashboard.server import Download
 from dashboard.server.http.address_limits import AddressLimits
+from dashboard.server.http.message_limits import A_SECOND, AT_ONCE, MessageLimits
 from dashboard.server.http.requests import RequestFacts
 from dashboard.viewer import Viewer
 from protocol.errors import PolicyRefused
@@ -139,3 +140,16 @@ def test_who_fails_to_log_in_keeps_nobody_inside_from_their_acts(asked: AskedSer
     assert asked.server.sessions.find(token) is None  # and wrong codes end the session
     asked.accounts.clock.move(hours=1)
     assert asked.log_in(ADA, client="10.0.1.2").status == 303
+
+
+def test_who_sends_more_than_a_page_does_waits_for_each() -> None:
+    seconds = Seconds()
+    limits = MessageLimits(seconds)
+    waits = [limits.seconds_to_wait() for _ in range(AT_ONCE + 30)]
+    assert waits[:AT_ONCE] == [0.0] * AT_ONCE
+    assert waits[AT_ONCE] == pytest.approx(1 / A_SECOND) and waits[-1] == pytest.approx(2.0)
+    seconds.now += 2 + AT_ONCE / A_SECOND
+    assert [limits.seconds_to_wait() for _ in range(AT_ONCE)] == [0.0] * AT_ONCE
+    for _ in range(50):
+        seconds.now += 0.1
+        assert limits.seconds_to_wait() < 3
