@@ -14,7 +14,7 @@ from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports.declarations import Declarations, declarations_of
 from compliance.storage.clock import utc_now
 from coordinator.audit.faults import Faults
-from coordinator.audit.verification import Watch, check_records
+from coordinator.audit.verification import CheckWatch, check_records
 from coordinator.database.log.entry_proofs import MadeProof, prove_entry
 from coordinator.database.store import RunRow, Store, head_after, newest_head
 from coordinator.database.workspace import Workspace
@@ -366,7 +366,7 @@ class Views:
             return prove_entry(session, self._public_key(), index)
 
     def verification(
-        self, public: bytes | None = None, watch: Watch = lambda part, done, total: None
+        self, public: bytes | None = None, watch: CheckWatch = lambda part, done, total: None
     ) -> LogVerification:
         """Checks the whole log, and all records against it; says under which key, and what faults.
 

@@ -21,7 +21,7 @@ from dashboard.server.http.requests import Listening, RequestFacts, for_the_page
 from dashboard.server.http.response_headers import ALWAYS, own_page_policy, streamlit_policy
 from dashboard.server.http.start_page import is_page, start_page
 from dashboard.server.metrics import DashboardMetrics
-from dashboard.server.own_pages import BEGIN, CALLBACK, STYLE, onward_page, own_path
+from dashboard.server.own_pages import BEGIN, CALLBACK, STYLE, onward_page, own_path, speak_to
 from dashboard.server.sessions import DashboardSession, Ended, SessionTable
 from protocol.errors import FederationError, PolicyRefused
 
@@ -125,6 +125,7 @@ class AccessControl:
             return
         if facts.path in OWN or facts.path.startswith("/download/"):
             scope["session"] = session
+            speak_to(facts.header("accept-language"))
             await self._own(scope, receive, send)
         elif session is None or await self._may_fetch(session, facts):
             if session is not None and facts.is_navigation and self._sessions is not None:

@@ -25,7 +25,7 @@ from compliance.governance.acts import ActRequest
 from compliance.storage.clock import Clock, utc_now
 from coordinator.governance.accounts.guarded import PeopleNow
 from coordinator.runs.person_acts import perform
-from coordinator.runs.sign_in import SignIn, needs_login
+from coordinator.runs.sign_in import REFUSED, SignIn, needs_login
 from dashboard.server.access_control import (
     ROLES_CHANGED,
     SESSION_ENDED,
@@ -308,7 +308,8 @@ class DashboardServer:
             try:
                 token = await self._signed_in(form, handle)
             except PolicyRefused as error:
-                told, status = str(error), 403
+                told = "refused" if str(error) == REFUSED else str(error)
+                status = 403
             except FederationError as error:
                 log.error("nobody can log in: %s", error)
                 told, status = "unavailable", 503

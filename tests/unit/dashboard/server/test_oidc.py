@@ -17,7 +17,8 @@ from dashboard.server.oidc.flow import SECONDS, LoginFlows
 from dashboard.server.oidc.id_token import SKEW
 from dashboard.server.oidc.provider import AGAIN_SECONDS, DOWN_SECONDS, KEPT_SECONDS, MOST_BYTES
 from dashboard.server.oidc.settings import ALGORITHMS
-from dashboard.server.own_pages import BEGIN, CALLBACK, TEXTS
+from dashboard.server.own_pages import BEGIN, CALLBACK
+from dashboard.texts import say
 from protocol.errors import PolicyRefused, WorkspaceRefused
 from tests.support.dashboard.asked import HOST, OWN, Answer, AskedServer, Seconds
 from tests.support.dashboard.identity_provider import (
@@ -31,7 +32,7 @@ from tests.support.dashboard.identity_provider import (
 from tests.support.hospital.accounts import DAN, Accounts
 from tests.support.hospital.people import ADA, BEA
 
-OVER, AWAY = TEXTS["identity-over"].encode(), TEXTS["identity-away"].encode()
+OVER, AWAY = say("login.identity-over").encode(), say("login.identity-away").encode()
 NOT_COUNTED = b"What the provider says of this login does not count."
 
 
