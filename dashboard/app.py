@@ -55,7 +55,7 @@ PAGES: Mapping[str, Callable[[Page], None]] = {
     "approvals": approvals.show,
 }
 #: What no theme can say: the chosen one of several has the colour of text, for its contrast.
-_STYLE = '[data-testid^="stBaseButton-segmented_controlActive"] { color: inherit !important; }'
+_STYLE = '[data-variant="segmented_control"][data-selected] { color: inherit !important; }'
 _ICON = (Path(__file__).parent / ".streamlit" / "icon.svg").read_text(encoding="utf-8")
 _ICONS = {
     "today": "today",
@@ -124,6 +124,9 @@ def _choose_language() -> None:
 def _show_viewer(page: Page) -> None:
     if page.viewer.name:
         st.caption(say("navigation.signed_in", name=plain(page.viewer.name)))
+        if st.button(say("navigation.log_out"), icon=":material/logout:"):
+            page.viewer.log_out()  # the server then sends every open page to the login
+            st.stop()
     else:
         st.caption(say("navigation.without_login"))
 

@@ -3,6 +3,8 @@
 import ipaddress
 import socket
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -12,10 +14,18 @@ from compliance.facts.comparison.baselines import BASELINES_FILE
 from compliance.facts.comparison.strategies import STRATEGIES_FILE
 from coordinator.database.workspace import Workspace
 from coordinator.runs.sign_in import needs_login
-from dashboard.server import DashboardServer, Listening, MakesDownload, Settings, SignsPdf
+from dashboard.reading.warm_up import warm_up
+from dashboard.server import (
+    DashboardServer,
+    Listening,
+    MakesDownload,
+    OidcSettings,
+    Settings,
+    SignsPdf,
+)
 from dashboard.server.http.header_limits import HeaderLimitedProtocol
 from dashboard.server.metrics import DashboardMetrics
-from protocol.errors import WorkspaceRefused
+from protocol.errors import PolicyRefused, WorkspaceRefused
 
 #: The largest message of a browser, in bytes: states of fields and tables, no file is sent.
 _MAX_MESSAGE = 1024 * 1024
@@ -30,7 +40,7 @@ _OPTIONS = {
 
 
 def open_dashboard(
-    out: Path,
+    folders: Sequence[Path],
     listening: Listening,
     console: Console,
     *,
@@ -38,25 +48,37 @@ def open_dashboard(
     downloads: MakesDownload | None = None,
     metrics: DashboardMetrics | None = None,
     signs_pdf: SignsPdf | None = None,
+    oidc: OidcSettings | None = None,
 ) -> None:
     """Serves the dashboard until it is stopped.
 
     Args:
-        out: the folder.
+        folders: the folder; several of simulations, which are then looked at in one view.
         listening: where, and under which name.
         console: is told where.
         demo: without a login, where nobody is registered.
         downloads: makes files; None where there are none.
         metrics: counts; its own when None.
         signs_pdf: puts a person's signature under a report; None where none is signed.
+        oidc: the provider at which people may log in to look; None where there is none.
 
     Raises:
         WorkspaceRefused: there is nothing to show in the folder, or the port is taken.
         PolicyRefused: it can be opened neither with a login nor without.
     """
+    out, *others = folders
     server = dashboard_server(
-        out, listening, demo=demo, downloads=downloads, metrics=metrics, signs_pdf=signs_pdf
+        out,
+        listening,
+        demo=demo,
+        downloads=downloads,
+        metrics=metrics,
+        signs_pdf=signs_pdf,
+        oidc=oidc,
     )
+    if others and server.sessions is not None:
+        raise PolicyRefused(f"people are registered in {out}: open that folder alone")
+    sys.argv += [word for folder in others for word in ("--out", str(folder.resolve()))]
     _require_free(listening)
     way = "people log in" if server.sessions is not None else "without a login, on this machine"
     console.print(f"the dashboard: {listening.shown}  ({way}; Ctrl-C ends it)")
@@ -71,6 +93,7 @@ def dashboard_server(
     downloads: MakesDownload | None = None,
     metrics: DashboardMetrics | None = None,
     signs_pdf: SignsPdf | None = None,
+    oidc: OidcSettings | None = None,
 ) -> DashboardServer:
     """Returns the server over a folder, with Streamlit prepared for it; one in a process.
 
@@ -90,6 +113,8 @@ def dashboard_server(
         downloads=downloads,
         metrics=metrics or DashboardMetrics(tuple(page.PAGES)),
         signs_pdf=signs_pdf,
+        warm_up=partial(warm_up, out.resolve()),
+        oidc=oidc,
     )
     server = DashboardServer(settings)
     from streamlit.web.bootstrap import load_config_options

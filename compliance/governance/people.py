@@ -83,6 +83,14 @@ RIGHTS: Mapping[str, Right] = {
         what="remove one's own account; an administrator, anybody's", roles=_EVERYBODY
     ),
     "account.unlock": Right(what="let a locked account try again", roles=_ADMIN),
+    "account.link": Right(
+        what="let a person log in to look, at a provider of OpenID Connect",
+        roles=TRUSTED,
+        second=TRUSTED,
+    ),
+    "account.unlink": Right(
+        what="end such a login: one's own; who confirms changes, anybody's", roles=_EVERYBODY
+    ),
     "hospital.invite": Right(what="invite a hospital", roles=_MEMBERSHIP, second=TRUSTED),
     "hospital.revoke": Right(what="revoke a hospital", roles=TRUSTED, second=TRUSTED),
     "roster.propose": Right(what="propose a roster, which the hospitals sign", roles=_MEMBERSHIP),

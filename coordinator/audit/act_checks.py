@@ -37,7 +37,7 @@ from compliance.governance.two_person import Change, ChangeState, require_second
 from coordinator.audit.faults import Faults
 from coordinator.database.alert_tables import AlertRow
 from coordinator.database.store import RunRow
-from coordinator.governance.accounts import AccountRow
+from coordinator.governance.accounts import AccountRow, IdentityLinkRow, IdentityLoginRow
 from coordinator.governance.governance import (
     ACT_ENTRY,
     FOUND,
@@ -73,6 +73,8 @@ _GOVERNED: Mapping[str, frozenset[str]] = {
     "hold-lifted": frozenset({"hold.lift"}),
     "account-set": frozenset({"account.set"}),
     "account-ended": frozenset({"account.set", "account.remove"}),
+    "identity-linked": frozenset({"account.link"}),
+    "identity-unlinked": frozenset({"account.unlink"}),
     **{
         f"{kind}-{state}": _INCIDENT
         for kind in ("incident", "drill")
@@ -169,6 +171,8 @@ def check_acts(
         _check_holds(session, rows, history, faults)
     with faults.checking("the accounts"):
         _check_accounts(session, rows, faults)
+    with faults.checking("the linked identities"):
+        _check_links(session, rows, entries, faults)
     _check_entries(entries, sizes, rows, faults)
     with faults.checking("the acts about runs and alerts"):
         _check_rows(session, entries, rows, faults)
@@ -419,6 +423,37 @@ def _check_accounts(session: Session, rows: Sequence[ActRow], faults: Faults) ->
                 said.request.details.get("box"),
             ):
                 raise StoreBroken(f"the account of {row.person} is none that they set")
+
+
+def _check_links(
+    session: Session, rows: Sequence[ActRow], entries: Sequence[LogEntry], faults: Faults
+) -> None:
+    """Checks that each link is what two people signed, and stood at each login by it."""
+    acts = {row.digest: row for row in rows if row.outcome in _CARRIED_OUT}
+    links = {row.id: row for row in session.scalars(select(IdentityLinkRow))}
+    for number, link in sorted(links.items()):
+        act = acts.pop(link.act, None)
+        with faults.checking(f"link {number}"):
+            said = None if act is None else _carried_out(session, act)
+            meant = ("account.link", link.person, link.public_key, link.issuer, link.subject)
+            details = {} if said is None else said.details
+            named = tuple(details.get(name) for name in ("key", "issuer", "subject"))
+            if said is None or meant != (said.action, said.subject, *named):
+                raise StoreBroken(f"the linked identity of {link.person} is none that was signed")
+    places = {entry.record: entry.seq for entry in entries if entry.record is not None}
+    for login in session.scalars(select(IdentityLoginRow).order_by(IdentityLoginRow.id)):
+        with faults.checking(f"login {login.id}"):
+            by = links.get(login.link)
+            if by is None or by.person != login.person or not _stood(by, login.record, places):
+                raise StoreBroken(f"{login.person} had no such linked identity at {login.at}")
+
+
+def _stood(link: IdentityLinkRow, record: str, places: Mapping[str, int]) -> bool:
+    """Whether a link stood at the entry that wrote a record, in the order of the log."""
+    said = {column.name: getattr(link, column.name) for column in link.__table__.columns}
+    linked = IdentityLinkRow(**{**said, "until": None, "revision": 1}).record
+    ended = None if link.until is None else places[link.record]
+    return places[linked] < places[record] and (ended is None or places[record] < ended)
 
 
 def _require_signed_step(

@@ -38,7 +38,7 @@ from protocol.transport.privacy_summary import Summary
 from protocol.transport.run_announcement import RunResult
 
 #: Is told which part of a verification is under way, and how much of it is done of how much.
-Watch = Callable[[str, int, int], None]
+CheckWatch = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ def check_records(
     public: bytes,
     faults: Faults,
     witnesses: Sequence[VerifierKey] = (),
-    watch: Watch = lambda part, done, total: None,
+    watch: CheckWatch = lambda part, done, total: None,
 ) -> Verified:
     """Checks the same, and adds what is wrong to ``faults``.
 

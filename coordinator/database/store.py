@@ -494,7 +494,7 @@ def logged_entries(session: Session, run_id: str | None = None) -> list[LoggedEn
     query = select(LogEntryRow.idx, LogEntryRow.leaf_hash, LogEntryRow.entry)
     if run_id is not None:
         query = query.where(LogEntryRow.run_id == run_id)
-    return [_logged(*row) for row in session.execute(query.order_by(LogEntryRow.idx))]
+    return [read_entry(*row) for row in session.execute(query.order_by(LogEntryRow.idx))]
 
 
 def entries_about(
@@ -516,15 +516,19 @@ def entries_about(
         LogEntryRow.idx < before,
         or_(and_(*of_none), LogEntryRow.run_id.in_(runs)),
     )
-    return [_logged(*row) for row in session.execute(query.order_by(LogEntryRow.idx))]
+    return [read_entry(*row) for row in session.execute(query.order_by(LogEntryRow.idx))]
 
 
 def _is_not_of(session: Session, kind: str) -> ColumnElement[bool]:
     """Returns the condition that an entry is not of a type, over its canonical bytes."""
-    said = f'"type":"{kind}"'.encode()
+    return place_in_entry(session, f'"type":"{kind}"'.encode()) == 0
+
+
+def place_in_entry(session: Session, text: bytes) -> ColumnElement[int]:
+    """Returns where a text begins in an entry's canonical bytes, for the database: 0 is nowhere."""
     if session.get_bind().dialect.name == "sqlite":
-        return func.instr(LogEntryRow.entry, said) == 0
-    return func.position(literal(said).op("IN")(LogEntryRow.entry)) == 0
+        return func.instr(LogEntryRow.entry, text)
+    return func.position(literal(text).op("IN")(LogEntryRow.entry))
 
 
 def logged_entry(row: LogEntryRow) -> LoggedEntry:
@@ -533,10 +537,11 @@ def logged_entry(row: LogEntryRow) -> LoggedEntry:
     Raises:
         StoreBroken: it holds no bytes.
     """
-    return _logged(row.idx, row.leaf_hash, row.entry)
+    return read_entry(row.idx, row.leaf_hash, row.entry)
 
 
-def _logged(index: int, leaf: object, data: object) -> LoggedEntry:
+def read_entry(index: int, leaf: object, data: object) -> LoggedEntry:
+    """Returns the entry that a row's columns hold; see ``logged_entry``."""
     if not isinstance(data, bytes) or not isinstance(leaf, bytes):
         raise StoreBroken(f"audit entry {index} was changed: it no longer holds bytes")
     return LoggedEntry(index=index, leaf_hash=leaf, data=data)

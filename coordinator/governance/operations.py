@@ -108,6 +108,8 @@ class Operations:
             "account.set": lambda taken, beside: self.accounts.set(taken, beside),
             "account.remove": lambda taken, beside: self.accounts.remove(taken, beside),
             "account.unlock": lambda taken, beside: self.accounts.unlock(taken, beside),
+            "account.link": lambda taken, beside: self.accounts.links.link(taken, beside),
+            "account.unlink": lambda taken, beside: self.accounts.links.unlink(taken, beside),
             "login": self._login,
         }
 

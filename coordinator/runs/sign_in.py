@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compliance.governance.access.linked_identity import LinkedIdentity
 from compliance.governance.access.one_time_codes import SECRET_BYTES, step_of
 from compliance.governance.access.passwords import require_password
 from compliance.governance.access.sealed_key import (
@@ -35,8 +36,10 @@ from coordinator.database.workspace import Workspace
 from coordinator.governance.accounts import (
     Account,
     AccountFolder,
+    IdentityLink,
     accounts_in,
     answer_login,
+    links_in,
     read_attempt,
 )
 from coordinator.membership.directory import is_coordinator
@@ -133,6 +136,30 @@ class SignIn:
             self._ask(ask="refuse", name=person.person)
             raise PolicyRefused("the code is wrong: type the one that is shown now")
         self._ask(ask="step", key=person.public_key, step=step)
+
+    def identify(self, identity: LinkedIdentity, session: str) -> IdentityLink:
+        """Returns whose an identity at a provider is; the login is logged, and signs nothing.
+
+        Args:
+            identity: as the provider has signed it.
+            session: names the session in the log; no secret.
+
+        Raises:
+            PolicyRefused: nobody is linked to it, or the person may not look.
+            FederationError: nothing can be looked up or written down now.
+        """
+        told = self._ask(
+            ask="identify", issuer=identity.issuer, subject=identity.subject, session=session
+        )
+        return IdentityLink(**told)
+
+    def refuse(self) -> None:
+        """Has a refused login counted and logged, of a name that nobody knows.
+
+        Raises:
+            FederationError: nothing can be written down now.
+        """
+        self._ask(ask="refuse", name="")
 
     def _refused(self, name: str) -> PolicyRefused:
         self._ask(ask="refuse", name=name)
@@ -243,3 +270,14 @@ def accounts_of(home: Path, clock: Clock = utc_now) -> tuple[Account, ...]:
     with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
         attempts = AccountFolder(home).read_attempts()
         return accounts_in(session, attempts, clock().timestamp())
+
+
+def links_of(home: Path) -> tuple[IdentityLink, ...]:
+    """Returns the identities that are linked to people, by a look that writes nothing.
+
+    Raises:
+        FederationError: there is no such folder, or it cannot be read.
+    """
+    workspace = Workspace.open(home)
+    with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
+        return links_in(session)

@@ -14,7 +14,7 @@ from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports.declarations import Declarations, declarations_of
 from compliance.storage.clock import utc_now
 from coordinator.audit.faults import Faults
-from coordinator.audit.verification import Watch, check_records
+from coordinator.audit.verification import CheckWatch, check_records
 from coordinator.database.log.entry_proofs import MadeProof, prove_entry
 from coordinator.database.store import RunRow, Store, head_after, newest_head
 from coordinator.database.workspace import Workspace
@@ -27,6 +27,7 @@ from coordinator.views.governance import (
     acts_in,
     governance_in,
 )
+from coordinator.views.log.act_places import ActPlaces
 from coordinator.views.log.cosigners import CosignedLog, NewestCosigned, cosigned_log
 from coordinator.views.log.search import LogPage, LogQuery, search_log
 from coordinator.views.members.approvals import (
@@ -107,6 +108,7 @@ class Views:
         self._public_key = public_key
         self._at_work = at_work
         self._lines, self._cosigned = RunLines(), NewestCosigned()
+        self._places = ActPlaces()
 
     def close(self) -> None:
         """Lets go of the database."""
@@ -364,7 +366,7 @@ class Views:
             return prove_entry(session, self._public_key(), index)
 
     def verification(
-        self, public: bytes | None = None, watch: Watch = lambda part, done, total: None
+        self, public: bytes | None = None, watch: CheckWatch = lambda part, done, total: None
     ) -> LogVerification:
         """Checks the whole log, and all records against it; says under which key, and what faults.
 
@@ -388,7 +390,7 @@ class Views:
             StoreBroken: an entry, or the record of an act, was changed.
         """
         with self._store.read() as session:
-            return search_log(session, query, before, limit)
+            return search_log(session, query, before, limit, self._places)
 
     def is_governed(self) -> bool:
         """Whether people are registered: from then on what is done needs a person."""

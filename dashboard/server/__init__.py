@@ -13,6 +13,7 @@ Rules:
 from dashboard.server.application import DashboardServer, Settings
 from dashboard.server.downloads import Download, MakesDownload
 from dashboard.server.http.requests import Listening
+from dashboard.server.oidc import OidcSettings, read_oidc_settings
 from dashboard.server.sessions import SessionLimits
 from dashboard.server.viewing import SignsPdf, viewer_now
 
@@ -21,8 +22,10 @@ __all__ = [
     "Download",
     "Listening",
     "MakesDownload",
+    "OidcSettings",
     "SessionLimits",
     "Settings",
     "SignsPdf",
+    "read_oidc_settings",
     "viewer_now",
 ]

@@ -21,7 +21,7 @@ from dashboard.server.http.requests import Listening, RequestFacts, for_the_page
 from dashboard.server.http.response_headers import ALWAYS, own_page_policy, streamlit_policy
 from dashboard.server.http.start_page import is_page, start_page
 from dashboard.server.metrics import DashboardMetrics
-from dashboard.server.own_pages import STYLE, onward_page, own_path
+from dashboard.server.own_pages import BEGIN, CALLBACK, STYLE, onward_page, own_path, speak_to
 from dashboard.server.sessions import DashboardSession, Ended, SessionTable
 from protocol.errors import FederationError, PolicyRefused
 
@@ -34,7 +34,7 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 log = logging.getLogger("collegium.dashboard")
 
 #: Paths that answer before anybody has logged in; they show nothing of the consortium.
-PUBLIC = frozenset({"/login", "/healthz"})
+PUBLIC = frozenset({"/login", "/healthz", BEGIN, CALLBACK})
 #: Paths that are ours, not Streamlit's.
 OWN = PUBLIC | {"/logout"}
 #: Of Streamlit's paths those that nobody needs here.
@@ -125,6 +125,7 @@ class AccessControl:
             return
         if facts.path in OWN or facts.path.startswith("/download/"):
             scope["session"] = session
+            speak_to(facts.header("accept-language"))
             await self._own(scope, receive, send)
         elif session is None or await self._may_fetch(session, facts):
             if session is not None and facts.is_navigation and self._sessions is not None:
@@ -151,7 +152,9 @@ class AccessControl:
         if self._people is None or self._sessions is None:
             return True
         try:
-            await run_in_threadpool(self._people.require, session.public_key)
+            await run_in_threadpool(
+                self._people.require, session.public_key, identity=session.identity
+            )
         except PolicyRefused:
             self._metrics.refused("revoked")
             await run_in_threadpool(self._sessions.end, session, Ended.NO_RIGHT)

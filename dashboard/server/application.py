@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import streamlit as st
@@ -25,7 +25,7 @@ from compliance.governance.acts import ActRequest
 from compliance.storage.clock import Clock, utc_now
 from coordinator.governance.accounts.guarded import PeopleNow
 from coordinator.runs.person_acts import perform
-from coordinator.runs.sign_in import SignIn, needs_login
+from coordinator.runs.sign_in import REFUSED, SignIn, needs_login
 from dashboard.server.access_control import (
     ROLES_CHANGED,
     SESSION_ENDED,
@@ -41,7 +41,8 @@ from dashboard.server.downloads import MakesDownload
 from dashboard.server.http.address_limits import AddressLimits
 from dashboard.server.http.requests import Listening, RequestFacts, set_cookie
 from dashboard.server.metrics import DashboardMetrics, LoginOutcome
-from dashboard.server.own_pages import login_page, logout_page, own_path
+from dashboard.server.oidc import OidcSettings
+from dashboard.server.own_pages import LoginOffer, login_page, logout_page, own_path
 from dashboard.server.sessions import (
     DashboardSession,
     Ended,
@@ -53,6 +54,9 @@ from dashboard.server.viewing import PersonViewing, SignsPdf, finder, serve_view
 from dashboard.viewer import DemoViewer, Viewer
 from protocol.errors import FederationError, PolicyRefused, StoreBroken
 from protocol.identity.roster import SigningKey
+
+if TYPE_CHECKING:
+    from dashboard.server.oidc.login import IdentityLogin
 
 log = logging.getLogger("collegium.dashboard")
 
@@ -77,6 +81,8 @@ class Settings:
         downloads: makes files; None where there are none.
         metrics: counts logins, refusals and sessions.
         signs_pdf: puts a person's signature under a report; None where none is signed.
+        warm_up: is called once, before the first request is answered.
+        oidc: the provider at which people may log in to look; None where there is none.
     """
 
     script: Path
@@ -91,10 +97,14 @@ class Settings:
     downloads: MakesDownload | None = None
     metrics: DashboardMetrics = field(default_factory=lambda: DashboardMetrics(()))
     signs_pdf: SignsPdf | None = None
+    warm_up: Callable[[], None] = lambda: None
+    oidc: OidcSettings | None = None
 
     def __post_init__(self) -> None:
         if not self.login and (not self.listening.is_loopback or self.listening.is_outside):
             raise PolicyRefused("without a login the dashboard opens on this machine alone")
+        if self.oidc is not None and not self.login:
+            raise PolicyRefused("--oidc is for a dashboard where people log in")
 
 
 class DashboardServer:
@@ -120,6 +130,7 @@ class DashboardServer:
         if settings.login:
             self.people = PeopleNow(settings.out, settings.clock)
             self.sessions = SessionTable(settings.elapsed, settings.limits, self._ended)
+        self._identities = self._identity_login(settings.oidc)
         streamlit_page: Application = page or st.App(settings.script)
         self._page = streamlit_page
         self.control = AccessControl(
@@ -163,7 +174,9 @@ class DashboardServer:
         looking = asyncio.ensure_future(self._look_again())
 
         async def sent(message: Message) -> None:
-            if message["type"].startswith("lifespan.shutdown"):
+            if message["type"] == "lifespan.startup.complete":
+                await run_in_threadpool(self._settings.warm_up)
+            elif message["type"].startswith("lifespan.shutdown"):
                 await self._stop(looking, writer)
             await send(message)
 
@@ -206,7 +219,7 @@ class DashboardServer:
         self._settings.metrics.sessions.set(len(alive))
         for session in alive:
             try:
-                roles = people.require(session.public_key).roles if people else frozenset()
+                roles = _roles_of(people, session)
             except PolicyRefused:
                 if table is not None:
                     table.end(session, Ended.NO_RIGHT)
@@ -218,9 +231,9 @@ class DashboardServer:
                 if table is not None:
                     table.end(session, Ended.ACCOUNT_CHANGED)
                 continue
-            before = self._roles.setdefault(session.handle, frozenset(roles))
+            before = self._roles.setdefault(session.handle, roles)
             if before != roles:
-                self._roles[session.handle] = frozenset(roles)
+                self._roles[session.handle] = roles
                 changed.add(session.handle)
         return changed
 
@@ -255,8 +268,10 @@ class DashboardServer:
         async def healthz(_request: Request) -> Response:
             return health()
 
+        at_provider = [] if self._identities is None else self._identities.routes()
         return Starlette(
             routes=[
+                *at_provider,
                 Route("/healthz", healthz),
                 Route("/login", self._show_login, methods=["GET"]),
                 Route("/login", self._log_in, methods=["POST"]),
@@ -272,7 +287,7 @@ class DashboardServer:
         known = told if told in {*Ended} else ""
         if self.sessions is None:
             return RedirectResponse("/", 303)
-        return HTMLResponse(login_page(told=known, then=own_path(said)))
+        return HTMLResponse(login_page(told=known, then=own_path(said), offer=self._offer))
 
     async def _show_logout(self, _request: Request) -> Response:
         return HTMLResponse(logout_page())
@@ -293,7 +308,8 @@ class DashboardServer:
             try:
                 token = await self._signed_in(form, handle)
             except PolicyRefused as error:
-                told, status = str(error), 403
+                told = "refused" if str(error) == REFUSED else str(error)
+                status = 403
             except FederationError as error:
                 log.error("nobody can log in: %s", error)
                 told, status = "unavailable", 503
@@ -303,7 +319,9 @@ class DashboardServer:
                 await self._end_former(request)
                 return self._with_cookie(RedirectResponse(then, 303), token)
         self._settings.metrics.login(outcome)
-        return HTMLResponse(login_page(told=told, name=name[:100], then=then), status)
+        return HTMLResponse(
+            login_page(told=told, name=name[:100], then=then, offer=self._offer), status
+        )
 
     async def _signed_in(self, form: dict[str, str], handle: str) -> str:
         """Returns the token of a new session."""
@@ -321,9 +339,34 @@ class DashboardServer:
             self._waiting -= 1
         if self.sessions is None or self.people is None:
             raise PolicyRefused("nobody logs in here")
-        roles = (await run_in_threadpool(self.people.require, person.public_key)).roles
-        self._roles[handle] = frozenset(roles)  # before any page could have shown something
+        await self._admit(person.public_key, handle)
         return self.sessions.begin(person, handle)
+
+    async def _admit(self, public_key: str, handle: str) -> None:
+        """Notes the roles of a session, before any page could show something.
+
+        Raises:
+            PolicyRefused: the person may not look.
+        """
+        if self.people is not None:
+            person = await run_in_threadpool(self.people.require, public_key)
+            self._roles[handle] = frozenset(person.roles)
+
+    def _identity_login(self, oidc: OidcSettings | None) -> "IdentityLogin | None":
+        if oidc is None or self.sessions is None:
+            return None
+        from dashboard.server.oidc.login import identity_login
+
+        settings = self._settings
+        return identity_login(
+            oidc, settings.listening, settings.clock, settings.elapsed, sign_in=self._sign_in,
+            sessions=self.sessions, admits=self._admit, addresses=self._addresses,
+            metrics=settings.metrics,
+        )  # fmt: skip
+
+    @property
+    def _offer(self) -> LoginOffer | None:
+        return None if self._identities is None else self._identities.offer
 
     async def _end_former(self, request: Request) -> None:
         """Ends the session that the browser had before: its token is worth nothing any more."""
@@ -381,6 +424,17 @@ class DashboardServer:
         said = set_cookie(listening.cookie, token, secure=listening.is_outside)
         answer.headers.append("set-cookie", said)
         return answer
+
+
+def _roles_of(people: PeopleNow | None, session: DashboardSession) -> frozenset[str]:
+    """Returns the roles of a session's person now.
+
+    Raises:
+        PolicyRefused: the person may not look any more.
+    """
+    if people is None:
+        return frozenset()
+    return frozenset(people.require(session.public_key, identity=session.identity).roles)
 
 
 async def _form(request: Request) -> dict[str, str] | None:

@@ -1,37 +1,24 @@
-"""The pages of the login: plain forms, no script, light and dark; all their texts in ``TEXTS``."""
+"""The pages of the login: plain forms, no script, light and dark, in the browser's language."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
+from urllib.parse import quote
 
 from compliance.governance.access.one_time_codes import DIGITS
 from compliance.governance.access.passwords import MAX_LETTERS
+from dashboard.texts import language, say, speak
 
-#: Every text of these pages.
-TEXTS = {
-    "title": "Collegium",
-    "log-in": "Log in",
-    "log-out": "Log out",
-    "name": "Name",
-    "password": "Password",
-    "code": "One-time code",
-    "code-hint": "The six digits that your authenticator application shows now.",
-    "no-account": (
-        "No account yet? Set one on the coordinator's machine: collegium people account set"
-    ),
-    "log-out-question": "Log out of this dashboard?",
-    "back": "Back",
-    "idle": "You were logged out after 15 minutes without activity.",
-    "too-old": "You were logged out: a session lasts 12 hours at most.",
-    "no-right": "You were logged out: your rights have ended or changed.",
-    "another-login": "You were logged out: you have logged in elsewhere too often.",
-    "account-changed": "You were logged out: your account was set anew, or removed.",
-    "logged-out": "You are logged out.",
-    "stopped": "The dashboard was stopped.",
-    "waits": ("Too many attempts came from this address. Wait a few minutes and try again."),
-    "busy": "Too many people log in at this moment. Try again.",
-    "unavailable": "Nobody can log in now: the coordinator's records cannot be reached.",
-    "continue": "Continue to the dashboard",
-}
+#: The paths of the login by OpenID Connect.
+BEGIN, CALLBACK = "/login/oidc", "/login/oidc/callback"
+
+#: Whose texts these pages say, of the table ``login`` of texts, about what came before.
+TOLD = frozenset(
+    {
+        "idle", "too-old", "no-right", "another-login", "account-changed", "logged-out", "stopped",
+        "waits", "busy", "unavailable", "identity-away", "identity-over", "refused",
+    }
+)  # fmt: skip
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1f2a33; --paper: #ffffff; --edge: #5b6872;
@@ -57,47 +44,72 @@ a { color: var(--main); }
 """
 
 
-def login_page(*, told: str = "", name: str = "", then: str = "/") -> str:
+@dataclass(frozen=True, kw_only=True)
+class LoginOffer:
+    """A login at a provider that the page offers beside the form, under the provider's name."""
+
+    name: str
+
+    def html(self, then: str) -> str:
+        """Returns the link that begins it."""
+        said = escape(say("login.identity", name=self.name))
+        address = escape(f"{BEGIN}?then={quote(then, safe='/')}")
+        return (
+            f'<p><a href="{address}" aria-describedby="identity-hint">{said}</a></p>'
+            f'<p class="hint" id="identity-hint">{say("login.identity-hint")}</p>'
+        )
+
+
+def speak_to(accepted: str | None) -> None:
+    """Chooses the language of these pages: the first that a browser names (``Accept-Language``)."""
+    speak((accepted or "").split(",")[0].split(";")[0].strip())
+
+
+def login_page(
+    *, told: str = "", name: str = "", then: str = "/", offer: LoginOffer | None = None
+) -> str:
     """Returns the page with the form of the login.
 
     Args:
-        told: a key of ``TEXTS``, or a sentence, about what came before.
+        told: one of ``TOLD``, or a sentence, about what came before.
         name: what was typed as the name.
         then: the path that is opened afterwards.
+        offer: a login at a provider; None where there is none.
     """
-    said = TEXTS.get(told, told)
+    said = say(f"login.{told}") if told in TOLD else told
     note = f'<p class="told" role="alert" id="told">{escape(said)}</p>' if said else ""
     described = ' aria-describedby="told"' if said else ""
     return _page(
         f"""{note}
 <form method="post" action="/login"{described}>
 <input type="hidden" name="then" value="{escape(then)}">
-<label for="name">{TEXTS["name"]}</label>
+<label for="name">{say("login.name")}</label>
 <input id="name" name="name" autocomplete="username" required maxlength="100"
  value="{escape(name)}"{"" if name else " autofocus"}>
-<label for="password">{TEXTS["password"]}</label>
+<label for="password">{say("login.password")}</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required
  maxlength="{MAX_LETTERS}"{" autofocus" if name else ""}>
-<label for="code">{TEXTS["code"]}</label>
+<label for="code">{say("login.code")}</label>
 <input id="code" name="code" inputmode="numeric" autocomplete="one-time-code" required
  maxlength="{DIGITS + 2}" aria-describedby="code-hint">
-<p class="hint" id="code-hint">{TEXTS["code-hint"]}</p>
-<button type="submit">{TEXTS["log-in"]}</button>
+<p class="hint" id="code-hint">{say("login.code-hint")}</p>
+<button type="submit">{say("login.log-in")}</button>
 </form>
-<p class="hint">{TEXTS["no-account"]}</p>""",
-        TEXTS["log-in"],
+{"" if offer is None else offer.html(then)}
+<p class="hint">{say("login.no-account")}</p>""",
+        say("login.log-in"),
     )
 
 
 def logout_page() -> str:
     """Returns the page with the button that ends the session."""
     return _page(
-        f"""<p>{TEXTS["log-out-question"]}</p>
+        f"""<p>{say("login.log-out-question")}</p>
 <form method="post" action="/logout">
-<button type="submit">{TEXTS["log-out"]}</button>
+<button type="submit">{say("login.log-out")}</button>
 </form>
-<p><a href="/">{TEXTS["back"]}</a></p>""",
-        TEXTS["log-out"],
+<p><a href="/">{say("login.back")}</a></p>""",
+        say("login.log-out"),
     )
 
 
@@ -108,8 +120,8 @@ def onward_page(to: str) -> str:
     """
     path = escape(to)
     return _page(
-        f'<p><a href="{path}">{TEXTS["continue"]}</a></p>',
-        TEXTS["title"],
+        f'<p><a href="{path}">{say("login.continue")}</a></p>',
+        "Collegium",
         f'<meta http-equiv="refresh" content="0;url={path}">',
     )
 
@@ -127,7 +139,7 @@ def own_path(said: Mapping[str, str], name: str = "then") -> str:
 
 def _page(body: str, heading: str, head: str = "") -> str:
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
+<html lang="{language()}"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{heading} · {TEXTS["title"]}</title>{head}<style>{STYLE}</style></head>
-<body><main><h1>{TEXTS["title"]}</h1><h2>{heading}</h2>{body}</main></body></html>"""
+<title>{heading} · Collegium</title>{head}<style>{STYLE}</style></head>
+<body><main><h1>Collegium</h1><h2>{heading}</h2>{body}</main></body></html>"""

@@ -18,7 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from compliance.governance.access.linked_identity import LinkedIdentity
 from compliance.governance.access.sealed_key import AccountSecrets
+from coordinator.governance.accounts import IdentityLink
 from coordinator.runs.sign_in import SignedInPerson
 from protocol.identity.roster import SigningKey
 
@@ -52,7 +54,8 @@ class DashboardSession:
     """A session: whose, since when, when there was activity; times in seconds of one clock.
 
     ``handle`` names it in the log and to the running page; it opens nothing. ``box`` is the digest
-    of the sealed key that was opened; empty where none was.
+    of the sealed key that was opened, empty where none was; ``identity`` what a provider said of
+    who it is, None where an account was opened: with it there is no key.
     """
 
     person: str
@@ -64,6 +67,7 @@ class DashboardSession:
     ended: Ended | None = None
     media: set[str] = field(default_factory=set)
     wrong_codes: int = 0
+    identity: LinkedIdentity | None = None
     _seed: bytearray = field(default_factory=bytearray, repr=False)
     _one_time: bytearray = field(default_factory=bytearray, repr=False)
 
@@ -108,7 +112,7 @@ class SessionTable:
 
     def begin(self, person: SignedInPerson, handle: str) -> str:
         """Begins a session of a person who has just logged in; returns its token."""
-        token, now = secrets.token_urlsafe(_TOKEN_BYTES), self._clock()
+        now = self._clock()
         session = DashboardSession(
             person=person.person,
             public_key=person.public_key,
@@ -119,13 +123,31 @@ class SessionTable:
             _seed=bytearray(person.secrets.seed),
             _one_time=bytearray(person.secrets.one_time_secret),
         )
+        return self._begun(session)
+
+    def begin_reading(self, link: IdentityLink, handle: str) -> str:
+        """Begins a session without a key, of whom a provider has named; returns its token."""
+        now = self._clock()
+        return self._begun(
+            DashboardSession(
+                person=link.person,
+                public_key=link.public_key,
+                handle=handle,
+                began=now,
+                active=now,
+                identity=LinkedIdentity(issuer=link.issuer, subject=link.subject),
+            )
+        )
+
+    def _begun(self, session: DashboardSession) -> str:
+        token = secrets.token_urlsafe(_TOKEN_BYTES)
         with self._lock:
-            own = [one for one in self.alive() if one.public_key == person.public_key]
+            own = [one for one in self.alive() if one.public_key == session.public_key]
             crowded = self.alive() if len(self._by_token) >= self._limits.altogether else []
             for former in own[: len(own) - self._limits.per_person + 1] or crowded[:1]:
                 self.end(former, Ended.ANOTHER_LOGIN)
             self._by_token[_hashed(token)] = session
-            self._by_handle[handle] = session
+            self._by_handle[session.handle] = session
         return token
 
     def find(self, token: str | None) -> DashboardSession | None:

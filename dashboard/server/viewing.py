@@ -54,7 +54,7 @@ class PersonViewing:
         self._signs_pdf = signs_pdf
         self._session, self._table, self._people = session, table, people
         self._sign_in, self._home = sign_in, home
-        person = people.require(session.public_key)
+        person = people.require(session.public_key, identity=session.identity)
         self._policy = people.policy()
         #: The person's name and roles, as the register has them now.
         self.name: str = person.name
@@ -62,7 +62,7 @@ class PersonViewing:
 
     @property
     def signs(self) -> bool:
-        """Whether the key is still there."""
+        """Whether there is a key, and it is still there."""
         return self._session.key() is not None
 
     def may_see(self, subject: Subject) -> bool:
@@ -86,9 +86,7 @@ class PersonViewing:
         Raises:
             FederationError: the act is refused, or the code is wrong.
         """
-        key = self._alive().key()
-        if key is None:
-            raise PolicyRefused("the session has ended: log in again")
+        key = _key_of(self._alive())
         if asks_for_code(request.action):
             self._take_code(code)
         self._table.touch(self._session)
@@ -102,9 +100,7 @@ class PersonViewing:
             WorkspaceRefused: what signs is not installed.
         """
         session = self._alive()
-        key = session.key()
-        if key is None:
-            raise PolicyRefused("the session has ended: log in again")
+        key = _key_of(session)
         if self._signs_pdf is None:
             raise PolicyRefused("this server signs no reports: collegium report sign --as KEYFILE")
         return self._signs_pdf(pdf, key, self._people.require(session.public_key))
@@ -114,7 +110,8 @@ class PersonViewing:
         self._table.end(self._session, Ended.LOGGED_OUT)
 
     def _require(self, subject: Subject) -> None:
-        self._people.require(self._alive().public_key, subject)
+        session = self._alive()
+        self._people.require(session.public_key, subject, session.identity)
 
     def _alive(self) -> DashboardSession:
         if self._table.named(self._session.handle) is not self._session:
@@ -131,6 +128,22 @@ class PersonViewing:
                 self._table.end(self._session, Ended.NO_RIGHT)
             raise
         self._session.wrong_codes = 0
+
+
+def _key_of(session: DashboardSession) -> SigningKey:
+    """Returns the key with which a session signs.
+
+    Raises:
+        PolicyRefused: it has none: it has ended, or a provider said who it is.
+    """
+    key = session.key()
+    if key is None and session.identity is not None:
+        raise PolicyRefused(
+            "log in with your account to sign: a login at your organisation is for looking alone"
+        )
+    if key is None:
+        raise PolicyRefused("the session has ended: log in again")
+    return key
 
 
 def serve_viewers(finds: FindsViewer | None) -> None:

@@ -19,6 +19,7 @@ Source: C2SP signed-note v1.0.0 and tlog-checkpoint v1.0.0.
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ MAX_BYTES = 1 << 18
 #: The largest tree.
 MAX_SIZE = 2**63 - 1
 _MAX_SIGNATURES = 600
+#: A control character but the line feed, or half of a pair that no UTF-8 has.
+_NO_TEXT = re.compile("[\x00-\x09\x0b-\x1f\ud800-\udfff]")
 _ED25519 = b"\x01"
 _MARK = "— "
 _ORIGIN = "collegium/audit/v1/"
@@ -209,12 +212,9 @@ def _signature(line: str) -> SignatureLine:
 
 def is_key_name(name: str) -> bool:
     """Whether a key may have this name: not empty, without spaces, plus and control characters."""
-    return bool(name) and "+" not in name and not any(c.isspace() for c in name) and _is_text(name)
+    return bool(name) and "+" not in name and name.split() == [name] and _is_text(name)
 
 
 def _is_text(text: str) -> bool:
     """Whether text has no control character but the line feed, and is UTF-8 when written."""
-    return all(
-        character == "\n" or " " <= character < "\ud800" or character > "\udfff"
-        for character in text
-    )
+    return _NO_TEXT.search(text) is None

@@ -18,14 +18,24 @@ from pathlib import Path
 from streamlit.testing.v1 import AppTest
 
 from compliance.audit.log import NewEntry
+from compliance.governance.access.one_time_codes import code_at
+from compliance.storage.clock import utc_now
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.runs.monitoring.progress import RunProgress, write_progress
+from coordinator.runs.sign_in import new_account
 from coordinator.views.views import Views, open_views
 from dashboard.reading.cached import cached_views
 from protocol.encoding import digest
 from tests.bench.measurement import CPU, OURS, Row, Target, milliseconds, row_of, take_turns
-from tests.support.dashboard.viewers import DashboardViewer, served
+from tests.support.dashboard.viewers import (
+    DashboardProcess,
+    DashboardViewer,
+    logged_in,
+    served,
+)
+from tests.support.hospital.accounts import PASSWORD
+from tests.support.large_store.acts import NAMES, key_of
 from tests.support.large_store.store import StoreSize, make_large_store
 
 AREA = "dashboard"
@@ -34,6 +44,8 @@ SHORT = StoreSize(runs=100, rounds=20, sites=4, modes=2)
 _BARE, _EMPTY = "bare sqlite3", "an empty page"
 _VIEWERS, _SECONDS = 20, 30.0
 _MOST_PAINT, _MOST_MIB, _MOST_CORES = 1500, 1024, 1.0
+#: So often one open page looks again; its server may then hold so many MiB more.
+_LOOKS, _MOST_GROWN = 1000, 10
 
 
 def rows(size: StoreSize, folder: Path | None = None) -> Iterator[Row]:
@@ -136,10 +148,29 @@ def _pages(out: Path, case: str) -> Iterator[Row]:
 
 
 def _viewers(out: Path, case: str) -> Iterator[Row]:
-    """Yields what twenty viewers of the table of runs cost while a run is at work."""
+    """Yields what viewers cost who have logged in, while a run is at work.
+
+    Twenty look at the table of runs; before, each person looks at every page, and after them one
+    page is looked at so often that a leak would show.
+    """
+    from dashboard.app import PAGES
+
+    secrets = {name: new_account(out, key_of(name), PASSWORD)[1] for name in NAMES}
     with _run_at_work(out), served(out) as server:
-        DashboardViewer(server.port).look(["runs"], 0)  # the server has loaded what it needs
-        viewers = [DashboardViewer(server.port) for _ in range(_VIEWERS)]
+        cookies = [
+            logged_in(server.port, name, code_at(secret, utc_now()))
+            for name, secret in secrets.items()
+        ]
+        first = DashboardViewer(server.port, cookies[0])
+        first.look([""], 0)
+        sessions = [DashboardViewer(server.port, cookie) for cookie in cookies]
+        for one in sessions:
+            one.look(list(PAGES), 0)
+        visited = server.held_mib()
+        viewers = [
+            DashboardViewer(server.port, cookies[number % len(cookies)])
+            for number in range(_VIEWERS)
+        ]
         threads = [
             threading.Thread(target=viewer.look, args=(["runs"], _SECONDS)) for viewer in viewers
         ]
@@ -149,8 +180,22 @@ def _viewers(out: Path, case: str) -> Iterator[Row]:
         for thread in threads:
             thread.join()
         cores = (server.cpu_seconds() - used) / (time.monotonic() - began)
+        grown = _grown(server, cookies[0])
         peak = server.peak_mib()
     _require_seen(viewers)
+    if faults := [fault for one in (first, *sessions) for fault in one.errors]:
+        raise RuntimeError(f"a page shows {faults[0]}")
+    yield row_of(
+        AREA, "the first page after the start", case,
+        {OURS: [1000 * paint for paint in first.paints]},
+        clock="wall", target=Target(most=_MOST_PAINT),
+    )  # fmt: skip
+    for place, name in enumerate(PAGES):
+        paints = [1000 * one.paints[place] for one in sessions]
+        yield row_of(
+            AREA, f"page over the server: {name}", case, {OURS: paints}, clock="wall",
+            target=Target(most=_MOST_PAINT),
+        )  # fmt: skip
     paints = [1000 * paint for viewer in viewers for paint in viewer.paints]
     refreshes = sum(viewer.refreshes for viewer in viewers)
     yield row_of(AREA, f"{_VIEWERS} viewers at once: a page", case, {OURS: paints}, clock="wall")
@@ -159,9 +204,21 @@ def _viewers(out: Path, case: str) -> Iterator[Row]:
         target=Target(most=_MOST_CORES), parts={"refreshes": refreshes},
     )  # fmt: skip
     yield row_of(
-        AREA, f"{_VIEWERS} viewers: memory", case, {OURS: [peak]}, unit="MiB",
-        target=Target(most=_MOST_MIB), clock="wall",
+        AREA, "memory, the most of all", case, {OURS: [peak]}, unit="MiB",
+        target=Target(most=_MOST_MIB), clock="wall", parts={"after every page": visited},
     )  # fmt: skip
+    yield row_of(
+        AREA, f"memory, grown by {_LOOKS:,} looks", case, {OURS: [grown]}, unit="MiB",
+        target=Target(most=_MOST_GROWN), clock="wall",
+    )  # fmt: skip
+
+
+def _grown(server: DashboardProcess, cookie: str) -> float:
+    """Returns by how much memory grew while one open page looked again and again."""
+    DashboardViewer(server.port, cookie).look(["runs"], 0, refreshes=_LOOKS // 5)
+    before = server.held_mib()
+    DashboardViewer(server.port, cookie).look(["runs"], 0, refreshes=_LOOKS)
+    return server.held_mib() - before
 
 
 def _require_seen(viewers: list[DashboardViewer]) -> None:

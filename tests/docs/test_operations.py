@@ -253,7 +253,7 @@ def test_locks_agree_and_both_builds_of_torch_are_the_same_version() -> None:
 
 def test_what_runs_is_locked_apart_from_the_tools_that_test_it() -> None:
     runs, tools = locked("requirements.lock").keys(), locked(TOOLS).keys()
-    extras = ("silo", "coordinator", "dashboard", "postgres", "reports", "telemetry", "mlflow")
+    extras = tuple({*PROJECT["optional-dependencies"]} - {"dev"})
     assert runs == needed(*extras) - {"torch"} | {"setuptools"}
     assert tools == needed("dev", *extras) - runs - {"torch", "collegium"}
 

@@ -65,6 +65,52 @@ def unlock_account(name: Name, home: Home, as_key: As = None, as_json: AsJson = 
     emit(told, as_json)
 
 
+@app.command("link")
+def link_identity(
+    name: Name,
+    home: Home,
+    issuer: Annotated[
+        str, typer.Option("--issuer", metavar="URL", help="As the provider writes it.")
+    ],
+    subject: Annotated[
+        str, typer.Option("--subject", help="The person's subject there; no address of mail.")
+    ],
+    as_key: As = None,
+    as_json: AsJson = False,
+) -> None:
+    """Proposes that a person logs in at a provider, to look. Another confirms."""
+    from compliance.governance.access.linked_identity import LinkedIdentity
+    from coordinator.runs.person_acts import governance_of
+
+    identity = LinkedIdentity(issuer=issuer, subject=subject)
+    known = {str(one["name"]): str(one["public_key"]) for one in governance_of(home)["people"]}
+    if name not in known:
+        raise PolicyRefused(f"there is no {name!r}: collegium people list")
+    details = {"issuer": identity.issuer, "subject": identity.subject, "key": known[name]}
+    emit(perform_as(home, as_key, "account.link", ("person", name), details), as_json)
+
+
+@app.command("unlink")
+def unlink_identity(name: Name, home: Home, as_key: As = None, as_json: AsJson = False) -> None:
+    """Ends a person's logins at a provider, at once."""
+    told = perform_as(home, as_key, "account.unlink", ("person", name))
+    say(f"unlinked   {name} logs in at no provider any more")
+    emit(told, as_json)
+
+
+@app.command("links")
+def list_links(home: Home, as_json: AsJson = False) -> None:
+    """Lists who logs in at a provider of OpenID Connect."""
+    from coordinator.runs.sign_in import links_of
+
+    found, tell = links_of(home), answer(as_json)
+    for one in found:
+        tell(f"{one.person:<28} {one.subject} at {one.issuer}, since {one.since[:10]}")
+    if not found:
+        tell("nobody logs in at a provider")
+    emit([one.to_json() for one in found], as_json)
+
+
 @app.command("list")
 def list_accounts(home: Home, as_json: AsJson = False) -> None:
     """Lists who has an account of the dashboard, and which wait."""

@@ -7,8 +7,9 @@ import typer
 
 from collegium.cli.options import AsJson, Folder, Run
 from collegium.cli.runs.exporting import app as exporting_app
-from collegium.extras import needs
+from collegium.extras import needs, require_extra
 from collegium.output.console import answers, console, emit
+from protocol.errors import WorkspaceRefused
 from silos.config.folder import is_hospital
 
 app = typer.Typer()
@@ -48,10 +49,13 @@ def runs_show(run: Run, out: Folder, as_json: AsJson = False) -> None:
 @app.command()
 @needs("dashboard")
 def dashboard(
-    out: Folder,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option("--out", "--home", help="The folder; several of simulations, in one view."),
+    ] = None,
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8501,
     demo: Annotated[
-        bool, typer.Option("--demo", help="Without a login, on this machine alone.")
+        bool, typer.Option("--demo", help="Without a login, here alone; shows demo-out.")
     ] = False,
     address: Annotated[
         str, typer.Option("--address", help="Where it listens; this machine alone by default.")
@@ -68,6 +72,10 @@ def dashboard(
     behind_proxy: Annotated[
         bool, typer.Option("--behind-proxy", help="A proxy speaks TLS and names who asks.")
     ] = False,
+    oidc: Annotated[
+        Path | None,
+        typer.Option("--oidc", metavar="FILE", help="A provider where people log in to look."),
+    ] = None,
     metrics_port: Annotated[
         int | None,
         typer.Option("--metrics-port", help="Shows counts to Prometheus on 127.0.0.1."),
@@ -78,9 +86,14 @@ def dashboard(
     from collegium.output.telemetry.metrics_page import metrics_shown
     from collegium.reports.person_signature import sign_as_person
     from dashboard.app import PAGES
-    from dashboard.server import Listening
+    from dashboard.server import Listening, read_oidc_settings
     from dashboard.server.metrics import DashboardMetrics
 
+    folders = out or ([Path("demo-out")] if demo else [])
+    if not folders:
+        raise WorkspaceRefused("--out names the folder of runs to show; --demo shows demo-out")
+    if oidc is not None:
+        require_extra("oidc")
     listening = Listening(
         address=address,
         port=port,
@@ -92,7 +105,13 @@ def dashboard(
     metrics = DashboardMetrics(tuple(PAGES))
     with metrics_shown(metrics.registry, metrics_port):
         open_dashboard(
-            out, listening, console(), demo=demo, metrics=metrics, signs_pdf=sign_as_person
+            folders,
+            listening,
+            console(),
+            demo=demo,
+            metrics=metrics,
+            signs_pdf=sign_as_person,
+            oidc=None if oidc is None else read_oidc_settings(oidc),
         )
 
 

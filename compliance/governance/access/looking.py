@@ -46,7 +46,7 @@ ASKS_FOR_CODE = frozenset(
         "model.promote", "report.sign",
         "hospital.revoke", "hospital.invite", "person.add", "person.roles", "person.retire",
         "policy.change", "budget.change", "hold.lift", "account.set", "account.remove",
-        "account.unlock", "access.review",
+        "account.unlock", "account.link", "account.unlink", "access.review",
     }
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Accounts of the dashboard: whose key is sealed, failed logins, codes that were used.
+"""Accounts of the dashboard: whose key is sealed, who logs in elsewhere, failed logins, codes.
 
 Rules:
 
@@ -9,6 +9,7 @@ Rules:
 """
 
 from coordinator.governance.accounts.folder import AccountFolder
+from coordinator.governance.accounts.links import IdentityLink, LinkRegister, links_in
 from coordinator.governance.accounts.register import (
     Account,
     AccountRegister,
@@ -17,16 +18,26 @@ from coordinator.governance.accounts.register import (
     answer_login,
     read_attempt,
 )
-from coordinator.governance.accounts.tables import AccountRow, RefusedLoginRow
+from coordinator.governance.accounts.tables import (
+    AccountRow,
+    IdentityLinkRow,
+    IdentityLoginRow,
+    RefusedLoginRow,
+)
 
 __all__ = [
     "Account",
     "AccountFolder",
     "AccountRegister",
     "AccountRow",
+    "IdentityLink",
+    "IdentityLinkRow",
+    "IdentityLoginRow",
+    "LinkRegister",
     "LoginAttempt",
     "RefusedLoginRow",
     "accounts_in",
     "answer_login",
+    "links_in",
     "read_attempt",
 ]

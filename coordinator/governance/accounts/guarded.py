@@ -15,11 +15,13 @@ from typing import Any, TypeVar, cast
 
 from sqlalchemy import select
 
+from compliance.governance.access.linked_identity import LinkedIdentity
 from compliance.governance.access.looking import Subject, require_look
 from compliance.governance.people import AccessPolicy, Person
 from compliance.storage.clock import Clock, utc_now
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
+from coordinator.governance.accounts.links import require_linked
 from coordinator.governance.accounts.tables import AccountRow
 from coordinator.governance.people_register import person_with_key, policy_in
 from protocol.errors import PolicyRefused
@@ -105,8 +107,18 @@ class PeopleNow:
             named = select(AccountRow.box).filter_by(public_key=public_key, until=None)
             return session.scalars(named.limit(1)).first()
 
-    def require(self, public_key: str, subject: Subject | None = None) -> Person:
+    def require(
+        self,
+        public_key: str,
+        subject: Subject | None = None,
+        identity: LinkedIdentity | None = None,
+    ) -> Person:
         """Returns the person under a key who may look at a subject now, or at the dashboard at all.
+
+        Args:
+            public_key: the person's.
+            subject: what is looked at; None for the dashboard itself.
+            identity: by which the person logged in at a provider; None for an account.
 
         Raises:
             PolicyRefused: they may not.
@@ -114,6 +126,8 @@ class PeopleNow:
         """
         with self._store.read() as session:
             person, policy = person_with_key(session, public_key), policy_in(session)
+            if identity is not None:
+                require_linked(session, public_key, identity)
         return require_look(person, policy, subject, write_time(self._clock()))
 
 

@@ -11,12 +11,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.audit.log import NewEntry
+from compliance.governance.access.linked_identity import LinkedIdentity
 from compliance.governance.access.lock_out import FailedLogins
 from compliance.governance.access.sealed_key import read_sealed_key
 from compliance.governance.people import Person, Role, same_name
 from compliance.storage.clock import Clock, utc_now
 from coordinator.database.store import LoggedRow, Store, Transaction
 from coordinator.governance.accounts.folder import AccountFolder
+from coordinator.governance.accounts.links import IdentityLink, LinkRegister
 from coordinator.governance.accounts.tables import AccountRow, RefusedLoginRow
 from coordinator.governance.governance import Authorised
 from coordinator.governance.people_register import people_in, person_with_key
@@ -117,6 +119,8 @@ class AccountRegister:
         self, store: Store, key: SigningKey, folder: AccountFolder, clock: Clock = utc_now
     ) -> None:
         self._store, self._key, self._folder, self._clock = store, key, folder, clock
+        #: Who logs in at a provider of OpenID Connect.
+        self.links = LinkRegister(store, key, folder, clock)
 
     def set(self, taken: Authorised, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Sets a person's own account; the one before ends.
@@ -243,6 +247,18 @@ class AccountRegister:
             if is_due:
                 self._log_refused(person, refused)
 
+    def identify(self, identity: LinkedIdentity, handle: str) -> IdentityLink:
+        """Returns whose an identity is; see ``LinkRegister.log_in``. A refusal is logged.
+
+        Raises:
+            PolicyRefused: nobody's, or the person may not look.
+        """
+        try:
+            return self.links.log_in(identity, handle)
+        except PolicyRefused:
+            self.refuse("")
+            raise
+
     def use_step(self, public_key: str, step: int) -> None:
         """Uses a one-time step of an account, once, and forgets the failures before it.
 
@@ -306,22 +322,26 @@ def answer_login(register: AccountRegister, asked: Mapping[str, Any]) -> dict[st
 
     Args:
         register: the accounts.
-        asked: ``ask`` is attempt, code, refuse or step; beside it ``name``, or ``key`` and
-            ``step``.
+        asked: ``ask`` is attempt, code or refuse, with ``name``; step, with ``key`` and ``step``;
+            or identify, with ``issuer``, ``subject`` and ``session``.
 
     Raises:
         MessageRefused: it is none of these.
-        PolicyRefused: the step was used.
+        PolicyRefused: the step was used, or the identity is nobody's who may look.
     """
     what, name = asked.get("ask"), str(asked.get("name", ""))
     if what in ("attempt", "code"):
         return register.attempt(name, is_code=what == "code").to_json()
     if what == "refuse":
         register.refuse(name)
+    elif what == "identify":
+        issuer, subject = str(asked.get("issuer", "")), str(asked.get("subject", ""))
+        identity = LinkedIdentity(issuer=issuer, subject=subject)
+        return register.identify(identity, str(asked.get("session", ""))).to_json()
     elif what == "step" and type(asked.get("step")) is int:
         register.use_step(str(asked.get("key", "")), asked["step"])
     else:
-        raise MessageRefused("a login asks for an attempt, a refusal or a step")
+        raise MessageRefused("a login asks for an attempt, a refusal, a step or an identity")
     return {}
 
 

@@ -17,12 +17,13 @@ from dashboard.texts import say
 def show(page: Page) -> None:
     """Shows what the log says, who vouches for it, and what people did."""
     views = page.views
+    size = views.log_size()
+    cosigned = kept("cosigned log", size, views.cosigned_log)  # first: it is of the audit alone
     seen = views.governance()
     if (warning := audit.founding(seen)) is not None:
         show_statement(warning)
-    size = views.log_size()
     show_verification(views, size)
-    show_cosigners(kept("cosigned log", size, views.cosigned_log))
+    show_cosigners(cosigned)
     log, acts = st.tabs([say("audit.log"), say("audit.acts")])
     with log:
         chosen = show_search(views, seen)

@@ -76,13 +76,15 @@ def _filter(runs: Sequence[RunLine], tags: Tags) -> RunFilter:
 
 def _table(runs: Sequence[RunLine], tags: Tags) -> list[int]:
     """Shows the table; returns the places of the rows that are selected."""
-    shown = st.multiselect(
-        say("runs.columns"),
-        _COLUMNS,
-        default=_USUAL,
-        format_func=lambda name: say(f"runs.column_{name}"),
-        key="runs.columns",
-    )
+    simulated = any(run.simulation for run in runs)
+    with st.popover(say("runs.columns"), icon=":material/view_column:"):
+        shown = st.multiselect(
+            say("runs.columns"),
+            _COLUMNS,
+            default=[name for name in _USUAL if simulated or name != "exact"],
+            format_func=lambda name: say(f"runs.column_{name}"),
+            key="runs.columns",
+        )
     several = any(run.folder for run in runs)
     table = pd.DataFrame(run_rows(runs, tags))
     event = st.dataframe(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 
 import streamlit as st
 from pydantic import ValidationError
@@ -75,7 +76,7 @@ def _show_answer(dossier: Dossier, now: float, epsilon: float, auroc: float) -> 
     st.caption(say("what_if.assumed"))
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@lru_cache(maxsize=256)
 def _answer(study: str, epsilon: float, auroc: float, signed: tuple[Signed, ...]) -> WhatIf:
     """Returns the answer for one epsilon, computed once for all who ask."""
     budgets = {

@@ -193,8 +193,17 @@ def _without(cookies: str, name: str) -> str:
     return "; ".join(part for part in parts if part.partition("=")[0] != name)
 
 
-def set_cookie(name: str, value: str, *, secure: bool) -> str:
-    """Returns the header that keeps a session's token in the browser until it is closed.
+def set_cookie(
+    name: str, value: str, *, secure: bool, same_site: str = "Strict", seconds: int | None = None
+) -> str:
+    """Returns the header that keeps a value in the browser, out of reach of scripts.
+
+    Args:
+        name: of the cookie.
+        value: a session's token; empty to forget it.
+        secure: whether TLS alone carries it.
+        same_site: whether it comes with what other sites link to: ``Lax``, or not: ``Strict``.
+        seconds: for how long it is kept; until the browser is closed when None.
 
     Raises:
         WorkspaceRefused: the value is none that a cookie holds.
@@ -206,9 +215,9 @@ def set_cookie(name: str, value: str, *, secure: bool) -> str:
         raise WorkspaceRefused(f"{name} is no name of a cookie") from error
     cookie[name]["path"] = "/"
     cookie[name]["httponly"] = True
-    cookie[name]["samesite"] = "Strict"
+    cookie[name]["samesite"] = same_site
     if secure:
         cookie[name]["secure"] = True
-    if not value:
-        cookie[name]["max-age"] = 0
+    if not value or seconds is not None:
+        cookie[name]["max-age"] = seconds if value else 0
     return cookie[name].OutputString()

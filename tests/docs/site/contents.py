@@ -35,6 +35,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "examples/readmission/index",
     ),
     "Hospitals and consortia": (
+        "dashboard",
         "hospital",
         "tables",
         "images",

@@ -38,7 +38,7 @@ def _wait(process: "subprocess.Popen[bytes]", port: int, said: Path) -> None:
         if process.poll() is not None:
             raise RuntimeError(f"the dashboard ended: {said.read_text()}")
         try:
-            if httpx.get(f"http://127.0.0.1:{port}/_stcore/health").is_success:
+            if httpx.get(f"http://127.0.0.1:{port}/healthz").is_success:
                 return
         except httpx.TransportError:
             pass

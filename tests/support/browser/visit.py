@@ -26,12 +26,15 @@ _SERIOUS = ("serious", "critical")
 class Visit:
     """A page of the dashboard as a browser shows it.
 
-    ``problems`` are errors of the console and of scripts, and requests to other hosts.
+    ``problems`` are errors of the console and of scripts, and requests to other hosts;
+    ``received`` is what came over websockets.
     """
 
     def __init__(self, page: "Page", base: str) -> None:
-        self.page, self._base = page, base
+        self.page, self.base = page, base
         self.problems: list[str] = []
+        self.received: list[bytes] = []
+        page.on("websocket", lambda line: line.on("framereceived", self._took))
         page.on("console", self._said)
         page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
         page.on("request", lambda request: self._asked(request.url))
@@ -42,13 +45,31 @@ class Visit:
             self.problems.append(f"console: {message.text} ({place})")
 
     def _asked(self, url: str) -> None:
-        host = self._base.split("//")[1]
+        host = self.base.split("//")[1]
         if not url.startswith((f"http://{host}", f"ws://{host}", "data:", "blob:")):
             self.problems.append(f"another host: {url}")
 
+    def _took(self, data: str | bytes) -> None:
+        self.received.append(data.encode() if isinstance(data, str) else data)
+
+    def log_in(self, name: str, password: str, code: str, address: str = "") -> None:
+        """Opens an address, is asked to log in, and fills the form of the login."""
+        self.page.goto(f"{self._base}/{address}")
+        self.page.fill("#name", name)
+        self.page.fill("#password", password)
+        self.page.fill("#code", code)
+        self.page.click("main button")
+        self.settle()
+
+    def turn_to(self, title: str) -> None:
+        """Goes to another page by the navigation."""
+        self.page.get_by_test_id("stSidebarNav").get_by_role("link", name=title).click()
+        self.page.wait_for_selector(f"h1:has-text('{title}')", timeout=1000.0 * PATIENCE)
+        self.settle()
+
     def open(self, address: str) -> None:
         """Goes to an address of the dashboard and waits until it is drawn."""
-        self.page.goto(f"{self._base}/{address}")
+        self.page.goto(f"{self.base}/{address}")
         self.settle()
 
     def settle(self) -> None:
@@ -60,6 +81,10 @@ class Visit:
     def words(self) -> str:
         """All that can be read on the page."""
         return self.page.inner_text("body")
+
+    def content(self) -> str:
+        """All that the page holds, in its tables' cells and what is folded away, too."""
+        return self.page.text_content("body") or ""
 
     def serious_faults(self) -> list[str]:
         """Serious faults of accessibility that axe finds, each with its first element."""

@@ -8,7 +8,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 from compliance.governance.access.sealed_key import SealingCost
-from dashboard.server import DashboardServer, Listening, MakesDownload, SessionLimits, Settings
+from dashboard.server import (
+    DashboardServer,
+    Listening,
+    MakesDownload,
+    OidcSettings,
+    SessionLimits,
+    Settings,
+)
 from dashboard.server.access_control import Message, Receive, Scope, Send
 from tests.support.hospital.accounts import CHEAP, PASSWORD, Accounts
 
@@ -53,6 +60,7 @@ class Answer:
     status: int
     headers: dict[str, str]
     body: bytes
+    cookies: dict[str, str] = field(default_factory=dict)
 
     @property
     def token(self) -> str:
@@ -69,6 +77,7 @@ class AskedServer:
     login: bool = True
     limits: SessionLimits = field(default_factory=SessionLimits)
     downloads: MakesDownload | None = None
+    oidc: OidcSettings | None = None
     cost: SealingCost = CHEAP
     seconds: Seconds = field(default_factory=Seconds)
     page: Page = field(default_factory=Page)
@@ -86,6 +95,7 @@ class AskedServer:
             clock=self.accounts.clock,
             elapsed=self.seconds,
             downloads=self.downloads,
+            oidc=self.oidc,
         )
         self.server = DashboardServer(settings, self.page)
 
@@ -133,7 +143,9 @@ class AskedServer:
         await self.server(scope, receive, send)
         headers = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
         content = b"".join(message.get("body", b"") for message in sent[1:])
-        return Answer(sent[0]["status"], headers, content)
+        set_ones = [v.decode() for k, v in sent[0]["headers"] if k == b"set-cookie"]
+        cookies = {one.split("=", 1)[0]: one.split("=", 1)[1].split(";")[0] for one in set_ones}
+        return Answer(sent[0]["status"], headers, content, cookies)
 
     def log_in(
         self,

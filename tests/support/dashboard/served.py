@@ -1,7 +1,8 @@
 """A dashboard's server over a folder: ``python -m tests.support.dashboard.served OUT PORT SCRIPT``.
 
 Its clocks go by files beside the folder, so that a test moves them: ``day`` (seconds added to the
-time of day), ``steady`` (seconds added to what sessions are measured by).
+time of day), ``steady`` (seconds added to what sessions are measured by). ``dashboard.toml`` beside
+it names a provider at which people log in.
 """
 
 import sys
@@ -14,7 +15,7 @@ import uvicorn
 
 from collegium.output.dashboard_server import server_config
 from compliance.storage.clock import utc_now
-from dashboard.server import DashboardServer, Download, Listening, Settings
+from dashboard.server import DashboardServer, Download, Listening, Settings, read_oidc_settings
 from dashboard.viewer import Viewer
 from protocol.errors import WorkspaceRefused
 from tests.support.hospital.accounts import CHEAP
@@ -39,6 +40,7 @@ def main() -> None:
     """Serves until it is ended."""
     out, port, script = Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
     listening = Listening(port=port)
+    provider = out.parent / "dashboard.toml"
     settings = Settings(
         script=script,
         out=out,
@@ -49,6 +51,7 @@ def main() -> None:
         clock=lambda: utc_now() + timedelta(seconds=added(out.parent / "day")),
         elapsed=lambda: time.monotonic() + added(out.parent / "steady"),
         downloads=letter,
+        oidc=read_oidc_settings(provider) if provider.is_file() else None,
     )
     uvicorn.Server(server_config(DashboardServer(settings), listening)).run()
 

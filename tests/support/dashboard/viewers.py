@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,15 +16,16 @@ from pathlib import Path
 import httpx2
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets import Origin, Subprotocol
 from websockets.sync.client import ClientConnection, connect
 
-import dashboard
+from tests.support.hospital.accounts import PASSWORD
 from tests.support.machine.patience import PATIENCE
 
 
 @dataclass
 class DashboardProcess:
-    """A running server of pages over a folder, in a process of its own, without login."""
+    """A running server of pages over a folder, in a process of its own."""
 
     port: int
     pid: int
@@ -36,26 +37,28 @@ class DashboardProcess:
 
     def peak_mib(self) -> float:
         """Returns the most memory that it has held."""
+        return self._held("VmHWM")
+
+    def held_mib(self) -> float:
+        """Returns the memory that it holds."""
+        return self._held("VmRSS")
+
+    def _held(self, name: str) -> float:
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM"):
+            if line.startswith(name):
                 return int(line.split()[1]) / 1024
         raise RuntimeError("the system does not say how much memory a process held")
 
 
 @contextmanager
 def served(folder: Path) -> Iterator[DashboardProcess]:
-    """Yields a server over a folder, once it answers; ends it afterwards."""
+    """Yields a server over a folder, as the command starts it, once it answers; ends it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    script = Path(dashboard.__file__).with_name("app.py")
-    options = {
-        "server.port": port, "server.address": "127.0.0.1", "server.headless": "true",
-        "server.fileWatcherType": "none", "browser.gatherUsageStats": "false",
-    }  # fmt: skip
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    options = ["--out", str(folder), "--port", str(port)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", str(script), *words, "--", "--out", str(folder)],
+        [sys.executable, "-m", "collegium", "dashboard", *options],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -70,7 +73,7 @@ def _wait_for(port: int) -> None:
     until = time.monotonic() + PATIENCE
     while True:
         try:
-            httpx2.get(f"http://127.0.0.1:{port}/_stcore/health").raise_for_status()
+            httpx2.get(f"http://127.0.0.1:{port}/healthz").raise_for_status()
             return
         except httpx2.HTTPError:
             if time.monotonic() > until:
@@ -78,24 +81,45 @@ def _wait_for(port: int) -> None:
             time.sleep(0.1)
 
 
+def logged_in(port: int, name: str, code: str) -> str:
+    """Returns the cookie of somebody who has logged in with the password of tests."""
+    own = f"http://127.0.0.1:{port}"
+    said = {"name": name, "password": PASSWORD, "code": code, "then": "/"}
+    answer = httpx2.post(f"{own}/login", data=said, headers={"origin": own}, timeout=PATIENCE)
+    if answer.status_code != 303:
+        raise RuntimeError(f"{name} cannot log in: {answer.status_code}")
+    return answer.headers["set-cookie"].split(";")[0]
+
+
 @dataclass
 class DashboardViewer:
     """One browser's page.
 
     ``paints`` are the seconds until each page that was asked for stood,
-    ``elements`` the kinds of what was shown.
+    ``elements`` the kinds of what was shown, ``cookie`` of a session where people log in.
     """
 
     port: int
+    cookie: str = ""
     paints: list[float] = field(default_factory=list)
     refreshes: int = 0
     errors: list[str] = field(default_factory=list)
     elements: set[str] = field(default_factory=set)
 
-    def look(self, pages: list[str], seconds: float) -> None:
-        """Looks at pages one after the other, at the last one for so many seconds."""
+    def look(self, pages: Sequence[str], seconds: float, refreshes: int = 0) -> None:
+        """Looks at pages one after the other, at the last one for so many seconds.
+
+        With ``refreshes`` it first looks again at each fragment so often, without a break.
+        """
         address = f"ws://127.0.0.1:{self.port}/_stcore/stream"
-        with connect(address, max_size=None, subprotocols=["streamlit"]) as line:  # type: ignore[list-item]
+        headers = {"Cookie": self.cookie} if self.cookie else {}
+        with connect(
+            address,
+            max_size=None,
+            origin=Origin(f"http://127.0.0.1:{self.port}"),
+            additional_headers=headers,
+            subprotocols=[Subprotocol("streamlit")],
+        ) as line:
             every: dict[str, float] = {}
             for page in pages:
                 began = time.monotonic()
@@ -104,6 +128,10 @@ class DashboardViewer:
                 self.paints.append(time.monotonic() - began)
             until = time.monotonic() + seconds
             due = {name: time.monotonic() + interval for name, interval in every.items()}
+            for fragment in list(every) * refreshes:
+                self.refreshes += 1
+                self._ask(line, pages[-1], fragment)
+                self._take(line, until=None)
             while time.monotonic() < until:
                 self._take(line, until=min([until, *due.values()]))
                 for fragment in [name for name, when in due.items() if when <= time.monotonic()]:

@@ -3,8 +3,11 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from compliance.governance.access.linked_identity import LinkedIdentity
 from compliance.governance.access.one_time_codes import STEP_SECONDS, code_at
 from compliance.governance.access.sealed_key import Derive, SealingCost, derive
+from coordinator.governance.accounts import AccountFolder, AccountRegister
+from coordinator.governance.operations import Operations
 from coordinator.runs.sign_in import SignedInPerson, SignIn, new_account
 from tests.support.hospital.consortium_home import Clock, ConsortiumHome
 from tests.support.hospital.people import ADA, BEA, People
@@ -26,7 +29,9 @@ class Accounts:
     def __post_init__(self) -> None:
         home = ConsortiumHome(self.root)
         self.clock: Clock = home.clock
-        self.people = People.over(home.store, home.key, self.clock)
+        register = AccountRegister(home.store, home.key, AccountFolder(self.root), self.clock)
+        over = Operations(home.store, home.key, clock=self.clock, accounts=register)
+        self.people = People(over, self.clock)
         self.people.found()
         self.people.add(DAN, "data-scientist", second=BEA)
         home.store.close()
@@ -46,6 +51,13 @@ class Accounts:
         """Sets a person's account."""
         key = self.people.key(name)
         _, self.one_time[name] = new_account(self.root, key, password, self.clock, cost)
+
+    def link(self, name: str, identity: LinkedIdentity) -> None:
+        """Links an identity at a provider to a person, by two people."""
+        said = {"issuer": identity.issuer, "subject": identity.subject}
+        said["key"] = self.people.key(name).public.hex()
+        told = self.people.act(ADA, "account.link", ("person", name), said)
+        self.people.confirm(BEA, told["change"])
 
     def code(self, name: str) -> str:
         """Returns the code that a person's application shows now."""

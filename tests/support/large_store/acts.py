@@ -1,5 +1,6 @@
 """Acts of people and alerts in a large store, each written as the service writes it."""
 
+import hashlib
 import random
 from collections.abc import Sequence
 from datetime import timedelta
@@ -9,7 +10,15 @@ from coordinator.alerts.judging import Cause, Judgement
 from coordinator.alerts.register import AlertRegister
 from coordinator.database.store import Store
 from protocol.identity.roster import SigningKey
-from tests.support.hospital.people import BEA, CLEO, People
+from tests.support.hospital.people import ADA, BEA, CLEO, People
+
+#: Who is registered in a large store.
+NAMES = (ADA, BEA, CLEO)
+
+
+def key_of(name: str) -> SigningKey:
+    """Returns the key of a person of a large store: the same in every one, so that they log in."""
+    return SigningKey.from_bytes(hashlib.sha256(name.encode()).digest())
 
 
 def add_acts(store: Store, key: SigningKey, runs: Sequence[str], count: int) -> None:
@@ -17,6 +26,7 @@ def add_acts(store: Store, key: SigningKey, runs: Sequence[str], count: int) -> 
     if not count:
         return
     people, chance = People.over(store, key), random.Random(1)
+    people.keys |= {name: key_of(name) for name in NAMES}
     people.found()
     for number in range(count):
         run = chance.choice(runs)

@@ -4,15 +4,24 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 
 import httpx2
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from compliance.governance.access.linked_identity import LinkedIdentity
 from compliance.governance.acts import ActRequest
+from compliance.storage.clock import utc_now
 from coordinator.runs.person_acts import perform
 from coordinator.views.views import open_views
 from tests.support.dashboard.browser import Browser, Served, left, rerun, serving, shown
+from tests.support.dashboard.identity_provider import (
+    CLIENT,
+    SECRET,
+    IdentityProvider,
+    providing,
+)
 from tests.support.hospital.accounts import DAN, PASSWORD, Accounts
 from tests.support.hospital.people import ADA, BEA, CLEO
 
@@ -47,11 +56,25 @@ except FederationError as error:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def provider() -> Iterator[IdentityProvider]:
+    with providing(utc_now) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def served(
+    tmp_path_factory: pytest.TempPathFactory, provider: IdentityProvider
+) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("dashboard")
+    (folder / "secret").write_text(SECRET)
+    (folder / "secret").chmod(0o600)
+    (folder / "dashboard.toml").write_text(
+        f'issuer = "{provider.issuer}"\nclient_id = "{CLIENT}"\nclient_secret_file = "secret"\n'
+    )
     accounts = Accounts(folder / "c")
     for name in (ADA, BEA, CLEO, DAN):
         accounts.set(name)
+    accounts.link(DAN, LinkedIdentity(issuer=provider.issuer, subject="d-1"))
     script = folder / "page.py"
     script.write_text(PAGE.replace("OUT", repr(str(accounts.root))))
     with serving(accounts, script) as made:
@@ -103,6 +126,26 @@ def test_a_person_logs_in_and_the_page_knows_them(browser: Browser) -> None:
         shown(page, "RUNS 0")
         shown(page, "ACTS True")
         assert browser.token not in shown(page, "HEADERS .*").group()
+
+
+def test_whom_a_provider_names_looks_and_signs_nothing(
+    served: Served, browser: Browser, provider: IdentityProvider
+) -> None:
+    provider.now = lambda: utc_now() + timedelta(seconds=served.day)
+    begun = browser.http.get("/login/oidc?then=/runs", headers=browser.own)
+    assert begun.status_code == 303 and begun.headers["location"].startswith(provider.issuer)
+    said = provider.authorise(begun.headers["location"])
+    from_there = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    back = browser.http.get("/login/oidc/callback", params=said, headers=from_there)
+    assert back.status_code == 200 and 'content="0;url=/runs"' in back.text
+    with browser.open() as page:
+        rerun(page)
+        shown(page, r"VIEWER Dan Scientist .*data-scientist.* signs False")
+        shown(page, "NO ACTS")
+    refused = browser.http.get("/download/letter.txt")
+    assert refused.status_code == 403 and "log in with your account to sign" in refused.text
+    assert browser.http.post("/logout", headers=browser.own).status_code == 303
+    assert browser.http.get("/").status_code == 401
 
 
 def test_a_data_scientist_sees_no_acts_of_people(browser: Browser) -> None:

@@ -70,7 +70,7 @@ def test_the_wheel_names_its_extras_and_its_licence(wheel: Path) -> None:
     metadata = archive.read(inside["METADATA"]).decode()
     extras = {line.split(": ")[1] for line in metadata.splitlines() if "Provides-Extra" in line}
     machines = {"silo", "coordinator", "dashboard", "postgres"}
-    assert extras == machines | {"reports", "telemetry", "mlflow", "dev"}
+    assert extras == machines | {"oidc", "reports", "telemetry", "mlflow", "dev"}
     assert {f"licenses/{name}" for name in PROJECT["license-files"]} <= inside.keys()
 
 
@@ -88,10 +88,10 @@ def test_the_coordinators_extra_brings_nothing_that_could_train() -> None:
         ("pipelines", ("silo",), set()),
         ("silos", ("silo",), set()),
         ("coordinator", ("coordinator",), {"ray"}),  # of a simulation, which has it
-        ("dashboard", ("dashboard",), set()),
+        ("dashboard", ("dashboard", "oidc"), set()),
         (
             "collegium",
-            ("silo", "coordinator", "dashboard", "reports", "telemetry", "mlflow"),
+            ("silo", "coordinator", "dashboard", "oidc", "reports", "telemetry", "mlflow"),
             {"IPython"},  # a notebook has it
         ),
     ],
@@ -278,4 +278,4 @@ def test_one_package_less_and_the_coordinator_says_what_it_lacks(
 def test_the_developers_extra_brings_all_others() -> None:
     everything = Requirement(PROJECT["optional-dependencies"]["dev"][0])
     assert everything.name == "collegium"
-    assert everything.extras == {"silo", "coordinator", "dashboard", "postgres", "reports"}
+    assert everything.extras == {*PROJECT["optional-dependencies"]} - {"dev"}

@@ -55,3 +55,25 @@ def test_a_password_that_others_can_read_or_that_nobody_types_is_refused(home: P
     refused = collegium("people", "account", "set", "--home", home)
     assert "an account seals your own key" in str(refused.exception)
     assert accounts_of(home) == ()
+
+
+def test_an_identity_is_proposed_for_a_person_under_their_key(home: Path) -> None:
+    own = ("--home", home, "--as", home.parent / "ada.key")
+    named = ("--issuer", "https://id.example.org", "--subject", "a-1")
+    told = collegium("people", "account", "link", "Ada Lovelace", *named, *own, "--json")
+    assert json.loads(told.stdout)["waits"] is True
+    (change,) = json.loads(collegium("people", "list", "--home", home, "--json").stdout)["changes"]
+    said = change["details"]
+    assert (said["issuer"], said["subject"]) == ("https://id.example.org", "a-1")
+    assert len(said["key"]) == 64
+    listed = collegium("people", "account", "links", "--home", home, "--json")
+    assert json.loads(listed.stdout) == []
+    refused = collegium("people", "account", "unlink", "Ada Lovelace", *own)
+    assert "has no linked login" in str(refused.exception)
+    refused = collegium("people", "account", "link", "Nobody", *named, *own)
+    assert "there is no 'Nobody'" in str(refused.exception)
+    mail = ("--issuer", "http://id.example.org", "--subject", "a-1")
+    refused = collegium("people", "account", "link", "Ada Lovelace", *mail, *own)
+    assert "is no issuer" in str(refused.exception)
+    refused = collegium("dashboard", "--out", home, "--oidc", home / "none.toml")
+    assert "cannot be read" in str(refused.exception)

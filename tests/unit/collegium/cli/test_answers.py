@@ -88,6 +88,7 @@ QUESTIONS = {
     "people review": ("--home HOME", "no two people can do it"),
     "people policy": ("--home HOME", "hospital.revoke"),
     "people account list": ("--home HOME", "nobody has an account"),
+    "people account links": ("--home HOME", "nobody logs in at a provider"),
     "coordinator hold list": ("--home HOME", "audit log"),
     "incident list": ("--home HOME", "no incident is open"),
     "incident playbook": ("lost-key", "suspend"),
@@ -113,6 +114,7 @@ ACTS = {
     "people key", "people found", "people propose", "people roles", "people retire",
     "people confirm", "people withdraw", "people change-policy",
     "people account set", "people account remove", "people account unlock",
+    "people account link", "people account unlink",
     "coordinator hold place", "coordinator hold lift",
     "incident open", "incident contain", "incident confirm", "incident notify", "incident close",
 }  # fmt: skip

@@ -33,7 +33,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         held.listen()
         port = held.getsockname()[1]
         with pytest.raises(WorkspaceRefused, match=f"--port {port} is taken at 127.0.0.1"):
-            open_dashboard(tmp_path, Listening(port=port), Console(quiet=True))
+            open_dashboard([tmp_path], Listening(port=port), Console(quiet=True))
 
 
 def test_a_folder_with_people_asks_for_a_login_and_one_without_says_what_to_do(

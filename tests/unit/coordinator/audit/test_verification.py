@@ -14,6 +14,7 @@ from sqlalchemy import Boolean, Table, UniqueConstraint, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from compliance.governance.access.linked_identity import LinkedIdentity
 from compliance.governance.access.sealed_key import AccountSecrets, seal
 from compliance.storage.schema_check import schema_faults
 from coordinator.alerts.deliveries import AlertDeliveries
@@ -104,7 +105,7 @@ def govern(federation: Federation) -> None:
 
 
 def keep_accounts(federation: Federation, people: People) -> None:
-    """Sets an account twice, and refuses logins under a name that is known and one that is not."""
+    """Sets accounts, links identities and logs in by them, and refuses logins; ends one of each."""
     key = federation.workspace.signing_key()
     register = AccountRegister(federation.store, key, AccountFolder(federation.workspace.root))
     people.operations = Operations(federation.store, key, accounts=register)
@@ -116,6 +117,13 @@ def keep_accounts(federation: Federation, people: People) -> None:
         people.act(name, "account.set", ("person", name), said, beside)
     for name in (ADA, "Mallory"):
         register.refuse(name)
+    for name in (BEA, CLEO):
+        identity = LinkedIdentity(issuer="https://id.example.org", subject=name)
+        said = {"issuer": identity.issuer, "subject": name, "key": people.key(name).public.hex()}
+        waits = people.act(ADA, "account.link", ("person", name), said)
+        people.confirm(CLEO if name == BEA else BEA, waits["change"])
+        register.identify(identity, token_bytes(8).hex())
+    people.act(BEA, "account.unlink", ("person", BEA))
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from coordinator.views.one_run.simulated import exact_figures
 from coordinator.views.views import Views, open_views
 from protocol.encoding import digest
 from protocol.errors import StoreBroken
+from tests.support.hospital.people import CLEO
 from tests.support.large_store.store import SMALL, fill_folder
 from tests.support.large_store.templates import Templates, made_templates
 from tests.support.simulated.output_folder import change
@@ -125,6 +126,14 @@ def test_so_many_of_the_newest_acts_are_read(views: Views) -> None:
     everything = views.acts()
     assert views.acts(newest=2) == everything[-2:]
     assert views.acts(newest=10**6) == everything
+
+
+def test_a_search_finds_the_entries_of_a_persons_acts_and_no_others(views: Views) -> None:
+    acts = {act.digest for act in views.acts() if act.person == CLEO}
+    page = views.search_log(LogQuery(person=CLEO), limit=1000)
+    assert page.next is None and {one.entry.payload for one in page.entries} == acts
+    every = views.search_log(LogQuery(words="act-"), limit=1000).entries
+    assert page.entries == tuple(one for one in every if one.entry.payload in acts)
 
 
 def test_a_damaged_row_is_one_clear_error(templates: Templates, tmp_path: Path) -> None:

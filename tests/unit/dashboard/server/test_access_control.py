@@ -27,8 +27,9 @@ from dashboard.server import (
 from dashboard.server.access_control import Message
 from dashboard.server.http.activity import is_activity
 from dashboard.server.http.address_limits import MAX_ADDRESSES, AddressLimits
-from dashboard.server.own_pages import TEXTS, login_page, own_path
+from dashboard.server.own_pages import TOLD, login_page, own_path, speak_to
 from dashboard.server.sessions import Ended
+from dashboard.texts import say
 from dashboard.viewer import DemoViewer, Viewer
 from protocol.errors import PolicyRefused
 from tests.support.dashboard.asked import HOST, OWN, AskedServer, Page, Seconds
@@ -251,9 +252,14 @@ def test_the_own_pages_need_no_script_and_escape_what_was_typed() -> None:
     page = login_page(told='<b>"', name='"><script>', then='/"><script>')
     assert "<script" not in page and "<b>" not in page
     for label in ("name", "password", "code"):
-        assert f'<label for="{label}">{TEXTS[label]}' in page
+        assert f'<label for="{label}">{say(f"login.{label}")}' in page
     assert "prefers-color-scheme: dark" in page and 'lang="en"' in page
-    assert {*Ended} <= {*TEXTS}
+    assert {*Ended} <= TOLD
+    speak_to("de-CH,de;q=0.9,en;q=0.8")
+    german = login_page(told="refused")
+    speak_to("ja")
+    assert 'lang="de"' in german and "Einmalcode" in german and "ist falsch" in german
+    assert 'lang="en"' in login_page()
 
 
 def test_without_people_it_opens_on_this_machine_alone(accounts: Accounts) -> None:
@@ -502,3 +508,22 @@ def test_without_our_server_only_a_folder_without_people_is_shown() -> None:
     assert isinstance(viewer, DemoViewer) and not viewer.signs and not viewer.may("login")
     with pytest.raises(PolicyRefused, match="needs a person who has logged in"):
         viewer.perform(ActRequest(action="run.stop", subject_kind="run", subject="r"))
+
+
+def test_the_server_is_warm_before_it_answers_anybody(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def send(message: Message) -> None:
+        seen.append(message["type"])
+
+    settings = Settings(
+        script=Path("none"), out=tmp_path, listening=Listening(), login=False,
+        warm_up=lambda: seen.append("warm"),
+    )  # fmt: skip
+    server = DashboardServer(settings, page)
+    asyncio.run(server({"type": "lifespan"}, asyncio.Event().wait, send))  # type: ignore[arg-type]
+    assert seen == ["warm", "lifespan.startup.complete", "lifespan.shutdown.complete"]

@@ -10,6 +10,7 @@ from compliance.reports.evidence import entry_words
 from coordinator.database.store import Store, logged_entries
 from coordinator.database.workspace import Workspace
 from coordinator.views.log import search
+from coordinator.views.log.act_places import ActPlaces
 from coordinator.views.log.search import LogPage, LogQuery, search_log
 from coordinator.views.views import Views, open_views
 from protocol.errors import StoreBroken
@@ -106,6 +107,35 @@ def test_a_person_is_found_by_their_acts_with_what_each_was(folder: Path) -> Non
         of_both = views.search_log(LogQuery(person=BEA, run=RUNS[1]))
         assert {one.act for one in of_both.entries} == {page.entries[0].act}
         assert whole(views, LogQuery(person="Nobody Known")) == []
+
+
+def test_acts_are_found_that_came_after_a_search_and_none_of_a_log_that_is_shorter(
+    folder: Path,
+) -> None:
+    def told() -> list[int]:
+        return [entry.seq for entry in reversed(every_entry(folder)) if entry.payload in acts]
+
+    workspace = Workspace.open(folder)
+    with closing(Store(workspace.database)) as store, closing(open_views(folder)) as views:
+        people = People.over(store, workspace.signing_key())
+        people.found()
+        acts = {act.digest for act in views.acts() if act.person == BEA}
+        assert acts and whole(views, LogQuery(person=BEA)) == told()
+        people.act(BEA, "report.export", ("report", RUNS[1]), {"run": RUNS[1]})
+        acts = {act.digest for act in views.acts() if act.person == BEA}
+        assert whole(views, LogQuery(person=BEA)) == told()
+    places = ActPlaces()
+    with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
+        for size in (told()[0] + 1, told()[0], told()[0] + 1):
+            wanted = [place for place in reversed(told()) if place < size]
+            assert places.read(session, size, acts) == wanted
+
+
+def test_only_what_may_be_found_is_looked_at(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "MOST", 1)
+    assert views.search_log(LogQuery(person="Nobody Known")).next is None
+    page = views.search_log(LogQuery(run=RUNS[0]))
+    assert [one.entry.run for one in page.entries] == [RUNS[0]]
 
 
 def test_a_search_that_looked_at_enough_says_where_it_goes_on(
