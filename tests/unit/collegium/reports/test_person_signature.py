@@ -114,7 +114,9 @@ def test_a_key_that_was_not_good_then_is_a_fault(
     report: Path, folder: Path, people: People
 ) -> None:
     signed, _ = sign_report_as(report, folder, people.key(BEA), None)
-    change(folder, "UPDATE person SET until = since WHERE name LIKE '%Officer'")
+    change(
+        folder, "UPDATE person SET until = '2026-01-01T00:00:00.000Z' WHERE name LIKE '%Officer'"
+    )
     assert f"NOT REGISTERED THEN: the key of {BEA}" in str(verified(signed, folder)["faults"])
 
 
