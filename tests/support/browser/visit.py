@@ -54,7 +54,7 @@ class Visit:
 
     def log_in(self, name: str, password: str, code: str, address: str = "") -> None:
         """Opens an address, is asked to log in, and fills the form of the login."""
-        self.page.goto(f"{self._base}/{address}")
+        self.page.goto(f"{self.base}/{address}")
         self.page.fill("#name", name)
         self.page.fill("#password", password)
         self.page.fill("#code", code)
