@@ -33,6 +33,15 @@ def address(
         yield address
 
 
+def test_the_first_visit_of_a_new_server_may_be_to_any_page(
+    browser: "Browser", address: str
+) -> None:
+    with visiting(browser, address) as visit:
+        visit.open("fairness")
+        assert visit.problems == []
+        assert "Fairness" in visit.words()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_drawn_without_error_other_hosts_or_serious_faults(
