@@ -37,7 +37,7 @@ from dashboard.pages.utility.comparisons import show_baselines, show_strategies
 from dashboard.pages.utility.page import beside
 from dashboard.reading.folders import views_of
 from dashboard.rows.words import plain
-from dashboard.server import viewer_now
+from dashboard.server import script_timer, viewer_now
 from dashboard.texts import LANGUAGES, say, speak
 from protocol.errors import FederationError, PolicyRefused
 
@@ -88,7 +88,8 @@ def show_page(name: str, page: Page) -> None:
     """Draws one page under its title; what is refused or cannot be read becomes a sentence."""
     st.title(say(f"navigation.{name}"), anchor=False)
     try:
-        PAGES[name](page)
+        with page.tools.timed(name):
+            PAGES[name](page)
     except PolicyRefused as error:
         st.warning(say("navigation.refused", name=plain(page.viewer.name)), icon=":material/lock:")
         st.caption(plain(str(error)))
@@ -141,13 +142,15 @@ def run(arguments: Sequence[str]) -> None:
     folders = options.out or [Path("demo-out")]
     try:
         viewer = viewer_now(lambda: any(map(has_people, folders)))
-        views = views_of(folders)
+        timed = script_timer()
+        with timed("opening"):
+            views = views_of(folders)
     except PolicyRefused as error:
         st.error(plain(str(error)), icon=":material/lock:")
     except FederationError as error:
         _show_without_runs(folders[0], error)
     else:
-        tools = Tools(last_seen=partial(_last_seen, folders[0]))
+        tools = Tools(last_seen=partial(_last_seen, folders[0]), timed=timed)
         main(Page(views=viewer.guard(views), viewer=viewer, tools=tools))
 
 

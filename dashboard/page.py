@@ -1,10 +1,20 @@
 """Everything that a page gets: the views of the store, who looks, and the tools given to it."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from dashboard.reading.views import DashboardViews
 from dashboard.viewer import DemoViewer, Viewer
+
+#: Times the script of a page, by the name in its address, until the block ends.
+TimesScript: TypeAlias = Callable[[str], AbstractContextManager[None]]
+
+
+def untimed(_page: str) -> AbstractContextManager[None]:
+    """Times nothing."""
+    return nullcontext()
 
 
 def _nobody_knows() -> None:
@@ -18,9 +28,11 @@ class Tools:
     Attributes:
         last_seen: when the running service last heard from each hospital, in seconds since 1970;
             None where no service runs.
+        timed: times the script of a page, named in its address, until the block ends.
     """
 
     last_seen: Callable[[], Mapping[str, float] | None] = _nobody_knows
+    timed: TimesScript = untimed
 
 
 @dataclass(frozen=True, kw_only=True)

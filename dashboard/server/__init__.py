@@ -15,7 +15,7 @@ from dashboard.server.downloads import Download, MakesDownload
 from dashboard.server.http.requests import Listening
 from dashboard.server.oidc import OidcSettings, read_oidc_settings
 from dashboard.server.sessions import SessionLimits
-from dashboard.server.viewing import SignsPdf, viewer_now
+from dashboard.server.viewing import SignsPdf, script_timer, viewer_now
 
 __all__ = [
     "DashboardServer",
@@ -27,5 +27,6 @@ __all__ = [
     "Settings",
     "SignsPdf",
     "read_oidc_settings",
+    "script_timer",
     "viewer_now",
 ]

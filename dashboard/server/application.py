@@ -167,11 +167,13 @@ class DashboardServer:
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lives as long as Streamlit's application does; ends every session at the end."""
+        times = self._settings.metrics.script
         if self.sessions is None or self.people is None:
-            serve_viewers(lambda handle: DemoViewer())
+            serve_viewers(lambda handle: DemoViewer(), times)
         else:
             home, signs_pdf = self._settings.out, self._settings.signs_pdf
-            serve_viewers(finder(self.sessions, self.people, self._sign_in, home, signs_pdf))
+            finds = finder(self.sessions, self.people, self._sign_in, home, signs_pdf)
+            serve_viewers(finds, times)
         writer = threading.Thread(target=self._write_ends, name="logouts", daemon=True)
         writer.start()
         looking = asyncio.ensure_future(self._look_again())

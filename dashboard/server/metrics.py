@@ -11,12 +11,14 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from protocol.errors import PolicyRefused
+
 #: What can come of a login. ``locked``: too many were refused before.
 LoginOutcome = Literal["accepted", "refused", "locked"]
 #: Why a request that is no login reaches nothing.
-Refusal = Literal["no session", "expired", "revoked", "wrong role", "cross site"]
+Refusal = Literal["no session", "revoked", "wrong role", "cross site"]
 _LOGINS: tuple[LoginOutcome, ...] = ("accepted", "refused", "locked")
-_REFUSALS: tuple[Refusal, ...] = ("no session", "expired", "revoked", "wrong role", "cross site")
+_REFUSALS: tuple[Refusal, ...] = ("no session", "revoked", "wrong role", "cross site")
 _SCRIPT_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 1.5, 3, 10)
 
 
@@ -60,18 +62,10 @@ class DashboardMetrics:
             ["page"],
             registry=registry,
         )
-        self._cache = Counter(
-            "collegium_dashboard_cache_total",
-            "Look-ups of views that are computed once: hit, miss",
-            ["outcome"],
-            registry=registry,
-        )
         for login in _LOGINS:
             self._logins.labels(login)
         for reason in _REFUSALS:
             self._refusals.labels(reason)
-        for found in ("hit", "miss"):
-            self._cache.labels(found)
 
     def login(self, outcome: LoginOutcome) -> None:
         """Counts a login."""
@@ -81,16 +75,18 @@ class DashboardMetrics:
         """Counts a request that reached nothing."""
         self._refusals.labels(reason).inc()
 
-    def looked_up(self, *, hit: bool) -> None:
-        """Counts a look-up of a view that is computed once."""
-        self._cache.labels("hit" if hit else "miss").inc()
-
     @contextmanager
     def script(self, page: str) -> Iterator[None]:
-        """Times a page's script until the block ends, and counts an error that ends it."""
+        """Times a page's script until the block ends, and counts an error that ends it.
+
+        What the page refuses to the person's role is a refusal, and no error.
+        """
         page, began = page if page in self._pages else "other", monotonic()
         try:
             yield
+        except PolicyRefused:
+            self.refused("wrong role")
+            raise
         except Exception:
             self._script_errors.labels(page).inc()
             raise

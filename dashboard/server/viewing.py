@@ -12,6 +12,7 @@ from compliance.governance.people import Person, Role
 from coordinator.governance.accounts.guarded import PeopleNow, guarded
 from coordinator.runs.person_acts import perform
 from coordinator.runs.sign_in import SignIn
+from dashboard.page import TimesScript, untimed
 from dashboard.server.http.requests import HANDLE_HEADER
 from dashboard.server.sessions import DashboardSession, Ended, SessionTable
 from dashboard.viewer import DemoViewer, Viewer, asks_for_code
@@ -25,6 +26,7 @@ FindsViewer = Callable[[str | None], Viewer]
 #: Puts a person's signature under a PDF: the file, the person's key, the person's record now.
 SignsPdf = Callable[[bytes, SigningKey, Person], bytes]
 _finds: list[FindsViewer] = []
+_times: list[TimesScript] = []
 
 
 class PersonViewing:
@@ -146,9 +148,19 @@ def _key_of(session: DashboardSession) -> SigningKey:
     return key
 
 
-def serve_viewers(finds: FindsViewer | None) -> None:
-    """Says how viewers are found from now on; None where no server runs any more."""
-    _finds[:] = [] if finds is None else [finds]
+def serve_viewers(finds: FindsViewer | None, times: TimesScript = untimed) -> None:
+    """Says how viewers are found, and scripts timed, from now on.
+
+    Args:
+        finds: finds viewers; None where no server runs any more.
+        times: times the scripts of pages.
+    """
+    _finds[:], _times[:] = ([], []) if finds is None else ([finds], [times])
+
+
+def script_timer() -> TimesScript:
+    """Returns what times the scripts of pages; nothing does where no server of ours runs."""
+    return _times[0] if _times else untimed
 
 
 def viewer_now(needs_login: Callable[[], bool] = lambda: True) -> Viewer:

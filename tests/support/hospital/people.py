@@ -1,13 +1,16 @@
 """People of a consortium with their keys, who act on its database or on the running service."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from compliance.governance.acts import ActRequest
 from compliance.governance.people import FIRST_POLICY
 from compliance.storage.clock import Clock, utc_now
 from coordinator.database.store import Store
+from coordinator.database.workspace import Workspace
 from coordinator.governance.operations import Operations
 from coordinator.runs.person_acts import signed_request
 from protocol.encoding import canonical
@@ -87,3 +90,13 @@ class People:
         policy = replace(FIRST_POLICY, version=version, **hours)  # type: ignore[arg-type]
         text = canonical(policy.to_json()).decode()
         self.together(ADA, BEA, "policy.change", ("policy", f"version {version}"), policy=text)
+
+
+@contextmanager
+def people_of(folder: Path) -> Iterator[People]:
+    """Yields three people, registered in a folder over which no service runs."""
+    workspace = Workspace.open(folder)
+    with closing(Store(workspace.database)) as store:
+        people = People.over(store, workspace.signing_key())
+        people.found()
+        yield people

@@ -97,3 +97,13 @@ def calendar_with(
         budget_left={"east": 0.6, "north": 0.6, "south": None},
         simulation=simulation,
     )
+
+
+def drifted() -> DriftCalendar:
+    """Returns a calendar of three releases of two columns; in the newest one lab has drifted."""
+    random = np.random.default_rng(21)
+    two = ("lab", "scanner")
+    return calendar_with(
+        release(0, random, columns=two), release(1, random, columns=two),
+        release(2, random, columns=two, lab=LAB_IN_ANOTHER_UNIT),
+    )  # fmt: skip

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -29,10 +30,12 @@ from coordinator.views.run_notes import RunNote
 from coordinator.views.views import KeptVerification
 from dashboard import app
 from dashboard.rows import runs
+from dashboard.server.metrics import DashboardMetrics
+from protocol.errors import StoreBroken
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.machine.patience import PATIENCE
 from tests.support.simulated import dossiers
-from tests.support.simulated.drifts import LAB_IN_ANOTHER_UNIT, calendar_with, release
+from tests.support.simulated.drifts import drifted
 from tests.support.simulated.reports import subject_of
 
 
@@ -170,17 +173,8 @@ def test_a_store_without_alerts_says_nothing_of_them() -> None:
     assert not [s for s in page.subheader if "alert" in s.value.lower()]
 
 
-def _drifted() -> DriftCalendar:
-    random = np.random.default_rng(21)
-    two = ("lab", "scanner")
-    return calendar_with(
-        release(0, random, columns=two), release(1, random, columns=two),
-        release(2, random, columns=two, lab=LAB_IN_ANOTHER_UNIT),
-    )  # fmt: skip
-
-
 def test_a_release_stands_beside_its_calendar_as_it_was_then() -> None:
-    run = replace(dossiers.statistics(), run_id="run-2", task="monitoring", drift=_drifted())
+    run = replace(dossiers.statistics(), run_id="run-2", task="monitoring", drift=drifted())
     words = _words(page := _page(FakeViews(run)))
     assert "Drift of lab." in words
     assert {metric.label: metric.value for metric in page.metric}["Release"] == "2"
@@ -362,6 +356,28 @@ def test_page_has_no_icon_that_a_browser_would_fetch_from_another_host() -> None
         .read_text(encoding="utf-8")
         .startswith("<svg")
     )
+
+
+def test_a_page_that_cannot_read_the_store_counts_as_a_script_that_failed() -> None:
+    metrics = DashboardMetrics(tuple(app.PAGES))
+
+    class Broken(FakeViews):
+        def runs(self) -> NoReturn:
+            raise StoreBroken("the database is away")
+
+    def script(views, timed) -> None:  # type: ignore[no-untyped-def]  # text, without imports
+        from dashboard import app
+        from dashboard.page import Page, Tools
+
+        app.show_page("runs", Page(views=views, tools=Tools(timed=timed)))
+
+    page = AppTest.from_function(
+        script, args=(Broken(), metrics.script), default_timeout=PATIENCE
+    ).run()
+    assert "the database is away" in page.error[0].value
+    counted = metrics.registry.get_sample_value
+    assert counted("collegium_dashboard_script_errors_total", {"page": "runs"}) == 1
+    assert counted("collegium_dashboard_script_seconds_count", {"page": "runs"}) == 1
 
 
 def test_telemetry_is_off() -> None:

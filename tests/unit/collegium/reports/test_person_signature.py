@@ -20,13 +20,11 @@ from collegium.reports.request import ReportRequest
 from collegium.reports.signing import signatures_of
 from collegium.reports.verifying import verify_report
 from compliance.governance.people import Person
-from coordinator.database.store import Store
-from coordinator.database.workspace import Workspace
 from coordinator.views.views import open_views
 from protocol.encoding import digest
 from protocol.errors import PolicyRefused, WorkspaceRefused
 from protocol.identity.roster import SigningKey
-from tests.support.hospital.people import ADA, BEA, CLEO, People
+from tests.support.hospital.people import ADA, BEA, CLEO, People, people_of
 from tests.support.simulated.output_folder import RUNS, change
 
 QUIET = Console(quiet=True)
@@ -35,10 +33,7 @@ DAN = "Dan Scientist"
 
 @pytest.fixture
 def people(folder: Path) -> Iterator[People]:
-    workspace = Workspace.open(folder)
-    with closing(Store(workspace.database)) as store:
-        found = People.over(store, workspace.signing_key())
-        found.found()
+    with people_of(folder) as found:
         yield found
 
 

@@ -2,15 +2,12 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from coordinator.database.store import Store
-from coordinator.database.workspace import Workspace
 from dashboard.texts import speak
-from tests.support.hospital.people import People
+from tests.support.hospital.people import People, people_of
 from tests.support.hospital.person_viewer import PersonViewer
 from tests.support.simulated.folder_page import FolderPage, page_over
 
@@ -26,10 +23,7 @@ def own_main(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def people(folder: Path) -> Iterator[People]:
     """The people of a copy of a genuine folder: an administrator, an officer, a lead."""
-    workspace = Workspace.open(folder)
-    with closing(Store(workspace.database)) as store:
-        found = People.over(store, workspace.signing_key())
-        found.found()
+    with people_of(folder) as found:
         yield found
 
 

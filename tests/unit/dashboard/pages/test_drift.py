@@ -8,7 +8,7 @@ import pytest
 from compliance.facts.drift_calendar import DriftCalendar
 from dashboard.rows.calendars import steps_of
 from tests.support.simulated import dossiers
-from tests.support.simulated.drifts import LAB_IN_ANOTHER_UNIT, calendar_with, release
+from tests.support.simulated.drifts import calendar_with, drifted, release
 from tests.support.simulated.shown_page import again, sentences, show
 from tests.support.simulated.stored_runs import StoredRuns
 
@@ -16,15 +16,6 @@ from tests.support.simulated.stored_runs import StoredRuns
 def begun() -> DriftCalendar:
     """Only the reference was made."""
     return calendar_with(release(0, np.random.default_rng(1)))
-
-
-def drifted() -> DriftCalendar:
-    random = np.random.default_rng(21)
-    two = ("lab", "scanner")
-    return calendar_with(
-        release(0, random, columns=two), release(1, random, columns=two),
-        release(2, random, columns=two, lab=LAB_IN_ANOTHER_UNIT),
-    )  # fmt: skip
 
 
 def test_a_store_without_monitoring_says_how_to_begin() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from dashboard.server.metrics import DashboardMetrics
+from protocol.errors import PolicyRefused
 
 PAGES = ("today", "runs")
 
@@ -22,21 +23,17 @@ def test_what_never_happened_is_shown_as_nothing_rather_than_left_out(
     """A rule about an increase sees the first refusal only where there was a 0 before it."""
     assert value(metrics, "logins_total", outcome="refused") == 0
     assert value(metrics, "refusals_total", reason="wrong role") == 0
-    assert value(metrics, "cache_total", outcome="hit") == 0
 
 
-def test_logins_refusals_and_look_ups_are_counted(metrics: DashboardMetrics) -> None:
+def test_logins_and_refusals_are_counted(metrics: DashboardMetrics) -> None:
     metrics.login("refused")
     metrics.login("refused")
     metrics.login("locked")
     metrics.refused("cross site")
-    metrics.looked_up(hit=True)
-    metrics.looked_up(hit=False)
     metrics.sessions.inc()
     assert value(metrics, "logins_total", outcome="refused") == 2
     assert value(metrics, "logins_total", outcome="locked") == 1
     assert value(metrics, "refusals_total", reason="cross site") == 1
-    assert value(metrics, "cache_total", outcome="miss") == 1
     assert value(metrics, "sessions") == 1
 
 
@@ -47,6 +44,13 @@ def test_a_script_is_timed_also_where_it_ends_in_an_error(metrics: DashboardMetr
         raise ValueError("broken")
     assert value(metrics, "script_seconds_count", page="runs") == 2
     assert value(metrics, "script_errors_total", page="runs") == 1
+
+
+def test_what_a_role_may_not_see_is_a_refusal_and_no_error(metrics: DashboardMetrics) -> None:
+    with pytest.raises(PolicyRefused), metrics.script("runs"):
+        raise PolicyRefused("not for this role")
+    assert value(metrics, "refusals_total", reason="wrong role") == 1
+    assert value(metrics, "script_errors_total", page="runs") is None
 
 
 def test_an_address_that_somebody_types_makes_no_label(metrics: DashboardMetrics) -> None:
