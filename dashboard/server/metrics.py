@@ -11,7 +11,7 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from protocol.errors import PolicyRefused
+from protocol.errors import FederationError, PolicyRefused, StoreBroken
 
 #: What can come of a login. ``locked``: too many were refused before.
 LoginOutcome = Literal["accepted", "refused", "locked"]
@@ -79,7 +79,8 @@ class DashboardMetrics:
     def script(self, page: str) -> Iterator[None]:
         """Times a page's script until the block ends, and counts an error that ends it.
 
-        What the page refuses to the person's role is a refusal, and no error.
+        What the page refuses to the person's role is a refusal; what somebody asks for that is not
+        there is neither. A store that cannot be read is an error.
         """
         page, began = page if page in self._pages else "other", monotonic()
         try:
@@ -87,8 +88,9 @@ class DashboardMetrics:
         except PolicyRefused:
             self.refused("wrong role")
             raise
-        except Exception:
-            self._script_errors.labels(page).inc()
+        except Exception as error:
+            if isinstance(error, StoreBroken) or not isinstance(error, FederationError):
+                self._script_errors.labels(page).inc()
             raise
         finally:
             self._script_seconds.labels(page).observe(monotonic() - began)

@@ -3,7 +3,7 @@
 import pytest
 
 from dashboard.server.metrics import DashboardMetrics
-from protocol.errors import PolicyRefused
+from protocol.errors import PolicyRefused, WorkspaceRefused
 
 PAGES = ("today", "runs")
 
@@ -50,6 +50,12 @@ def test_what_a_role_may_not_see_is_a_refusal_and_no_error(metrics: DashboardMet
     with pytest.raises(PolicyRefused), metrics.script("runs"):
         raise PolicyRefused("not for this role")
     assert value(metrics, "refusals_total", reason="wrong role") == 1
+    assert value(metrics, "script_errors_total", page="runs") is None
+
+
+def test_a_run_that_is_not_there_is_no_error_of_the_dashboard(metrics: DashboardMetrics) -> None:
+    with pytest.raises(WorkspaceRefused), metrics.script("runs"):
+        raise WorkspaceRefused("there is no such run")
     assert value(metrics, "script_errors_total", page="runs") is None
 
 
