@@ -17,7 +17,6 @@ from typing import Annotated, Any
 
 import typer
 
-from collegium.cli.alerts import app as alerts_app
 from collegium.cli.audit.exit_codes import USAGE
 from collegium.cli.audit.log import app as audit_app
 from collegium.cli.audit.timestamps import app as timestamps_app
@@ -26,12 +25,13 @@ from collegium.cli.coordinator.incidents import app as incident_app
 from collegium.cli.coordinator.members import app as coordinator_app
 from collegium.cli.coordinator.people import app as people_app
 from collegium.cli.coordinator.service import app as service_app
-from collegium.cli.monitor import app as monitor_app
+from collegium.cli.monitoring.alerts import app as alerts_app
+from collegium.cli.monitoring.calendars import app as monitor_app
 from collegium.cli.runs.listing import app as runs_app
 from collegium.cli.runs.reports import app as report_app
 from collegium.cli.silo.hospital import app as silo_app
-from collegium.cli.simulations import app as simulations_app
-from collegium.cli.study import app as study_app
+from collegium.cli.studies.documents import app as study_app
+from collegium.cli.studies.simulations import app as simulations_app
 from collegium.extras import needs
 from collegium.output.console import complain, console, emit
 from protocol.errors import FederationError, QuorumLost

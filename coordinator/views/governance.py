@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from compliance.governance.access_review import AccessReview, review_access
+from compliance.governance.access.review import AccessReview, review_access
 from compliance.governance.people import AccessPolicy, Person
 from compliance.governance.retention import Hold
 from compliance.governance.two_person import Change, ChangeState

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from compliance.facts.formatting import Format, show
-from compliance.governance.access_review import AccessReview
+from compliance.governance.access.review import AccessReview
 from compliance.governance.acts import ActRequest
 from compliance.governance.incidents.course import IncidentStep
 from compliance.governance.incidents.playbooks import Playbook

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from compliance.facts.formatting import Format, show
-from compliance.governance.access_review import EXPIRING_DAYS
+from compliance.governance.access.review import EXPIRING_DAYS
 from compliance.governance.incidents.course import IncidentState, clock_text
 from compliance.governance.people import Person, Role, same_name
 from compliance.governance.two_person import require_second

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from compliance.governance.access_review import AccessReview
+from compliance.governance.access.review import AccessReview
 from compliance.governance.acts import ActRequest
 from compliance.governance.incidents.course import Incident, IncidentState, IncidentStep
 from compliance.governance.people import FIRST_POLICY, Person, Role

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from collegium.cli.alerts import UNACKNOWLEDGED
+from collegium.cli.monitoring.alerts import UNACKNOWLEDGED
 from coordinator.alerts.default_rules import DEFAULT_RULES
 from coordinator.alerts.rules import read_rules
 from tests.support.hospital.consortium_home import ConsortiumHome

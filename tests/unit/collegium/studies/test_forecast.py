@@ -8,9 +8,9 @@ import pytest
 import typer
 from rich.console import Console
 
+from collegium.cli.demos.demo import demo_study
+from collegium.cli.demos.network_demo import NetworkDemo, network_demo
 from collegium.cli.main import app, main
-from collegium.demos.demo import demo_study
-from collegium.demos.network_demo import NetworkDemo, network_demo
 from collegium.studies.authoring.template import study_template
 from collegium.studies.bundled import BUNDLED_STUDIES, bundled_study
 from collegium.studies.forecast import study_forecast

@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from collegium.cli.demos.demo import EPSILON, OTHERS, demo_study, other_runs, print_hospitals
 from collegium.cli.main import app
-from collegium.demos.demo import EPSILON, OTHERS, demo_study, other_runs, print_hospitals
 from collegium.studies.bundled import BUNDLED_STUDIES, BundledStudy, bundled_study
 from collegium.studies.forecast import forecast_text
 from collegium.studies.planning.settings import assumed_auroc

@@ -74,7 +74,7 @@ def demo(
 
     Real patients, patient-level privacy, secure aggregation; nothing is downloaded.
     """
-    from collegium.demos.demo import run_demo
+    from collegium.cli.demos.demo import run_demo
     from collegium.studies.bundled import bundled_study
 
     with redirect_stdout(sys.stderr):  # Ray prints what it likes; stdout is for --json alone
@@ -145,7 +145,7 @@ def network_demo(
 
     A coordinator, and a supervisor for each hospital, over TLS.
     """
-    from collegium.demos.network_demo import network_demo as run_network
+    from collegium.cli.demos.network_demo import network_demo as run_network
     from collegium.output.summary import summarise
     from collegium.studies.bundled import DEFAULT_STUDY, bundled_study
     from coordinator.database.workspace import Workspace

@@ -1,0 +1,1 @@
+"""Commands of monitoring: calendars of releases, and alerts on them."""

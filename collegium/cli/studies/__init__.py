@@ -1,0 +1,1 @@
+"""Commands of studies and of their simulations."""

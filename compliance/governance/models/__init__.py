@@ -1,0 +1,1 @@
+"""Rules for the versions of a released model."""

@@ -1,0 +1,238 @@
+"""Stages of a model's versions: candidate, canary, production, retired; and who served which.
+
+Rules:
+
+1. A line of versions is its history: events in the order of the log. Stages, aliases and what a
+   hospital serves at a time follow from it and are kept nowhere else.
+2. At most one version is in production, and at most one is a canary. A hospital that a canary names
+   serves the canary, every other one the version in production.
+3. A version reaches production through a canary. It leaves it when another one arrives, when it is
+   retired, or by a roll-back to the version before it.
+4. A roll-back always succeeds where there is a version to go back to: one that is being tried again
+   as a canary is in production from then on, and no canary.
+5. A retired version returns to no stage: whoever wants it again registers it anew.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+
+from protocol.errors import PolicyRefused
+
+
+class Stage(StrEnum):
+    """A stage of a version."""
+
+    CANDIDATE = "candidate"
+    CANARY = "canary"
+    PRODUCTION = "production"
+    RETIRED = "retired"
+
+
+class EventKind(StrEnum):
+    """A kind of event in the life of a version."""
+
+    REGISTERED = "registered"
+    CANARY_BEGUN = "canary-begun"
+    CANARY_ENDED = "canary-ended"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled-back"
+    RETIRED = "retired"
+    NAMED = "named"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageEvent:
+    """One event of a line.
+
+    Attributes:
+        kind: what happened.
+        version: the digest of the snapshot that it happened to; of a roll-back, of the version that
+            left production.
+        time: when, as the log says it (RFC 3339, UTC).
+        sites: the hospitals of a canary that began, sorted.
+        alias: the name that was given, of ``NAMED``.
+        by: who did it; empty where the coordinator did, by a rule.
+        reason: why, in words.
+    """
+
+    kind: EventKind
+    version: str
+    time: str
+    sites: tuple[str, ...] = ()
+    alias: str = ""
+    by: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineState:
+    """A line as it stands after some of its events.
+
+    ``production`` and ``canary`` are versions, None where none is in that stage; ``before`` are the
+    versions that were in production earlier and may be again, the last one last.
+    """
+
+    stages: Mapping[str, Stage] = field(default_factory=dict)
+    production: str | None = None
+    canary: str | None = None
+    canary_sites: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def served_at(self, site: str) -> str | None:
+        """Returns the version that a hospital serves; None where none is in production."""
+        return self.canary if site in self.canary_sites else self.production
+
+    def after(self, event: StageEvent) -> "LineState":
+        """Returns the state after one more event.
+
+        Raises:
+            PolicyRefused: the event does not follow from this state; says what would.
+        """
+        return _FOLLOWS[event.kind](self, event)
+
+    def require(self, version: str, *stages: Stage) -> None:
+        """Refuses a version that is in none of the stages.
+
+        Raises:
+            PolicyRefused: it is in another stage, or not registered.
+        """
+        found = self.stages.get(version)
+        if found is None:
+            raise PolicyRefused(f"model {version[:12]} is not registered: models register")
+        if found not in stages:
+            raise PolicyRefused(
+                f"model {version[:12]} is {found}: this is for a version that is "
+                f"{' or '.join(stages)}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelLine:
+    """The versions of one model by its name, and their history in the order of the log."""
+
+    name: str
+    events: tuple[StageEvent, ...]
+
+    @cached_property
+    def state(self) -> LineState:
+        """The state after all events."""
+        return _state_after(self.events)
+
+    def at(self, time: str) -> LineState:
+        """Returns the state at a time; an event of just that time has happened."""
+        return _state_after(event for event in self.events if event.time <= time)
+
+    def with_event(self, event: StageEvent) -> "ModelLine":
+        """Returns the line with one more event.
+
+        Raises:
+            PolicyRefused: it does not follow.
+        """
+        self.state.after(event)
+        return ModelLine(name=self.name, events=(*self.events, event))
+
+
+def _state_after(events: Iterable[StageEvent]) -> LineState:
+    state = LineState()
+    for event in events:
+        state = state.after(event)
+    return state
+
+
+def _registered(state: LineState, event: StageEvent) -> LineState:
+    if state.stages.get(event.version, Stage.RETIRED) is not Stage.RETIRED:
+        raise PolicyRefused(f"model {event.version[:12]} is registered already")
+    return replace(state, stages={**state.stages, event.version: Stage.CANDIDATE})
+
+
+def _canary_begun(state: LineState, event: StageEvent) -> LineState:
+    state.require(event.version, Stage.CANDIDATE)
+    if state.canary is not None:
+        raise PolicyRefused(
+            f"model {state.canary[:12]} is the canary: one at a time (models end-canary)"
+        )
+    if not event.sites or list(event.sites) != sorted(set(event.sites)):
+        raise PolicyRefused("a canary names its hospitals, each once")
+    return replace(
+        state,
+        stages={**state.stages, event.version: Stage.CANARY},
+        canary=event.version,
+        canary_sites=event.sites,
+    )
+
+
+def _canary_ended(state: LineState, event: StageEvent) -> LineState:
+    state.require(event.version, Stage.CANARY)
+    stages = {**state.stages, event.version: Stage.CANDIDATE}
+    return replace(state, stages=stages, canary=None, canary_sites=())
+
+
+def _promoted(state: LineState, event: StageEvent) -> LineState:
+    state.require(event.version, Stage.CANARY)
+    stages = {**state.stages, event.version: Stage.PRODUCTION}
+    before = state.before
+    if state.production is not None:
+        stages[state.production] = Stage.CANDIDATE
+        before = (*before, state.production)
+    return replace(
+        state,
+        stages=stages,
+        production=event.version,
+        canary=None,
+        canary_sites=(),
+        before=before,
+    )
+
+
+def _rolled_back(state: LineState, event: StageEvent) -> LineState:
+    state.require(event.version, Stage.PRODUCTION)
+    if not state.before:
+        raise PolicyRefused(
+            f"model {event.version[:12]} is the first in production: there is none to go back to; "
+            "models retire takes it out of use"
+        )
+    *earlier, back = state.before
+    is_canary = back == state.canary
+    return replace(
+        state,
+        stages={**state.stages, event.version: Stage.CANDIDATE, back: Stage.PRODUCTION},
+        production=back,
+        canary=None if is_canary else state.canary,
+        canary_sites=() if is_canary else state.canary_sites,
+        before=tuple(earlier),
+    )
+
+
+def _retired(state: LineState, event: StageEvent) -> LineState:
+    state.require(event.version, Stage.CANDIDATE, Stage.CANARY, Stage.PRODUCTION)
+    is_canary = state.canary == event.version
+    return replace(
+        state,
+        stages={**state.stages, event.version: Stage.RETIRED},
+        production=None if state.production == event.version else state.production,
+        canary=None if is_canary else state.canary,
+        canary_sites=() if is_canary else state.canary_sites,
+        before=tuple(one for one in state.before if one != event.version),
+        aliases={a: version for a, version in state.aliases.items() if version != event.version},
+    )
+
+
+def _named(state: LineState, event: StageEvent) -> LineState:
+    state.require(event.version, Stage.CANDIDATE, Stage.CANARY, Stage.PRODUCTION)
+    if not event.alias or event.alias in set(Stage):
+        raise PolicyRefused("an alias is a name of its own, and no stage")
+    return replace(state, aliases={**state.aliases, event.alias: event.version})
+
+
+_FOLLOWS = {
+    EventKind.REGISTERED: _registered,
+    EventKind.CANARY_BEGUN: _canary_begun,
+    EventKind.CANARY_ENDED: _canary_ended,
+    EventKind.PROMOTED: _promoted,
+    EventKind.ROLLED_BACK: _rolled_back,
+    EventKind.RETIRED: _retired,
+    EventKind.NAMED: _named,
+}
