@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 import coordinator.database.alert_tables
 import coordinator.database.log.cosignatures
 import coordinator.governance.accounts.tables
+import coordinator.governance.models.tables
 import coordinator.governance.tables
 import coordinator.membership.tables  # noqa: F401
 from compliance.storage.revisions import VERSIONS

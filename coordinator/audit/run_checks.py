@@ -31,6 +31,7 @@ from coordinator.database.store import (
 )
 from coordinator.membership.tables import RosterRow
 from coordinator.rounds.attempts.conduct import conduct_from
+from coordinator.rounds.ending.snapshot import require_follows
 from coordinator.rounds.run_course import kinds_of
 from coordinator.rounds.site_tables import require_signed_tables
 from protocol.encoding import digest, digest_json, parse_canonical
@@ -125,6 +126,8 @@ def check_run(session: Session, row: RunRow, log: RunLog, faults: Faults) -> Run
         summaries = _check_summaries(session, row, roster, log, faults)
         with faults.checking("what its hospitals signed about themselves", run=run):
             require_signed_tables(session, row, summaries)
+        with faults.checking("its snapshot", run=run):
+            require_follows(session, row, _study(session, row), roster)
         with faults.checking("the newest message that is kept of a hospital", run=run):
             _check_kept_messages(session, run, roster)
         with faults.checking("its accusations", run=run):

@@ -27,7 +27,7 @@ from coordinator.database.store import (
     signed_heads,
 )
 from coordinator.membership.tables import require_chain
-from coordinator.rounds.run_end import result_of
+from coordinator.rounds.ending.end_statement import result_of
 from protocol.encoding import digest
 from protocol.errors import StoreBroken
 from protocol.log.cosignature import VerifierKey

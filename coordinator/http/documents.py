@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from coordinator.database.own_statements import statements_of
 from coordinator.database.store import RunRow, Store
 from coordinator.membership.members import Members
-from coordinator.rounds.run_end import signed_end
+from coordinator.rounds.ending.end_statement import signed_end
 from protocol.errors import MessageRefused
 from protocol.identity.machine_evidence import MachineEvidence, RunEvidence
 from protocol.identity.roster import SigningKey

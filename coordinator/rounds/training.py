@@ -40,6 +40,8 @@ from coordinator.rounds.attempts.round_sums import (
     why_too_few,
 )
 from coordinator.rounds.attempts.standing import Standing
+from coordinator.rounds.ending.snapshot import snapshot_of
+from coordinator.rounds.ending.snapshot_signing import collect_signatures
 from coordinator.rounds.evaluation.released import Released, released_json
 from coordinator.rounds.means import RoundMean, round_mean
 from coordinator.rounds.round_records import RoundRecords
@@ -68,6 +70,9 @@ from protocol.vectors.tensors import (
 )
 
 log = logging.getLogger("collegium.coordinator")
+
+#: The seconds that hospitals have, at most, to sign the snapshot of a run that has ended.
+_SIGN_SECONDS = 60.0
 
 
 class Watcher(Protocol):
@@ -219,7 +224,36 @@ class Runner:
         model = model_of(training, layout, ends)
         released = self._released_after(rounds)
         name = self._keep(model, rounds)
-        return Outcome(model=model, model_digest=name, released=released)
+        outcome = Outcome(model=model, model_digest=name, released=released)
+        self.sign_snapshot(outcome)
+        return outcome
+
+    def sign_snapshot(self, outcome: Outcome) -> None:
+        """Has the hospitals that are there sign the snapshot of the final model, if there is one.
+
+        Raises:
+            StoreBroken: it cannot be kept.
+        """
+        if not self._study.trains:
+            return
+        with self._store.read() as session:
+            snapshot = snapshot_of(
+                session,
+                self._run_id,
+                study=self._study,
+                roster=self._roster,
+                layout=layout_of(outcome.model).digest,
+                created=timestamp(),
+            )
+        collect_signatures(
+            snapshot,
+            roster=self._roster,
+            key=self._key,
+            store=self._store,
+            link=self._link,
+            timeout=min(self._timeout, _SIGN_SECONDS),
+            absent=frozenset(self._absent()),
+        )
 
     def _evaluated_state(
         self, layout: Layout, state: ServerState, instead: bytes | None

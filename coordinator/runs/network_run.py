@@ -11,7 +11,7 @@ its people have mended it.
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict
 
@@ -22,12 +22,13 @@ from coordinator.database.round_archive import RoundArchive
 from coordinator.database.server_state import ServerStates
 from coordinator.database.store import RunRow, SnapshotRow
 from coordinator.delivery.http_link import HttpLink
+from coordinator.delivery.link import SiloLink
 from coordinator.governance.incident_register import holds_in
 from coordinator.membership.cosigning import HeadCosigning
 from coordinator.membership.log_proofs import LogProofs
+from coordinator.rounds.ending.end_statement import signed_end
 from coordinator.rounds.round_measures import round_measures
 from coordinator.rounds.round_records import RoundRecords
-from coordinator.rounds.run_end import signed_end
 from coordinator.rounds.run_records import RunRecord
 from coordinator.rounds.training import Outcome, Runner, RunStores
 from coordinator.runs.join_phase import JoinPhase
@@ -190,7 +191,11 @@ class NetworkRun:
         if name is None or released is None:
             return None
         model = self._resources.workspace.read_snapshot(name)
-        return Outcome(model=model, model_digest=name, released=released)
+        outcome = Outcome(model=model, model_digest=name, released=released)
+        told = frozenset(self.participants.signed_summaries)
+        with closing(self._link(0, joined=lambda: told)) as link:
+            self._runner(link).sign_snapshot(outcome)
+        return outcome
 
     def _trained(self) -> Outcome:
         """Trains with the hospitals that join, and with those that join later."""
@@ -201,19 +206,24 @@ class NetworkRun:
                 runner = self._runner(MonitoredLink(link, self.monitor, self.control.require_going))
                 return runner.run(initial)
 
-    def _link(self, parameters: int) -> HttpLink:
-        """Returns the line to the hospitals that have joined, for a model of so many parameters."""
+    def _link(
+        self, parameters: int, joined: Callable[[], frozenset[str]] | None = None
+    ) -> HttpLink:
+        """Returns the line to the hospitals of the run, for a model of so many parameters.
+
+        To those that have joined since this process began, where ``joined`` is None.
+        """
         return HttpLink(
             self._resources.mailbox,
             self._resources.blobs,
-            joined=lambda: self.participants.joined,
+            joined=joined or (lambda: self.participants.joined),
             max_vector=min(MAX_BLOB_BYTES, 8 * (parameters + 4096)),
             stop=self.control.stopped,
             idle=self.monitor.step.look,
             tracing=self._resources.tracing,
         )
 
-    def _runner(self, link: MonitoredLink) -> Runner:
+    def _runner(self, link: SiloLink) -> Runner:
         workspace = self._resources.workspace
         return Runner(
             run_id=self.run_id,

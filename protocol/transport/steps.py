@@ -12,6 +12,8 @@ from dataclasses import dataclass
 JOIN_REFUSED = "Refused"
 #: The step in which a hospital is asked to cosign a head of the log, before a round is opened.
 COSIGN = "cosign"
+#: The step in which a hospital is asked to sign the snapshot of a run's final model.
+SNAPSHOT = "snapshot"
 
 
 @dataclass(frozen=True, kw_only=True)

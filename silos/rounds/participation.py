@@ -46,15 +46,18 @@ from protocol.study.rounds.round_vector import RoundVector, round_vector
 from protocol.study.rounds.sent_sum import is_sum, model_after, read_sum
 from protocol.study.strategies.local_steps import LocalEnd
 from protocol.study.strategies.registry import personal_model
+from protocol.study.strategies.sent_slots import without_slots
 from protocol.study.study import Study
-from protocol.transport.privacy_summary import NamedApproval
-from protocol.transport.steps import Reply, Request, Traffic
+from protocol.transport.privacy_summary import NamedApproval, Summary
+from protocol.transport.snapshot import cosign_snapshot, parse_snapshot
+from protocol.transport.steps import SNAPSHOT, Reply, Request, Traffic
 from protocol.vectors.fixed_point import encode_counts
 from protocol.vectors.keystream import RingVector
 from protocol.vectors.tensors import (
     Tensors,
     decode_tensors,
     encode_tensors,
+    layout_of,
     model_digest,
 )
 from silos.config.patient_statement import NOTHING_STATED, PatientStatement
@@ -66,6 +69,7 @@ from silos.rounds.openings.log_check import HeadRule, check_log, check_own_event
 from silos.rounds.openings.log_heads import LogHeads
 from silos.rounds.openings.rollback_evidence import require_own_head
 from silos.rounds.own_states import OwnStates
+from silos.rounds.snapshot_check import require_own_snapshot
 from silos.training.counting.evaluation_counts import noised_counts
 from silos.training.randomness import Entropy, RoundInput
 from silos.training.second_opinion import SecondOpinion
@@ -224,6 +228,33 @@ class Participation:
         if request.step == "unmask":
             return self._reveal(self._round, request)
         raise OutOfOrder(f"there is no step {request.step!r}")
+
+    def sign_snapshot(self, message: bytes, own: Summary) -> Reply:
+        """Signs the snapshot of the run's final model, once that is what this hospital knows.
+
+        Args:
+            message: the snapshot as the coordinator signed it.
+            own: this hospital's summary of the run.
+
+        Raises:
+            MessageRefused: it is not the coordinator's, or another was signed in this run.
+            PolicyRefused: it says something else than this hospital knows.
+        """
+        signed = parse_snapshot(message)
+        signed.require_of(self._coordinator)
+        initial = self.trainer.initial_model()
+        require_own_snapshot(
+            signed.snapshot,
+            run_id=self.run_id,
+            study=self.study,
+            roster=self._roster,
+            initial=model_digest(initial),
+            layout=layout_of(without_slots(initial)),
+            evaluated=self._draws.evaluated,
+            own=own,
+        )
+        self._signing_record.record((self.run_id, SNAPSHOT, signed.snapshot.digest))
+        return Reply(message=cosign_snapshot(signed.snapshot, self.key))
 
     def settle(self) -> None:
         """Closes the reservations: what was not sent becomes free again, what was sent never."""

@@ -26,8 +26,8 @@ from protocol.identity.roster import Member
 from protocol.log.witness import with_event
 from protocol.study.privacy import PatientPrivacy, Privacy
 from protocol.study.study import BUNDLED, FileSplit, Study
-from protocol.transport.privacy_summary import SignedSummary, Summary, sign_summary
-from protocol.transport.steps import COSIGN, Reply, Request
+from protocol.transport.privacy_summary import SignedSummary, Summary, open_summary, sign_summary
+from protocol.transport.steps import COSIGN, SNAPSHOT, Reply, Request
 from protocol.vectors.tensors import Tensors
 from silos.config.attestation import MachineCheck
 from silos.config.patient_statement import (
@@ -234,6 +234,9 @@ class Silo:
 
     def _step(self, request: Request) -> Reply:
         joined = self._joined(request.run_id)
+        if request.step == SNAPSHOT:
+            own = open_summary(self._summary(request.run_id), joined.key.public)
+            return joined.sign_snapshot(request.message, own)
         if request.step == "advertise" and self._authorization is not None:
             terms = self._authorization(joined.study)  # before every round: it may be withdrawn
             joined.patients.follow(terms.rules)

@@ -43,8 +43,8 @@ OTHER_NAMES = {"README.txt", "log/entries.jsonl", "log/heads.jsonl"}
 TABLES = (
     "access_policy", "account", "accusation", "act", "alert", "alert_message", "certificate",
     "change", "cosignatures", "identity_link", "identity_login", "incident", "invitation",
-    "legal_hold", "masked_message", "member", "person", "reference", "refused_login", "release",
-    "roster", "round", "run", "snapshot", "study",
+    "legal_hold", "masked_message", "member", "model_event", "person", "reference",
+    "refused_login", "release", "roster", "round", "run", "signed_snapshot", "snapshot", "study",
 )  # fmt: skip
 ENTRY_FIELDS = ["attempt", "payload", "record", "round", "run", "seq", "time", "type", "v"]
 #: The column that says of which run a row of a table is; other tables are of none.

@@ -18,9 +18,9 @@ from coordinator.database.round_archive import RoundArchive
 from coordinator.database.server_state import ServerStates
 from coordinator.database.store import ReleaseRow, RoundRow
 from coordinator.rounds import training
+from coordinator.rounds.ending.end_statement import result_of
 from coordinator.rounds.round_records import RoundRecords
 from coordinator.rounds.run_course import course_of, course_with, evaluations_of
-from coordinator.rounds.run_end import result_of
 from coordinator.rounds.training import Outcome, Runner, RunStores
 from protocol.errors import QuorumLost, StoreBroken
 from protocol.study.rounds.course import Course

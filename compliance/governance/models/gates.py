@@ -1,0 +1,246 @@
+"""Gates between the stages of a model's version: what it must show, judged by released figures.
+
+Rules:
+
+1. A gate is passed, failed or open. An open one lacks what it would be judged by; it keeps a
+   version back like a failed one, but is no finding against it.
+2. Figures have intervals, of chance and noise. A version is *worse* than another where the interval
+   of their difference lies below 0, or where the difference itself is below the margin: a step
+   back costs little, and a worse model may harm patients.
+3. The thresholds are a line's own. They stand in the log before the versions that they judge.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from compliance.estimates.interval import Interval
+from protocol.errors import MessageRefused
+
+
+class GateResult(StrEnum):
+    """A result of a gate."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """One gate with its result, and in words what it was judged by."""
+
+    name: str
+    result: GateResult
+    said: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateRules:
+    """The thresholds of a line.
+
+    Attributes:
+        least: what the figure must reach, by its released value (of an error, what it must not
+            exceed); None asks for nothing.
+        margin: by how much a version may be worse than the one in production.
+        largest_gap: the largest gap between hospitals that is allowed, by its released value; None
+            asks for nothing.
+        red_team: whether a red team must have attacked the run.
+
+    Raises:
+        ValueError: a threshold is out of range.
+    """
+
+    least: float | None = None
+    margin: float = 0.02
+    largest_gap: float | None = None
+    red_team: bool = True
+
+    def __post_init__(self) -> None:
+        named = {"least": self.least, "margin": self.margin, "largest_gap": self.largest_gap}
+        for name, value in named.items():
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} is a number, 0 or more")
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the rules as they are kept; the inverse of ``read_rules``."""
+        return asdict(self)
+
+
+def read_rules(said: Mapping[str, Any]) -> GateRules:
+    """Returns the rules that JSON holds.
+
+    Raises:
+        MessageRefused: it holds others.
+    """
+    try:
+        return GateRules(**said)
+    except (TypeError, ValueError) as error:
+        raise MessageRefused(f"the thresholds of a model's gates are others: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateFacts:
+    """What gates are judged by: facts of the version's run, and of the version in production.
+
+    Attributes:
+        signatures, quorum: how many hospitals signed the snapshot, how many must.
+        protects: whether the run's noise protects patients: it is neither a test's nor none.
+        figure: what the headline is called.
+        higher_is_better: False where it is an error.
+        headline: the released figure of all hospitals; None where none was released.
+        production: the same of the version in production; None where none is, or of another task.
+        gap: the released largest gap between hospitals; None where none was released.
+        contradicted: whether a red team's findings contradict the claim; None where none attacked.
+    """
+
+    signatures: int
+    quorum: int
+    protects: bool
+    figure: str
+    headline: Interval | None
+    higher_is_better: bool = True
+    production: Interval | None = None
+    gap: float | None = None
+    contradicted: bool | None = None
+
+
+def judge(facts: GateFacts, rules: GateRules) -> tuple[Gate, ...]:
+    """Returns every gate of a version, in the order in which people read them."""
+    gates = [_signed(facts), _protected(facts)]
+    if rules.red_team:
+        gates.append(_attacked(facts))
+    if rules.least is not None:
+        gates.append(_useful(facts, rules.least))
+    if facts.production is not None:
+        gates.append(_no_worse(facts, facts.production, rules.margin))
+    if rules.largest_gap is not None:
+        gates.append(_fair(facts, rules.largest_gap))
+    return tuple(gates)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """By how much a figure is better than another (worse: below 0), and its interval's half width.
+
+    The half widths of both intervals on the sides that face each other are taken together as those
+    of independent estimates are: the root of their squares' sum.
+    """
+
+    value: float
+    half: float
+
+    def is_worse(self, margin: float) -> bool:
+        """Whether it is a regression: beyond the margin, or shown to be below 0 (rule 2)."""
+        return self.value < -margin or self.value + self.half < 0
+
+
+def difference(
+    candidate: Interval, reference: Interval, *, higher_is_better: bool = True
+) -> Difference | None:
+    """Returns by how much a figure is better than a reference; None where either was withheld."""
+    if None in (candidate.value, candidate.low, reference.value, reference.low):
+        return None
+    ours, theirs = _ordered(candidate), _ordered(reference)
+    if higher_is_better:
+        value, half = ours[1] - theirs[1], math.hypot(ours[2] - ours[1], theirs[1] - theirs[0])
+    else:
+        value, half = theirs[1] - ours[1], math.hypot(ours[1] - ours[0], theirs[2] - theirs[1])
+    return Difference(value=value, half=half)
+
+
+def _ordered(one: Interval) -> tuple[float, float, float]:
+    """Returns low, value and high; a bound that is missing is the value."""
+    value = one.value or 0.0
+    return (
+        value if one.low is None else one.low,
+        value,
+        value if one.high is None else one.high,
+    )
+
+
+def _signed(facts: GateFacts) -> Gate:
+    enough = facts.signatures >= facts.quorum
+    return Gate(
+        name="signatures",
+        result=GateResult.PASSED if enough else GateResult.OPEN,
+        said=f"{facts.signatures} hospitals have signed the snapshot, {facts.quorum} must",
+    )
+
+
+def _protected(facts: GateFacts) -> Gate:
+    return Gate(
+        name="privacy",
+        result=GateResult.PASSED if facts.protects else GateResult.FAILED,
+        said="every hospital promised its patients differential privacy, with secret noise"
+        if facts.protects
+        else "a hospital trained without privacy, or with a test's noise: for nobody's patients",
+    )
+
+
+def _attacked(facts: GateFacts) -> Gate:
+    if facts.contradicted is None:
+        return Gate(
+            name="red-team",
+            result=GateResult.OPEN,
+            said="no red team has attacked the run: collegium redteam RUN",
+        )
+    return Gate(
+        name="red-team",
+        result=GateResult.FAILED if facts.contradicted else GateResult.PASSED,
+        said="a red team's findings contradict the claim"
+        if facts.contradicted
+        else "a red team's attacks, tested again, do not contradict the claim",
+    )
+
+
+def _useful(facts: GateFacts, least: float) -> Gate:
+    value = None if facts.headline is None else facts.headline.value
+    if value is None:
+        return Gate(name="utility", result=GateResult.OPEN, said=f"no {facts.figure} was released")
+    reaches = value >= least if facts.higher_is_better else value <= least
+    asked = "at least" if facts.higher_is_better else "at most"
+    return Gate(
+        name="utility",
+        result=GateResult.PASSED if reaches else GateResult.FAILED,
+        said=f"{facts.figure} {value:.3f}, {asked} {least:.3f} is asked for",
+    )
+
+
+def _no_worse(facts: GateFacts, production: Interval, margin: float) -> Gate:
+    better = facts.higher_is_better
+    found = (
+        None
+        if facts.headline is None
+        else difference(facts.headline, production, higher_is_better=better)
+    )
+    if found is None:
+        return Gate(
+            name="regression",
+            result=GateResult.OPEN,
+            said=f"no {facts.figure} was released to compare with the version in production",
+        )
+    return Gate(
+        name="regression",
+        result=GateResult.FAILED if found.is_worse(margin) else GateResult.PASSED,
+        said=f"{facts.figure} is better by {found.value:+.3f} than that of the version in "
+        f"production (+/- {found.half:.3f}); a regression is below -{margin:.3f}, or shown to be "
+        "below 0",
+    )
+
+
+def _fair(facts: GateFacts, largest: float) -> Gate:
+    if facts.gap is None:
+        return Gate(
+            name="fairness",
+            result=GateResult.OPEN,
+            said=f"no gap of {facts.figure} between hospitals was released",
+        )
+    return Gate(
+        name="fairness",
+        result=GateResult.PASSED if facts.gap <= largest else GateResult.FAILED,
+        said=f"the largest gap of {facts.figure} between hospitals is {facts.gap:.3f}, at most "
+        f"{largest:.3f} is allowed",
+    )

@@ -1,0 +1,1 @@
+"""Released models: their signed snapshots, and the register of their stages."""

@@ -1,0 +1,114 @@
+"""Gates of a model's version are judged by released figures and their intervals."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compliance.estimates.interval import Interval
+from compliance.governance.models.gates import (
+    GateFacts,
+    GateResult,
+    GateRules,
+    difference,
+    judge,
+    read_rules,
+)
+from protocol.errors import MessageRefused
+
+GOOD = GateFacts(
+    signatures=3,
+    quorum=3,
+    protects=True,
+    figure="AUROC",
+    headline=Interval(value=0.82, low=0.78, high=0.86),
+    production=Interval(value=0.81, low=0.77, high=0.85),
+    gap=0.05,
+    contradicted=False,
+)
+RULES = GateRules(least=0.8, margin=0.02, largest_gap=0.1)
+
+
+def _results(facts: GateFacts, rules: GateRules = RULES) -> dict[str, GateResult]:
+    return {gate.name: gate.result for gate in judge(facts, rules)}
+
+
+def test_a_version_that_shows_all_that_is_asked_for_passes_every_gate() -> None:
+    found = _results(GOOD)
+    assert set(found) == {
+        "signatures", "privacy", "red-team", "utility", "regression", "fairness"
+    }  # fmt: skip
+    assert set(found.values()) == {GateResult.PASSED}
+
+
+@pytest.mark.parametrize(
+    ("facts", "gate", "result"),
+    [
+        (replace(GOOD, signatures=2), "signatures", GateResult.OPEN),
+        (replace(GOOD, protects=False), "privacy", GateResult.FAILED),
+        (replace(GOOD, contradicted=None), "red-team", GateResult.OPEN),
+        (replace(GOOD, contradicted=True), "red-team", GateResult.FAILED),
+        (replace(GOOD, headline=None), "utility", GateResult.OPEN),
+        (replace(GOOD, headline=Interval.withheld("few")), "utility", GateResult.OPEN),
+        (
+            replace(GOOD, headline=Interval(value=0.79, low=0.75, high=0.83)),
+            "utility",
+            GateResult.FAILED,
+        ),
+        (replace(GOOD, headline=None), "regression", GateResult.OPEN),
+        (
+            replace(GOOD, production=Interval(value=0.85, low=0.8, high=0.9)),
+            "regression",
+            GateResult.FAILED,
+        ),
+        (replace(GOOD, gap=None), "fairness", GateResult.OPEN),
+        (replace(GOOD, gap=0.2), "fairness", GateResult.FAILED),
+    ],
+)
+def test_each_gate_keeps_back_what_it_is_for_and_nothing_else(
+    facts: GateFacts, gate: str, result: GateResult
+) -> None:
+    found = _results(facts)
+    assert found.pop(gate) is result
+    if facts.headline is GOOD.headline:
+        assert set(found.values()) == {GateResult.PASSED}
+
+
+def test_gates_that_a_line_does_not_ask_for_are_not_judged() -> None:
+    facts = replace(GOOD, production=None, gap=None, contradicted=None)
+    assert set(_results(facts, GateRules(red_team=False))) == {"signatures", "privacy"}
+
+
+def test_narrow_intervals_show_what_the_margin_would_allow() -> None:
+    better, worse = (
+        Interval(value=value, low=value - 0.002, high=value + 0.002) for value in (0.81, 0.80)
+    )
+    shown = difference(worse, better)
+    assert shown is not None and shown.is_worse(margin=0.02)
+    wide = difference(Interval(value=0.80, low=0.70, high=0.90), better)
+    assert wide is not None and not wide.is_worse(margin=0.02)
+    assert wide.is_worse(margin=0.005)
+
+
+def test_of_an_error_less_is_better() -> None:
+    less, more = (Interval(value=v, low=v - 0.5, high=v + 1.0) for v in (3.0, 5.0))
+    found = difference(less, more, higher_is_better=False)
+    assert found is not None and (found.value, found.half) == (2.0, pytest.approx(1.118, abs=1e-3))
+    facts = replace(GOOD, headline=more, production=less, higher_is_better=False, gap=None)
+    results = _results(facts, GateRules(least=4.0, margin=0.1))
+    assert results["utility"] is results["regression"] is GateResult.FAILED
+
+
+@given(st.floats(0, 1), st.floats(0, 0.5), st.floats(0, 0.5))
+def test_no_version_is_worse_than_itself(value: float, half: float, margin: float) -> None:
+    own = Interval(value=value, low=value - half, high=value + half)
+    found = difference(own, own)
+    assert found is not None and not found.is_worse(margin)
+
+
+def test_thresholds_are_read_as_they_were_kept_and_no_others() -> None:
+    assert read_rules(RULES.to_json()) == RULES
+    for other in ({"least": -2.0}, {"margin": float("nan")}, {"most": 0.1}):
+        with pytest.raises(MessageRefused):
+            read_rules(other)
