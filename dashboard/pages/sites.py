@@ -1,10 +1,13 @@
 """Sites: the hospitals, whether they are there, what they take part in, and their budgets."""
 
+from functools import partial
+
 import streamlit as st
 
 from compliance.storage.clock import utc_now
 from coordinator.views.members.sites import NEWEST_RUNS
 from dashboard.elements.pieces import show_lines
+from dashboard.elements.refreshed import show_refreshed
 from dashboard.page import Page
 from dashboard.rows.consortium import sites as rows
 from dashboard.rows.words import plain
@@ -27,7 +30,7 @@ def show(page: Page) -> None:
         return
     st.caption(say("sites.count", number=len(found)))
     runs = page.tools.last_seen() is not None
-    st.fragment(run_every=_OFTEN if runs else None)(_show_connections)(page)
+    show_refreshed(partial(_show_connections, page), _OFTEN if runs else None)
     st.subheader(say("sites.part"), anchor=False)
     took_part = rows.round_rows(found)
     if took_part:

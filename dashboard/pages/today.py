@@ -15,6 +15,7 @@ from dashboard.elements.acts import show_what_came_of_it
 from dashboard.elements.alerts import show_alert_notes
 from dashboard.elements.kept import kept
 from dashboard.elements.matters import show_matters
+from dashboard.elements.refreshed import show_refreshed
 from dashboard.page import Page
 from dashboard.reading.views import RunLine
 from dashboard.rows import audit
@@ -33,12 +34,9 @@ _OFTEN, _SELDOM = 5, 60
 def show(page: Page) -> None:
     """Shows the glance, then the forms for taking note of alerts."""
     show_what_came_of_it(page.views, page.viewer)
-    runs: Sequence[RunLine] = _read(
-        {}, page.views.runs, ()
-    )  # what cannot be read is told in the glance
+    runs: Sequence[RunLine] = _read({}, page.views.runs, ())  # a fault is told in the glance
     is_at_work = any(run.state == "running" for run in runs)
-    look = st.fragment(run_every=_OFTEN if is_at_work else _SELDOM)(_glance)
-    look(page)
+    show_refreshed(partial(_glance, page), _OFTEN if is_at_work else _SELDOM)
     alerts: Sequence[Alert] = _read({}, page.views.alerts, ())
     show_alert_notes(alerts, page.viewer)
 

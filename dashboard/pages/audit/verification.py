@@ -1,11 +1,14 @@
 """Verify now: all records against the signed log, on demand and beside the page, with progress."""
 
+from functools import partial
+
 import streamlit as st
 
 from compliance.facts.formatting import Format, show
 from compliance.reports.document import Tone
 from coordinator.views.views import KeptVerification
 from dashboard.elements.pieces import show_statement
+from dashboard.elements.refreshed import show_refreshed
 from dashboard.reading.verifying import VerificationState
 from dashboard.reading.views import DashboardViews
 from dashboard.rows import audit
@@ -25,7 +28,7 @@ def show_verification(views: DashboardViews, size: int) -> None:
     """
     st.subheader(say("audit.verification"), anchor=False)
     running = views.verification_state().running
-    st.fragment(run_every=_OFTEN if running else None)(_show_state)(views, size)
+    show_refreshed(partial(_show_state, views, size), _OFTEN if running else None)
 
 
 def _show_state(views: DashboardViews, size: int) -> None:

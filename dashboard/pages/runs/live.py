@@ -3,7 +3,7 @@
 Only where something runs the page looks again by itself, and only at this.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -11,11 +11,12 @@ from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format
 from compliance.facts.formatting import show as shown
 from compliance.storage.clock import utc_now
+from dashboard.elements.refreshed import show_refreshed
 from dashboard.page import Page
 from dashboard.reading.views import RunLine
 from dashboard.rows.runs import elapsed_seconds, hospital_rows, remaining, share_done
 from dashboard.rows.words import plain
-from dashboard.texts import language, say, speak
+from dashboard.texts import say
 
 #: Seconds between two looks at a run under way.
 _EVERY = 2.0
@@ -27,23 +28,13 @@ def show_running(page: Page) -> None:
     """Shows how far the runs under way are; nothing where none is."""
     names = [run.run_id for run in page.views.runs() if run.state == "running"][:_MOST]
     if names:
-        _again(lambda: _show_bars(page, names))
+        show_refreshed(lambda: _show_bars(page, names), _EVERY)
 
 
 def show_live(page: Page, dossier: Dossier) -> None:
     """Shows how far one run is, and what each of its hospitals does."""
     hospitals = [str(site["name"]) for site in dossier.study.get("sites", ())]
-    _again(lambda: _show_one(page, dossier.run_id, hospitals))
-
-
-def _again(draw: Callable[[], None]) -> None:
-    spoken = language()
-
-    def again() -> None:
-        speak(spoken)  # a fragment that runs by itself does so in a context of its own
-        draw()
-
-    st.fragment(again, run_every=_EVERY)()
+    show_refreshed(lambda: _show_one(page, dossier.run_id, hospitals), _EVERY)
 
 
 def _running(page: Page, names: Sequence[str]) -> list[RunLine]:

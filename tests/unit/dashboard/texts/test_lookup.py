@@ -3,6 +3,7 @@
 import ast
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextvars import Context
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 import dashboard
-from dashboard.texts import LANGUAGES, language, say, speak
+from dashboard.texts import LANGUAGES, in_this_language, language, say, speak
 
 ROOM = Path(dashboard.__file__).parent
 
@@ -76,6 +77,15 @@ def test_a_language_tag_chooses_a_language_that_is_spoken(wanted: str | None, sp
 def test_a_number_chooses_the_form(spoken: str, number: int, words: str) -> None:
     speak(spoken)
     assert say("sites.count", number=number).startswith(words)
+
+
+def test_a_part_that_is_drawn_again_in_another_thread_keeps_its_language() -> None:
+    found = []
+    speak("de")
+    drawn = in_this_language(lambda: found.append(language()))
+    Context().run(drawn)  # as a new thread has it: nothing was chosen there
+    Context().run(lambda: found.append(language()))
+    assert found == ["de", "en"]
 
 
 def test_an_unknown_text_is_refused() -> None:
