@@ -76,6 +76,10 @@ class PersonViewing:
         right = self._policy.rights.get(action)
         return right is not None and self.signs and not self.roles.isdisjoint(right.roles)
 
+    def roles_for(self, action: str) -> frozenset[Role]:
+        """Returns the roles that have the right to an act, by the access policy in force."""
+        return self._policy.right(action).roles
+
     def guard(self, views: _Views) -> _Views:
         """Returns views that check at every call what the person may look at."""
         return guarded(views, self._require)

@@ -54,11 +54,11 @@ def _show_change(page: Page, seen: GovernanceView, change: WaitingChange) -> Non
         )
         why = None if me is None else matters.may_confirm(change, seen, me, utc_now())
         if why is None:
-            offer_act(page.viewer, seen.policy, confirm, partial(_confirmed, change))
+            offer_act(page.viewer, confirm, partial(_confirmed, change))
         else:
             st.caption(plain(why))
         with st.expander(say("approvals.withdraw_heading", number=number)):
-            offer_act(page.viewer, seen.policy, withdraw, partial(_withdrawn, change))
+            offer_act(page.viewer, withdraw, partial(_withdrawn, change))
 
 
 def _confirmed(change: WaitingChange) -> ActRequest:

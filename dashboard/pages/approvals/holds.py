@@ -31,7 +31,7 @@ def show_holds(page: Page, seen: GovernanceView) -> None:
             command="collegium coordinator hold place --run RUN --reason TEXT --home FOLDER --as "
             "KEYFILE",
         )
-        offer_act(page.viewer, seen.policy, place, partial(_placed, page))
+        offer_act(page.viewer, place, partial(_placed, page))
     if held:
         with st.expander(say("approvals.lift_hold")):
             lift = OfferedAct(
@@ -42,7 +42,7 @@ def show_holds(page: Page, seen: GovernanceView) -> None:
                 command="collegium coordinator hold lift --run RUN --home FOLDER --as KEYFILE",
                 about="\n".join(f"{one.kind} {one.subject} {one.reason}" for one in held),
             )
-            offer_act(page.viewer, seen.policy, lift, partial(_lifted, held))
+            offer_act(page.viewer, lift, partial(_lifted, held))
 
 
 def _placed(page: Page) -> ActRequest:

@@ -62,20 +62,18 @@ def _show_incident(page: Page, seen: GovernanceView, one: NumberedIncident) -> N
         if own:
             st.caption(plain(say("approvals.own_containment")))
         else:
-            _offer(page, seen, one, "confirm", _confirmed)
+            _offer(page, one, "confirm", _confirmed)
     if incident.state is IncidentState.OPEN:
-        _offer(page, seen, one, "contain", partial(_contained, page, seen))
+        _offer(page, one, "contain", partial(_contained, page, seen))
     elif not incident.is_told:
-        _offer(page, seen, one, "notify", _notified)
+        _offer(page, one, "notify", _notified)
     elif not incident.unconfirmed:
-        _offer(page, seen, one, "close", _closed)
+        _offer(page, one, "close", _closed)
     if incident.state is not IncidentState.OPEN:
-        _offer(page, seen, one, "contain", partial(_contained, page, seen))
+        _offer(page, one, "contain", partial(_contained, page, seen))
 
 
-def _offer(
-    page: Page, seen: GovernanceView, one: NumberedIncident, step: str, request: _Request
-) -> None:
+def _offer(page: Page, one: NumberedIncident, step: str, request: _Request) -> None:
     offered = OfferedAct(
         key=f"{step} {one.number}",
         action=f"incident.{step}",
@@ -84,7 +82,7 @@ def _offer(
         command=_COMMAND.format(step=step, number=one.number),
         about=str(one.incident),
     )
-    offer_act(page.viewer, seen.policy, offered, partial(request, one, step))
+    offer_act(page.viewer, offered, partial(request, one, step))
 
 
 def _confirmed(one: NumberedIncident, step: str) -> ActRequest:
@@ -143,7 +141,7 @@ def _show_opening(page: Page, seen: GovernanceView) -> None:
         command="collegium incident open TITLE --kind KIND --severity high --home FOLDER --as "
         "KEYFILE",
     )
-    offer_act(page.viewer, seen.policy, offered, _opened)
+    offer_act(page.viewer, offered, _opened)
 
 
 def _opened() -> ActRequest:

@@ -42,7 +42,7 @@ def show_people(page: Page, seen: GovernanceView) -> None:
         about=seen.review.digest,
     )
     with st.expander(say("approvals.sign_review")):
-        offer_act(page.viewer, seen.policy, sign, partial(_reviewed, seen))
+        offer_act(page.viewer, sign, partial(_reviewed, seen))
 
 
 def _reviewed(seen: GovernanceView) -> ActRequest:

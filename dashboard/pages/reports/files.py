@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from compliance.governance.people import FIRST_POLICY
 from dashboard.elements.acts import OfferedAct, offer_act
 from dashboard.page import Page
 from dashboard.rows import reports, words
@@ -100,7 +99,6 @@ def _show_signing(viewer: Viewer, file: ChosenReport) -> None:
     with st.expander(say("reports.sign_heading"), icon=":material/draw:"):
         offer_act(
             viewer,
-            FIRST_POLICY,
             offered,
             lambda: reports.report_act(
                 "report.sign", file.scope, file.subject, file.kind, file.form, file.data

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from compliance.governance.people import FIRST_POLICY, Role
 from coordinator.views.log.search import LogQuery
 from coordinator.views.views import open_views
 from protocol.identity.roster import SigningKey
@@ -118,6 +120,15 @@ def test_whoever_has_no_right_sees_which_role_may(seen_by: SeenBy, people: Peopl
     text = words(page)
     assert "Ed Auditor may not confirm person.add: that takes administrator or" in text
     assert "Your roles may not withdraw a change that waits; these may:" in text
+
+
+def test_the_roles_that_may_sign_a_report_are_those_of_the_policy_in_force(
+    seen_by: SeenBy, people: People
+) -> None:
+    sign = replace(FIRST_POLICY.right("report.sign"), roles=frozenset({Role.ADMINISTRATOR}))
+    people.change_policy(2, rights={**FIRST_POLICY.rights, "report.sign": sign})
+    text = words(seen_by(CLEO).look("reports"))
+    assert "Your roles may not sign a report; these may: administrator." in text
 
 
 def test_a_change_is_withdrawn_and_then_stands_among_those_decided(
