@@ -19,7 +19,7 @@ def show_run_alerts(alerts: Sequence[Alert]) -> None:
     """Shows every alert about one run, closed ones too; nothing where there were none."""
     if not alerts:
         return
-    st.subheader("Alerts about this run")
+    st.subheader(say("alerts.about_run"))
     show_lines(alert_rows(alerts))
 
 

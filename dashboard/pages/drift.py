@@ -50,7 +50,7 @@ def show(page: Page) -> None:
     _distances(calendar)
     show_table(drift_page.budgets_table(calendar))
     document = partial(drift_page.drift_page, calendar, verified)
-    show_downloads("The calendar", f"collegium-{calendar.study_name}", document)
+    show_downloads(say("drift.document"), f"collegium-{calendar.study_name}", document)
 
 
 def _what_to_do(calendar: DriftCalendar) -> None:
@@ -62,9 +62,9 @@ def _what_to_do(calendar: DriftCalendar) -> None:
 
 def _distances(calendar: DriftCalendar) -> None:
     if not calendar.series:
-        st.info("Nothing was compared yet.")
+        st.info(say("drift.nothing_compared"))
         return
-    st.subheader("Distance of each column from the reference")
+    st.subheader(say("drift.distances"))
     st.caption(words.plain(drift_page.BAND))
     for column in calendar.columns:
         for place, statistic in zip(st.columns(2, gap="large"), STATISTICS, strict=True):

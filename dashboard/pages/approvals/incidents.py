@@ -33,7 +33,7 @@ def show_incidents(page: Page, seen: GovernanceView) -> None:
     st.subheader(say("approvals.incidents"), anchor=False)
     if audit.is_late(found, now):
         st.error(
-            "**A notification is late.** Record it now, with why: collegium incident notify.",
+            plain(say("approvals.late")),
             icon=":material/alarm:",
         )
     if not found:

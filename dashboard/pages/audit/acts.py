@@ -45,7 +45,7 @@ def show_acts(views: DashboardViews, seen: GovernanceView) -> None:
         return
     show_lines(audit.act_rows(found[-_MOST:]))
     st.caption(say("audit.acts_shown", shown=min(_MOST, len(found)), number=len(found)))
-    st.caption(words.plain(audit.ACTS))
+    st.caption(words.plain(say("audit.about_acts")))
 
 
 def _midnight(day: object) -> str | None:

@@ -35,4 +35,4 @@ def show_proof(views: DashboardViews, chosen: int | None, size: int) -> None:
         mime="text/plain",
         on_click="ignore",
     )
-    st.caption(words.plain(audit.PROOF))
+    st.caption(words.plain(say("audit.about_proof")))

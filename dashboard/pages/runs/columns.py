@@ -9,13 +9,14 @@ from compliance.reports.sections import columns
 from dashboard.elements.charts import show_chart
 from dashboard.elements.pieces import show_rows
 from dashboard.rows import words
+from dashboard.texts import say
 
 
 def show_columns(dossier: Dossier) -> None:
     """Shows what a statistics study counted, column by column."""
-    st.subheader("Columns")
+    st.subheader(say("runs.columns"))
     if not dossier.columns:
-        st.info("No figure was released.")
+        st.info(say("runs.no_counts"))
         return
     table = columns.columns_table(dossier)
     show_rows(table)
@@ -26,10 +27,10 @@ def show_columns(dossier: Dossier) -> None:
 
 def show_shares(dossier: Dossier) -> None:
     """Shows the shares of one column, which is chosen."""
-    st.subheader("Shares of a column")
+    st.subheader(say("runs.shares"))
     drawn = {c.name: (c, exact) for c, exact in columns.counted(dossier) if c.parts}
     if not drawn:
-        st.info("No column has categories or a histogram.")
+        st.info(say("runs.no_shares"))
         return
-    column, exact = drawn[st.selectbox("Column", list(drawn))]
+    column, exact = drawn[st.selectbox(say("runs.column"), list(drawn))]
     show_chart(column_shares(column, exact), columns.shares_table(column, exact), about="shares")

@@ -10,11 +10,12 @@ from compliance.reports.sections import statements
 from dashboard.elements.charts import show_chart
 from dashboard.elements.pieces import show_table
 from dashboard.rows import words
+from dashboard.texts import say
 
 
 def show_budget(dossier: Dossier) -> None:
     """Shows what is spent of each hospital's budget for life."""
-    st.subheader("Privacy budget at each hospital")
+    st.subheader(say("runs.budget"))
     if not dossier.protected or not dossier.sites:
         st.warning(words.plain(statements.claim(dossier).text))
         return
@@ -25,9 +26,9 @@ def show_budget(dossier: Dossier) -> None:
 
 def show_rounds(dossier: Dossier) -> None:
     """Shows the rounds of a run, its evaluations, its groups and its clip."""
-    st.subheader("Rounds")
+    st.subheader(say("runs.rounds"))
     if not dossier.rounds:
-        st.info(f"No round was opened; {dossier.rounds_planned} were planned.")
+        st.info(say("runs.no_round", number=dossier.rounds_planned))
         return
     show_chart(
         charts.rounds_timeline(dossier.rounds), run_tables.rounds_table(dossier), about="rounds"
@@ -38,14 +39,14 @@ def show_rounds(dossier: Dossier) -> None:
         show_table(run_tables.robust_table(dossier.robust))
         st.markdown(words.plain(dossier.robust.sentence))
     if dossier.has_adaptive_clip:
-        st.subheader("Clip by round")
+        st.subheader(say("runs.clip"))
         show_chart(
             charts.clip_by_round(dossier.rounds), run_tables.clips_table(dossier), about="clip"
         )
 
 
 def _show_course(course: CourseFacts) -> None:
-    st.subheader(f"Released {words.plain(course.figure.title)} by round")
+    st.subheader(say("runs.released_by_round", figure=words.plain(course.figure.title)))
     if any(one.released.value is not None for one in course.evaluations):
         show_chart(charts.figure_by_round(course), run_tables.course_table(course), about="course")
         st.caption(words.plain(trend_text(charts.course_trend(course), "round")))

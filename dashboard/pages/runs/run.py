@@ -109,22 +109,27 @@ def _headlines(dossier: Dossier) -> None:
     claims = [claim for s in dossier.sites if (claim := site_claim(s)) is not None]
     claimed = dossier.protected and claims
     items = [
-        *((f"{kind.label}, released",
+        *((say("runs.figure_released", figure=kind.label),
            words.figure(dossier.released.get(kind.name), kind.form),
            words.interval_note(dossier.released.get(kind.name), kind.form))
           for kind in dossier.figures.pooled[:2]),
-        ("ε for one patient", shown(max(claims), Format.EPSILON) if claimed else "none",
+        (say("runs.epsilon"),
+         shown(max(claims), Format.EPSILON) if claimed else say("runs.no_epsilon"),
          _claim_note(dossier) if claimed else unclaimed(dossier)),
-        ("Training rounds", str(dossier.rounds_trained), f"of {dossier.rounds_planned} planned")
+        (say("runs.training_rounds"), str(dossier.rounds_trained),
+         say("runs.of_planned", number=dossier.rounds_planned))
         if dossier.trains else runs.counted_figure(dossier),
     ]  # fmt: skip
     if dossier.simulation:
         headline = dossier.figures.headline
         exact = words.figure(dossier.exact.get(headline.name), headline.form)
-        items.insert(0, (f"{headline.label}, exact", exact, "simulation only"))
+        items.insert(
+            0, (say("runs.figure_exact", figure=headline.label), exact, say("runs.simulation_only"))
+        )
     show_metrics(items)
 
 
 def _claim_note(dossier: Dossier) -> str:
-    alone = "" if dossier.sweep_share is None else ", this run alone"
-    return f"the worst hospital's claim{alone}"
+    if dossier.sweep_share is None:
+        return say("runs.worst_claim")
+    return say("runs.worst_claim_alone")

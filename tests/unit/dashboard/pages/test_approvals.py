@@ -198,7 +198,7 @@ def test_a_late_notification_is_an_alarm(seen_by: SeenBy, people: People, folder
     open_one(people)
     change(folder, "UPDATE incident SET due_at = '2020-01-01T00:00:00.000Z'")
     page = seen_by(BEA).look("approvals")
-    assert page.error[0].value.startswith("**A notification is late.**")
+    assert page.error[0].value.startswith("A notification is late.")
 
 
 def test_what_the_service_refuses_about_an_incident_is_its_sentence(
