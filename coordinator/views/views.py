@@ -1,4 +1,4 @@
-"""Answers questions about one consortium's runs, for as long as its database is open."""
+"""Answers to questions about one consortium, for as long as its database is open."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -225,7 +225,7 @@ class Views:
         )
 
     def withheld(self, run_id: str) -> tuple[Withheld, ...]:
-        """Returns the finished runs that ask what this run asks and released no AUROC."""
+        """Returns the finished runs that ask what this run asks and released no figure."""
         _, runs = self._alike(run_id)
         return withheld_figures(runs)
 

@@ -1,4 +1,4 @@
-"""Pieces that every part of the page is made of: statements, metrics, tables, downloads."""
+"""Pieces that every page is made of: statements, metrics, tables, downloads."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -54,7 +54,7 @@ _MINUTE = 60.0
 #: A log of so many entries is verified for a page: it takes a fifth of a second.
 _AT_ONCE = 5000
 #: So many results of each kind are kept; a dossier of 100 rounds takes two megabytes.
-_MOST = {"dossier": 24, "subject": 4, "proof": 32, "log": 64, "verification": 1}
+_MOST = {"dossier": 24, "subject": 4}
 _MOST_OTHERS = 64
 
 

@@ -125,7 +125,7 @@ class RunLine(Protocol):
 
 
 class DashboardViews(Protocol):
-    """The queries of the page to the consortium's store."""
+    """The queries of the pages to the consortium's store."""
 
     def runs(self) -> Sequence[RunLine]:
         """Returns every run."""
@@ -140,7 +140,7 @@ class DashboardViews(Protocol):
         """Returns every finished run and reference that asks what this run asks."""
 
     def withheld(self, run_id: str) -> Sequence[Withheld]:
-        """Returns those of them that released no AUROC, and why."""
+        """Returns those of them that released no figure, and why."""
 
     def verify(self) -> None:
         """Begins a verification of the whole folder beside the pages, unless one is under way."""

@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import streamlit as st
+
 from compliance.governance.access.lock_out import FREE_FAILURES
 from compliance.governance.access.looking import Subject, may_look
 from compliance.governance.acts import ActRequest
@@ -183,8 +185,6 @@ def viewer_now(needs_login: Callable[[], bool] = lambda: True) -> Viewer:
                 "people are registered here: collegium dashboard opens this folder with a login"
             )
         return DemoViewer()
-    import streamlit as st
-
     return _finds[0](st.context.headers.get(HANDLE_HEADER))
 
 

@@ -1,15 +1,15 @@
 """Acts of people: who did what when, refused ones too, found by person, outcome, run and day."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
 from coordinator.views.governance import GovernanceView
 from dashboard.elements.pieces import show_lines
+from dashboard.pages.audit.choices import midnight, names_in
 from dashboard.reading.views import DashboardViews
 from dashboard.rows import audit, words
 from dashboard.texts import say
-from protocol.identity.timestamps import write_time
 
 #: Outcomes of an act.
 OUTCOMES = ("done", "proposed", "refused", "failed", "allowed")
@@ -21,9 +21,8 @@ def show_acts(views: DashboardViews, seen: GovernanceView) -> None:
     """Shows the newest acts of those that are asked for."""
     person, outcome, run, since = st.columns(4)
     whole = say("audit.any")
-    people = sorted({one.name for one in (*seen.people, *seen.former)})
     who = person.selectbox(
-        say("audit.person"), people, index=None, placeholder=whole, key="acts person"
+        say("audit.person"), names_in(seen), index=None, placeholder=whole, key="acts person"
     )
     came = outcome.selectbox(
         say("audit.outcome"), OUTCOMES, index=None, placeholder=whole, key="acts outcome",
@@ -37,7 +36,7 @@ def show_acts(views: DashboardViews, seen: GovernanceView) -> None:
         say("audit.since_day"), value=datetime.now(UTC).date() - timedelta(days=90),
         key="acts since",
     )  # fmt: skip
-    found = views.acts(run=about, person=who, since=_midnight(begin))
+    found = views.acts(run=about, person=who, since=midnight(begin))
     if came is not None:
         found = [act for act in found if act.outcome == came]
     if not found:
@@ -46,9 +45,3 @@ def show_acts(views: DashboardViews, seen: GovernanceView) -> None:
     show_lines(audit.act_rows(found[-_MOST:]))
     st.caption(say("audit.acts_shown", shown=min(_MOST, len(found)), number=len(found)))
     st.caption(words.plain(say("audit.about_acts")))
-
-
-def _midnight(day: object) -> str | None:
-    if not isinstance(day, date):
-        return None
-    return write_time(datetime(day.year, day.month, day.day, tzinfo=UTC))

@@ -1,16 +1,14 @@
 """The search in words over the whole log, page by page, the newest entries first."""
 
-from datetime import UTC, date, datetime, timedelta
-
 import streamlit as st
 
 from coordinator.views.governance import GovernanceView
 from coordinator.views.log.search import LogPage, LogQuery
+from dashboard.pages.audit.choices import midnight, names_in
 from dashboard.reading.views import DashboardViews
 from dashboard.rows import audit
 from dashboard.rows.words import plain
 from dashboard.texts import say
-from protocol.identity.timestamps import write_time
 
 _AT = "where the search goes on"
 _LIMIT = 50
@@ -31,14 +29,13 @@ def _query(views: DashboardViews, seen: GovernanceView) -> LogQuery:
         say("audit.words"), placeholder=say("audit.words_example"), key="log words"
     )
     run, person, hospital, since, until = st.columns(5)
-    people = sorted({one.name for one in (*seen.people, *seen.former)})
     whole = say("audit.any")
     chosen_run = run.selectbox(
         say("audit.run"), [one.run_id for one in views.runs()], index=None, placeholder=whole,
         key="log run",
     )  # fmt: skip
     who = person.selectbox(
-        say("audit.person"), people, index=None, placeholder=whole, key="log person"
+        say("audit.person"), names_in(seen), index=None, placeholder=whole, key="log person"
     )
     site = hospital.selectbox(
         say("audit.hospital"), [one.site for one in views.sites()], index=None, placeholder=whole,
@@ -51,16 +48,9 @@ def _query(views: DashboardViews, seen: GovernanceView) -> LogQuery:
         run=chosen_run or "",
         person=who or "",
         hospital=site or "",
-        since=_midnight(begin, 0),
-        until=_midnight(end, 1),
+        since=midnight(begin) or "",
+        until=midnight(end, 1) or "",
     )
-
-
-def _midnight(day: object, days: int) -> str:
-    """Returns the beginning of a day (UTC), so many days later; empty where none was chosen."""
-    if not isinstance(day, date):
-        return ""
-    return write_time(datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=days))
 
 
 def _places(query: LogQuery) -> list[int | None]:
