@@ -59,7 +59,7 @@ class Viewer(Protocol):
     def sign_report(self, pdf: bytes) -> bytes:
         """Returns a report's PDF with the person's signature under it; the key stays here.
 
-        The act ``report.sign`` is carried out before, see ``dashboard.pages.reports``.
+        The act ``report.sign`` is carried out before, see ``dashboard.app_pages.reports``.
 
         Raises:
             FederationError: nobody is signed in, or what signs is not installed.

@@ -82,7 +82,7 @@ def written_past_the_texts(tree: ast.AST) -> Iterator[str]:
 
 
 def test_no_page_has_a_title_or_label_in_one_language_alone() -> None:
-    drawn = [file for part in ("pages", "elements") for file in (ROOM / part).rglob("*.py")]
+    drawn = [file for part in ("app_pages", "elements") for file in (ROOM / part).rglob("*.py")]
     found = {
         f"{file.relative_to(ROOM)}: {said}"
         for file in drawn

@@ -3,7 +3,7 @@
 The address names what is looked at: ``?run=NAME``, or ``?compare=NAME,NAME``.
 """
 
-from dashboard.pages.runs.page import show
+from dashboard.app_pages.runs.page import show
 
 #: What the page shows.
 __all__ = ["show"]

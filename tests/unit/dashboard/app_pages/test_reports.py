@@ -18,7 +18,7 @@ from compliance.reports.renderers import FORMS, pdf
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.views.views import open_views
-from dashboard.pages.reports.preview import framed
+from dashboard.app_pages.reports.preview import framed
 from protocol.encoding import digest
 from protocol.errors import StoreBroken
 from tests import ROOT

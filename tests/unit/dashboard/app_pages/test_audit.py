@@ -278,7 +278,7 @@ class LongLog:
 
 def verification_of(views: LongLog, size: int) -> AppTest:
     def script(views, size) -> None:  # type: ignore[no-untyped-def]
-        from dashboard.pages.audit.verification import show_verification
+        from dashboard.app_pages.audit.verification import show_verification
 
         show_verification(views, size)
 

@@ -6,9 +6,9 @@ from typing import TypeVar
 
 import streamlit as st
 
+from dashboard.app_pages.utility.comparisons import show_baselines, show_strategies
+from dashboard.app_pages.utility.study import show_study
 from dashboard.page import Page
-from dashboard.pages.utility.comparisons import show_baselines, show_strategies
-from dashboard.pages.utility.study import show_study
 from dashboard.rows import words
 from dashboard.texts import say
 from protocol.errors import FederationError

@@ -2,14 +2,14 @@
 
 import streamlit as st
 
+from dashboard.app_pages.audit.acts import show_acts
+from dashboard.app_pages.audit.cosigners import show_cosigners
+from dashboard.app_pages.audit.proof import show_proof
+from dashboard.app_pages.audit.search import show_search
+from dashboard.app_pages.audit.verification import show_verification
 from dashboard.elements.kept import kept
 from dashboard.elements.pieces import show_statement
 from dashboard.page import Page
-from dashboard.pages.audit.acts import show_acts
-from dashboard.pages.audit.cosigners import show_cosigners
-from dashboard.pages.audit.proof import show_proof
-from dashboard.pages.audit.search import show_search
-from dashboard.pages.audit.verification import show_verification
 from dashboard.rows import audit
 from dashboard.texts import say
 

@@ -6,14 +6,14 @@ from functools import partial
 import streamlit as st
 
 from compliance.governance.incidents.course import IncidentState
+from dashboard.app_pages.approvals.changes import show_changes
+from dashboard.app_pages.approvals.holds import show_holds
+from dashboard.app_pages.approvals.hospitals import show_signatures
+from dashboard.app_pages.approvals.incidents import show_incidents
+from dashboard.app_pages.approvals.people import show_people
 from dashboard.elements.acts import show_what_came_of_it
 from dashboard.elements.pieces import show_statement
 from dashboard.page import Page
-from dashboard.pages.approvals.changes import show_changes
-from dashboard.pages.approvals.holds import show_holds
-from dashboard.pages.approvals.hospitals import show_signatures
-from dashboard.pages.approvals.incidents import show_incidents
-from dashboard.pages.approvals.people import show_people
 from dashboard.rows import audit
 from dashboard.texts import say
 

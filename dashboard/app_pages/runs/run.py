@@ -11,6 +11,10 @@ from compliance.facts.formatting import Format
 from compliance.facts.formatting import show as shown
 from compliance.reports.sections import statements
 from coordinator.views.views import KeptVerification
+from dashboard.app_pages.runs.columns import show_columns, show_shares
+from dashboard.app_pages.runs.live import show_live
+from dashboard.app_pages.runs.notes import show_notes
+from dashboard.app_pages.runs.records import show_budget, show_rounds
 from dashboard.elements.alerts import show_run_alerts
 from dashboard.elements.figures import (
     show_calibration,
@@ -23,10 +27,6 @@ from dashboard.elements.figures import (
 from dashboard.elements.pieces import show_metrics, show_statement
 from dashboard.elements.run_drift import show_run_drift
 from dashboard.page import Page
-from dashboard.pages.runs.columns import show_columns, show_shares
-from dashboard.pages.runs.live import show_live
-from dashboard.pages.runs.notes import show_notes
-from dashboard.pages.runs.records import show_budget, show_rounds
 from dashboard.rows import runs, words
 from dashboard.rows.runs import remedy_of
 from dashboard.texts import say

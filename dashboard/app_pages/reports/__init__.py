@@ -1,6 +1,6 @@
 """Reports: chosen, previewed, exported and signed."""
 
-from dashboard.pages.reports.reports import show
+from dashboard.app_pages.reports.page import show
 
 #: What the page shows.
 __all__ = ["show"]

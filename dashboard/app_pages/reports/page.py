@@ -14,13 +14,13 @@ from compliance.reports.kinds import DEFAULT_KIND, KINDS
 from compliance.reports.renderers import FORMS, render_html, rendered
 from coordinator.views.subjects import SCOPES
 from coordinator.views.views import KeptVerification
+from dashboard.app_pages.reports.files import ChosenReport, show_file
+from dashboard.app_pages.reports.preview import show_preview
 from dashboard.elements.acts import show_what_came_of_it
 from dashboard.elements.kept import kept
 from dashboard.elements.matters import show_link
 from dashboard.elements.pieces import show_lines, show_metrics, show_statement
 from dashboard.page import Page
-from dashboard.pages.reports.files import ChosenReport, show_file
-from dashboard.pages.reports.preview import show_preview
 from dashboard.rows import reports, words
 from dashboard.texts import say
 from protocol.errors import WorkspaceRefused

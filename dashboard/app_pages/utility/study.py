@@ -6,12 +6,12 @@ import streamlit as st
 
 from compliance.facts.dossier import Dossier
 from compliance.reports.sections import statements
+from dashboard.app_pages.utility.budgets import show_budgets
+from dashboard.app_pages.utility.what_if import show_what_if
 from dashboard.elements.choice.study import chosen_study
 from dashboard.elements.figures import show_points
 from dashboard.elements.kept import verified_log
 from dashboard.elements.pieces import show_statement
-from dashboard.pages.utility.budgets import show_budgets
-from dashboard.pages.utility.what_if import show_what_if
 from dashboard.reading.views import DashboardViews
 from dashboard.rows import words
 from dashboard.rows.figures.studies import AskedStudy, not_drawn

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
+from dashboard.app_pages.runs.beside import show_beside
+from dashboard.app_pages.runs.overview import show_overview
+from dashboard.app_pages.runs.run import show_run
 from dashboard.page import Page
-from dashboard.pages.runs.beside import show_beside
-from dashboard.pages.runs.overview import show_overview
-from dashboard.pages.runs.run import show_run
 from dashboard.texts import say
 
 #: So many runs are compared at most: more would not fit beside each other.

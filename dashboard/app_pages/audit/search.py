@@ -4,7 +4,7 @@ import streamlit as st
 
 from coordinator.views.governance import GovernanceView
 from coordinator.views.log.search import LogPage, LogQuery
-from dashboard.pages.audit.choices import midnight, names_in
+from dashboard.app_pages.audit.choices import midnight, names_in
 from dashboard.reading.views import DashboardViews
 from dashboard.rows import audit
 from dashboard.rows.words import plain

@@ -7,9 +7,9 @@ import pandas as pd
 import streamlit as st
 
 from coordinator.views.run_notes import tags_of
+from dashboard.app_pages.runs.live import show_running
 from dashboard.elements.alerts import show_open_alerts
 from dashboard.page import Page
-from dashboard.pages.runs.live import show_running
 from dashboard.reading.views import RunLine
 from dashboard.rows.runs import RunFilter, found_runs, run_rows
 from dashboard.rows.runs.table import Tags, mode_name

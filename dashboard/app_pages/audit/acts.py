@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import streamlit as st
 
 from coordinator.views.governance import GovernanceView
+from dashboard.app_pages.audit.choices import midnight, names_in
 from dashboard.elements.pieces import show_lines
-from dashboard.pages.audit.choices import midnight, names_in
 from dashboard.reading.views import DashboardViews
 from dashboard.rows import audit, words
 from dashboard.texts import say

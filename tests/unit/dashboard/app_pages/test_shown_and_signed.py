@@ -19,9 +19,9 @@ from tests.support.hospital.person_viewer import CODE, PersonViewer
 from tests.support.simulated.alert_facts import CALM, RULES, share
 from tests.support.simulated.folder_page import FolderPage, page_over, words
 from tests.support.simulated.output_folder import change
-from tests.unit.dashboard.pages.test_approvals import enter_code, open_one, propose
-from tests.unit.dashboard.pages.test_reports import EXAMPLE
-from tests.unit.dashboard.pages.test_today import raise_one
+from tests.unit.dashboard.app_pages.test_approvals import enter_code, open_one, propose
+from tests.unit.dashboard.app_pages.test_reports import EXAMPLE
+from tests.unit.dashboard.app_pages.test_today import raise_one
 
 SeenBy = Callable[[str], FolderPage]
 CHANGED = "has changed since you saw it"
