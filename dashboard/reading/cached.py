@@ -36,8 +36,9 @@ from coordinator.views.log.search import LogPage, LogQuery
 from coordinator.views.members.approvals import RosterStanding, RunApprovals
 from coordinator.views.members.sites import SiteView
 from coordinator.views.one_run.run_summary import RunSummary
+from coordinator.views.opened.version import KeptVerification, ViewsVersion
 from coordinator.views.run_notes import RunNote
-from coordinator.views.views import KeptVerification, Views, ViewsVersion, open_views
+from coordinator.views.views import Views, open_views
 from dashboard.reading.verifying import (
     BackgroundVerification,
     VerificationState,

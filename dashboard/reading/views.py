@@ -19,8 +19,8 @@ from coordinator.views.log.cosigners import CosignedLog
 from coordinator.views.log.search import LogPage, LogQuery
 from coordinator.views.members.approvals import RosterStanding, RunApprovals
 from coordinator.views.members.sites import SiteView
+from coordinator.views.opened.version import KeptVerification
 from coordinator.views.run_notes import RunNote
-from coordinator.views.views import KeptVerification
 from dashboard.reading.verifying import VerificationState
 
 

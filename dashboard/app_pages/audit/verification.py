@@ -6,7 +6,7 @@ import streamlit as st
 
 from compliance.facts.formatting import Format, show
 from compliance.reports.document import Tone
-from coordinator.views.views import KeptVerification
+from coordinator.views.opened.version import KeptVerification
 from dashboard.elements.pieces import show_statement
 from dashboard.elements.refreshed import show_refreshed
 from dashboard.reading.verifying import VerificationState

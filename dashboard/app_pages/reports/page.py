@@ -12,8 +12,8 @@ from compliance.reports.document import Document, Tone, counts_of
 from compliance.reports.evidence import ReportSubject
 from compliance.reports.kinds import DEFAULT_KIND, KINDS
 from compliance.reports.renderers import FORMS, render_html, rendered
+from coordinator.views.opened.version import KeptVerification
 from coordinator.views.subjects import SCOPES
-from coordinator.views.views import KeptVerification
 from dashboard.app_pages.reports.files import ChosenReport, show_file
 from dashboard.app_pages.reports.preview import show_preview
 from dashboard.elements.acts import show_what_came_of_it

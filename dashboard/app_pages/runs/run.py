@@ -10,7 +10,7 @@ from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format
 from compliance.facts.formatting import show as shown
 from compliance.reports.sections import statements
-from coordinator.views.views import KeptVerification
+from coordinator.views.opened.version import KeptVerification
 from dashboard.app_pages.runs.columns import show_columns, show_shares
 from dashboard.app_pages.runs.live import show_live
 from dashboard.app_pages.runs.notes import show_notes

@@ -10,7 +10,7 @@ from compliance.facts.dossier import Dossier, LogVerification
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.figures import FigureKind
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
-from coordinator.views.views import KeptVerification
+from coordinator.views.opened.version import KeptVerification
 
 
 @dataclass(frozen=True, kw_only=True)

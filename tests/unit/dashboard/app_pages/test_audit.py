@@ -19,7 +19,8 @@ from coordinator.database.workspace import Workspace
 from coordinator.governance.incident_register import NumberedIncident
 from coordinator.views.governance import RecordedAct
 from coordinator.views.log.cosigners import CosignedLog, CosignerProgress
-from coordinator.views.views import KeptVerification, open_views
+from coordinator.views.opened.version import KeptVerification
+from coordinator.views.views import open_views
 from dashboard.reading.verifying import VerificationState
 from dashboard.rows import audit
 from protocol.errors import PolicyRefused
