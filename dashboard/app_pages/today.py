@@ -11,13 +11,13 @@ from compliance.reports.document import Tone
 from compliance.storage.clock import utc_now
 from coordinator.views.alerts import Alert
 from coordinator.views.governance import GovernanceView
+from coordinator.views.one_run.run_summary import RunSummary
 from dashboard.elements.acts import show_what_came_of_it
 from dashboard.elements.alerts import show_alert_notes
 from dashboard.elements.kept import kept
 from dashboard.elements.matters import show_matters
 from dashboard.elements.refreshed import show_refreshed
 from dashboard.page import Page
-from dashboard.reading.views import RunLine
 from dashboard.rows import audit
 from dashboard.rows.consortium import matters
 from dashboard.rows.consortium.matters import Matter
@@ -34,7 +34,7 @@ _OFTEN, _SELDOM = 5, 60
 def show(page: Page) -> None:
     """Shows the glance, then the forms for taking note of alerts."""
     show_what_came_of_it(page.views, page.viewer)
-    runs: Sequence[RunLine] = _read({}, page.views.runs, ())  # a fault is told in the glance
+    runs: Sequence[RunSummary] = _read({}, page.views.runs, ())  # a fault is told in the glance
     is_at_work = any(run.state == "running" for run in runs)
     show_refreshed(partial(_glance, page), _OFTEN if is_at_work else _SELDOM)
     alerts: Sequence[Alert] = _read({}, page.views.alerts, ())
@@ -47,7 +47,7 @@ def _glance(page: Page) -> None:
     A part that cannot be read becomes a sentence, and the others stand all the same.
     """
     faults: dict[str, None] = {}
-    runs: Sequence[RunLine] = _read(faults, page.views.runs, ())
+    runs: Sequence[RunSummary] = _read(faults, page.views.runs, ())
     alerts: Sequence[Alert] = _read(faults, page.views.alerts, ())
     seen: GovernanceView | None = None
     if page.viewer.may_see(Subject.APPROVALS):
@@ -105,7 +105,7 @@ def _waiting(page: Page, seen: GovernanceView) -> list[Matter]:
     return found
 
 
-def _budgets(page: Page, runs: Sequence[RunLine]) -> list[Matter]:
+def _budgets(page: Page, runs: Sequence[RunSummary]) -> list[Matter]:
     studies = {run.run_id: run.study_name for run in runs}
     return matters.budget_matters(page.views.sites(), studies)
 

@@ -6,7 +6,7 @@ from compliance.governance.acts import ActRequest
 from compliance.reports.basis import Missing
 from compliance.reports.document import Document, claims_of
 from compliance.reports.kinds import KindText
-from dashboard.reading.views import RunLine
+from coordinator.views.one_run.run_summary import RunSummary
 from dashboard.texts import say
 from protocol.encoding import digest
 
@@ -35,7 +35,7 @@ def missing_rows(document: Document) -> list[dict[str, str]]:
     ]
 
 
-def subjects(scope: str, runs: Sequence[RunLine], sites: Sequence[str]) -> list[str]:
+def subjects(scope: str, runs: Sequence[RunSummary], sites: Sequence[str]) -> list[str]:
     """Returns the names of what a report of a scope can be about, the newest first.
 
     Args:

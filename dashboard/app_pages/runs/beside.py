@@ -7,9 +7,9 @@ import streamlit as st
 
 from compliance.charts.intervals import interval_rows
 from compliance.facts.formatting import show as shown
+from coordinator.views.one_run.run_summary import RunSummary
 from dashboard.elements.charts import show_chart
 from dashboard.page import Page
-from dashboard.reading.views import RunLine
 from dashboard.rows.runs import (
     asks_the_same,
     compared_figures,
@@ -39,7 +39,7 @@ def show_beside(page: Page, names: Sequence[str]) -> None:
     _settings(page, runs)
 
 
-def _figures(runs: Sequence[RunLine]) -> None:
+def _figures(runs: Sequence[RunSummary]) -> None:
     st.subheader(say("runs.figures"))
     for kind, rows in compared_figures(runs):
         show_chart(interval_rows(rows, kind), compared_table(kind, rows), about="compared")
@@ -59,7 +59,7 @@ def _figures(runs: Sequence[RunLine]) -> None:
     st.dataframe(table, width="stretch")
 
 
-def _settings(page: Page, runs: Sequence[RunLine]) -> None:
+def _settings(page: Page, runs: Sequence[RunSummary]) -> None:
     st.subheader(say("runs.differences"))
     rows = differing_settings([page.views.dossier(run.run_id) for run in runs])
     if not rows:

@@ -11,9 +11,9 @@ from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format
 from compliance.facts.formatting import show as shown
 from compliance.storage.clock import utc_now
+from coordinator.views.one_run.run_summary import RunSummary
 from dashboard.elements.refreshed import show_refreshed
 from dashboard.page import Page
-from dashboard.reading.views import RunLine
 from dashboard.rows.runs import elapsed_seconds, hospital_rows, remaining, share_done
 from dashboard.rows.words import plain
 from dashboard.texts import say
@@ -37,7 +37,7 @@ def show_live(page: Page, dossier: Dossier) -> None:
     show_refreshed(lambda: _show_one(page, dossier.run_id, hospitals), _EVERY)
 
 
-def _running(page: Page, names: Sequence[str]) -> list[RunLine]:
+def _running(page: Page, names: Sequence[str]) -> list[RunSummary]:
     """Returns the runs of these names; draws the whole page anew where one has ended."""
     found = [run for run in page.views.runs() if run.run_id in names]
     if any(run.state != "running" for run in found):
@@ -70,17 +70,17 @@ def _doing(state: str) -> str:
     return say(f"runs.doing_{state}")
 
 
-def _place(run: RunLine) -> str:
+def _place(run: RunSummary) -> str:
     if run.progress is not None:
         return plain(f"{run.progress.place} ({run.progress.state})")
     return say("runs.place", done=run.rounds_done, rounds=run.rounds)
 
 
-def _elapsed(run: RunLine) -> str:
+def _elapsed(run: RunSummary) -> str:
     return say("runs.elapsed", time=shown(elapsed_seconds(run, utc_now()), Format.SECONDS))
 
 
-def _left(run: RunLine) -> str:
+def _left(run: RunSummary) -> str:
     seconds, how = remaining(run, utc_now())
     if seconds is None:
         return say("runs.left_unknown")

@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from coordinator.views.one_run.run_summary import RunSummary
 from coordinator.views.run_notes import tags_of
 from dashboard.app_pages.runs.live import show_running
 from dashboard.elements.alerts import show_open_alerts
 from dashboard.page import Page
-from dashboard.reading.views import RunLine
 from dashboard.rows.runs import RunFilter, found_runs, run_rows
 from dashboard.rows.runs.table import Tags, mode_name
 from dashboard.rows.words import plain
@@ -47,7 +47,7 @@ def show_overview(page: Page) -> None:
         st.caption(say("runs.exact_note"))
 
 
-def _filter(runs: Sequence[RunLine], tags: Tags) -> RunFilter:
+def _filter(runs: Sequence[RunSummary], tags: Tags) -> RunFilter:
     """Asks what the table is narrowed to."""
     first, second, third = st.columns([2, 1, 1])
     text = first.text_input(say("runs.search"), key="runs.text", help=say("runs.search_help"))
@@ -74,7 +74,7 @@ def _filter(runs: Sequence[RunLine], tags: Tags) -> RunFilter:
     )  # fmt: skip
 
 
-def _table(runs: Sequence[RunLine], tags: Tags) -> list[int]:
+def _table(runs: Sequence[RunSummary], tags: Tags) -> list[int]:
     """Shows the table; returns the places of the rows that are selected."""
     simulated = any(run.simulation for run in runs)
     with st.popover(say("runs.columns"), icon=":material/view_column:"):
