@@ -1,1 +1,1 @@
-"""The dashboard: one page over the coordinator's read-only views."""
+"""The dashboard: ten pages over the coordinator's read-only views, and the server in front."""

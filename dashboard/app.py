@@ -1,11 +1,11 @@
-"""The dashboard: ten pages over a folder of runs, which only read, through the coordinator's views.
+"""The dashboard: ten pages over a folder of runs, read through the coordinator's views.
 
 ::
 
     streamlit run dashboard/app.py -- --out FOLDER
 
 It asks no other host for anything. What pages say is in ``rows`` and ``texts``, what each shows in
-``pages``; this file says who looks at which page.
+``app_pages``; this file says who looks at which page.
 """
 
 import argparse
@@ -19,9 +19,7 @@ import streamlit as st
 from coordinator.runs.admin_socket import ask, is_served
 from coordinator.runs.person_acts import has_people
 from coordinator.views.several_runs.comparisons import baselines_in, strategies_in
-from dashboard.elements.matters import keep_entries
-from dashboard.page import Page, Tools
-from dashboard.pages import (
+from dashboard.app_pages import (
     approvals,
     audit,
     drift,
@@ -33,8 +31,10 @@ from dashboard.pages import (
     today,
     utility,
 )
-from dashboard.pages.utility.comparisons import show_baselines, show_strategies
-from dashboard.pages.utility.page import beside
+from dashboard.app_pages.utility.comparisons import show_baselines, show_strategies
+from dashboard.app_pages.utility.page import beside
+from dashboard.elements.matters import keep_entries
+from dashboard.page import Page, Tools
 from dashboard.reading.folders import views_of
 from dashboard.rows.words import plain
 from dashboard.server import script_timer, viewer_now

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 from compliance.governance.access.looking import ASKS_FOR_CODE, Subject
 from compliance.governance.acts import ActRequest
-from compliance.governance.people import Role
+from compliance.governance.people import FIRST_POLICY, Role
 from protocol.errors import PolicyRefused
 
 _Views = TypeVar("_Views")
@@ -36,6 +36,9 @@ class Viewer(Protocol):
     def may(self, action: str) -> bool:
         """Whether the person has the right to an act now, to do it or to propose it."""
 
+    def roles_for(self, action: str) -> frozenset[Role]:
+        """Returns the roles that have the right to an act, by the access policy in force."""
+
     def guard(self, views: _Views) -> _Views:
         """Returns views that check at every call what the person may look at."""
 
@@ -56,7 +59,7 @@ class Viewer(Protocol):
     def sign_report(self, pdf: bytes) -> bytes:
         """Returns a report's PDF with the person's signature under it; the key stays here.
 
-        The act ``report.sign`` is carried out before, see ``dashboard.pages.reports``.
+        The act ``report.sign`` is carried out before, see ``dashboard.app_pages.reports``.
 
         Raises:
             FederationError: nobody is signed in, or what signs is not installed.
@@ -90,6 +93,10 @@ class DemoViewer:
     def may(self, _action: str) -> bool:
         """False: nobody could sign it."""
         return False
+
+    def roles_for(self, action: str) -> frozenset[Role]:
+        """Returns the roles of the policy with which a consortium begins."""
+        return FIRST_POLICY.right(action).roles
 
     def guard(self, views: _Views) -> _Views:
         """Returns the views themselves."""

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.audit.log import LoggedEntry, log_faults
-from coordinator.audit.act_checks import check_acts
+from coordinator.audit.acts import check_acts
 from coordinator.audit.cosignature_check import Cosigned, check_cosignatures
 from coordinator.audit.faults import Faults
 from coordinator.audit.logged_rows import check_entry_runs, check_rows, check_tables

@@ -14,7 +14,7 @@ from typing import Any
 import streamlit as st
 
 from compliance.governance.acts import ActRequest
-from compliance.governance.people import RIGHTS, AccessPolicy
+from compliance.governance.people import RIGHTS
 from coordinator.views.log.search import LogQuery
 from dashboard.reading.views import DashboardViews
 from dashboard.rows.words import plain
@@ -66,7 +66,6 @@ class CameOfIt:
 
 def offer_act(
     viewer: Viewer,
-    policy: AccessPolicy,
     offered: OfferedAct,
     request: Callable[[], ActRequest],
     done: Callable[[], None] = lambda: None,
@@ -75,7 +74,6 @@ def offer_act(
 
     Args:
         viewer: who looks.
-        policy: the access policy in force, which says who may.
         offered: the act.
         request: draws the form's fields and returns what is asked for.
         done: is called once the act is in the log.
@@ -85,7 +83,7 @@ def offer_act(
         st.code(offered.command, language=None, wrap_lines=True)
         return
     if not viewer.may(offered.action):
-        st.caption(plain(without_right(policy, offered.action)))
+        st.caption(plain(without_right(viewer, offered.action)))
         return
     if _has_changed(offered):
         st.warning(say("acts.changed"), icon=":material/update:")
@@ -109,9 +107,9 @@ def _has_changed(offered: OfferedAct) -> bool:
     return before != offered.form
 
 
-def without_right(policy: AccessPolicy, action: str) -> str:
+def without_right(viewer: Viewer, action: str) -> str:
     """Returns the sentence that says which role may do an act."""
-    roles = ", ".join(sorted(policy.right(action).roles))
+    roles = ", ".join(sorted(viewer.roles_for(action)))
     return say("acts.no_right", what=RIGHTS[action].what, roles=roles)
 
 

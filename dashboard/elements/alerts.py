@@ -6,7 +6,6 @@ from functools import partial
 import streamlit as st
 
 from compliance.governance.acts import ActRequest
-from compliance.governance.people import FIRST_POLICY
 from coordinator.views.alerts import Alert
 from dashboard.elements.acts import OfferedAct, offer_act
 from dashboard.elements.pieces import show_lines
@@ -20,7 +19,7 @@ def show_run_alerts(alerts: Sequence[Alert]) -> None:
     """Shows every alert about one run, closed ones too; nothing where there were none."""
     if not alerts:
         return
-    st.subheader("Alerts about this run")
+    st.subheader(say("alerts.about_run"))
     show_lines(alert_rows(alerts))
 
 
@@ -52,7 +51,7 @@ def show_alert_notes(alerts: Sequence[Alert], viewer: Viewer) -> None:
     with st.expander(say("alerts.heading", number=len(alerts), fresh=len(fresh))):
         _show_whole(alerts)
         if fresh:
-            offer_act(viewer, FIRST_POLICY, offered, partial(_request, fresh))
+            offer_act(viewer, offered, partial(_request, fresh))
 
 
 def _show_whole(alerts: Sequence[Alert]) -> None:

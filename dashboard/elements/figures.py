@@ -37,18 +37,19 @@ from dashboard.elements.charts import show_chart
 from dashboard.elements.pieces import show_rows, show_table
 from dashboard.reading.views import DashboardViews
 from dashboard.rows import words
+from dashboard.texts import say
 
 
 def show_utility(views: DashboardViews, dossier: Dossier) -> None:
     """Shows how good the models of a run's study are against epsilon."""
-    st.subheader("Utility against ε")
+    st.subheader(say("utility.against_epsilon"))
     show_points(views.utility(dossier.run_id), views.withheld(dossier.run_id))
 
 
 def show_points(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]) -> None:
     """Shows the figures of runs against epsilon, and of modes of privacy against each other."""
     if not points:
-        st.info("No finished run of this study has a figure to show yet.")
+        st.info(say("utility.no_figure"))
         for group in wholly_withheld(points, withheld):
             st.caption(words.plain(withheld_text(group)))
         return
@@ -68,16 +69,16 @@ def show_points(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]) ->
 def _comparison(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]) -> None:
     for gap in gaps(points):
         st.markdown(words.plain(gap_text(gap)))
-    with st.expander("Modes of privacy against each other, paired run by run"):
+    with st.expander(say("utility.modes")):
         show_rows(utility.difference_table(points, withheld))
 
 
 def show_fairness(dossier: Dossier) -> None:
     """Shows a figure of each hospital, and the gaps between them."""
-    st.subheader("Fairness across hospitals")
+    st.subheader(say("fairness.hospitals"))
     figure = dossier.site_kinds[0]
     if not any(site.has_figure(figure) for site in dossier.sites):
-        st.info("No figure of any hospital is available for this run.")
+        st.info(say("fairness.no_hospital"))
         return
     show_chart(
         charts.site_metrics(dossier.sites, figure),
@@ -97,7 +98,7 @@ def show_groups(dossier: Dossier) -> None:
     """Shows the figures of groups of patients; nothing where none were counted."""
     if not dossier.groups:
         return
-    st.subheader("Fairness between groups of patients")
+    st.subheader(say("fairness.groups"))
     kinds = groups.drawn_kinds(dossier)
     every = _heights(dossier, kinds)
     for place, kind in zip(st.columns(max(1, len(kinds)), gap="large"), kinds, strict=False):
@@ -110,12 +111,12 @@ def show_groups(dossier: Dossier) -> None:
                 about="groups",
             )
     for grouping in by_grouping(dossier.groups):
-        st.markdown(f"**By {words.plain(grouping)}**")
+        st.markdown(f"**{say('fairness.by', grouping=words.plain(grouping))}**")
         for label, said in group_gap_sentences(dossier, grouping):
             st.markdown(f"- {words.plain(f'{label}: {said}')}")
     if declined := groups.who_declined(dossier):
         st.markdown(words.plain(declined))
-    with st.expander("All figures of all groups"):
+    with st.expander(say("fairness.all_groups")):
         show_rows(groups.groups_table(dossier))
     st.caption(words.plain(groups.COVERED))
 
@@ -147,7 +148,7 @@ def show_outcomes(dossier: Dossier) -> None:
 
 def show_thresholds(dossier: Dossier) -> None:
     """Shows what a model of two classes does at each threshold."""
-    st.subheader("Thresholds")
+    st.subheader(say("fairness.thresholds"))
     if unknown := thresholds.nothing_known(dossier):
         st.info(words.plain(unknown))
         return
@@ -165,7 +166,7 @@ def show_thresholds(dossier: Dossier) -> None:
 
 def show_calibration(dossier: Dossier) -> None:
     """Shows risks told beside shares observed."""
-    st.subheader("Calibration")
+    st.subheader(say("fairness.calibration"))
     if unknown := calibration_parts.not_drawn(dossier):
         st.info(words.plain(unknown))
         return

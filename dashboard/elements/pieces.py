@@ -1,4 +1,4 @@
-"""Pieces that every part of the page is made of: statements, metrics, tables, downloads."""
+"""Pieces that every page is made of: statements, metrics, tables, downloads."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,6 +9,7 @@ import streamlit as st
 from compliance.reports.document import Document, Statement, Table, Tone
 from compliance.reports.renderers import render_csv, render_html, render_json
 from dashboard.rows import words
+from dashboard.texts import say
 
 _FORMATS = {
     "html": (render_html, "text/html"),
@@ -57,7 +58,7 @@ def show_downloads(title: str, name: str, document: Callable[[], Document]) -> N
         st.columns(len(_FORMATS)), _FORMATS.items(), strict=True
     ):
         column.download_button(
-            f"Download as {form.upper()}",
+            say("reports.download_as", form=form.upper()),
             data=partial(_rendered, document, render),
             file_name=f"{name}.{form}",
             mime=mime,

@@ -6,11 +6,12 @@ from compliance.facts.drift_calendar import DriftCalendar
 from compliance.reports.several_runs import drift_page
 from dashboard.elements.pieces import show_statement, show_table
 from dashboard.rows import words
+from dashboard.texts import say
 
 
 def show_run_drift(calendar: DriftCalendar) -> None:
     """Shows a calendar beside one of its runs, as it stood with it."""
-    st.subheader("Drift")
+    st.subheader(say("navigation.drift"))
     st.markdown(words.plain(calendar.sentence))
     for statement in drift_page.banner(calendar):
         show_statement(statement)

@@ -36,8 +36,9 @@ from coordinator.views.log.search import LogPage, LogQuery
 from coordinator.views.members.approvals import RosterStanding, RunApprovals
 from coordinator.views.members.sites import SiteView
 from coordinator.views.one_run.run_summary import RunSummary
+from coordinator.views.opened.version import KeptVerification, ViewsVersion
 from coordinator.views.run_notes import RunNote
-from coordinator.views.views import KeptVerification, Views, ViewsVersion, open_views
+from coordinator.views.views import Views, open_views
 from dashboard.reading.verifying import (
     BackgroundVerification,
     VerificationState,
@@ -54,7 +55,7 @@ _MINUTE = 60.0
 #: A log of so many entries is verified for a page: it takes a fifth of a second.
 _AT_ONCE = 5000
 #: So many results of each kind are kept; a dossier of 100 rounds takes two megabytes.
-_MOST = {"dossier": 24, "subject": 4, "proof": 32, "log": 64, "verification": 1}
+_MOST = {"dossier": 24, "subject": 4}
 _MOST_OTHERS = 64
 
 

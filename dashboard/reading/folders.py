@@ -24,8 +24,8 @@ from coordinator.views.log.search import LogPage, LogQuery
 from coordinator.views.members.approvals import RosterStanding, RunApprovals
 from coordinator.views.members.sites import SiteView
 from coordinator.views.one_run.run_summary import RunSummary
+from coordinator.views.opened.version import KeptVerification, ViewsVersion
 from coordinator.views.run_notes import RunNote
-from coordinator.views.views import KeptVerification, ViewsVersion
 from dashboard.reading.cached import CachedViews, cached_views
 from dashboard.reading.verifying import VerificationState
 from protocol.encoding import digest

@@ -15,7 +15,7 @@ from typing import Any
 
 from compliance.facts.dossier import LogVerification
 from compliance.storage.clock import timestamp
-from coordinator.views.views import KeptVerification
+from coordinator.views.opened.version import KeptVerification
 
 
 @dataclass(frozen=True, kw_only=True)

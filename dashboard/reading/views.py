@@ -3,131 +3,29 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from compliance.estimates.interval import Interval
 from compliance.facts.comparison.baselines import BaselineFindings
 from compliance.facts.comparison.strategies import ComparisonFindings
 from compliance.facts.dossier import Dossier, SubjectFacts
 from compliance.facts.drift_calendar import DriftCalendar
-from compliance.facts.figures import FigureKind
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports.declarations import Declarations
 from coordinator.database.log.entry_proofs import MadeProof
-from coordinator.runs.monitoring.progress import RunProgress
 from coordinator.views.alerts import Alert
 from coordinator.views.governance import GovernanceView, RecordedAct
 from coordinator.views.log.cosigners import CosignedLog
 from coordinator.views.log.search import LogPage, LogQuery
 from coordinator.views.members.approvals import RosterStanding, RunApprovals
 from coordinator.views.members.sites import SiteView
+from coordinator.views.one_run.run_summary import RunSummary
+from coordinator.views.opened.version import KeptVerification
 from coordinator.views.run_notes import RunNote
-from coordinator.views.views import KeptVerification
 from dashboard.reading.verifying import VerificationState
 
 
-class RunLine(Protocol):
-    """One line about a run, as the views give it."""
-
-    @property
-    def run_id(self) -> str:
-        """The run's name."""
-
-    @property
-    def study_name(self) -> str:
-        """The study it executes."""
-
-    @property
-    def state(self) -> str:
-        """running, finished, failed, ..."""
-
-    @property
-    def started_at(self) -> str:
-        """ISO 8601, UTC."""
-
-    @property
-    def ended_at(self) -> str | None:
-        """ISO 8601, UTC; None while it runs."""
-
-    @property
-    def seed(self) -> int:
-        """The public model seed."""
-
-    @property
-    def mode(self) -> str:
-        """The mode of privacy: per_site, distributed or none."""
-
-    @property
-    def epsilon(self) -> float | None:
-        """The epsilon promised to one patient; None without privacy or with fixed test noise."""
-
-    @property
-    def test_noise(self) -> bool:
-        """Whether its noise was fixed for a test, which protects nobody."""
-
-    @property
-    def simulation(self) -> bool:
-        """Whether it ran on one machine, as no consortium's run does."""
-
-    @property
-    def question(self) -> str:
-        """The same for runs whose figures can be compared."""
-
-    @property
-    def strategy(self) -> str:
-        """Name of the strategy by which its model was trained."""
-
-    @property
-    def sweep(self) -> str | None:
-        """The sweep that it is of, if it is of one."""
-
-    @property
-    def figure(self) -> FigureKind:
-        """The headline of its study's task."""
-
-    @property
-    def released(self) -> Interval | None:
-        """The released headline with its interval; None before there is one."""
-
-    @property
-    def exact(self) -> float | None:
-        """The exact headline of a simulation; None of any other run."""
-
-    @property
-    def study_digest(self) -> str:
-        """The digest of its study."""
-
-    @property
-    def model_digest(self) -> str | None:
-        """The digest of the model that it ended with; None of a run that made none."""
-
-    @property
-    def rounds(self) -> int:
-        """The training rounds that its study plans."""
-
-    @property
-    def rounds_done(self) -> int:
-        """Those that are finished."""
-
-    @property
-    def hospitals(self) -> int:
-        """The number of its study's hospitals."""
-
-    @property
-    def failure(self) -> str | None:
-        """Reason why it failed; None where it did not."""
-
-    @property
-    def folder(self) -> str:
-        """The name of its folder where several are shown; empty where one is."""
-
-    @property
-    def progress(self) -> RunProgress | None:
-        """Progress of a run at work on a network; None of any other."""
-
-
 class DashboardViews(Protocol):
-    """The queries of the page to the consortium's store."""
+    """The queries of the pages to the consortium's store."""
 
-    def runs(self) -> Sequence[RunLine]:
+    def runs(self) -> Sequence[RunSummary]:
         """Returns every run."""
 
     def dossier(self, run_id: str) -> Dossier:
@@ -140,7 +38,7 @@ class DashboardViews(Protocol):
         """Returns every finished run and reference that asks what this run asks."""
 
     def withheld(self, run_id: str) -> Sequence[Withheld]:
-        """Returns those of them that released no AUROC, and why."""
+        """Returns those of them that released no figure, and why."""
 
     def verify(self) -> None:
         """Begins a verification of the whole folder beside the pages, unless one is under way."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from compliance.facts.formatting import Format, show
 from coordinator.views.alerts import Alert
-from protocol.counted import counted
+from dashboard.texts import say
 
 
 def alert_rows(alerts: Sequence[Alert]) -> list[dict[str, str]]:
@@ -12,15 +12,17 @@ def alert_rows(alerts: Sequence[Alert]) -> list[dict[str, str]]:
     grave = {"critical": 0, "warning": 1, "info": 2}
     return [
         {
-            "Number": str(alert.number),
-            "Severity": alert.severity,
-            "Since": show(alert.raised_at, Format.TIME),
-            "What": str(alert.cause["text"]),
-            "Taken note of by": _taken_note(alert),
-            "Not delivered to": ", ".join(sorted({one.webhook for one in alert.unsent})),
-            "Ended": "" if alert.closed_at is None else show(alert.closed_at, Format.TIME),
-            "Run": alert.run or "",
-            "What to do": str(alert.cause["remedy"]),
+            say("alerts.number"): str(alert.number),
+            say("alerts.severity"): alert.severity,
+            say("alerts.since"): show(alert.raised_at, Format.TIME),
+            say("alerts.what"): str(alert.cause["text"]),
+            say("alerts.noted_by"): _taken_note(alert),
+            say("alerts.undelivered"): ", ".join(sorted({one.webhook for one in alert.unsent})),
+            say("alerts.ended"): ""
+            if alert.closed_at is None
+            else show(alert.closed_at, Format.TIME),
+            say("alerts.run"): alert.run or "",
+            say("alerts.remedy"): str(alert.cause["remedy"]),
         }
         for alert in sorted(alerts, key=lambda one: (grave.get(one.severity, 3), -one.number))
     ]
@@ -28,7 +30,7 @@ def alert_rows(alerts: Sequence[Alert]) -> list[dict[str, str]]:
 
 def _taken_note(alert: Alert) -> str:
     if alert.acknowledged_by is None:
-        return "nobody yet"
+        return say("alerts.nobody_yet")
     said = f": {alert.note}" if alert.note else ""
     return f"{alert.acknowledged_by}, {show(alert.acknowledged_at, Format.TIME)}{said}"
 
@@ -36,11 +38,7 @@ def _taken_note(alert: Alert) -> str:
 def alerts_caption(alerts: Sequence[Alert]) -> str:
     """Returns what stands below the open alerts: how many wait, and how one takes note of them."""
     waiting = sum(alert.acknowledged_by is None for alert in alerts)
-    return (
-        f"{counted(len(alerts), 'open alert')}, of which {waiting} nobody has taken note of yet: "
-        "collegium alerts acknowledge NUMBER --by NAME, or --as KEYFILE where people are "
-        "registered. An alert ends with its cause."
-    )
+    return say("alerts.caption", number=len(alerts), fresh=waiting)
 
 
 def alert_label(alert: Alert) -> str:

@@ -16,22 +16,13 @@ from coordinator.governance.incident_register import NumberedIncident
 from coordinator.views.governance import GovernanceView, RecordedAct
 from coordinator.views.log.cosigners import CosignedLog, CosignerProgress
 from coordinator.views.log.search import FoundEntry, LogPage
+from dashboard.texts import say
 from protocol.counted import counted
 from protocol.log.cosignature import cosigning_site
 from protocol.log.entry import parse_log_entry
 
 #: An act that is attributed to nobody: the consortium had no people yet.
 NOBODY = "NOBODY"
-#: What stands below the acts of people.
-ACTS = (
-    "An act is signed by the person's own key and logged with what came of it. Refused ones hold "
-    "what somebody claimed."
-)
-#: What stands below a proof.
-PROOF = (
-    "The entry is in the file. Whoever has it needs neither this folder nor the coordinator: "
-    "collegium audit verify-proof FILE --policy POLICY, with a policy from somewhere they trust."
-)
 
 
 def founding(seen: GovernanceView) -> Statement | None:
@@ -74,37 +65,41 @@ def cosigner_rows(log: CosignedLog) -> list[dict[str, str]]:
     """Returns who has cosigned the log, and how far, as texts under their column titles."""
     return [
         {
-            "Cosigner": one.name,
-            "Kind": one.kind,
-            "Newest head signed": _signed(one, log),
-            "Signed at": "" if one.time is None else show(one.time, Format.TIME),
-            "Signature": _checked(one),
+            say("audit.cosigner"): one.name,
+            say("audit.cosigner_kind"): one.kind,
+            say("audit.signed_head"): _signed(one, log),
+            say("audit.signed_at"): "" if one.time is None else show(one.time, Format.TIME),
+            say("audit.signature"): _checked(one),
         }
         for one in log.cosigners
     ]
 
 
 def _signed(one: CosignerProgress, log: CosignedLog) -> str:
-    return "none yet" if one.size is None else f"{one.size:,} of {log.size:,} entries"
+    if one.size is None:
+        return say("audit.none_signed")
+    return say("audit.signed_of", signed=f"{one.size:,}", size=f"{log.size:,}")
 
 
 def _checked(one: CosignerProgress) -> str:
     if one.size is None:
         return ""
-    return "verified" if one.verified else "not verified here: no roster has this key"
+    return say("audit.is_verified") if one.verified else say("audit.is_unverified")
 
 
 def act_rows(acts: Sequence[RecordedAct]) -> list[dict[str, str]]:
     """Returns what people did, the newest first, as texts under their column titles."""
     return [
         {
-            "Number": str(act.number),
-            "When": show(act.at, Format.TIME),
-            "Who": act.person or NOBODY,
-            "Role": act.role or "",
-            "Act": act.action,
-            "About": f"{act.subject_kind} {act.subject}",
-            "Outcome": act.outcome if act.reason is None else f"{act.outcome}: {act.reason}",
+            say("audit.number"): str(act.number),
+            say("audit.when"): show(act.at, Format.TIME),
+            say("audit.who"): act.person or NOBODY,
+            say("audit.role"): act.role or "",
+            say("audit.act"): act.action,
+            say("audit.about"): f"{act.subject_kind} {act.subject}",
+            say("audit.outcome"): act.outcome
+            if act.reason is None
+            else f"{act.outcome}: {act.reason}",
         }
         for act in sorted(acts, key=lambda one: -one.number)
     ]
@@ -114,16 +109,17 @@ def incident_rows(incidents: Sequence[NumberedIncident], now: datetime) -> list[
     """Returns incidents that are not closed, what is due first, as texts under column titles."""
     return [
         {
-            "Number": str(one.number),
-            "Severity": f"{one.incident.severity} (drill)" if one.incident.drill
+            say("approvals.number"): str(one.number),
+            say("approvals.severity"): f"{one.incident.severity} (drill)" if one.incident.drill
             else one.incident.severity,
-            "What": one.incident.title,
-            "State": one.incident.state.value,
-            "Clock": clock_text(one.incident.hours_left(now), one.incident.due_at),
-            "Waits for a second person": ", ".join(
-                f"containment by {step.person}" for step in one.incident.unconfirmed
+            say("approvals.what"): one.incident.title,
+            say("approvals.state"): one.incident.state.value,
+            say("approvals.clock"): clock_text(one.incident.hours_left(now), one.incident.due_at),
+            say("approvals.waits_for_second"): ", ".join(
+                say("approvals.containment_by", person=step.person)
+                for step in one.incident.unconfirmed
             ),
-            "What to do": f"collegium incident playbook {one.incident.kind}",
+            say("approvals.remedy"): f"collegium incident playbook {one.incident.kind}",
         }
         for one in sorted(incidents, key=lambda one: (one.incident.is_told, one.incident.due_at))
     ]  # fmt: skip
@@ -167,15 +163,15 @@ def entry_rows(found: Sequence[FoundEntry]) -> list[dict[str, str | int]]:
     """Returns entries of the log, as a search found them, as rows under their column titles."""
     return [
         {
-            "Index": one.entry.index,
-            "Time": show(one.entry.time, Format.TIME),
-            "What was done": entry_words(one.entry.type),
-            "By whom": one.act,
-            "Run": one.entry.run or "",
-            "Round": "" if one.entry.round is None else str(one.entry.round + 1),
-            "Type": one.entry.type,
-            "Digest of the details": one.entry.payload,
-            "Leaf": one.entry.leaf_hash,
+            say("audit.index"): one.entry.index,
+            say("audit.time"): show(one.entry.time, Format.TIME),
+            say("audit.what_was_done"): entry_words(one.entry.type),
+            say("audit.by_whom"): one.act,
+            say("audit.run"): one.entry.run or "",
+            say("audit.round"): "" if one.entry.round is None else str(one.entry.round + 1),
+            say("audit.type"): one.entry.type,
+            say("audit.details_digest"): one.entry.payload,
+            say("audit.leaf"): one.entry.leaf_hash,
         }
         for one in found
     ]

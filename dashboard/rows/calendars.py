@@ -2,6 +2,7 @@
 
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.formatting import Format, show
+from dashboard.texts import say
 
 
 def calendar_label(calendar: DriftCalendar) -> str:
@@ -15,14 +16,18 @@ def calendar_figures(calendar: DriftCalendar) -> tuple[tuple[str, str, str], ...
     left = [share for share in calendar.budget_left.values() if share is not None]
     protected = calendar.epsilon is not None
     return (
-        ("Releases", str(calendar.made), f"of {calendar.planned} after the reference"),
-        ("Left", str(calendar.left), "paid for already" if protected else "of the calendar"),
-        ("Columns that drifted", str(len(drifted)), f"of {len(calendar.columns)}, in any release"),
-        ("ε for one patient", show(calendar.epsilon, Format.EPSILON) if protected else "none",
-         f"for all of it, δ = {show(calendar.delta, Format.SMALL)}" if protected
-         else "no privacy is claimed"),
-        ("Least budget left", show(min(left, default=None), Format.SHARE_LEFT),
-         "for life, at any hospital; the calendar is taken off"),
+        (say("drift.releases"), str(calendar.made),
+         say("drift.after_reference", number=calendar.planned)),
+        (say("drift.left"), str(calendar.left),
+         say("drift.paid") if protected else say("drift.of_calendar")),
+        (say("drift.drifted"), str(len(drifted)),
+         say("drift.in_any_release", number=len(calendar.columns))),
+        (say("runs.epsilon"),
+         show(calendar.epsilon, Format.EPSILON) if protected else say("runs.no_epsilon"),
+         say("drift.for_all", delta=show(calendar.delta, Format.SMALL)) if protected
+         else say("models.without_privacy")),
+        (say("drift.budget_left"), show(min(left, default=None), Format.SHARE_LEFT),
+         say("drift.budget_left_note")),
     )  # fmt: skip
 
 

@@ -6,7 +6,8 @@ from compliance.governance.acts import ActRequest
 from compliance.reports.basis import Missing
 from compliance.reports.document import Document, claims_of
 from compliance.reports.kinds import KindText
-from dashboard.reading.views import RunLine
+from coordinator.views.one_run.run_summary import RunSummary
+from dashboard.texts import say
 from protocol.encoding import digest
 
 #: Why a consortium with people offers no file on a page that knows nobody.
@@ -24,13 +25,17 @@ def kind_caption(text: KindText) -> str:
 def missing_rows(document: Document) -> list[dict[str, str]]:
     """Returns the statements that a report lacks, with why and what to do."""
     return [
-        {"About": claim.topic, "Why": claim.basis.why, "What to do": claim.basis.remedy}
+        {
+            say("reports.missing_about"): claim.topic,
+            say("reports.missing_why"): claim.basis.why,
+            say("reports.missing_remedy"): claim.basis.remedy,
+        }
         for claim in claims_of(document)
         if isinstance(claim.basis, Missing)
     ]
 
 
-def subjects(scope: str, runs: Sequence[RunLine], sites: Sequence[str]) -> list[str]:
+def subjects(scope: str, runs: Sequence[RunSummary], sites: Sequence[str]) -> list[str]:
     """Returns the names of what a report of a scope can be about, the newest first.
 
     Args:

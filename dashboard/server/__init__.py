@@ -2,8 +2,8 @@
 
 Rules:
 
-1. Everything is refused that does not come with a session, but the login page and ``/healthz``:
-   pages, websockets, files, Streamlit's own paths.
+1. Everything is refused that does not come with a session, but the paths of the login and
+   ``/healthz``: pages, websockets, files, Streamlit's own paths.
 2. A request must be for this server's name, and one that changes something must come from its own
    pages.
 3. A session that ended, or a person who may look no longer, loses open websockets within seconds.

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import partial
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
@@ -45,8 +46,6 @@ _CLOSED = (
 SESSION_ENDED, ROLES_CHANGED = 4401, 1012
 _MAX_SOCKETS, _MAX_MEDIA = 20, 20_000
 _ENDING_SECONDS = 3.0
-
-
 #: In the place of a session where nobody logs in.
 NOBODY = DashboardSession(person="", public_key="", handle="", began=0.0, active=0.0)
 
@@ -66,7 +65,7 @@ class OpenSocket:
 
 
 class AccessControl:
-    """The gate of the server.
+    """The check of every request and websocket before Streamlit gets it.
 
     Args:
         page: Streamlit's application.
@@ -182,8 +181,8 @@ class AccessControl:
         if session is None or not await self._is_person(session):
             await send({"type": "websocket.close", "code": SESSION_ENDED})
             return
-        crowd = sum(one.session is session for one in self.sockets)
-        if session is not NOBODY and crowd >= _MAX_SOCKETS:
+        own = sum(one.session is session for one in self.sockets)
+        if session is not NOBODY and own >= _MAX_SOCKETS:
             await send({"type": "websocket.close", "code": 1013})
             return
         socket = OpenSocket(session)
@@ -268,8 +267,6 @@ def _login_first(facts: RequestFacts) -> Response:
     path = own_path({"then": facts.path + (f"?{query}" if query else "")})
     if facts.is_from_elsewhere:
         return HTMLResponse(onward_page(path), headers={"x-own-page": "1"})
-    from urllib.parse import quote
-
     return RedirectResponse(f"/login?then={quote(path, safe='/')}", 303)
 
 

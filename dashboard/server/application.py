@@ -19,7 +19,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
-from streamlit.runtime.pages_manager import PagesManager
 
 from compliance.governance.access.sealed_key import COST, SealingCost
 from compliance.governance.acts import ActRequest
@@ -132,8 +131,6 @@ class DashboardServer:
             self.people = PeopleNow(settings.out, settings.clock)
             self.sessions = SessionTable(settings.elapsed, settings.limits, self._ended)
         self._identities = self._identity_login(settings.oidc)
-        # Streamlit takes a folder called pages for its own until the navigation has spoken once.
-        PagesManager.uses_pages_directory = False
         streamlit_page: Application = page or st.App(settings.script)
         self._page = streamlit_page
         self.control = AccessControl(

@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import streamlit as st
+
 from compliance.governance.access.lock_out import FREE_FAILURES
 from compliance.governance.access.looking import Subject, may_look
 from compliance.governance.acts import ActRequest
@@ -75,6 +77,10 @@ class PersonViewing:
         """Whether the person has the right to an act now, to do it or to propose it."""
         right = self._policy.rights.get(action)
         return right is not None and self.signs and not self.roles.isdisjoint(right.roles)
+
+    def roles_for(self, action: str) -> frozenset[Role]:
+        """Returns the roles that have the right to an act, by the access policy in force."""
+        return self._policy.right(action).roles
 
     def guard(self, views: _Views) -> _Views:
         """Returns views that check at every call what the person may look at."""
@@ -179,8 +185,6 @@ def viewer_now(needs_login: Callable[[], bool] = lambda: True) -> Viewer:
                 "people are registered here: collegium dashboard opens this folder with a login"
             )
         return DemoViewer()
-    import streamlit as st
-
     return _finds[0](st.context.headers.get(HANDLE_HEADER))
 
 

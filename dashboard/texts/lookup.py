@@ -9,7 +9,7 @@ Rules:
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import cache
 from importlib.resources import files
@@ -37,6 +37,21 @@ def speak(wanted: str | None) -> str:
 def language() -> str:
     """Returns the language of this script's texts."""
     return _SPOKEN.get()
+
+
+def in_this_language(draw: Callable[[], None]) -> Callable[[], None]:
+    """Returns a function that draws in the language of this script, in whatever thread it runs.
+
+    A part of a page that Streamlit draws again by itself runs in a thread of its own, in which no
+    language was chosen.
+    """
+    spoken = language()
+
+    def drawn() -> None:
+        speak(spoken)
+        draw()
+
+    return drawn
 
 
 def say(key: str, **values: object) -> str:

@@ -11,20 +11,20 @@ Rules:
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from compliance.audit.log import NewEntry
 from compliance.governance.access.linked_identity import LinkedIdentity
 from compliance.governance.access.lock_out import FailedLogins
 from compliance.governance.access.looking import require_look
 from compliance.governance.people import TRUSTED, same_name
 from compliance.storage.clock import Clock, utc_now
-from coordinator.database.store import LoggedRow, Store, Transaction
+from coordinator.database.store import Store
 from coordinator.governance.accounts.folder import AccountFolder
+from coordinator.governance.accounts.log_entries import counted_for_log, row_entry
 from coordinator.governance.accounts.tables import IdentityLinkRow, IdentityLoginRow
 from coordinator.governance.governance import Authorised
 from coordinator.governance.people_register import people_in, person_with_key, policy_in
@@ -32,8 +32,6 @@ from protocol.errors import MessageRefused, PolicyRefused
 from protocol.identity.roster import SigningKey
 from protocol.identity.timestamps import write_time
 
-#: Seconds between two entries of the log about logins by one link.
-LOGGED_EVERY = 3600.0
 _HANDLE = re.compile(r"[0-9a-f]{16}")
 
 
@@ -118,7 +116,7 @@ class LinkRegister:
                 since=taken.at,
                 act=taken.act or "",
             )
-            transaction.log([_entry(transaction, "identity-linked", row)], self._key)
+            transaction.log([row_entry(transaction, "identity-linked", row)], self._key)
         return {"person": taken.request.subject}
 
     def unlink(self, taken: Authorised, _payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,7 +137,7 @@ class LinkRegister:
             for row in _standing(transaction.session):
                 if same_name(row.person) == same_name(name):
                     row.until = taken.at
-                    entries.append(_entry(transaction, "identity-unlinked", row))
+                    entries.append(row_entry(transaction, "identity-unlinked", row))
             if not entries:
                 raise PolicyRefused(f"{name!r} has no linked login: collegium people account links")
             transaction.log(entries, self._key)
@@ -182,12 +180,8 @@ class LinkRegister:
         """Logs a login at once, then once an hour how many there were."""
         place = f"link {number}"
         with self._folder.attempts() as known:
-            before = known.get(place, FailedLogins())
-            logins, is_due = before.unlogged + 1, abs(now - before.logged) >= LOGGED_EVERY
-            known[place] = replace(
-                before, unlogged=0 if is_due else logins, logged=now if is_due else before.logged
-            )
-            if not is_due:
+            known[place], logins = counted_for_log(known.get(place, FailedLogins()), now)
+            if not logins:
                 return
             with self._store.transaction() as transaction:
                 row = IdentityLoginRow(
@@ -197,7 +191,7 @@ class LinkRegister:
                     session=handle,
                     logins=logins,
                 )
-                transaction.log([_entry(transaction, "identity-login", row)], self._key)
+                transaction.log([row_entry(transaction, "identity-login", row)], self._key)
 
 
 def _require_other(row: IdentityLinkRow, name: str, identity: LinkedIdentity) -> None:
@@ -219,8 +213,3 @@ def _of_identity(session: Session, identity: LinkedIdentity) -> IdentityLinkRow 
     named = select(IdentityLinkRow).filter_by(subject=identity.subject, until=None)
     found = [row for row in session.scalars(named) if row.issuer == identity.issuer]
     return found[0] if len(found) == 1 else None
-
-
-def _entry(transaction: Transaction, kind: str, row: LoggedRow) -> NewEntry:
-    record = transaction.write(row)
-    return NewEntry(type=kind, run_id=None, payload=record, record=record)

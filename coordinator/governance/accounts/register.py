@@ -10,15 +10,15 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from compliance.audit.log import NewEntry
 from compliance.governance.access.linked_identity import LinkedIdentity
 from compliance.governance.access.lock_out import FailedLogins
 from compliance.governance.access.sealed_key import read_sealed_key
 from compliance.governance.people import Person, Role, same_name
 from compliance.storage.clock import Clock, utc_now
-from coordinator.database.store import LoggedRow, Store, Transaction
+from coordinator.database.store import Store
 from coordinator.governance.accounts.folder import AccountFolder
 from coordinator.governance.accounts.links import IdentityLink, LinkRegister
+from coordinator.governance.accounts.log_entries import counted_for_log, row_entry
 from coordinator.governance.accounts.tables import AccountRow, RefusedLoginRow
 from coordinator.governance.governance import Authorised
 from coordinator.governance.people_register import people_in, person_with_key
@@ -28,8 +28,6 @@ from protocol.identity.timestamps import write_time
 
 log = logging.getLogger("collegium.coordinator")
 
-#: Seconds between two entries of the log about refused logins of one account.
-LOGGED_EVERY = 3600.0
 #: The place of the attempts under names that nobody has.
 _UNKNOWN = ""
 
@@ -237,14 +235,8 @@ class AccountRegister:
             row = _account(session, name)
         key, person = (_UNKNOWN, None) if row is None else (row.public_key, row.person)
         with self._folder.attempts() as known:
-            tried = known.get(key, FailedLogins())
-            refused, is_due = tried.unlogged + 1, abs(now - tried.logged) >= LOGGED_EVERY
-            known[key] = replace(
-                tried,
-                unlogged=0 if is_due else refused,
-                logged=now if is_due else tried.logged,
-            )
-            if is_due:
+            known[key], refused = counted_for_log(known.get(key, FailedLogins()), now)
+            if refused:
                 self._log_refused(person, refused)
 
     def identify(self, identity: LinkedIdentity, handle: str) -> IdentityLink:
@@ -284,7 +276,7 @@ class AccountRegister:
     def _log_refused(self, person: str | None, refused: int) -> None:
         with self._store.transaction() as transaction:
             row = RefusedLoginRow(at=write_time(self._clock()), person=person, refused=refused)
-            transaction.log([_entry(transaction, "login-refused", row)], self._key)
+            transaction.log([row_entry(transaction, "login-refused", row)], self._key)
 
     def _end(self, name: str, at: str, new: Sequence[AccountRow]) -> frozenset[str]:
         """Ends a person's accounts and writes new ones; returns the digests of the ended boxes."""
@@ -297,8 +289,8 @@ class AccountRegister:
             entries = []
             for row in rows:
                 row.until = at
-                entries.append(_entry(transaction, "account-ended", row))
-            entries += [_entry(transaction, "account-set", row) for row in new]
+                entries.append(row_entry(transaction, "account-ended", row))
+            entries += [row_entry(transaction, "account-set", row) for row in new]
             if entries:
                 transaction.log(entries, self._key)
             return frozenset(row.box for row in rows)
@@ -368,8 +360,3 @@ def _is_usable(person: Person, row: AccountRow, now: datetime) -> bool:
     except PolicyRefused:
         return False
     return person.name == row.person
-
-
-def _entry(transaction: Transaction, kind: str, row: LoggedRow) -> NewEntry:
-    record = transaction.write(row)
-    return NewEntry(type=kind, run_id=None, payload=record, record=record)

@@ -22,6 +22,7 @@ from compliance.reports.evidence import entry_words
 from coordinator.database.store import LogEntryRow, RunRow, logged_entry, newest_head, read_entry
 from coordinator.governance.tables import ActRow
 from coordinator.views.log.act_places import ActPlaces
+from coordinator.views.one_run.dossiers import entry_facts
 from protocol.errors import StoreBroken
 from protocol.identity.timestamps import read_time, write_time
 from protocol.log.entry import LogEntry
@@ -232,16 +233,4 @@ def _acts(session: Session, payloads: list[str]) -> Mapping[str, str]:
 
 
 def _found(entry: LoggedEntry, acts: Mapping[str, str]) -> FoundEntry:
-    content = entry.content
-    return FoundEntry(
-        entry=EntryFacts(
-            index=entry.index,
-            time=content.time,
-            type=content.type,
-            payload=content.payload,
-            leaf_hash=entry.leaf_hash.hex(),
-            run=content.run,
-            round=content.round,
-        ),
-        act=acts.get(content.payload, ""),
-    )
+    return FoundEntry(entry=entry_facts(entry), act=acts.get(entry.content.payload, ""))

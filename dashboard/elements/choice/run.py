@@ -23,7 +23,9 @@ def chosen_run(views: DashboardViews) -> Dossier | None:
         st.info(say("runs.none"), icon=":material/info:")
         return None
     labels = {run.run_id: run_label(run) for run in runs}
-    chosen = st.selectbox("Run", list(labels), format_func=lambda name: labels[name], key="run")
+    chosen = st.selectbox(
+        say("runs.column_run"), list(labels), format_func=lambda name: labels[name], key="run"
+    )
     dossier = views.dossier(chosen)
     dossier = replace(dossier, verification=verified_log(views))
     show_statement(statements.verification(dossier))

@@ -8,7 +8,6 @@ checks again.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from compliance.facts.formatting import Format, show
 from compliance.governance.access.review import EXPIRING_DAYS
@@ -21,13 +20,11 @@ from coordinator.views.alerts import Alert
 from coordinator.views.governance import GovernanceView, WaitingChange
 from coordinator.views.members.approvals import RosterStanding, RunApprovals
 from coordinator.views.members.sites import SiteView
+from coordinator.views.one_run.run_summary import RunSummary
 from dashboard.texts import say
 from protocol.errors import PolicyRefused
 from protocol.identity.roster import ROSTER_WARNING
 from protocol.identity.timestamps import read_time, write_time
-
-if TYPE_CHECKING:
-    from dashboard.reading.views import RunLine
 
 #: A hospital renews its certificate by itself 2 to 3 days before the end; later it is late.
 _CERTIFICATE_WARNING = timedelta(days=1)
@@ -180,7 +177,7 @@ def hospital_matters(
     return found
 
 
-def running_matters(runs: Sequence["RunLine"]) -> list[Matter]:
+def running_matters(runs: Sequence[RunSummary]) -> list[Matter]:
     """Returns what runs and how far: round, silent hospitals, time left."""
     return [
         Matter(text=_running(run), page="runs", urgency=place, tone=_running_tone(run))
@@ -189,7 +186,7 @@ def running_matters(runs: Sequence["RunLine"]) -> list[Matter]:
     ]
 
 
-def _running(run: "RunLine") -> str:
+def _running(run: RunSummary) -> str:
     said = say("today.run", study=run.study_name, run=run.run_id)
     progress = run.progress
     if progress is None:
@@ -204,7 +201,7 @@ def _running(run: "RunLine") -> str:
     return " ".join(parts)
 
 
-def _running_tone(run: "RunLine") -> Tone:
+def _running_tone(run: RunSummary) -> Tone:
     return Tone.CAUTION if run.progress is not None and run.progress.silent else Tone.PLAIN
 
 
@@ -228,14 +225,16 @@ def alert_matters(alerts: Sequence[Alert]) -> list[Matter]:
     ]  # fmt: skip
 
 
-def failed_matters(runs: Sequence["RunLine"], failure: Callable[[str], str | None]) -> list[Matter]:
+def failed_matters(
+    runs: Sequence[RunSummary], failure: Callable[[str], str | None]
+) -> list[Matter]:
     """Returns the studies whose newest run did not come to its end, with why and the remedy.
 
     Args:
         runs: every run.
         failure: why a run failed, as it is recorded.
     """
-    newest: dict[str, RunLine] = {}
+    newest: dict[str, RunSummary] = {}
     for run in sorted(runs, key=lambda one: one.started_at, reverse=True):
         newest.setdefault(run.study_name, run)
     found = [run for run in newest.values() if run.state in FAILED][:_MOST_FAILED]

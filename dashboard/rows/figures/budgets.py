@@ -8,14 +8,14 @@ from compliance.facts.formatting import Format
 from compliance.ledger.pace import WINDOW, BudgetForecast, PricedShare, budget_forecast
 from compliance.privacy.rounding import percent
 from compliance.reports.document import Columns, Table, table_of
-from dashboard.reading.views import RunLine
+from coordinator.views.one_run.run_summary import RunSummary
 from dashboard.texts import say
 
 #: Days of a month, as a pace is told.
 _MONTH = 30
 
 
-def telling_runs(runs: Sequence[RunLine], shown: str, now: datetime) -> tuple[str, ...]:
+def telling_runs(runs: Sequence[RunSummary], shown: str, now: datetime) -> tuple[str, ...]:
     """Returns the few runs whose hospitals' signatures tell their budgets and their pace.
 
     They are the run that is shown, the newest that ended, and the first of the last 90 days: what

@@ -11,7 +11,7 @@ from compliance.charts.descriptions import site_claim
 from compliance.estimates.interval import Interval
 from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format, show
-from dashboard.reading.views import RunLine
+from coordinator.views.one_run.run_summary import RunSummary
 from dashboard.rows.words import plain
 from dashboard.texts import say
 
@@ -20,13 +20,13 @@ _DIGITS = 12
 _DIGEST, _IN_CODE = re.compile(r"[0-9a-f]{64}"), r"`\g<0>`"
 
 
-def released_models(runs: Sequence[RunLine]) -> tuple[RunLine, ...]:
+def released_models(runs: Sequence[RunSummary]) -> tuple[RunSummary, ...]:
     """Returns the runs that ended with a model, the newest first."""
     made = [run for run in runs if run.state == "finished" and run.model_digest]
     return tuple(sorted(made, key=lambda run: run.started_at, reverse=True))
 
 
-def model_rows(runs: Sequence[RunLine]) -> list[dict[str, str]]:
+def model_rows(runs: Sequence[RunSummary]) -> list[dict[str, str]]:
     """Returns a row for each model."""
     return [
         {
@@ -41,17 +41,17 @@ def model_rows(runs: Sequence[RunLine]) -> list[dict[str, str]]:
     ]
 
 
-def model_label(run: RunLine) -> str:
+def model_label(run: RunSummary) -> str:
     """Returns the line that tells a model from the others."""
     return f"{short_digest(run)} · {run.study_name} · {run.started_at[:10]} · {run.run_id}"
 
 
-def short_digest(run: RunLine) -> str:
+def short_digest(run: RunSummary) -> str:
     """Returns the beginning of a model's digest."""
     return (run.model_digest or "")[:_DIGITS]
 
 
-def headline(run: RunLine) -> str:
+def headline(run: RunSummary) -> str:
     """Returns the released figure with its interval, or why there is none; else an exact one."""
     if run.released is not None:
         return show(run.released, run.figure.form)
@@ -60,7 +60,7 @@ def headline(run: RunLine) -> str:
     return show(Interval(value=None, low=None, high=None, note=say("models.nothing")))
 
 
-def privacy_of(run: RunLine) -> str:
+def privacy_of(run: RunSummary) -> str:
     """Returns what was promised to one patient; that nothing was, where that is so."""
     if run.test_noise:
         return say("models.test_noise")

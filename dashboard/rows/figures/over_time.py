@@ -12,7 +12,7 @@ from compliance.facts.dossier import Dossier
 from compliance.facts.figures import FigureKind
 from compliance.facts.formatting import Format, show
 from compliance.reports.document import Column, Columns, Table, table_of
-from dashboard.reading.views import RunLine
+from coordinator.views.one_run.run_summary import RunSummary
 from dashboard.rows.figures.studies import AskedStudy
 from dashboard.texts import say
 
@@ -32,7 +32,7 @@ class SiteCourse:
     line: Trend | None
 
 
-def alike(study: AskedStudy, shown: RunLine) -> tuple[RunLine, ...]:
+def alike(study: AskedStudy, shown: RunSummary) -> tuple[RunSummary, ...]:
     """Returns the newest runs of a study that promise what the shown one does, oldest first."""
     promised = (shown.study_name, shown.mode, shown.epsilon, shown.test_noise)
     found = [

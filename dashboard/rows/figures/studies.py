@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dashboard.reading.views import RunLine
+from coordinator.views.one_run.run_summary import RunSummary
 from dashboard.texts import say
 
 #: A question's digest is told by so many of its digits, where two studies have one name.
@@ -20,23 +20,23 @@ class AskedStudy:
 
     question: str
     name: str
-    runs: tuple[RunLine, ...]
+    runs: tuple[RunSummary, ...]
 
     @property
-    def finished(self) -> tuple[RunLine, ...]:
+    def finished(self) -> tuple[RunSummary, ...]:
         """The runs that finished."""
         return tuple(run for run in self.runs if run.state == "finished")
 
     @property
-    def shown(self) -> RunLine:
+    def shown(self) -> RunSummary:
         """The run that stands for the study: the newest that finished under privacy, if any."""
         protected = [run for run in self.finished if run.epsilon is not None]
         return (*protected, *self.finished, *self.runs)[0]
 
 
-def asked_studies(runs: Sequence[RunLine]) -> tuple[AskedStudy, ...]:
+def asked_studies(runs: Sequence[RunSummary]) -> tuple[AskedStudy, ...]:
     """Returns the studies of these runs: those with a finished run first, then the newest first."""
-    groups: dict[str, list[RunLine]] = {}
+    groups: dict[str, list[RunSummary]] = {}
     for run in sorted(runs, key=lambda run: run.started_at, reverse=True):
         groups.setdefault(run.question, []).append(run)
     studies = [

@@ -8,7 +8,7 @@ from compliance.facts.dossier import Dossier
 from compliance.facts.figures import FigureKind
 from compliance.facts.formatting import Format
 from compliance.reports.document import Columns, Table, table_of
-from dashboard.reading.views import RunLine
+from coordinator.views.one_run.run_summary import RunSummary
 
 #: Keys of a study that say nothing of what a run does.
 _LABELS = frozenset({"collegium", "title", "purpose"})
@@ -50,13 +50,13 @@ def _text(value: Any) -> str:
     return _ABSENT if value is None else str(value)
 
 
-def asks_the_same(runs: Sequence[RunLine]) -> bool:
+def asks_the_same(runs: Sequence[RunSummary]) -> bool:
     """Whether runs ask one question, so that their figures may be compared."""
     return len({run.question for run in runs}) == 1
 
 
 def compared_figures(
-    runs: Sequence[RunLine],
+    runs: Sequence[RunSummary],
 ) -> list[tuple[FigureKind, list[tuple[str, Interval]]]]:
     """Returns the released headline of each run, by kind of figure: each kind is one scale.
 

@@ -6,7 +6,7 @@ from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format, show
 from compliance.facts.privacy_utility import MODES
 from compliance.reports.one_run.run_page import counted_highlight
-from dashboard.reading.views import RunLine
+from coordinator.views.one_run.run_summary import RunSummary
 
 #: What helps, by the class of the error that ended a run.
 _REMEDIES = {
@@ -22,13 +22,13 @@ _REMEDIES = {
 _ORDER = {"finished": 0, "running": 1}
 
 
-def ordered(runs: Sequence[RunLine]) -> tuple[RunLine, ...]:
+def ordered(runs: Sequence[RunSummary]) -> tuple[RunSummary, ...]:
     """Returns the runs as the chooser offers them: finished ones first, newest first."""
     newest = sorted(runs, key=lambda run: run.started_at, reverse=True)
     return tuple(sorted(newest, key=lambda run: _ORDER.get(run.state, 2)))
 
 
-def run_label(run: RunLine) -> str:
+def run_label(run: RunSummary) -> str:
     """Returns one line that tells a run from the others."""
     privacy = "no privacy: test noise" if run.test_noise else MODES[run.mode]
     if run.epsilon is not None and not run.test_noise:

@@ -8,7 +8,7 @@ from typing import Any
 from compliance.estimates.interval import Interval
 from compliance.facts.formatting import show
 from compliance.facts.privacy_utility import MODES
-from dashboard.reading.views import RunLine
+from coordinator.views.one_run.run_summary import RunSummary
 
 #: Of a run, the tags that it has now.
 Tags = Mapping[str, Sequence[str]]
@@ -32,12 +32,12 @@ class RunFilter:
     epsilon: tuple[float, float] | None = None
 
 
-def found_runs(runs: Sequence[RunLine], tags: Tags, wanted: RunFilter) -> list[RunLine]:
+def found_runs(runs: Sequence[RunSummary], tags: Tags, wanted: RunFilter) -> list[RunSummary]:
     """Returns the runs that a filter lets through, in their order."""
     return [run for run in runs if _fits(run, tags.get(run.run_id, ()), wanted)]
 
 
-def _fits(run: RunLine, tags: Sequence[str], wanted: RunFilter) -> bool:
+def _fits(run: RunSummary, tags: Sequence[str], wanted: RunFilter) -> bool:
     chosen = (
         (wanted.studies, run.study_name),
         (wanted.states, run.state),
@@ -55,7 +55,7 @@ def _fits(run: RunLine, tags: Sequence[str], wanted: RunFilter) -> bool:
     return all(word in told.lower() for word in wanted.text.lower().split())
 
 
-def run_rows(runs: Sequence[RunLine], tags: Tags) -> list[dict[str, Any]]:
+def run_rows(runs: Sequence[RunSummary], tags: Tags) -> list[dict[str, Any]]:
     """Returns a row for each run, by the name of the column.
 
     ``released`` and ``exact`` are figures of the study's task; ``interval`` is the released one's
@@ -65,7 +65,7 @@ def run_rows(runs: Sequence[RunLine], tags: Tags) -> list[dict[str, Any]]:
     return [_row(run, tags.get(run.run_id, ())) for run in runs]
 
 
-def _row(run: RunLine, tags: Sequence[str]) -> dict[str, Any]:
+def _row(run: RunSummary, tags: Sequence[str]) -> dict[str, Any]:
     return {
         "run": run.run_id,
         "folder": run.folder,
@@ -90,12 +90,12 @@ def _row(run: RunLine, tags: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def mode_name(run: RunLine) -> str:
+def mode_name(run: RunSummary) -> str:
     """Returns a run's mode of privacy in words; of fixed test noise, that it protects nobody."""
     return TEST_NOISE if run.test_noise else MODES[run.mode]
 
 
-def interval_words(run: RunLine) -> str:
+def interval_words(run: RunSummary) -> str:
     """Returns a released figure's interval in words, or why nothing was released."""
     found: Interval | None = run.released
     if found is None:
@@ -107,7 +107,7 @@ def interval_words(run: RunLine) -> str:
     return f"{show(found.low, run.figure.form)} to {show(found.high, run.figure.form)}"
 
 
-def _minutes(run: RunLine) -> float | None:
+def _minutes(run: RunSummary) -> float | None:
     if run.ended_at is None:
         return None
     took = datetime.fromisoformat(run.ended_at) - datetime.fromisoformat(run.started_at)

@@ -85,9 +85,9 @@ class People:
         """Carries out what takes two people."""
         return self.confirm(second, self.act(first, action, subject, details)["change"])
 
-    def change_policy(self, version: int, **hours: int) -> None:
+    def change_policy(self, version: int, **changed: object) -> None:
         """Puts another policy in force."""
-        policy = replace(FIRST_POLICY, version=version, **hours)  # type: ignore[arg-type]
+        policy = replace(FIRST_POLICY, version=version, **changed)  # type: ignore[arg-type]
         text = canonical(policy.to_json()).decode()
         self.together(ADA, BEA, "policy.change", ("policy", f"version {version}"), policy=text)
 

@@ -49,7 +49,10 @@ class PersonViewer:
         raise PolicyRefused("there is no session here")
 
     def may(self, action: str) -> bool:
-        return bool(self.roles & self._seen.policy.right(action).roles)
+        return bool(self.roles & self.roles_for(action))
+
+    def roles_for(self, action: str) -> frozenset[Role]:
+        return self._seen.policy.right(action).roles
 
     def perform(
         self, request: ActRequest, payload: Mapping[str, Any] | None = None, code: str = ""

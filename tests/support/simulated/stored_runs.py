@@ -1,52 +1,29 @@
 """A store in memory as the dashboard reads it: runs, their figures, calendars, comparisons."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from compliance.estimates.interval import Interval
 from compliance.facts.comparison.baselines import BaselineFindings
 from compliance.facts.comparison.strategies import ComparisonFindings
 from compliance.facts.dossier import Dossier, LogVerification
 from compliance.facts.drift_calendar import DriftCalendar
-from compliance.facts.figures import FigureKind
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
-from coordinator.views.views import KeptVerification
+from coordinator.views.one_run.run_summary import RunSummary
+from coordinator.views.opened.version import KeptVerification
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredLine:
-    """A run's line, as the views give it."""
-
-    run_id: str
-    study_name: str
-    study_digest: str
-    question: str
-    state: str
-    started_at: str
-    seed: int
-    mode: str
-    epsilon: float | None
-    test_noise: bool
-    simulation: bool
-    figure: FigureKind
-    released: Interval | None
-    exact: float | None
-    model_digest: str | None
-
-
-def line_of(dossier: Dossier, question: str = "q" * 64) -> StoredLine:
+def line_of(dossier: Dossier, question: str = "q" * 64) -> RunSummary:
     """Returns the line about a run."""
     claims = [site.privacy.epsilon for site in dossier.sites]
     protected = bool(claims) and not dossier.test_noise
     headline = dossier.figures.headline
-    return StoredLine(
+    return RunSummary(
         run_id=dossier.run_id, study_name=dossier.study_name, study_digest=dossier.study_digest,
         question=question, state=dossier.state, started_at=dossier.started_at, seed=dossier.seed,
         mode=dossier.sites[0].privacy.mode if dossier.sites else "per_site",
         epsilon=claims[0] if protected else None, test_noise=dossier.test_noise,
         simulation=dossier.simulation, figure=headline,
         released=dossier.released.get(headline.name), exact=dossier.exact.get(headline.name),
-        model_digest=dossier.model_digest,
+        model_digest=dossier.model_digest, sweep=dossier.sweep,
     )  # fmt: skip
 
 
@@ -81,7 +58,7 @@ class StoredRuns:
         self._calendars, self._compared, self._strategies = calendars, compared, strategies
         self._faults = faults
 
-    def runs(self) -> tuple[StoredLine, ...]:
+    def runs(self) -> tuple[RunSummary, ...]:
         """Returns every run, newest first."""
         lines = [
             line_of(one, self._questions.get(name, "q" * 64)) for name, one in self._known.items()

@@ -26,8 +26,8 @@ from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from coordinator.database.store import Store
 from coordinator.views.alerts import Alert
 from coordinator.views.one_run.run_summary import RunSummary
+from coordinator.views.opened.version import KeptVerification
 from coordinator.views.run_notes import RunNote
-from coordinator.views.views import KeptVerification
 from dashboard import app
 from dashboard.rows import runs
 from dashboard.server.metrics import DashboardMetrics

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from compliance.facts.dossier import LogVerification
-from coordinator.views.views import KeptVerification, open_views
+from coordinator.views.opened.version import KeptVerification
+from coordinator.views.views import open_views
 from dashboard.reading.cached import CachedViews
 from dashboard.reading.verifying import BackgroundVerification, VerificationState
 from dashboard.reading.whole_verification import verify

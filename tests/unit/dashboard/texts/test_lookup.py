@@ -3,6 +3,7 @@
 import ast
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextvars import Context
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 import dashboard
-from dashboard.texts import LANGUAGES, language, say, speak
+from dashboard.texts import LANGUAGES, in_this_language, language, say, speak
 
 ROOM = Path(dashboard.__file__).parent
 
@@ -61,6 +62,36 @@ def test_every_text_is_said_somewhere_and_everything_said_is_a_text() -> None:
     assert {key for key in known - whole if not key.startswith(begun)} == set()
 
 
+#: Calls of Streamlit whose first argument is read by people.
+WRITES = frozenset(
+    "title header subheader info success warning error caption expander popover button selectbox "
+    "multiselect toggle checkbox text_input text_area number_input date_input form_submit_button "
+    "segmented_control select_slider download_button".split()
+)
+
+
+def written_past_the_texts(tree: ast.AST) -> Iterator[str]:
+    """The titles, labels and sentences that a module writes by itself, in one language."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in WRITES and node.args:
+            first = node.args[0]
+            parts = first.values if isinstance(first, ast.JoinedStr) else [first]
+            for part in parts:
+                if isinstance(part, ast.Constant) and any(map(str.isalpha, str(part.value))):
+                    yield f"{ast.unparse(node.func)}({ast.unparse(first)})"
+
+
+def test_no_page_has_a_title_or_label_in_one_language_alone() -> None:
+    drawn = [file for part in ("app_pages", "elements") for file in (ROOM / part).rglob("*.py")]
+    found = {
+        f"{file.relative_to(ROOM)}: {said}"
+        for file in drawn
+        for said in written_past_the_texts(ast.parse(file.read_text(encoding="utf-8")))
+    }
+    assert found == set()
+    assert [*written_past_the_texts(ast.parse('st.subheader(f"Clip {one}")'))]
+
+
 @pytest.mark.parametrize(
     ("wanted", "spoken"), [("de-CH", "de"), ("FR", "fr"), ("ja", "en"), (None, "en"), ("", "en")]
 )
@@ -76,6 +107,15 @@ def test_a_language_tag_chooses_a_language_that_is_spoken(wanted: str | None, sp
 def test_a_number_chooses_the_form(spoken: str, number: int, words: str) -> None:
     speak(spoken)
     assert say("sites.count", number=number).startswith(words)
+
+
+def test_a_part_that_is_drawn_again_in_another_thread_keeps_its_language() -> None:
+    found = []
+    speak("de")
+    drawn = in_this_language(lambda: found.append(language()))
+    Context().run(drawn)  # as a new thread has it: nothing was chosen there
+    Context().run(lambda: found.append(language()))
+    assert found == ["de", "en"]
 
 
 def test_an_unknown_text_is_refused() -> None:

@@ -12,7 +12,7 @@ from coordinator.audit.verification import verify_records
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.governance.accounts import IdentityLoginRow, RefusedLoginRow
-from coordinator.governance.accounts.links import LOGGED_EVERY
+from coordinator.governance.accounts.log_entries import LOGGED_EVERY
 from coordinator.runs.admin_socket import controlling
 from coordinator.runs.service import Service
 from coordinator.runs.sign_in import links_of

@@ -3,16 +3,17 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from coordinator.views.one_run.run_summary import RunSummary
 from dashboard.rows.figures.budgets import telling_runs
 from dashboard.rows.figures.over_time import MOST, alike, heights, site_courses
 from dashboard.rows.figures.studies import asked_studies, not_drawn, study_labels
 from tests.support.simulated import dossiers
-from tests.support.simulated.stored_runs import StoredLine, line_of
+from tests.support.simulated.stored_runs import line_of
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 
 
-def run(name: str, started: str, **changes: object) -> StoredLine:
+def run(name: str, started: str, **changes: object) -> RunSummary:
     line = replace(line_of(dossiers.finished()), run_id=name, started_at=f"{started}T10:00:00.000Z")
     return replace(line, **changes)  # type: ignore[arg-type]
 

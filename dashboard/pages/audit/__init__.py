@@ -1,6 +1,0 @@
-"""The audit: who vouches for the log, who did what, what waits for people, and proofs."""
-
-from dashboard.pages.audit.audit import show
-
-#: What the page shows.
-__all__ = ["show"]
