@@ -104,7 +104,15 @@ RIGHTS: Mapping[str, Right] = {
     "budget.change": Right(
         what="change what a study may cost here", roles=_OFFICER, second=TRUSTED
     ),
+    "model.register": Right(what="register a model's snapshot as a candidate", roles=_RUNNERS),
+    "model.canary": Right(what="let some hospitals try a candidate", roles=_RUNNERS),
+    "model.end-canary": Right(what="end such a trial", roles=_WORKERS),
     "model.promote": Right(what="promote a model", roles=_RUNNERS, second=_OFFICER),
+    "model.roll-back": Right(
+        what="go back to the model that was in production before", roles=_RUNNERS | _OFFICER
+    ),
+    "model.retire": Right(what="take a model out of use", roles=_RUNNERS | _OFFICER),
+    "model.name": Right(what="give a model's version a name", roles=_RUNNERS),
     "hold.place": Right(what="place a legal hold", roles=TRUSTED | {Role.AUDITOR}),
     "hold.lift": Right(what="lift a legal hold", roles=_OFFICER, second=TRUSTED),
     "incident.open": Right(what="open an incident", roles=_EVERYBODY),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from compliance.governance.incidents.course import Measure
+from compliance.governance.models.stages import EventKind
 from compliance.governance.people import read_access_policy
 from compliance.governance.two_person import Change, ChangeState
 from compliance.storage.clock import Clock, utc_now
@@ -31,6 +32,7 @@ from coordinator.governance.incident_register import (
     incident_row,
     incidents_in,
 )
+from coordinator.governance.models.register import ModelRegister, ReadsFacts
 from coordinator.governance.people_register import PeopleWriter, is_governed
 from coordinator.membership.members import Members
 from protocol.encoding import parse_canonical
@@ -46,6 +48,13 @@ log = logging.getLogger("collegium.coordinator")
 Operation: TypeAlias = Callable[[Authorised, Mapping[str, Any]], dict[str, Any]]
 #: What a containment may do, with the detail that names the subjects.
 MEASURES = ("pause", "stop", "revoke", "suspend", "roll-back")
+#: The acts on a model's version that no gate keeps back.
+_MODEL_STEPS = {
+    "model.end-canary": EventKind.CANARY_ENDED,
+    "model.roll-back": EventKind.ROLLED_BACK,
+    "model.retire": EventKind.RETIRED,
+    "model.name": EventKind.NAMED,
+}
 
 
 class RunSteering(Protocol):
@@ -68,6 +77,7 @@ class Operations:
         runs: the running service; None where none runs.
         clock: says what time it is.
         accounts: the register of accounts of the dashboard; None where there is no folder.
+        gate_facts: reads what the gates of a model's version judge by; None where none is judged.
     """
 
     def __init__(
@@ -78,7 +88,9 @@ class Operations:
         runs: RunSteering | None = None,
         clock: Clock = utc_now,
         accounts: AccountRegister | None = None,
+        gate_facts: ReadsFacts | None = None,
     ) -> None:
+        self._models = None if gate_facts is None else ModelRegister(store, key, clock, gate_facts)
         self._store, self._key, self._clock = store, key, clock
         self._members, self._runs, self._accounts = members, runs, accounts
         self.governance = Governance(store, key, clock)
@@ -110,6 +122,13 @@ class Operations:
             "account.unlock": lambda taken, beside: self.accounts.unlock(taken, beside),
             "account.link": lambda taken, beside: self.accounts.links.link(taken, beside),
             "account.unlink": lambda taken, beside: self.accounts.links.unlink(taken, beside),
+            "model.register": lambda taken, _: self.models.register(taken),
+            "model.canary": lambda taken, _: self.models.begin_canary(taken),
+            "model.end-canary": self._model_step,
+            "model.promote": lambda taken, _: self.models.promote(taken),
+            "model.roll-back": self._model_step,
+            "model.retire": self._model_step,
+            "model.name": self._model_step,
             "login": self._login,
         }
 
@@ -123,6 +142,17 @@ class Operations:
         if self._accounts is None:
             raise PolicyRefused("accounts are kept in a coordinator's folder: there is none here")
         return self._accounts
+
+    @property
+    def models(self) -> ModelRegister:
+        """The register of models.
+
+        Raises:
+            PolicyRefused: none is kept here.
+        """
+        if self._models is None:
+            raise PolicyRefused("no register of models is kept here")
+        return self._models
 
     def perform(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Takes an act and carries it out; returns what is told of it.
@@ -214,6 +244,9 @@ class Operations:
             again=said.get("again") is True,
         )
         return {"run_id": run}
+
+    def _model_step(self, taken: Authorised, _payload: Mapping[str, Any]) -> dict[str, Any]:
+        return self.models.step(taken, _MODEL_STEPS[taken.request.action])
 
     def _login(self, taken: Authorised, payload: Mapping[str, Any]) -> dict[str, Any]:
         return {} if self._accounts is None else self._accounts.login(taken, payload)

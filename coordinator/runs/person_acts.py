@@ -23,6 +23,7 @@ from coordinator.governance.people_register import is_governed
 from coordinator.membership.authority import Authority
 from coordinator.membership.directory import is_coordinator
 from coordinator.membership.members import Members
+from coordinator.rounds.ending.gate_facts import gate_facts
 from coordinator.runs.admin_socket import ask, is_served
 from protocol.errors import PolicyRefused, StoreBroken, WorkspaceRefused
 from protocol.identity.roster import SigningKey
@@ -186,6 +187,6 @@ def operations_over(home: Path, clock: Clock) -> Iterator[Operations]:
         if is_coordinator(home):
             members = Members(store, Authority.open(home, clock), key)
         accounts = AccountRegister(store, key, AccountFolder(home), clock)
-        yield Operations(store, key, members, clock=clock, accounts=accounts)
+        yield Operations(store, key, members, clock=clock, accounts=accounts, gate_facts=gate_facts)
     finally:
         store.close()

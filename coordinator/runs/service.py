@@ -37,6 +37,7 @@ from coordinator.membership.authority import Authority
 from coordinator.membership.cosigning import submit_newest
 from coordinator.membership.members import Members
 from coordinator.membership.witnesses import PolicyWitnesses, read_witness_policy
+from coordinator.rounds.ending.gate_facts import gate_facts
 from coordinator.rounds.run_records import new_run_id
 from coordinator.runs.network_run import NetworkRun, failure_of, status_of
 from coordinator.runs.resources import RunResources, RunTimeouts
@@ -82,7 +83,9 @@ class Service:
         members.record_own_certificates()
         #: What people ask for: each act is taken or refused, then carried out.
         accounts = AccountRegister(self._store, self._key, AccountFolder(home))
-        self.operations = Operations(self._store, self._key, members, runs=self, accounts=accounts)
+        self.operations = Operations(
+            self._store, self._key, members, runs=self, accounts=accounts, gate_facts=gate_facts
+        )
         mailbox, blobs = Mailbox(), BlobStore(home / "blobs")
         self._metrics = Metrics()
         self._register_state(home)

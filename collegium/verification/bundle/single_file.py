@@ -43,7 +43,7 @@ OTHER_NAMES = {"README.txt", "log/entries.jsonl", "log/heads.jsonl"}
 TABLES = (
     "access_policy", "account", "accusation", "act", "alert", "alert_message", "certificate",
     "change", "cosignatures", "identity_link", "identity_login", "incident", "invitation",
-    "legal_hold", "masked_message", "member", "model_event", "person", "reference",
+    "legal_hold", "masked_message", "member", "model_event", "model_line", "person", "reference",
     "refused_login", "release", "roster", "round", "run", "signed_snapshot", "snapshot", "study",
 )  # fmt: skip
 ENTRY_FIELDS = ["attempt", "payload", "record", "round", "run", "seq", "time", "type", "v"]
@@ -56,7 +56,7 @@ RUN_COLUMN = {
 KEY_COLUMN = {
     "study": "digest", "masked_message": "site", "invitation": "token_hash",
     "member": "public_key", "certificate": "serial", "roster": "digest", "cosignatures": "size",
-    "access_policy": "version",
+    "access_policy": "version", "model_line": "name",
 }  # fmt: skip
 NOT_CHECKED = (
     "whether released figures follow from what the hospitals signed, sums from masked vectors, and "

@@ -122,7 +122,7 @@ def judge(facts: GateFacts, rules: GateRules) -> tuple[Gate, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class Improvement:
     """By how much a figure is better than another (worse: below 0), and its interval's half width.
 
     The half widths of both intervals on the sides that face each other are taken together as those
@@ -137,9 +137,9 @@ class Difference:
         return self.value < -margin or self.value + self.half < 0
 
 
-def difference(
+def improvement(
     candidate: Interval, reference: Interval, *, higher_is_better: bool = True
-) -> Difference | None:
+) -> Improvement | None:
     """Returns by how much a figure is better than a reference; None where either was withheld."""
     if None in (candidate.value, candidate.low, reference.value, reference.low):
         return None
@@ -148,7 +148,7 @@ def difference(
         value, half = ours[1] - theirs[1], math.hypot(ours[2] - ours[1], theirs[1] - theirs[0])
     else:
         value, half = theirs[1] - ours[1], math.hypot(ours[1] - ours[0], theirs[2] - theirs[1])
-    return Difference(value=value, half=half)
+    return Improvement(value=value, half=half)
 
 
 def _ordered(one: Interval) -> tuple[float, float, float]:
@@ -214,7 +214,7 @@ def _no_worse(facts: GateFacts, production: Interval, margin: float) -> Gate:
     found = (
         None
         if facts.headline is None
-        else difference(facts.headline, production, higher_is_better=better)
+        else improvement(facts.headline, production, higher_is_better=better)
     )
     if found is None:
         return Gate(

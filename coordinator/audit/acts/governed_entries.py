@@ -34,6 +34,13 @@ _GOVERNED: Mapping[str, frozenset[str]] = {
     "account-ended": frozenset({"account.set", "account.remove"}),
     "identity-linked": frozenset({"account.link"}),
     "identity-unlinked": frozenset({"account.unlink"}),
+    "model-founded": frozenset({"model.register"}),
+    "model-registered": frozenset({"model.register"}),
+    "model-canary-begun": frozenset({"model.canary"}),
+    "model-promoted": frozenset({"model.promote"}),
+    "model-rolled-back": frozenset({"model.roll-back"}),
+    "model-retired": frozenset({"model.retire"}),
+    "model-named": frozenset({"model.name"}),
     **{
         f"{kind}-{state}": _INCIDENT
         for kind in ("incident", "drill")

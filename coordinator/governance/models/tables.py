@@ -7,6 +7,7 @@ from sqlalchemy import LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from coordinator.database.store import LoggedRow
+from protocol.encoding import digest
 
 
 class SignedSnapshotRow(LoggedRow):
@@ -22,6 +23,24 @@ class SignedSnapshotRow(LoggedRow):
     digest: Mapped[str] = mapped_column(String(64), unique=True)
     document: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[str] = mapped_column(String(32))
+
+
+class ModelLineRow(LoggedRow):
+    """A model by its name, with the thresholds of its gates (``GateRules``) since it was founded.
+
+    ``act`` is the digest of the act that founded it.
+    """
+
+    __tablename__ = "model_line"
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    rules_json: Mapped[str] = mapped_column(Text)
+    founded_at: Mapped[str] = mapped_column(String(32))
+    act: Mapped[str] = mapped_column(String(64))
+
+    @property
+    def rules_digest(self) -> str:
+        """The digest of the thresholds."""
+        return digest(self.rules_json.encode())
 
 
 class ModelEventRow(LoggedRow):

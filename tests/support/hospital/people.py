@@ -12,6 +12,7 @@ from compliance.storage.clock import Clock, utc_now
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.governance.operations import Operations
+from coordinator.rounds.ending.gate_facts import gate_facts
 from coordinator.runs.person_acts import signed_request
 from protocol.encoding import canonical
 from protocol.identity.roster import SigningKey
@@ -30,7 +31,7 @@ class People:
     @classmethod
     def over(cls, store: Store, key: SigningKey, clock: Clock = utc_now) -> "People":
         """Returns the people of a folder over which no service runs."""
-        return cls(Operations(store, key, clock=clock), clock)
+        return cls(Operations(store, key, clock=clock, gate_facts=gate_facts), clock)
 
     def key(self, name: str) -> SigningKey:
         """Returns a person's key, made at first."""

@@ -1,4 +1,4 @@
-"""Signed snapshots of released models, and the events of their stages.
+"""Signed snapshots of released models, the models of the register, and their events.
 
 Revision ID: 0011
 Revises: 0010
@@ -14,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Makes the two tables."""
+    """Makes the three tables."""
     op.create_table(
         "signed_snapshot",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -29,6 +29,15 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_signed_snapshot_run_id"), "signed_snapshot", ["run_id"])
     op.create_index(op.f("ix_signed_snapshot_model_digest"), "signed_snapshot", ["model_digest"])
+    op.create_table(
+        "model_line",
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("rules_json", sa.Text(), nullable=False),
+        sa.Column("founded_at", sa.String(length=32), nullable=False),
+        sa.Column("act", sa.String(length=64), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_model_line")),
+    )
     op.create_table(
         "model_event",
         sa.Column("id", sa.Integer(), nullable=False),

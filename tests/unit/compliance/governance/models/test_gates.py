@@ -11,7 +11,7 @@ from compliance.governance.models.gates import (
     GateFacts,
     GateResult,
     GateRules,
-    difference,
+    improvement,
     judge,
     read_rules,
 )
@@ -84,16 +84,16 @@ def test_narrow_intervals_show_what_the_margin_would_allow() -> None:
     better, worse = (
         Interval(value=value, low=value - 0.002, high=value + 0.002) for value in (0.81, 0.80)
     )
-    shown = difference(worse, better)
+    shown = improvement(worse, better)
     assert shown is not None and shown.is_worse(margin=0.02)
-    wide = difference(Interval(value=0.80, low=0.70, high=0.90), better)
+    wide = improvement(Interval(value=0.80, low=0.70, high=0.90), better)
     assert wide is not None and not wide.is_worse(margin=0.02)
     assert wide.is_worse(margin=0.005)
 
 
 def test_of_an_error_less_is_better() -> None:
     less, more = (Interval(value=v, low=v - 0.5, high=v + 1.0) for v in (3.0, 5.0))
-    found = difference(less, more, higher_is_better=False)
+    found = improvement(less, more, higher_is_better=False)
     assert found is not None and (found.value, found.half) == (2.0, pytest.approx(1.118, abs=1e-3))
     facts = replace(GOOD, headline=more, production=less, higher_is_better=False, gap=None)
     results = _results(facts, GateRules(least=4.0, margin=0.1))
@@ -103,7 +103,7 @@ def test_of_an_error_less_is_better() -> None:
 @given(st.floats(0, 1), st.floats(0, 0.5), st.floats(0, 0.5))
 def test_no_version_is_worse_than_itself(value: float, half: float, margin: float) -> None:
     own = Interval(value=value, low=value - half, high=value + half)
-    found = difference(own, own)
+    found = improvement(own, own)
     assert found is not None and not found.is_worse(margin)
 
 

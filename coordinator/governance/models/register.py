@@ -1,0 +1,332 @@
+"""The register of a consortium's models: every step of a version is an act and an entry of the log.
+
+A line's versions are signed snapshots. What a version must show before each step is judged here,
+in the transaction that writes it (``compliance.governance.models.gates``), by facts that come from
+the runs. One step is the coordinator's own: a canary that is worse than the version in production
+is ended at once (``follow``).
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from compliance.audit.log import NewEntry
+from compliance.estimates.interval import Interval
+from compliance.governance.models.gates import (
+    Gate,
+    GateFacts,
+    GateResult,
+    GateRules,
+    improvement,
+    judge,
+    read_rules,
+)
+from compliance.governance.models.stages import EventKind, ModelLine, StageEvent
+from compliance.storage.clock import Clock
+from coordinator.database.store import Store, Transaction
+from coordinator.governance.governance import Authorised
+from coordinator.governance.models.snapshots import signed_of
+from coordinator.governance.models.tables import ModelEventRow, ModelLineRow, SignedSnapshotRow
+from protocol.errors import MessageRefused, PolicyRefused
+from protocol.identity.roster import SigningKey
+from protocol.identity.timestamps import write_time
+from protocol.transport.snapshot import SignedSnapshot
+
+#: The beginning of the types of the log's entries; the kind of the event follows.
+MODEL_ENTRY = "model-"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_LEAST_DIGITS = 4
+
+#: Returns what gates judge a snapshot by, beside one in production (or None).
+ReadsFacts = Callable[[Session, SignedSnapshot, SignedSnapshot | None], GateFacts]
+
+
+class ModelRegister:
+    """The lines of models of one consortium.
+
+    Args:
+        store: the consortium's database.
+        key: signs the log.
+        clock: says what time it is.
+        facts: reads what gates judge by.
+    """
+
+    def __init__(self, store: Store, key: SigningKey, clock: Clock, facts: ReadsFacts) -> None:
+        self._store, self._key, self._clock, self._facts = store, key, clock, facts
+
+    def register(self, taken: Authorised) -> dict[str, Any]:
+        """Registers a snapshot as a candidate; a line's first one founds it, with its thresholds.
+
+        Raises:
+            PolicyRefused: the snapshot is of another model's task, or not signed by a quorum, or
+                the thresholds are not those of the line.
+        """
+        line, said = taken.request.subject, taken.request.details
+        if not _NAME.fullmatch(line):
+            raise PolicyRefused("a model's name has small letters, digits, dots and dashes")
+        wanted = read_rules(json.loads(str(said["rules"]))) if "rules" in said else None
+        with self._store.transaction() as transaction:
+            session = transaction.session
+            signed = signed_snapshot(session, str(said.get("version", "")))
+            row = session.get(ModelLineRow, line)
+            if row is not None and wanted is not None and rules_of(row) != wanted:
+                raise PolicyRefused(
+                    f"{line} has other thresholds since it was founded: they judge all of its "
+                    "versions; found another line for other ones"
+                )
+            if len(signed.signatures) < signed.snapshot.quorum:
+                raise PolicyRefused(
+                    f"the snapshot of run {signed.snapshot.run} is signed by "
+                    f"{len(signed.signatures)} hospitals, {signed.snapshot.quorum} must sign it"
+                )
+            entries = []
+            if row is None:
+                rules = wanted or GateRules()
+                row = ModelLineRow(
+                    name=line,
+                    rules_json=json.dumps(rules.to_json(), sort_keys=True),
+                    founded_at=taken.at,
+                    act=taken.act or "",
+                )
+                entries.append(_entry(transaction, "founded", row, row.rules_digest))
+            event = self._event(taken, EventKind.REGISTERED, signed.snapshot.digest)
+            return self._written(transaction, line, event, taken.act, entries)
+
+    def begin_canary(self, taken: Authorised) -> dict[str, Any]:
+        """Makes a candidate the canary of some hospitals, once it passes every gate.
+
+        Raises:
+            PolicyRefused: a gate keeps it back, or a hospital is not of its run.
+        """
+        sites = taken.request.details.get("sites", ())
+        sites = tuple(sorted(set(sites))) if isinstance(sites, tuple) else ()
+        with self._store.transaction() as transaction:
+            session = transaction.session
+            signed = self._version(session, taken)
+            unknown = sorted(set(sites) - set(signed.snapshot.sites))
+            if unknown:
+                raise PolicyRefused(f"{', '.join(unknown)}: no hospital of the version's run")
+            self._require_gates(session, taken.request.subject, signed)
+            event = self._event(taken, EventKind.CANARY_BEGUN, signed.snapshot.digest, sites=sites)
+            return self._written(transaction, taken.request.subject, event, taken.act)
+
+    def promote(self, taken: Authorised) -> dict[str, Any]:
+        """Takes the canary into production at every hospital, once it passes every gate.
+
+        Raises:
+            PolicyRefused: it is no canary, or a gate keeps it back.
+        """
+        with self._store.transaction() as transaction:
+            session = transaction.session
+            signed = self._version(session, taken)
+            self._require_gates(session, taken.request.subject, signed)
+            event = self._event(taken, EventKind.PROMOTED, signed.snapshot.digest)
+            return self._written(transaction, taken.request.subject, event, taken.act)
+
+    def step(self, taken: Authorised, kind: EventKind) -> dict[str, Any]:
+        """Ends a canary, rolls back, retires or names a version: what no gate keeps back."""
+        line = taken.request.subject
+        with self._store.transaction() as transaction:
+            session = transaction.session
+            if kind is EventKind.ROLLED_BACK and "version" not in taken.request.details:
+                version = line_of(session, line).state.production or ""
+            else:
+                version = self._version(session, taken).snapshot.digest
+            alias = str(taken.request.details.get("alias", ""))
+            event = self._event(taken, kind, version, alias=alias)
+            return self._written(transaction, line, event, taken.act)
+
+    def gates(self, line: str, version: str) -> tuple[Gate, ...]:
+        """Returns how every gate stands for a version now.
+
+        Raises:
+            PolicyRefused: there is no such line or version.
+        """
+        with self._store.read() as session:
+            return self._gates(session, line, signed_snapshot(session, version))
+
+    def follow(
+        self, line: str, canary: Interval, production: Interval, *, higher_is_better: bool = True
+    ) -> str | None:
+        """Ends a canary that is worse than the version in production at the same hospitals.
+
+        Args:
+            line: the model.
+            canary: the released figure of the canary at its hospitals.
+            production: that of the version in production, at the same hospitals.
+            higher_is_better: False of an error.
+
+        Returns:
+            Why the canary was ended; None where it goes on.
+        """
+        with self._store.transaction() as transaction:
+            session = transaction.session
+            state = line_of(session, line).state
+            better = improvement(canary, production, higher_is_better=higher_is_better)
+            rules = rules_of(session.get_one(ModelLineRow, line))
+            if state.canary is None or better is None or not better.is_worse(rules.margin):
+                return None
+            reason = (
+                f"regression: {better.value:+.3f} (+/- {better.half:.3f}) beside the version in "
+                f"production at {', '.join(state.canary_sites)}"
+            )
+            event = StageEvent(
+                kind=EventKind.CANARY_ENDED,
+                version=state.canary,
+                time=write_time(self._clock()),
+                reason=reason,
+            )
+            self._written(transaction, line, event, None)
+        return reason
+
+    def _version(self, session: Session, taken: Authorised) -> SignedSnapshot:
+        """Returns the version that an act names, or the only one that it can mean."""
+        version = str(taken.request.details.get("version", ""))
+        found = signed_snapshot(session, version)
+        line_of(session, taken.request.subject)
+        return found
+
+    def _gates(self, session: Session, line: str, signed: SignedSnapshot) -> tuple[Gate, ...]:
+        state = line_of(session, line).state
+        production = None
+        if state.production is not None and state.production != signed.snapshot.digest:
+            production = signed_snapshot(session, state.production)
+        facts = self._facts(session, signed, production)
+        return judge(facts, rules_of(session.get_one(ModelLineRow, line)))
+
+    def _require_gates(self, session: Session, line: str, signed: SignedSnapshot) -> None:
+        back = [one for one in self._gates(session, line, signed) if one.result != "passed"]
+        if back:
+            told = "; ".join(
+                f"{one.name} {'is open' if one.result is GateResult.OPEN else 'failed'}: {one.said}"
+                for one in back
+            )
+            raise PolicyRefused(f"model {signed.snapshot.digest[:12]} is kept back. {told}")
+
+    def _event(
+        self,
+        taken: Authorised,
+        kind: EventKind,
+        version: str,
+        *,
+        sites: tuple[str, ...] = (),
+        alias: str = "",
+    ) -> StageEvent:
+        return StageEvent(
+            kind=kind,
+            version=version,
+            time=taken.at,
+            sites=sites,
+            alias=alias,
+            by=taken.person,
+            reason=str(taken.request.details.get("reason", "")),
+        )
+
+    def _written(
+        self,
+        transaction: Transaction,
+        line: str,
+        event: StageEvent,
+        act: str | None,
+        entries: Sequence[NewEntry] = (),
+    ) -> dict[str, Any]:
+        """Writes an event that follows from the line's history; returns how the line stands."""
+        state = line_of(transaction.session, line, founded=bool(entries)).with_event(event).state
+        row = ModelEventRow(
+            line=line,
+            kind=event.kind,
+            version=event.version,
+            at=event.time,
+            sites_json=json.dumps(event.sites),
+            alias=event.alias,
+            by=event.by,
+            reason=event.reason,
+            act=act or "",
+        )
+        entry = _entry(transaction, event.kind, row, event.version)
+        transaction.log([*entries, entry], self._key)
+        return {
+            "model": line,
+            "version": event.version,
+            "stage": state.stages[event.version],
+            "production": state.production,
+            "canary": state.canary,
+            "canary_sites": list(state.canary_sites),
+        }
+
+
+def lines_in(session: Session) -> list[str]:
+    """Returns the names of all lines, sorted."""
+    return list(session.scalars(select(ModelLineRow.name).order_by(ModelLineRow.name)))
+
+
+def line_of(session: Session, name: str, *, founded: bool = False) -> ModelLine:
+    """Returns a line with its history.
+
+    Args:
+        session: of the consortium's database.
+        name: the model's name.
+        founded: whether it is being founded, so that it may have no history yet.
+
+    Raises:
+        PolicyRefused: there is none of this name.
+    """
+    if not founded and session.get(ModelLineRow, name) is None:
+        known = ", ".join(lines_in(session)) or "none"
+        raise PolicyRefused(f"there is no model {name!r} in the register; there are: {known}")
+    query = select(ModelEventRow).filter_by(line=name).order_by(ModelEventRow.id)
+    return ModelLine(name=name, events=tuple(map(_event_of, session.scalars(query))))
+
+
+def rules_of(row: ModelLineRow) -> GateRules:
+    """Returns the thresholds of a line."""
+    return read_rules(json.loads(row.rules_json))
+
+
+def signed_snapshot(session: Session, beginning: str) -> SignedSnapshot:
+    """Returns the one signed snapshot whose digest, run or model's digest begins so.
+
+    Raises:
+        PolicyRefused: there is none, or there are several.
+    """
+    table = SignedSnapshotRow
+    if len(beginning) < _LEAST_DIGITS:
+        raise PolicyRefused(f"a version is named by {_LEAST_DIGITS} characters at least")
+    columns = (table.digest, table.run_id, table.model_digest)
+    for column in columns:
+        rows = session.scalars(
+            select(table).where(column.startswith(beginning, autoescape=True)).limit(2)
+        ).all()
+        if len(rows) == 1:
+            return signed_of(rows[0])
+        if rows:
+            raise PolicyRefused(f"several snapshots begin with {beginning!r}: give more of it")
+    raise PolicyRefused(
+        f"there is no signed snapshot {beginning!r}: collegium models list shows those there are"
+    )
+
+
+def _event_of(row: ModelEventRow) -> StageEvent:
+    try:
+        return StageEvent(
+            kind=EventKind(row.kind),
+            version=row.version,
+            time=row.at,
+            sites=tuple(json.loads(row.sites_json)),
+            alias=row.alias,
+            by=row.by,
+            reason=row.reason,
+        )
+    except (ValueError, TypeError) as error:
+        raise MessageRefused(f"event {row.id} of model {row.line} was changed") from error
+
+
+def _entry(
+    transaction: Transaction, kind: str, row: ModelLineRow | ModelEventRow, payload: str
+) -> NewEntry:
+    record = transaction.write(row)
+    return NewEntry(type=f"{MODEL_ENTRY}{kind}", run_id=None, payload=payload, record=record)

@@ -1,0 +1,83 @@
+"""Facts that gates judge a model's version by: its run's released figures, and attacks on it."""
+
+import json
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from compliance.estimates.interval import Interval
+from compliance.estimates.largest_gap import largest_gap
+from compliance.facts.figures import TASK_FIGURES, FigureKind
+from compliance.governance.models.gates import GateFacts
+from coordinator.database.store import ReleaseRow, StudyRow
+from coordinator.rounds.evaluation.released import released_from
+from coordinator.rounds.run_course import released_at_end
+from protocol.study.study import Study
+from protocol.transport.snapshot import SignedSnapshot, Snapshot
+
+#: The noise of a promise that protects patients; see ``Summary.noise``.
+_PROTECTS = "exact"
+
+
+def gate_facts(
+    session: Session, signed: SignedSnapshot, production: SignedSnapshot | None
+) -> GateFacts:
+    """Returns what a version is judged by.
+
+    Args:
+        session: the consortium's database.
+        signed: the version.
+        production: the version in production; None where none is. It is compared where both are of
+            one task.
+    """
+    snapshot = signed.snapshot
+    study = study_of_snapshot(session, snapshot)
+    kind = TASK_FIGURES[study.task.kind].headline
+    other = None
+    if production is not None:
+        of = study_of_snapshot(session, production.snapshot)
+        other = headline_of(production.snapshot, kind) if of.task.kind == study.task.kind else None
+    return GateFacts(
+        signatures=len(signed.signatures),
+        quorum=snapshot.quorum,
+        protects=all(one.noise == _PROTECTS for one in snapshot.privacy),
+        figure=kind.title,
+        headline=headline_of(snapshot, kind),
+        higher_is_better=kind.higher_is_better,
+        production=other,
+        gap=_gap(session, snapshot, study, kind),
+        contradicted=_contradicted(session, snapshot.run),
+    )
+
+
+def study_of_snapshot(session: Session, snapshot: Snapshot) -> Study:
+    """Returns the study of a snapshot's run."""
+    return Study.model_validate_json(session.get_one(StudyRow, snapshot.study).document)
+
+
+def headline_of(snapshot: Snapshot, kind: FigureKind) -> Interval | None:
+    """Returns the released headline of a snapshot; None where it has none of that name."""
+    found = [one.to_interval() for one in snapshot.figures if one.name == kind.name]
+    return Interval(**found[0]) if found else None
+
+
+def _gap(session: Session, snapshot: Snapshot, study: Study, kind: FigureKind) -> float | None:
+    """Returns the largest gap of the headline, or of a hospital's own figure, between hospitals."""
+    payload = released_at_end(session, snapshot.run, study)
+    if payload is None:
+        return None
+    sites = released_from(json.loads(payload)).sites
+    names = [kind.name, *(one.name for one in TASK_FIGURES[study.task.kind].site)]
+    for name in names:
+        known = {site: figures[name] for site, figures in sites.items() if name in figures}
+        gap = largest_gap(known)
+        if gap is not None:
+            return gap.value
+    return None
+
+
+def _contradicted(session: Session, run_id: str) -> bool | None:
+    """Returns whether a red team's findings contradict a run's claim; None where none attacked."""
+    query = select(ReleaseRow.payload_json).filter_by(run_id=run_id, kind="redteam")
+    found = [json.loads(text) for text in session.scalars(query)]
+    return any(one.get("contradicted") for one in found) if found else None

@@ -1,0 +1,189 @@
+"""The register of models: gates before each step, two people for production, history in the log."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy.orm import Session
+
+from compliance.estimates.interval import Interval
+from compliance.governance.models.gates import GateFacts, GateRules
+from compliance.governance.models.stages import Stage
+from coordinator.audit.faults import Faults
+from coordinator.audit.verification import check_records
+from coordinator.database.store import logged_entries
+from coordinator.governance.models.register import line_of, signed_snapshot
+from coordinator.governance.models.snapshots import signed_snapshot_of
+from coordinator.governance.operations import Operations
+from coordinator.rounds.ending.gate_facts import gate_facts
+from protocol.errors import PolicyRefused
+from protocol.transport.snapshot import SignedSnapshot
+from protocol.transport.steps import SNAPSHOT
+from tests.support.hospital.people import ADA, BEA, CLEO, People
+from tests.support.simulated.federation import Federation
+from tests.support.simulated.studies import small_study
+
+HEART = ("model", "heart")
+#: Without a red team, whose attacks have tests of their own.
+RULES = json.dumps(GateRules(red_team=False, margin=1.0).to_json())
+
+
+def _with_figures(
+    session: Session, signed: SignedSnapshot, production: SignedSnapshot | None
+) -> GateFacts:
+    """Returns a run's facts, with figures that so few patients would not have."""
+    figure = Interval(value=0.8, low=0.75, high=0.85)
+    facts = gate_facts(session, signed, production)
+    return replace(facts, headline=figure, production=None if production is None else figure)
+
+
+class Register:
+    """A consortium with people, and two runs whose models are registered."""
+
+    def __init__(self, folder: Path) -> None:
+        self.federation = Federation(folder, small_study())
+        self.federation.run()
+        self.federation.run_id = "run-2"
+        self.federation.invitation = self.federation.invitation_of("run-2")
+        self.federation.run()
+        store, key = self.federation.store, self.federation.workspace.signing_key()
+        operations = Operations(store, key, gate_facts=_with_figures)
+        self.people = People(operations)
+        self.people.found()
+        self.first, self.second = (self._digest(run) for run in ("run-1", "run-2"))
+
+    def _digest(self, run: str) -> str:
+        with self.federation.store.read() as session:
+            signed = signed_snapshot_of(session, run)
+        assert signed is not None
+        return signed.snapshot.digest
+
+    def act(self, action: str, name: str = CLEO, **details: object) -> dict[str, object]:
+        return self.people.act(name, f"model.{action}", HEART, details)
+
+    def to_canary(self, version: str, *sites: str) -> None:
+        self.act("register", version=version, rules=RULES)
+        self.act("canary", version=version, sites=sites or ("east", "north"))
+
+    def to_production(self, version: str) -> None:
+        self.to_canary(version)
+        change = self.act("promote", version=version)["change"]
+        self.people.confirm(BEA, change)
+
+    @property
+    def stages(self) -> dict[str, Stage]:
+        with self.federation.store.read() as session:
+            return dict(line_of(session, "heart").state.stages)
+
+
+@pytest.fixture
+def register(tmp_path: Path) -> Iterator[Register]:
+    made = Register(tmp_path)
+    yield made
+    made.federation.close()
+
+
+def test_a_version_reaches_production_by_two_people_and_its_history_is_in_the_log(
+    register: Register,
+) -> None:
+    register.to_canary(register.first)
+    proposed = register.act("promote", version=register.first)
+    assert proposed["waits"] and register.stages[register.first] is Stage.CANARY
+    with pytest.raises(PolicyRefused, match="proposed it: another person confirms"):
+        register.people.confirm(CLEO, proposed["change"])
+    register.people.confirm(BEA, proposed["change"])
+    assert register.stages == {register.first: Stage.PRODUCTION}
+    with register.federation.store.read() as session:
+        types = [entry.content.type for entry in logged_entries(session)]
+        faults = Faults()
+        check_records(session, register.federation.workspace.public_key(), faults)
+    kinds = [kind for kind in types if kind.startswith("model-")]
+    told = [fault.what for fault in faults.found]
+    assert not [what for what in told if "past the service" in what or "model" in what]
+    assert kinds == ["model-founded", "model-registered", "model-canary-begun", "model-promoted"]
+
+
+def test_who_has_no_right_moves_no_version(register: Register) -> None:
+    for action, name in (("register", BEA), ("canary", BEA), ("promote", ADA)):
+        with pytest.raises(PolicyRefused, match="may not"):
+            register.act(action, name, version=register.first, sites=("east",))
+
+
+def test_a_gate_that_is_open_or_failed_keeps_a_version_back_and_says_why(
+    register: Register,
+) -> None:
+    asked = json.dumps(GateRules(least=0.999, red_team=True).to_json())
+    register.act("register", version=register.first, rules=asked)
+    with pytest.raises(PolicyRefused) as refused:
+        register.act("canary", version=register.first, sites=("east",))
+    assert "red-team is open" in str(refused.value)
+    assert "utility failed" in str(refused.value)
+    assert register.stages == {register.first: Stage.CANDIDATE}
+    found = {gate.name: gate.result for gate in register.people.operations.models.gates(
+        "heart", register.first)}  # fmt: skip
+    assert found["signatures"] == found["privacy"] == "passed"
+
+
+def test_thresholds_stay_what_they_were_when_the_model_was_founded(register: Register) -> None:
+    register.act("register", version=register.first, rules=RULES)
+    other = json.dumps(GateRules(red_team=False, margin=0.5).to_json())
+    with pytest.raises(PolicyRefused, match="has other thresholds since it was founded"):
+        register.act("register", version=register.second, rules=other)
+    register.act("register", version=register.second, rules=RULES)
+
+
+def test_a_snapshot_without_a_quorum_is_no_candidate(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, small_study())
+    federation.link.lost = lambda site, request: request.step == SNAPSHOT and site != "east"
+    federation.run()
+    people = People.over(federation.store, federation.workspace.signing_key())
+    people.found()
+    with pytest.raises(PolicyRefused, match="signed by 1 hospitals, 3 must"):
+        people.act(CLEO, "model.register", HEART, {"version": "run-1"})
+    federation.close()
+
+
+def test_a_canary_that_is_worse_is_ended_without_anybody(register: Register) -> None:
+    register.to_production(register.first)
+    register.to_canary(register.second, "east")
+    models = register.people.operations.models
+    good = Interval(value=0.8, low=0.79, high=0.81)
+    assert models.follow("heart", good, good) is None
+    assert register.stages[register.second] is Stage.CANARY
+    bad = Interval(value=0.7, low=0.69, high=0.71)
+    reason = models.follow("heart", bad, good)
+    assert reason is not None and "regression: -0.100" in reason and "east" in reason
+    assert register.stages[register.second] is Stage.CANDIDATE
+    with register.federation.store.read() as session:
+        line = line_of(session, "heart")
+    assert line.state.served_at("east") == register.first
+    assert (line.events[-1].by, line.events[-1].reason) == ("", reason)
+
+
+def test_one_person_rolls_back_and_the_version_before_is_served_again(
+    register: Register,
+) -> None:
+    register.to_production(register.first)
+    register.to_production(register.second)
+    told = register.act("roll-back", BEA, reason="complaints at east")
+    assert told["production"] == register.first
+    assert register.stages == {
+        register.first: Stage.PRODUCTION,
+        register.second: Stage.CANDIDATE,
+    }
+    with pytest.raises(PolicyRefused, match="none to go back to"):
+        register.act("roll-back", BEA)
+
+
+def test_a_version_is_found_by_the_beginning_of_its_digest_its_run_or_its_model(
+    register: Register,
+) -> None:
+    with register.federation.store.read() as session:
+        signed = signed_snapshot(session, register.first[:10])
+        assert signed_snapshot(session, signed.snapshot.model[:10]) == signed
+        with pytest.raises(PolicyRefused, match="4 characters"):
+            signed_snapshot(session, register.first[:3])
+        with pytest.raises(PolicyRefused, match="no signed snapshot"):
+            signed_snapshot(session, "f00f00f00")
