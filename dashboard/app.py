@@ -34,12 +34,13 @@ from dashboard.app_pages import (
 from dashboard.app_pages.utility.comparisons import show_baselines, show_strategies
 from dashboard.app_pages.utility.page import beside
 from dashboard.elements.matters import keep_entries
+from dashboard.elements.refreshed import show_refusal, show_silence
 from dashboard.page import Page, Tools
 from dashboard.reading.folders import views_of
 from dashboard.rows.words import plain
 from dashboard.server import script_timer, viewer_now
 from dashboard.texts import LANGUAGES, say, speak
-from protocol.errors import FederationError, PolicyRefused
+from protocol.errors import FederationError, PolicyRefused, StoreBroken, StoreSilent
 
 #: What draws each page, by the name in its address.
 PAGES: Mapping[str, Callable[[Page], None]] = {
@@ -73,15 +74,7 @@ _ICONS = {
 
 def main(page: Page) -> None:
     """Draws the navigation, and the page that it leads to."""
-    st.html(f"<style>{_STYLE}</style>")
-    _choose_language()
-    # Without groups: their headings would stand between the items of one list (WCAG 1.3.1).
-    entries = {name: _entry(name, page) for name in PAGES}
-    keep_entries(entries)
-    chosen = st.navigation(list(entries.values()), expanded=True)
-    with st.sidebar:
-        _show_viewer(page)
-    chosen.run()
+    _navigate(lambda name: show_page(name, page), lambda: _show_viewer(page))
 
 
 def show_page(name: str, page: Page) -> None:
@@ -90,16 +83,37 @@ def show_page(name: str, page: Page) -> None:
     try:
         with page.tools.timed(name):
             PAGES[name](page)
-    except PolicyRefused as error:
-        st.warning(say("navigation.refused", name=plain(page.viewer.name)), icon=":material/lock:")
-        st.caption(plain(str(error)))
+    except StoreSilent:
+        show_silence(page.tools.answers)
     except FederationError as error:
+        show_refusal(error, page.viewer.name)
+
+
+def _show_unread(name: str, error: StoreBroken, answers: Callable[[], bool]) -> None:
+    """Draws a page of a store that cannot be read: its title, and why."""
+    st.title(say(f"navigation.{name}"), anchor=False)
+    if isinstance(error, StoreSilent):
+        show_silence(answers)
+    else:
         st.error(plain(str(error)), icon=":material/error:")
 
 
-def _entry(name: str, page: Page) -> st.Page:
+def _navigate(draw: Callable[[str], None], show_beside: Callable[[], None]) -> None:
+    """Draws the navigation with something below it, and the page that it leads to."""
+    st.html(f"<style>{_STYLE}</style>")
+    _choose_language()
+    # Without groups: their headings would stand between the items of one list (WCAG 1.3.1).
+    entries = {name: _entry(name, draw) for name in PAGES}
+    keep_entries(entries)
+    chosen = st.navigation(list(entries.values()), expanded=True)
+    with st.sidebar:
+        show_beside()
+    chosen.run()
+
+
+def _entry(name: str, draw: Callable[[str], None]) -> st.Page:
     return st.Page(
-        partial(show_page, name, page),
+        partial(draw, name),
         title=say(f"navigation.{name}"),
         icon=f":material/{_ICONS[name]}:",
         url_path="" if name == "today" else name,
@@ -140,18 +154,32 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--out", type=Path, action="append")
     options, _ = parser.parse_known_args(list(arguments))
     folders = options.out or [Path("demo-out")]
+    timed, answers = script_timer(), partial(_answers, folders)
     try:
-        viewer = viewer_now(lambda: any(map(has_people, folders)))
-        timed = script_timer()
         with timed("opening"):
+            viewer = viewer_now(lambda: any(map(has_people, folders)))
             views = views_of(folders)
     except PolicyRefused as error:
         st.error(plain(str(error)), icon=":material/lock:")
+    except StoreBroken as error:
+        unread = error
+        _navigate(lambda name: _show_unread(name, unread, answers), lambda: None)
     except FederationError as error:
         _show_without_runs(folders[0], error)
     else:
-        tools = Tools(last_seen=partial(_last_seen, folders[0]), timed=timed)
+        tools = Tools(last_seen=partial(_last_seen, folders[0]), timed=timed, answers=answers)
         main(Page(views=viewer.guard(views), viewer=viewer, tools=tools))
+
+
+def _answers(folders: Sequence[Path]) -> bool:
+    """Whether the database of each folder answers, also where it then cannot be read."""
+    try:
+        views_of(folders)
+    except StoreSilent:
+        return False
+    except FederationError:
+        return True
+    return True
 
 
 def _last_seen(home: Path) -> Mapping[str, float] | None:

@@ -29,10 +29,12 @@ class Tools:
         last_seen: when the running service last heard from each hospital, in seconds since 1970;
             None where no service runs.
         timed: times the script of a page, named in its address, until the block ends.
+        answers: whether the database that did not answer does so again.
     """
 
     last_seen: Callable[[], Mapping[str, float] | None] = _nobody_knows
     timed: TimesScript = untimed
+    answers: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True, kw_only=True)

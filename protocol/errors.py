@@ -22,7 +22,8 @@
     |-- RunLost                     end the run: no attempt of its round can succeed
     |-- LinkLost                    the line or its other end is gone: try again later
     |-- StoreBroken                 stop: a database or snapshot is damaged
-    |   `-- LedgerBroken            stop: the privacy ledger is damaged, or went back in time
+    |   |-- LedgerBroken            stop: the privacy ledger is damaged, or went back in time
+    |   `-- StoreSilent             a database does not answer now: try again later
 
 A caller's programming mistake is ``ValueError`` or ``TypeError``, not one of
 these. A message says what was expected, what came and what to do; it never
@@ -122,6 +123,10 @@ class StoreBroken(FederationError):
 
 class LedgerBroken(StoreBroken):
     """The privacy ledger is damaged, incomplete, or older than it once was."""
+
+
+class StoreSilent(StoreBroken):
+    """A database cannot be reached now; nothing says that it is damaged."""
 
 
 def named(kind: str) -> type[FederationError]:

@@ -76,8 +76,10 @@ def open_dashboard(
         signs_pdf=signs_pdf,
         oidc=oidc,
     )
-    if others and server.sessions is not None:
-        raise PolicyRefused(f"people are registered in {out}: open that folder alone")
+    for folder in folders if others else ():
+        # With --demo a coordinator's folder is opened without a login, or refused with the reason.
+        if _has_records(folder) and needs_login(folder, demo=demo):
+            raise PolicyRefused(f"people are registered in {folder}: open that folder alone")
     sys.argv += [word for folder in others for word in ("--out", str(folder.resolve()))]
     _require_free(listening)
     way = "people log in" if server.sessions is not None else "without a login, on this machine"

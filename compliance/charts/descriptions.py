@@ -214,6 +214,11 @@ def interval_text(points: Sequence[UtilityPoint]) -> str:
             "Means and intervals are over splits of these patients into training and test: they "
             "contain the variance of the split."
         )
+    if all(level.num_runs == 1 for level in utility_levels(points)):
+        return (
+            "Each point is one run: a released one's interval is over the noise and the sampling "
+            "of the test patients, and says nothing of another seed or split."
+        )
     return (
         "Means and intervals are over seeds only: the split of patients is the same in every run, "
         "and the interval does not contain its variance (collegium sweep --splits draws others)."
@@ -221,11 +226,17 @@ def interval_text(points: Sequence[UtilityPoint]) -> str:
 
 
 def line_text(points: Sequence[UtilityPoint]) -> str:
-    """Says why no line joins the released means, of each mode of which that is so; else nothing."""
+    """Says why no line joins the released means, of each mode of which that is so; else nothing.
+
+    Of a mode with fewer than two epsilons nothing is said: there is nothing to join.
+    """
+    released = {
+        mode: [p for p in points if p.kind == RELEASED and p.mode == mode] for mode in MODES
+    }
     without = [
         mode
-        for mode in MODES
-        if not supports_line([p for p in points if p.kind == RELEASED and p.mode == mode])
+        for mode, found in released.items()
+        if len({p.epsilon for p in found} - {None}) > 1 and not supports_line(found)
     ]
     if not without:
         return ""

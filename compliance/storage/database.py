@@ -50,8 +50,9 @@ def open_for_reading(place: Path | str, migrations: Path, *, checked: bool = Tru
             the query that meets it.
 
     Raises:
+        StoreSilent: it does not answer.
         StoreBroken: it is damaged, no database, or of another version.
-        WorkspaceRefused: it cannot be opened, or does not answer.
+        WorkspaceRefused: it cannot be opened.
     """
     if is_address(place):
         return postgres_server.open_server_for_reading(str(place), migrations)

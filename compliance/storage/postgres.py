@@ -18,8 +18,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from compliance.storage import transactions
-from compliance.storage.revisions import is_newest, migrate
-from protocol.errors import FederationError, StoreBroken, WorkspaceRefused
+from compliance.storage.revisions import OTHER_VERSION, is_newest, migrate
+from protocol.errors import FederationError, StoreBroken, StoreSilent, WorkspaceRefused
 
 SCHEMES = ("postgresql://", "postgresql+psycopg://", "postgres://")
 _DRIVER = "postgresql+psycopg"
@@ -70,13 +70,13 @@ def open_server_for_reading(address: str, migrations: Path) -> Engine:
             newest = is_newest(connection, migrations)
     except DBAPIError as error:
         engine.dispose()
-        raise _refusal(engine.url, error) from error
+        refusal = _refusal(engine.url, error)
+        if transactions.is_silent(error):
+            raise StoreSilent(str(refusal)) from error
+        raise refusal from error
     if not newest:
         engine.dispose()
-        raise StoreBroken(
-            f"database {engine.url.database} was written by another version of collegium, or by "
-            "other software: only the hospital itself brings it up to date"
-        )
+        raise StoreBroken(f"database {engine.url.database} {OTHER_VERSION}")
     return engine
 
 

@@ -12,6 +12,11 @@ from sqlalchemy import Connection, inspect, text
 from protocol.errors import StoreBroken
 
 VERSIONS = "alembic_version"
+#: What is said of a database that is only to be read, and has another form.
+OTHER_VERSION = (
+    "was written by another version of collegium: only its owner brings it up to date; to look at "
+    "it as it is, use the version that wrote it"
+)
 #: Alembic keeps its context in one place of the process: one migration after another.
 _MIGRATING = threading.Lock()
 

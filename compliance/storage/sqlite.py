@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 
 from compliance.storage import transactions
 from compliance.storage.atomic_file import write_new
-from compliance.storage.revisions import is_newest, migrate
+from compliance.storage.revisions import OTHER_VERSION, is_newest, migrate
 from protocol.errors import FederationError, StoreBroken, WorkspaceRefused
 
 
@@ -50,10 +50,7 @@ def open_file_for_reading(path: Path, migrations: Path, *, checked: bool = True)
     if verdict != "ok":
         raise StoreBroken(f"{path.name} is damaged: restore it from a backup")
     if not newest:
-        raise StoreBroken(
-            f"{path.name} was written by another version of collegium: only its owner brings it "
-            "up to date; to look at it as it is, use the version that wrote it"
-        )
+        raise StoreBroken(f"{path.name} {OTHER_VERSION}")
     return engine
 
 

@@ -8,7 +8,8 @@ Rules:
    nothing behind, or the error says that this is not known.
 3. A reading transaction sees one state of the database and waits for nobody.
 4. A server that is silent is asked anew for PATIENCE_SECONDS before a
-   transaction begins, never in the middle of one.
+   transaction begins, never in the middle of one; for LOOK_SECONDS where
+   somebody waits for a page, which says so and looks again.
 
 When the answer to a COMMIT is lost, the server is asked what became of the
 transaction, by its number. So a booking is neither lost nor made twice.
@@ -22,12 +23,14 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from protocol.errors import StoreBroken
+from protocol.errors import StoreBroken, StoreSilent
 
 #: How long a transaction waits for the one before it.
 WAIT_SECONDS = 30
 #: How long a server may take to be started again.
 PATIENCE_SECONDS = 10.0
+#: The same for whoever would rather be told soon than wait.
+LOOK_SECONDS = 0.3
 _PAUSE_SECONDS = 0.2
 #: Option of a connection whose transactions only read.
 READS = "collegium_reads"
@@ -40,8 +43,8 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """Yields a connection in a transaction of its own; durable when left normally.
 
     Raises:
-        StoreBroken: the database is silent, held by somebody else, or refuses the
-            change; the message says whether anything was changed.
+        StoreSilent: the database does not answer; the message says whether anything was changed.
+        StoreBroken: it is held by somebody else, or refuses the change; the same.
     """
     number, ended = None, False
     try:
@@ -53,21 +56,34 @@ def writing(engine: Engine) -> Iterator[Connection]:
     except (DBAPIError, NoConnectionFree) as error:
         if ended and number is not None and _was_committed(engine, number):
             return
-        raise StoreBroken(f"the database {explained(error)}") from error
+        raise _broken(engine, error) from error
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
+def reading(engine: Engine, *, patient: bool = True) -> Iterator[Connection]:
     """Yields a connection for queries that all see the same state; it changes nothing.
 
+    Args:
+        engine: of the database.
+        patient: whether a silent server is waited for as long as one that is started again takes.
+
     Raises:
-        StoreBroken: the database is silent, or cannot be read.
+        StoreSilent: the database does not answer.
+        StoreBroken: it cannot be read.
     """
     try:
-        with _begun(engine, reads=True) as connection:
+        with _begun(engine, reads=True, patient=patient) as connection:
             yield connection
     except (DBAPIError, NoConnectionFree) as error:
-        raise StoreBroken(f"the database {explained(error)}") from error
+        raise _broken(engine, error) from error
+
+
+def _broken(engine: Engine, error: DBAPIError | NoConnectionFree) -> StoreBroken:
+    told = f"the database {explained(error)}"
+    if not is_silent(error):
+        return StoreBroken(told)
+    engine.dispose()  # the connections that are kept are as dead as this one
+    return StoreSilent(told)
 
 
 def explained(error: DBAPIError | NoConnectionFree) -> str:
@@ -113,9 +129,9 @@ def is_held(error: DBAPIError | NoConnectionFree) -> bool:
     return locked or getattr(error.orig, "sqlstate", None) == "55P03"
 
 
-def _begun(engine: Engine, *, reads: bool) -> Connection:
+def _begun(engine: Engine, *, reads: bool, patient: bool = True) -> Connection:
     """Returns a connection in a new transaction; nothing is done yet, so it may be tried again."""
-    patient_until = time.monotonic() + PATIENCE_SECONDS
+    patient_until = time.monotonic() + (PATIENCE_SECONDS if patient else LOOK_SECONDS)
     while True:
         try:
             connection = engine.connect().execution_options(**{READS: reads})

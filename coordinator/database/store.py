@@ -40,6 +40,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from compliance.audit.log import LoggedEntry, LogHead, NewEntry, extend
 from compliance.storage.clock import timestamp
 from compliance.storage.database import NAMING_CONVENTION, open_database, open_for_reading
+from compliance.storage.revisions import OTHER_VERSION, is_newest
 from compliance.storage.transactions import reading, writing
 from protocol.encoding import Json, digest, digest_json
 from protocol.errors import StoreBroken
@@ -288,22 +289,27 @@ class Store:
     """
 
     def __init__(self, place: Path | str) -> None:
-        self._engine = open_database(place, MIGRATIONS)
+        self._engine, self._patient = open_database(place, MIGRATIONS), True
 
     @classmethod
-    def for_reading(cls, place: Path | str, *, checked: bool = True) -> "Store":
+    def for_reading(
+        cls, place: Path | str, *, checked: bool = True, patient: bool = True
+    ) -> "Store":
         """Returns a store that can change nothing, neither rows nor files; evidence is read so.
 
         Args:
             place: the file, or the address of a PostgreSQL database.
             checked: read a file once through before anything else; see ``open_for_reading``.
+            patient: whether a silent server is waited for; see ``transactions.reading``.
 
         Raises:
-            StoreBroken: the database is damaged, or of another version of this software.
-            WorkspaceRefused: it cannot be opened, or does not answer.
+            StoreSilent: the database does not answer.
+            StoreBroken: it is damaged, or of another version of this software.
+            WorkspaceRefused: it cannot be opened.
         """
         store = cls.__new__(cls)
         store._engine = open_for_reading(place, MIGRATIONS, checked=checked)
+        store._patient = patient
         return store
 
     def close(self) -> None:
@@ -338,9 +344,13 @@ class Store:
         """Yields a session for queries, which all see the same state and wait for no writer.
 
         Raises:
-            StoreBroken: the database is silent, or cannot be read.
+            StoreSilent: the database does not answer.
+            StoreBroken: it cannot be read.
         """
-        with reading(self._engine) as connection, Session(connection) as session:
+        with (
+            reading(self._engine, patient=self._patient) as connection,
+            Session(connection) as session,
+        ):
             yield session
 
 
@@ -430,6 +440,16 @@ class Transaction:
         self._session.add(_checkpoint_row(head))
         self._session.flush()
         return head
+
+
+def require_own_version(session: Session) -> None:
+    """Requires the form that this software writes, which may have changed since it was opened.
+
+    Raises:
+        StoreBroken: another version has changed it.
+    """
+    if not is_newest(session.connection(), MIGRATIONS):
+        raise StoreBroken(f"the database {OTHER_VERSION}")
 
 
 _HASH = 32

@@ -163,7 +163,7 @@ def record_act(home: Path, request: ActRequest, key: SigningKey | None) -> Recor
 
 def has_people(home: Path) -> bool:
     """Whether a person was ever registered, by a look that writes nothing."""
-    with closing(Store.for_reading(Workspace.open(home).database)) as store:
+    with closing(Store.for_reading(Workspace.open(home).database, checked=False)) as store:
         with store.read() as session:
             return is_governed(session)
 

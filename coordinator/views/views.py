@@ -14,19 +14,21 @@ class Views(RunViews, LogViews, ConsortiumViews):
     """The views of one database; see ``OpenDatabase`` for its arguments."""
 
 
-def open_views(out: Path, *, checked: bool = True) -> Views:
+def open_views(out: Path, *, checked: bool = True, patient: bool = True) -> Views:
     """Returns the views of an output folder.
 
     Args:
         out: the folder.
         checked: read the database once through; a page that opens it for a day does without.
+        patient: whether a silent server is waited for; a page says so instead, and looks again.
 
     Raises:
         WorkspaceRefused: there is no run in it.
+        StoreSilent: its database does not answer.
         StoreBroken: its database is damaged.
     """
     workspace = Workspace.open(out)
-    store = Store.for_reading(workspace.database, checked=checked)
+    store = Store.for_reading(workspace.database, checked=checked, patient=patient)
     return Views(
         store,
         public_key=workspace.public_key,

@@ -30,7 +30,7 @@ def show(page: Page) -> None:
         return
     st.caption(say("sites.count", number=len(found)))
     runs = page.tools.last_seen() is not None
-    show_refreshed(partial(_show_connections, page), _OFTEN if runs else None)
+    show_refreshed(page.viewer, partial(_show_connections, page), _OFTEN if runs else None)
     st.subheader(say("sites.part"), anchor=False)
     took_part = rows.round_rows(found)
     if took_part:

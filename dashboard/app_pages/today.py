@@ -23,7 +23,7 @@ from dashboard.rows.consortium import matters
 from dashboard.rows.consortium.matters import Matter
 from dashboard.rows.words import plain
 from dashboard.texts import say
-from protocol.errors import FederationError, PolicyRefused
+from protocol.errors import FederationError, PolicyRefused, StoreSilent
 
 Found = TypeVar("Found")
 
@@ -36,7 +36,7 @@ def show(page: Page) -> None:
     show_what_came_of_it(page.views, page.viewer)
     runs: Sequence[RunSummary] = _read({}, page.views.runs, ())  # a fault is told in the glance
     is_at_work = any(run.state == "running" for run in runs)
-    show_refreshed(partial(_glance, page), _OFTEN if is_at_work else _SELDOM)
+    show_refreshed(page.viewer, partial(_glance, page), _OFTEN if is_at_work else _SELDOM)
     alerts: Sequence[Alert] = _read({}, page.views.alerts, ())
     show_alert_notes(alerts, page.viewer)
 
@@ -79,6 +79,8 @@ def _read(faults: dict[str, None], look: Callable[[], Found], nothing: Found) ->
         return look()
     except PolicyRefused:  # it is not for this person, or not of several folders
         return nothing
+    except StoreSilent:  # then no part can be read
+        raise
     except FederationError as error:
         faults[str(error)] = None
         return nothing

@@ -61,7 +61,8 @@ def show_points(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]) ->
     if why := line_text(points):
         st.caption(words.plain(why))
     if len(points) > 1:
-        st.caption(words.plain(f"{interval_text(points)} {WITHOUT_PRIVACY}"))
+        without = f" {WITHOUT_PRIVACY}" if any(point.epsilon is None for point in points) else ""
+        st.caption(words.plain(f"{interval_text(points)}{without}"))
     if compares_modes(points):
         _comparison(points, withheld)
 

@@ -322,4 +322,4 @@ class CachedViews:
 def cached_views(folder: Path) -> CachedViews:
     """Returns the views of a folder, one for a process; opened when they are used."""
     background = BackgroundVerification(folder)
-    return CachedViews(lambda: open_views(folder, checked=False), background)
+    return CachedViews(lambda: open_views(folder, checked=False, patient=False), background)

@@ -24,7 +24,7 @@ from dashboard.server.http.start_page import is_page, start_page
 from dashboard.server.metrics import DashboardMetrics
 from dashboard.server.own_pages import BEGIN, CALLBACK, STYLE, onward_page, own_path, speak_to
 from dashboard.server.sessions import DashboardSession, Ended, SessionTable
-from protocol.errors import FederationError, PolicyRefused
+from protocol.errors import FederationError, PolicyRefused, StoreSilent
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -46,6 +46,10 @@ _CLOSED = (
 SESSION_ENDED, ROLES_CHANGED = 4401, 1012
 _MAX_SOCKETS, _MAX_MEDIA = 20, 20_000
 _ENDING_SECONDS = 3.0
+#: The answer about a file while nobody can say who may have it.
+SILENT = "The database does not answer: try again once it does.\n"
+
+
 #: In the place of a session where nobody logs in.
 NOBODY = DashboardSession(person="", public_key="", handle="", began=0.0, active=0.0)
 
@@ -126,7 +130,7 @@ class AccessControl:
             scope["session"] = session
             speak_to(facts.header("accept-language"))
             await self._own(scope, receive, send)
-        elif session is None or await self._may_fetch(session, facts):
+        elif (refused := await self._refusal(session, facts)) is None:
             if session is not None and facts.is_navigation and self._sessions is not None:
                 self._sessions.touch(session)
             if facts.is_navigation and is_page(facts.path):
@@ -136,18 +140,26 @@ class AccessControl:
             made = for_the_page(scope, self._listening.cookie, handle)
             await self._page(made, receive, send)
         else:
-            await _refused(scope, receive, send, 404, "Not found.")
+            await refused(scope, receive, send)
 
-    async def _may_fetch(self, session: DashboardSession, facts: RequestFacts) -> bool:
-        """Whether a session may fetch a path: files only that its own pages were given."""
-        if facts.path.startswith("/media/"):
-            if facts.path.removeprefix("/media/") not in session.media:
-                return False
-            return await self._is_person(session)
-        return True
+    async def _refusal(
+        self, session: DashboardSession | None, facts: RequestFacts
+    ) -> Response | None:
+        """Returns why a session may not fetch a path: files only that its own pages were given."""
+        if session is None or not facts.path.startswith("/media/"):
+            return None
+        if facts.path.removeprefix("/media/") not in session.media:
+            return PlainTextResponse("Not found.\n", 404)
+        may_look = await self._may_look(session)
+        if may_look is None:
+            return PlainTextResponse(SILENT, 503)
+        return None if may_look else PlainTextResponse("Not found.\n", 404)
 
-    async def _is_person(self, session: DashboardSession) -> bool:
-        """Whether the session's person may look at the dashboard now; else the session ends."""
+    async def _may_look(self, session: DashboardSession) -> bool | None:
+        """Whether the session's person may look at the dashboard now; if not, the session ends.
+
+        None where nobody can say so now.
+        """
         if self._people is None or self._sessions is None:
             return True
         try:
@@ -159,8 +171,9 @@ class AccessControl:
             await run_in_threadpool(self._sessions.end, session, Ended.NO_RIGHT)
             return False
         except FederationError as error:
-            log.warning("who looks cannot be checked: %s", error)
-            return False
+            if not isinstance(error, StoreSilent):  # which is told once, see ``database_watch``
+                log.warning("who looks cannot be checked: %s", error)
+            return None
         return True
 
     def _session(self, facts: RequestFacts) -> DashboardSession | None:
@@ -178,7 +191,8 @@ class AccessControl:
             await send({"type": "websocket.close", "code": 1008})
             return
         session = NOBODY if self._sessions is None else self._session(facts)
-        if session is None or not await self._is_person(session):
+        # Where nobody can say who may look, the page shows nothing, and says why.
+        if session is None or await self._may_look(session) is False:
             await send({"type": "websocket.close", "code": SESSION_ENDED})
             return
         own = sum(one.session is session for one in self.sockets)
@@ -278,6 +292,10 @@ async def _refused(scope: Scope, receive: Receive, send: Send, status: int, why:
         await PlainTextResponse(f"{why}\n", status, headers=dict(headers))(scope, receive, send)
 
 
-def health() -> Response:
-    """Returns that the server answers, and nothing else."""
-    return Response(json.dumps({"status": "ok"}), media_type="application/json")
+def health(*, database_answers: bool) -> Response:
+    """Returns that the server answers, and whether its database does, and nothing else.
+
+    Its status is 200 either way: a server that were started anew would have lost its sessions.
+    """
+    said = {"status": "ok", "database": "answers" if database_answers else "does not answer"}
+    return Response(json.dumps(said), media_type="application/json")

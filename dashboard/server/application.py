@@ -29,6 +29,7 @@ from coordinator.runs.sign_in import REFUSED, SignIn, needs_login
 from dashboard.server.access_control import (
     ROLES_CHANGED,
     SESSION_ENDED,
+    SILENT,
     AccessControl,
     Application,
     Message,
@@ -37,6 +38,7 @@ from dashboard.server.access_control import (
     Send,
     health,
 )
+from dashboard.server.database_watch import DatabaseWatch
 from dashboard.server.downloads import MakesDownload
 from dashboard.server.http.address_limits import AddressLimits
 from dashboard.server.http.requests import Listening, RequestFacts, set_cookie
@@ -52,7 +54,7 @@ from dashboard.server.sessions import (
 )
 from dashboard.server.viewing import PersonViewing, SignsPdf, finder, serve_viewers
 from dashboard.viewer import DemoViewer, Viewer
-from protocol.errors import FederationError, PolicyRefused, StoreBroken
+from protocol.errors import FederationError, PolicyRefused, StoreBroken, StoreSilent
 from protocol.identity.roster import SigningKey
 
 if TYPE_CHECKING:
@@ -119,7 +121,7 @@ class DashboardServer:
     """
 
     def __init__(self, settings: Settings, page: Application | None = None) -> None:
-        self._settings = settings
+        self._settings, self._watch = settings, DatabaseWatch(settings.metrics)
         self.sessions: SessionTable | None = None
         self.people: PeopleNow | None = None
         self._sign_in = SignIn(settings.out, settings.clock, settings.cost)
@@ -213,9 +215,22 @@ class DashboardServer:
 
     def _look(self) -> set[str]:
         """Ends sessions whose time or right is over; returns those whose roles are others now."""
-        changed = set()
-        if self.sessions is None:
-            self._close_demo()
+        changed: set[str] = set()
+        try:
+            if self.people is None:
+                self._close_demo()
+            else:
+                self.people.policy()
+            self._look_at_sessions(changed)
+        except StoreSilent as error:
+            self._watch.saw(error)
+            return changed
+        except StoreBroken as error:
+            log.warning("who looks cannot be checked: %s", error)
+        self._watch.saw(None)
+        return changed
+
+    def _look_at_sessions(self, changed: set[str]) -> None:
         table, people = self.sessions, self.people
         alive = [] if table is None else table.alive()
         self._settings.metrics.sessions.set(len(alive))
@@ -226,9 +241,6 @@ class DashboardServer:
                 if table is not None:
                     table.end(session, Ended.NO_RIGHT)
                 continue
-            except StoreBroken as error:
-                log.warning("who looks cannot be checked: %s", error)
-                break
             if session.box and people and people.box_of(session.public_key) != session.box:
                 if table is not None:
                     table.end(session, Ended.ACCOUNT_CHANGED)
@@ -237,7 +249,6 @@ class DashboardServer:
             if before != roles:
                 self._roles[session.handle] = roles
                 changed.add(session.handle)
-        return changed
 
     def _close_demo(self) -> None:
         """Closes a demo where people were registered meanwhile: from now on they log in."""
@@ -245,6 +256,8 @@ class DashboardServer:
             self.control.closed = needs_login(self._settings.out, demo=True)
         except PolicyRefused:
             self.control.closed = True
+        except StoreSilent:
+            raise
         except FederationError:  # only comparisons lie there, or it cannot be read now
             return
 
@@ -268,7 +281,7 @@ class DashboardServer:
 
     def _own(self) -> Application:
         async def healthz(_request: Request) -> Response:
-            return health()
+            return health(database_answers=self._watch.answers)
 
         at_provider = [] if self._identities is None else self._identities.routes()
         return Starlette(
@@ -314,7 +327,8 @@ class DashboardServer:
                 status = 403
             except FederationError as error:
                 log.error("nobody can log in: %s", error)
-                told, status = "unavailable", 503
+                told, status, outcome = "unavailable", 503, "unavailable"
+                self._addresses.give_back(address)
             else:
                 self._settings.metrics.login("accepted")
                 self._addresses.clear(address)
@@ -401,6 +415,8 @@ class DashboardServer:
             return await run_in_threadpool(partial(self._made, makes, path, said, session))
         except PolicyRefused as error:
             return PlainTextResponse(f"{error}\n", 403)
+        except StoreSilent:
+            return PlainTextResponse(SILENT, 503)
         except FederationError as error:
             return PlainTextResponse(f"{error}\n", 404)
 

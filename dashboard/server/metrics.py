@@ -13,11 +13,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from protocol.errors import FederationError, PolicyRefused, StoreBroken
 
-#: What can come of a login. ``locked``: too many were refused before.
-LoginOutcome = Literal["accepted", "refused", "locked"]
+#: What can come of a login. ``locked``: too many were refused before; ``unavailable``: nothing was
+#: compared, for the records cannot be reached.
+LoginOutcome = Literal["accepted", "refused", "locked", "unavailable"]
 #: Why a request that is no login reaches nothing.
 Refusal = Literal["no session", "revoked", "wrong role", "cross site"]
-_LOGINS: tuple[LoginOutcome, ...] = ("accepted", "refused", "locked")
+_LOGINS: tuple[LoginOutcome, ...] = ("accepted", "refused", "locked", "unavailable")
 _REFUSALS: tuple[Refusal, ...] = ("no session", "revoked", "wrong role", "cross site")
 _SCRIPT_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 1.5, 3, 10)
 
@@ -37,9 +38,14 @@ class DashboardMetrics:
             "Sessions that are logged in",
             registry=registry,
         )
+        self.database_up = Gauge(
+            "collegium_dashboard_database_up",
+            "1 while the database answers",
+            registry=registry,
+        )
         self._logins = Counter(
             "collegium_dashboard_logins_total",
-            "Logins, by outcome: accepted, refused, locked",
+            "Logins, by outcome: accepted, refused, locked, unavailable",
             ["outcome"],
             registry=registry,
         )
@@ -62,6 +68,7 @@ class DashboardMetrics:
             ["page"],
             registry=registry,
         )
+        self.database_up.set(1)
         for login in _LOGINS:
             self._logins.labels(login)
         for reason in _REFUSALS:

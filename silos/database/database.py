@@ -48,7 +48,13 @@ from compliance.storage.database import is_address, open_database, open_for_read
 from compliance.storage.schema_check import schema_faults
 from compliance.storage.transactions import reading, writing
 from protocol.encoding import blob_digest
-from protocol.errors import LedgerBroken, MessageRefused, StoreBroken, WorkspaceRefused
+from protocol.errors import (
+    LedgerBroken,
+    MessageRefused,
+    StoreBroken,
+    StoreSilent,
+    WorkspaceRefused,
+)
 from protocol.identity.roster import SigningKey
 from silos.database.private_keys import PrivateKeys, key_files, split_key_digest
 from silos.database.tables import (
@@ -131,6 +137,8 @@ def read_hospital(place: Path | str, *, site: str, blobs: Path | None = None) ->
         )
         if hospital.site != site:
             raise WorkspaceRefused(f"this database belongs to hospital {hospital.site}, not {site}")
+    except StoreSilent as error:
+        raise WorkspaceRefused(str(error)) from error
     except (NoResultFound, StoreBroken) as error:
         what = "it names no hospital" if isinstance(error, NoResultFound) else error
         raise LedgerBroken(f"site {site}: {what}") from error

@@ -71,6 +71,8 @@ SUBJECTS: Mapping[str, Subject | None] = {
 class PeopleNow:
     """The people and the access policy, looked up anew whenever it is asked.
 
+    A database that does not answer is not waited for longer than a page's reader waits.
+
     Args:
         home: the coordinator's folder.
         clock: says what time it is.
@@ -80,7 +82,8 @@ class PeopleNow:
     """
 
     def __init__(self, home: Path, clock: Clock = utc_now) -> None:
-        self._store = Store.for_reading(Workspace.open(home).database, checked=False)
+        place = Workspace.open(home).database
+        self._store = Store.for_reading(place, checked=False, patient=False)
         self._clock = clock
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from compliance.facts.dossier import LogVerification
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import CheckWatch, check_records
 from coordinator.database.log.entry_proofs import MadeProof, prove_entry
-from coordinator.database.store import head_after, newest_head
+from coordinator.database.store import head_after, newest_head, require_own_version
 from coordinator.views.log.cosigners import CosignedLog, cosigned_log
 from coordinator.views.log.search import LogPage, LogQuery, search_log
 from coordinator.views.opened.database import OpenDatabase
@@ -19,9 +19,10 @@ class LogViews(OpenDatabase):
         """Returns what all that is shown depends on, beside the time: how long the log is.
 
         Raises:
-            StoreBroken: the database cannot be read.
+            StoreBroken: the database cannot be read, or another version has changed it.
         """
         with self._store.read() as session:
+            require_own_version(session)
             head = newest_head(session)
         beside = () if self._folder is None else files_beside(self._folder)
         return ViewsVersion(

@@ -22,7 +22,7 @@ def show(page: Page) -> None:
     seen = views.governance()
     if (warning := audit.founding(seen)) is not None:
         show_statement(warning)
-    show_verification(views, size)
+    show_verification(views, size, page.viewer)
     show_cosigners(cosigned)
     log, acts = st.tabs([say("audit.log"), say("audit.acts")])
     with log:

@@ -14,21 +14,23 @@ from dashboard.reading.views import DashboardViews
 from dashboard.rows import audit
 from dashboard.rows.words import plain
 from dashboard.texts import say
+from dashboard.viewer import Viewer
 
 #: Seconds between two looks while a verification is under way.
 _OFTEN = 1
 
 
-def show_verification(views: DashboardViews, size: int) -> None:
+def show_verification(views: DashboardViews, size: int, viewer: Viewer) -> None:
     """Shows what the newest verification found, what came since, and the button.
 
     Args:
         views: of the store.
         size: how many entries the log has now.
+        viewer: who looks.
     """
     st.subheader(say("audit.verification"), anchor=False)
     running = views.verification_state().running
-    show_refreshed(partial(_show_state, views, size), _OFTEN if running else None)
+    show_refreshed(viewer, partial(_show_state, views, size), _OFTEN if running else None)
 
 
 def _show_state(views: DashboardViews, size: int) -> None:

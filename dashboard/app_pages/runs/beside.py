@@ -50,13 +50,19 @@ def _figures(runs: Sequence[RunSummary]) -> None:
     st.caption(say("runs.overlap"))
     facts = {row["run"]: row for row in run_rows(runs, {})}
     table = pd.DataFrame(
-        {
-            name: [str(row[fact]) if row[fact] is not None else "—" for fact in _FACTS]
-            for name, row in facts.items()
-        },
+        {name: [_written(fact, row[fact]) for fact in _FACTS] for name, row in facts.items()},
         index=[say(f"runs.column_{fact}") for fact in _FACTS],
     )
     st.dataframe(table, width="stretch")
+
+
+def _written(fact: str, value: object) -> str:
+    """Returns a fact of a run as the table of all runs writes it; a dash where there is none."""
+    if value is None or value == "":
+        return "—"
+    if isinstance(value, float):
+        return f"{value:.1f}" if fact == "minutes" else f"{value:g}"
+    return str(value)
 
 
 def _settings(page: Page, runs: Sequence[RunSummary]) -> None:

@@ -28,13 +28,13 @@ def show_running(page: Page) -> None:
     """Shows how far the runs under way are; nothing where none is."""
     names = [run.run_id for run in page.views.runs() if run.state == "running"][:_MOST]
     if names:
-        show_refreshed(lambda: _show_bars(page, names), _EVERY)
+        show_refreshed(page.viewer, lambda: _show_bars(page, names), _EVERY)
 
 
 def show_live(page: Page, dossier: Dossier) -> None:
     """Shows how far one run is, and what each of its hospitals does."""
     hospitals = [str(site["name"]) for site in dossier.study.get("sites", ())]
-    show_refreshed(lambda: _show_one(page, dossier.run_id, hospitals), _EVERY)
+    show_refreshed(page.viewer, lambda: _show_one(page, dossier.run_id, hospitals), _EVERY)
 
 
 def _running(page: Page, names: Sequence[str]) -> list[RunSummary]:

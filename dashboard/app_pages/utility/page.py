@@ -11,7 +11,7 @@ from dashboard.app_pages.utility.study import show_study
 from dashboard.page import Page
 from dashboard.rows import words
 from dashboard.texts import say
-from protocol.errors import FederationError
+from protocol.errors import FederationError, StoreSilent
 
 Found = TypeVar("Found")
 
@@ -41,6 +41,8 @@ def beside(
     """Returns what draws a comparison, or why it cannot be read; None where there is none."""
     try:
         found = read()
+    except StoreSilent:  # the whole page says so
+        raise
     except FederationError as error:
         return partial(st.error, words.plain(str(error)), icon=":material/error:")
     return None if found is None else partial(drawn, found)

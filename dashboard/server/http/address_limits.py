@@ -40,6 +40,14 @@ class AddressLimits:
                 self._known.popitem(last=False)
             return free
 
+    def give_back(self, address: str) -> None:
+        """Takes back the newest attempt from an address, with which nothing was compared."""
+        with self._lock:
+            tried = self._known.get(place_of(address))
+            if tried is not None:
+                failures = max(0, tried.failures - 1)
+                self._known[place_of(address)] = replace(tried, failures=failures)
+
     def clear(self, address: str) -> None:
         """Forgets the failures of an address from which somebody has logged in."""
         with self._lock:

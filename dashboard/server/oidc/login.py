@@ -137,7 +137,8 @@ class IdentityLogin:
             return self._refused(str(error), login.then, 403)
         except FederationError as error:
             log.error("nobody can log in: %s", error)
-            return self._refused("unavailable", login.then, 503)
+            self.addresses.give_back(address)
+            return self._refused("unavailable", login.then, 503, "unavailable")
         self.metrics.login("accepted")
         self.addresses.clear(address)
         answer = HTMLResponse(onward_page(login.then))

@@ -1,5 +1,6 @@
 """One person's look at the dashboard in a browser, and everything that went wrong meanwhile."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from tests.support.machine.patience import PATIENCE
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 _SETTLED = """() => {
   const app = document.querySelector('[data-testid="stApp"]');
@@ -19,6 +20,10 @@ _SETTLED = """() => {
 }"""
 _HEIGHT = """() => Math.max(...[...document.querySelectorAll('[data-testid="stMain"]')]
   .map(one => one.scrollHeight))"""
+#: How long an opened list of options is waited for before it is opened again.
+_LIST_SECONDS = 3.0
+#: The height of a table's head, and of each of its rows, in pixels: the cells are a picture.
+_HEAD, _ROW = 35.0, 35.0
 #: Graver findings of axe than these are none; see its rules' ``impact``.
 _SERIOUS = ("serious", "critical")
 
@@ -64,7 +69,7 @@ class Visit:
     def turn_to(self, title: str) -> None:
         """Goes to another page by the navigation."""
         self.page.get_by_test_id("stSidebarNav").get_by_role("link", name=title).click()
-        self.page.wait_for_selector(f"h1:has-text('{title}')", timeout=1000.0 * PATIENCE)
+        self.page.locator("h1").filter(has_text=title).first.wait_for(timeout=1000.0 * PATIENCE)
         self.settle()
 
     def open(self, address: str) -> None:
@@ -77,6 +82,70 @@ class Visit:
         limit = 1000.0 * PATIENCE
         self.page.wait_for_selector("h1", timeout=limit)
         self.page.wait_for_function(_SETTLED, timeout=limit)
+
+    def told(self, text: str) -> None:
+        """Waits until the page says something that can be seen, and stands."""
+        self.page.get_by_text(text).filter(visible=True).first.wait_for(timeout=1000.0 * PATIENCE)
+        self.settle()
+
+    def form(self, button: str) -> "Locator":
+        """Returns the form that a button sends, of those that can be seen."""
+        own = self.page.get_by_test_id("stForm").filter(has=self.page.get_by_text(button))
+        return own.filter(visible=True)
+
+    def send(self, button: str, code: str) -> None:
+        """Sends a form that asks for a one-time code."""
+        own = self.form(button)
+        own.get_by_role("textbox", name="One-time code").fill(code)
+        own.get_by_role("button", name=button).click()
+
+    def press(self, button: str) -> None:
+        """Presses a button that stands in no form."""
+        self.page.get_by_test_id("stButton").filter(has_text=button).get_by_role("button").click()
+
+    def unfold(self, title: str) -> None:
+        """Opens what is folded away under a title; what is open stays so."""
+        found = self.page.get_by_test_id("stExpander").filter(has_text=title).filter(visible=True)
+        if not found.locator("details").evaluate("one => one.open"):
+            found.locator("summary").click()
+
+    def choose(self, label: str, option: str) -> None:
+        """Chooses one of a field's options, of the field that can be seen."""
+        from playwright.sync_api import TimeoutError as NotInTime
+
+        field = self.page.get_by_role("combobox", name=label).filter(visible=True)
+        wanted = self.page.get_by_role("option", name=option, exact=True)
+        until = time.monotonic() + PATIENCE
+        while True:
+            field.click()
+            try:
+                wanted.click(timeout=1000.0 * _LIST_SECONDS)
+                break
+            except NotInTime:  # what moves on the page meanwhile closes the list
+                if time.monotonic() > until:
+                    raise
+        self.page.keyboard.press("Escape")  # the list of a field of several stays open
+
+    def table(self, cell: str) -> "Locator":
+        """Returns the table that has a cell, once the cell is drawn."""
+        found = self.page.get_by_test_id("stDataFrame")
+        found.first.scroll_into_view_if_needed(timeout=1000.0 * PATIENCE)
+        found = found.filter(has=self.page.locator("td", has_text=cell))
+        found.first.wait_for(timeout=1000.0 * PATIENCE)
+        return found.first
+
+    def rows(self, cell: str) -> list[list[str]]:
+        """Returns the texts of the table that has a cell, row by row, without its head."""
+        script = "all => all.map(one => [...one.querySelectorAll('td')].map(td => td.textContent))"
+        found: list[list[str]] = self.table(cell).locator("tbody tr").evaluate_all(script)
+        return found
+
+    def select_row(self, cell: str) -> None:
+        """Selects the first row that has a cell, in the table that has it."""
+        place = next(n for n, row in enumerate(self.rows(cell)) if cell in row)
+        at = {"x": 18.0, "y": _HEAD + _ROW * (place + 0.5)}
+        self.table(cell).click(position=at)  # type: ignore[arg-type]
+        self.settle()
 
     def words(self) -> str:
         """All that can be read on the page."""

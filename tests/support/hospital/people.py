@@ -6,6 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from compliance.governance.acts import ActRequest
 from compliance.governance.people import FIRST_POLICY
 from compliance.storage.clock import Clock, utc_now
@@ -101,3 +104,11 @@ def people_of(folder: Path) -> Iterator[People]:
         people = People.over(store, workspace.signing_key())
         people.found()
         yield people
+
+
+def write_key_file(key: SigningKey, to: Path) -> Path:
+    """Writes a person's key as commands read it, for its owner alone; returns the file."""
+    private = Ed25519PrivateKey.from_private_bytes(key.to_bytes())
+    to.touch(mode=0o600)
+    to.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return to

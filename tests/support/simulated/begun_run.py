@@ -1,10 +1,16 @@
-"""A folder with one run that has begun and not ended."""
+"""Runs that have begun and not ended, in a folder of their own or beside others."""
 
+from contextlib import closing
 from pathlib import Path
+
+from sqlalchemy import select
 
 from compliance.storage.clock import timestamp
 from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
+from coordinator.rounds.run_records import RunRecord
+from protocol.identity.roster import parse_roster
+from protocol.study.study import Study
 from tests.support.simulated.studies import small_study
 
 RUN = "20261126-101500-0a1b"
@@ -25,3 +31,21 @@ def begin_run(folder: Path) -> Path:
         )  # fmt: skip
     store.close()
     return workspace.root
+
+
+def begin_beside(
+    folder: Path, study: Study, run: str, failure: BaseException | None = None
+) -> None:
+    """Begins another run among the hospitals of a folder's first one; it fails where that is said.
+
+    All is written down and logged as a coordinator does.
+    """
+    workspace = Workspace.open(folder)
+    with closing(Store(workspace.database)) as store:
+        with store.read() as session:
+            roster = session.scalars(select(RunRow.roster_json)).first() or ""
+        known = parse_roster(roster.encode())
+        record = RunRecord(store, workspace.signing_key(), known, study, run)
+        record.begin(sweep=None, simulation=False, test_noise=False)
+        if failure is not None:
+            record.end(failure)

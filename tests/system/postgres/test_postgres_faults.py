@@ -4,6 +4,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ import pytest
 from compliance.ledger.entries import State
 from compliance.storage import transactions
 from coordinator.audit.verification import verify_records
-from coordinator.database.store import Store
-from protocol.errors import LedgerBroken, StoreBroken, WorkspaceRefused
+from coordinator.database.store import Store, newest_head
+from protocol.errors import LedgerBroken, StoreBroken, StoreSilent, WorkspaceRefused
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.transport.steps import Request
@@ -158,6 +159,27 @@ def test_server_that_stays_away_is_reported_with_what_to_do(
 def test_server_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceRefused, match=r"database rows does not answer .*No such file"):
         Store(f"postgresql://somebody@/rows?host={tmp_path}")
+
+
+def test_no_dead_connection_is_kept_of_a_server_that_went_away(postgres: Server) -> None:
+    address = postgres.new_schema()
+    Store(address).close()
+    with closing(Store.for_reading(address, patient=False)) as store:
+        with store.read() as one, store.read() as other:
+            assert newest_head(one) is None and newest_head(other) is None
+        pool = store._engine.pool
+        assert pool.checkedin() == 2  # type: ignore[attr-defined]
+        postgres.stop()
+        try:
+            with pytest.raises(StoreSilent, match="does not answer"), store.read():
+                pass
+            assert pool.checkedin() == 0  # type: ignore[attr-defined]
+            with pytest.raises(StoreSilent, match="does not answer"):
+                Store.for_reading(address)
+        finally:
+            postgres.start()
+        with store.read() as session:
+            assert newest_head(session) is None
 
 
 # --- a whole federation ---------------------------------------------------------------------------

@@ -54,6 +54,19 @@ def test_a_folder_with_people_asks_for_a_login_and_one_without_says_what_to_do(
     assert needs_login(home.root, demo=True) is False
 
 
+def test_a_coordinators_folder_beside_simulations_opens_no_easier_than_alone(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / BASELINES_FILE).touch()
+    home = ConsortiumHome(tmp_path / "c")
+    with pytest.raises(PolicyRefused, match="collegium people found"):
+        open_dashboard([tmp_path, home.root], Listening(), Console(quiet=True))
+    People.over(home.store, home.key, home.clock).found_first()
+    home.store.close()
+    with pytest.raises(PolicyRefused, match="open that folder alone"):
+        open_dashboard([tmp_path, home.root], Listening(), Console(quiet=True))
+
+
 @pytest.mark.parametrize(
     ("said", "why"),
     [

@@ -8,7 +8,7 @@ import pytest
 
 from compliance.charts import run as charts
 from compliance.charts.counted.drift import drift_chart, top_of
-from compliance.charts.descriptions import line_text
+from compliance.charts.descriptions import interval_text, line_text
 from compliance.charts.intervals import interval_rows
 from compliance.charts.privacy_utility import MAX_SINGLE, _dodged
 from compliance.charts.theme import Chart, Scheme, page_document, to_png
@@ -186,6 +186,16 @@ def test_why_no_line_joins_released_means_is_said() -> None:
     assert line_text(apart) == ""
     assert line_text([replace(p, kind=EXACT, low=None, high=None) for p in close]) == ""
     assert line_text(close).startswith("No line joins the released means: those")
+
+
+def test_of_one_epsilon_no_missing_line_is_explained() -> None:
+    assert line_text([run_at(1.0, 1, 0.7), run_at(1.0, 2, 0.72)]) == ""
+
+
+def test_single_runs_are_not_called_means_over_seeds() -> None:
+    single = [run_at(0.5, 1, 0.7), run_at(8.0, 1, 0.72)]
+    assert interval_text(single).startswith("Each point is one run")
+    assert "over seeds only" in interval_text([*single, run_at(8.0, 2, 0.71)])
 
 
 def test_charts_that_are_compared_have_one_scale() -> None:

@@ -280,8 +280,9 @@ class LongLog:
 def verification_of(views: LongLog, size: int) -> AppTest:
     def script(views, size) -> None:  # type: ignore[no-untyped-def]
         from dashboard.app_pages.audit.verification import show_verification
+        from dashboard.viewer import DemoViewer
 
-        show_verification(views, size)
+        show_verification(views, size, DemoViewer())
 
     page = AppTest.from_function(script, args=(views, size), default_timeout=PATIENCE).run()
     assert not page.exception
