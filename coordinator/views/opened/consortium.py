@@ -18,6 +18,14 @@ from coordinator.views.members.approvals import (
 from coordinator.views.members.sites import SiteView, sites_in
 from coordinator.views.opened.database import OpenDatabase
 from coordinator.views.run_notes import RunNote, notes_in
+from coordinator.views.several_runs.models import (
+    ModelLineView,
+    ModelVersion,
+    ServedVersion,
+    models_in,
+    served_in,
+    snapshots_in,
+)
 from protocol.errors import WorkspaceRefused
 from protocol.identity.timestamps import write_time
 
@@ -46,6 +54,29 @@ class ConsortiumViews(OpenDatabase):
         if not found:
             raise WorkspaceRefused(f"there is no alert {number} here: collegium alerts list --all")
         return found[0]
+
+    def models(self) -> tuple[ModelLineView, ...]:
+        """Returns the lines of the register of models, by name.
+
+        Raises:
+            StoreBroken: a snapshot is damaged.
+        """
+        with self._store.read() as session:
+            return models_in(session)
+
+    def snapshots(self) -> tuple[ModelVersion, ...]:
+        """Returns every signed snapshot, the newest first."""
+        with self._store.read() as session:
+            return snapshots_in(session)
+
+    def served(self, line: str, site: str, time: str) -> ServedVersion:
+        """Returns which version of a model a hospital was to serve at a time.
+
+        Raises:
+            PolicyRefused: there is no such model.
+        """
+        with self._store.read() as session:
+            return served_in(session, line, site, time)
 
     def governance(self, *, decided: bool = False) -> GovernanceView:
         """Returns people, policy, changes, incidents, holds and the access review, as of now.

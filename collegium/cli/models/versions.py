@@ -1,0 +1,321 @@
+"""``collegium models``: snapshots, the register of versions, who serves which."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from collegium.cli.coordinator.persons import As, perform_as
+from collegium.cli.options import AsJson, Records
+from collegium.output.console import answer, emit, say
+
+if TYPE_CHECKING:
+    from coordinator.views.several_runs.models import ModelLineView, ModelVersion
+
+app = typer.Typer(
+    help="Released models: signed snapshots, versions and their stages.", no_args_is_help=True
+)
+Name = Annotated[str, typer.Argument(help="The model's name in the register.")]
+Version = Annotated[
+    str,
+    typer.Argument(help="The beginning of a snapshot's digest, a run's id or a model's digest."),
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why, in a sentence; it is logged.")]
+
+
+@app.command("list")
+def models_list(out: Records, as_json: AsJson = False) -> None:
+    """Lists the models of the register, and snapshots that are in none."""
+    from coordinator.views.views import open_views
+
+    with closing(open_views(out)) as views:
+        lines, snapshots = views.models(), views.snapshots()
+    registered = {one.snapshot.digest for line in lines for one in line.versions}
+    others = [one for one in snapshots if one.snapshot.digest not in registered]
+    tell = answer(as_json)
+    for line in lines:
+        tell(line.line.name)
+        for one in line.versions:
+            tell(f"  {_told(one)}")
+    if others:
+        tell("in no model yet (collegium models register NAME SNAPSHOT)")
+    for one in others:
+        tell(f"  {_told(one)}")
+    if not lines and not others:
+        tell("no signed snapshot: a run that ends with a model makes one")
+    emit(
+        {
+            "models": [_line_json(line) for line in lines],
+            "snapshots": [_version_json(one) for one in others],
+        },
+        as_json,
+    )
+
+
+@app.command("show")
+def models_show(name: Name, out: Records, as_json: AsJson = False) -> None:
+    """Shows a model: its thresholds, its versions with their gates, its history."""
+    line = _line(out, name)
+    tell = answer(as_json)
+    rules = line.rules
+    tell(
+        f"{name}: least {_number(rules.least)}, margin {rules.margin:g}, largest gap "
+        f"{_number(rules.largest_gap)}, red team {'asked for' if rules.red_team else 'not asked for'}"
+    )
+    for one in line.versions:
+        tell(f"  {_told(one)}")
+        for gate in one.gates:
+            tell(f"      {gate.result:<7}{gate.name}: {gate.said}")
+    for event in line.line.events:
+        by = event.by or "the coordinator, by its rule" if _is_by_rule(event) else event.by
+        at = f" at {', '.join(event.sites)}" if event.sites else ""
+        alias = f" {event.alias}" if event.alias else ""
+        why = f": {event.reason}" if event.reason else ""
+        tell(f"  {event.time}  {event.kind}{alias} {event.version[:12]}{at}, {by or 'NOBODY'}{why}")
+    emit(_line_json(line), as_json)
+
+
+@app.command()
+def register(
+    name: Name,
+    version: Version,
+    out: Records,
+    least: Annotated[
+        float | None, typer.Option("--least", help="What its figure must reach.")
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option("--margin", help="How much worse it may be than production.")
+    ] = None,
+    largest_gap: Annotated[
+        float | None, typer.Option("--largest-gap", help="The largest gap between hospitals.")
+    ] = None,
+    no_red_team: Annotated[
+        bool, typer.Option("--no-red-team", help="Ask for no attack by a red team.")
+    ] = False,
+    as_key: As = None,
+    as_json: AsJson = False,
+) -> None:
+    """Registers a signed snapshot as a candidate. A model's first one fixes its thresholds."""
+    from compliance.governance.models.gates import GateRules
+    from protocol.encoding import canonical
+    from protocol.errors import PolicyRefused
+
+    given = {"least": least, "margin": margin, "largest_gap": largest_gap}
+    said: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    if no_red_team:
+        said["red_team"] = False
+    rules = None
+    if said:
+        try:
+            rules = canonical(GateRules(**said).to_json()).decode()
+        except ValueError as error:
+            raise PolicyRefused(str(error)) from error
+    _act(out, as_key, "register", name, {"version": version, "rules": rules}, as_json)
+
+
+@app.command()
+def canary(
+    name: Name,
+    version: Version,
+    out: Records,
+    sites: Annotated[list[str], typer.Option("--site", help="A hospital that tries it; repeat.")],
+    as_key: As = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lets some hospitals try a candidate that passes every gate."""
+    _act(out, as_key, "canary", name, {"version": version, "sites": tuple(sites)}, as_json)
+
+
+@app.command("end-canary")
+def end_canary(
+    name: Name,
+    version: Version,
+    out: Records,
+    reason: Reason,
+    as_key: As = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ends the trial; its hospitals serve the version in production again."""
+    _act(out, as_key, "end-canary", name, {"version": version, "reason": reason}, as_json)
+
+
+@app.command()
+def promote(
+    name: Name, version: Version, out: Records, as_key: As = None, as_json: AsJson = False
+) -> None:
+    """Takes the canary into production. A second person confirms."""
+    _act(out, as_key, "promote", name, {"version": version}, as_json)
+
+
+@app.command("roll-back")
+def roll_back(
+    name: Name, out: Records, reason: Reason, as_key: As = None, as_json: AsJson = False
+) -> None:
+    """Goes back to the version that was in production before."""
+    _act(out, as_key, "roll-back", name, {"reason": reason}, as_json)
+
+
+@app.command()
+def retire(
+    name: Name,
+    version: Version,
+    out: Records,
+    reason: Reason,
+    as_key: As = None,
+    as_json: AsJson = False,
+) -> None:
+    """Takes a version out of use, for good."""
+    _act(out, as_key, "retire", name, {"version": version, "reason": reason}, as_json)
+
+
+@app.command("name")
+def name_version(
+    name: Name,
+    version: Version,
+    alias: Annotated[str, typer.Argument(help="Such as last-good.")],
+    out: Records,
+    as_key: As = None,
+    as_json: AsJson = False,
+) -> None:
+    """Gives a version a name of its own; the name moves from whatever had it."""
+    _act(out, as_key, "name", name, {"version": version, "alias": alias}, as_json)
+
+
+@app.command()
+def served(
+    name: Name,
+    site: Annotated[str, typer.Argument(help="The hospital.")],
+    out: Records,
+    at: Annotated[
+        str, typer.Option("--at", metavar="TIME", help="UTC: 2026-03-03, or with T12:00:00.000Z.")
+    ],
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Where the proof is written.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Says which version a hospital was to serve at a time, with its proof in the log."""
+    from collegium.models.served import prove_served
+
+    found = prove_served(out, name, site, at, to)
+    tell = answer(as_json)
+    if found["version"] is None:
+        tell(f"none: no version of {name} was in production for {site} at {found['time']}")
+    else:
+        since = found["since"]
+        tell(f"{found['version']}  {name} at {site}, {found['time']}")
+        tell(f"  {since['kind']} at {since['time']}, entry {found['entry']} of the log")
+    if to is not None and found["entry"] is not None:
+        say(f"proof      {to}: collegium audit verify-proof {to} --key KEY")
+    emit(found, as_json)
+
+
+@app.command()
+def diff(
+    first: Version,
+    second: Annotated[str, typer.Argument(help="The other.")],
+    out: Records,
+    as_json: AsJson = False,
+) -> None:
+    """Says in what two snapshots differ: study, privacy, figures, parameters."""
+    from collegium.models.difference import difference_of
+
+    found = difference_of(out, first, second)
+    tell = answer(as_json)
+    for fact, (one, other) in found["facts"].items():
+        tell(f"{fact:<28} {one}  ->  {other}")
+    if found["parameters"] is not None:
+        for layer, distance in found["parameters"].items():
+            tell(f"{layer:<28} moved by {distance:.4g} of its norm")
+    if not found["facts"]:
+        tell("they are the same but for run and time")
+    emit(found, as_json)
+
+
+def _act(
+    out: Path,
+    as_key: Path | None,
+    what: str,
+    name: str,
+    details: dict[str, Any],
+    as_json: bool,
+) -> None:
+    told = perform_as(out, as_key, f"model.{what}", ("model", name), details)
+    if not told["waits"]:
+        at = f" at {', '.join(told['canary_sites'])}" if told["canary"] == told["version"] else ""
+        say(f"{told['stage']:<10} {told['version'][:12]} of {name}{at}")
+    emit(told, as_json)
+
+
+def _line(out: Path, name: str) -> "ModelLineView":
+    """Returns a line by its name.
+
+    Raises:
+        PolicyRefused: there is none.
+    """
+    from coordinator.views.views import open_views
+    from protocol.errors import PolicyRefused
+
+    with closing(open_views(out)) as views:
+        lines = {line.line.name: line for line in views.models()}
+    if name not in lines:
+        known = ", ".join(lines) or "none"
+        raise PolicyRefused(f"there is no model {name!r} in the register; there are: {known}")
+    return lines[name]
+
+
+def _told(one: "ModelVersion") -> str:
+    from compliance.facts.formatting import Format, show
+
+    figure = "-" if one.headline is None else show(one.headline, Format.RATIO)
+    epsilon = "no privacy" if one.epsilon is None else f"epsilon {one.epsilon:g}"
+    snapshot = one.snapshot
+    return (
+        f"{snapshot.digest[:12]}  {one.stage or '-':<10} {one.study}, run {snapshot.run}, "
+        f"{one.figure} {figure}, {epsilon}, signed by {one.signatures} of {len(snapshot.sites)}"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:g}"
+
+
+def _is_by_rule(event: Any) -> bool:
+    return event.kind == "canary-ended" and event.reason.startswith("regression:")
+
+
+def _line_json(line: "ModelLineView") -> dict[str, Any]:
+    state = line.line.state
+    return {
+        "name": line.line.name,
+        "rules": line.rules.to_json(),
+        "production": state.production,
+        "canary": state.canary,
+        "canary_sites": list(state.canary_sites),
+        "aliases": dict(state.aliases),
+        "versions": [_version_json(one) for one in line.versions],
+        "history": [vars(event) for event in line.line.events],
+    }
+
+
+def _version_json(one: "ModelVersion") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    snapshot = one.snapshot
+    return {
+        "snapshot": snapshot.digest,
+        "run": snapshot.run,
+        "model": snapshot.model,
+        "study": one.study,
+        "stage": one.stage,
+        "signatures": one.signatures,
+        "quorum": snapshot.quorum,
+        "figure": one.figure,
+        "headline": None if one.headline is None else asdict(one.headline),
+        "epsilon": one.epsilon,
+        "licence": snapshot.licence,
+        "permitted_use": snapshot.permitted_use,
+        "created": snapshot.created,
+        "gates": [asdict(gate) for gate in one.gates],
+    }

@@ -1,0 +1,170 @@
+"""Released models as people see them: the lines of the register, and snapshots in none of them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from compliance.estimates.interval import Interval
+from compliance.facts.figures import TASK_FIGURES
+from compliance.governance.models.gates import Gate, GateRules, judge
+from compliance.governance.models.stages import LineState, ModelLine, Stage, StageEvent
+from coordinator.database.store import LogEntryRow, logged_entry, place_in_entry
+from coordinator.governance.models.register import MODEL_ENTRY, line_of, lines_in, rules_of
+from coordinator.governance.models.snapshots import signed_of
+from coordinator.governance.models.tables import ModelEventRow, ModelLineRow, SignedSnapshotRow
+from coordinator.rounds.ending.gate_facts import gate_facts, headline_of, study_of_snapshot
+from protocol.errors import PolicyRefused
+from protocol.transport.snapshot import SignedSnapshot, Snapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVersion:
+    """A signed snapshot, and its stage in a line; None where it is in none.
+
+    Attributes:
+        snapshot: what hospitals signed.
+        signatures: how many did.
+        study: the name of its study.
+        figure: what its headline is called.
+        headline: the released figure; None where none was released.
+        stage: in its line.
+        gates: how each gate stands now; none where it is in no line, or retired.
+    """
+
+    snapshot: Snapshot
+    signatures: int
+    study: str
+    figure: str
+    headline: Interval | None
+    stage: Stage | None = None
+    gates: tuple[Gate, ...] = ()
+
+    @property
+    def epsilon(self) -> float | None:
+        """What a training patient paid at most, at one hospital; None where nothing is claimed."""
+        paid = [one.epsilon for one in self.snapshot.privacy if one.epsilon is not None]
+        return max(paid) / 1e6 if paid else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelLineView:
+    """A line of the register: its thresholds, its history, its versions by their last event."""
+
+    line: ModelLine
+    rules: GateRules
+    versions: tuple[ModelVersion, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedVersion:
+    """The version that the register had a hospital serve at a time.
+
+    Attributes:
+        version: the snapshot's digest; None where none was.
+        since: the event by which it was that hospital's; None likewise.
+        entry: the number of the log's entry of that event.
+    """
+
+    line: str
+    site: str
+    time: str
+    version: str | None = None
+    since: StageEvent | None = None
+    entry: int | None = None
+
+
+def models_in(session: Session) -> tuple[ModelLineView, ...]:
+    """Returns every line, by name.
+
+    Raises:
+        StoreBroken: a snapshot is damaged.
+    """
+    return tuple(_line_view(session, name) for name in lines_in(session))
+
+
+def snapshots_in(session: Session) -> tuple[ModelVersion, ...]:
+    """Returns every signed snapshot, the newest first, without stages."""
+    rows = session.scalars(select(SignedSnapshotRow).order_by(SignedSnapshotRow.id.desc()))
+    return tuple(_version(session, signed_of(row)) for row in rows)
+
+
+def served_in(session: Session, line: str, site: str, time: str) -> ServedVersion:
+    """Returns which version a hospital was to serve at a time, by which entry of the log.
+
+    Raises:
+        PolicyRefused: there is no such line.
+    """
+    found = line_of(session, line)
+    version = found.at(time).served_at(site)
+    state, before, place = LineState(), None, None
+    for number, event in enumerate(found.events):
+        if event.time > time:
+            break
+        state = state.after(event)
+        if state.served_at(site) != before:
+            before, place = state.served_at(site), number
+    if version is None or place is None:
+        return ServedVersion(line=line, site=site, time=time)
+    return ServedVersion(
+        line=line,
+        site=site,
+        time=time,
+        version=version,
+        since=found.events[place],
+        entry=_entry_of(session, line, place),
+    )
+
+
+def _line_view(session: Session, name: str) -> ModelLineView:
+    line = line_of(session, name)
+    rules = rules_of(session.get_one(ModelLineRow, name))
+    state = line.state
+    digests = list(dict.fromkeys(event.version for event in reversed(line.events)))
+    table = SignedSnapshotRow
+    rows = session.scalars(select(table).where(table.digest.in_(digests)))
+    signed = {row.digest: signed_of(row) for row in rows}
+    missing = [digest for digest in digests if digest not in signed]
+    if missing:
+        raise PolicyRefused(f"snapshot {missing[0][:12]} of model {name} is missing")
+    production = None if state.production is None else signed[state.production]
+    versions = []
+    for digest in digests:
+        stage = state.stages[digest]
+        beside = None if state.production == digest else production
+        gates: tuple[Gate, ...] = ()
+        if stage is not Stage.RETIRED:
+            gates = judge(gate_facts(session, signed[digest], beside), rules)
+        versions.append(_version(session, signed[digest], stage, gates))
+    return ModelLineView(line=line, rules=rules, versions=tuple(versions))
+
+
+def _version(
+    session: Session,
+    signed: SignedSnapshot,
+    stage: Stage | None = None,
+    gates: Iterable[Gate] = (),
+) -> ModelVersion:
+    study = study_of_snapshot(session, signed.snapshot)
+    kind = TASK_FIGURES[study.task.kind].headline
+    return ModelVersion(
+        snapshot=signed.snapshot,
+        signatures=len(signed.signatures),
+        study=study.name,
+        figure=kind.title,
+        headline=headline_of(signed.snapshot, kind),
+        stage=stage,
+        gates=tuple(gates),
+    )
+
+
+def _entry_of(session: Session, line: str, place: int) -> int | None:
+    """Returns the number of the log's entry of a line's event by its place in the history."""
+    rows = session.scalars(select(ModelEventRow).filter_by(line=line).order_by(ModelEventRow.id))
+    row = list(rows)[place]
+    query = select(LogEntryRow).where(place_in_entry(session, row.record.encode()) != 0)
+    for entry in session.scalars(query.order_by(LogEntryRow.idx)):
+        if logged_entry(entry).content.type == f"{MODEL_ENTRY}{row.kind}":
+            return entry.idx
+    return None
