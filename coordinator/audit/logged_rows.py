@@ -26,7 +26,7 @@ import coordinator.database.log.cosignatures
 import coordinator.governance.accounts.tables
 import coordinator.governance.tables
 import coordinator.membership.tables  # noqa: F401
-from compliance.storage.revisions import VERSIONS
+from compliance.storage.engines.revisions import VERSIONS
 from coordinator.audit.faults import Faults
 from coordinator.database.store import (
     CoordinatorTable,
