@@ -105,6 +105,14 @@ RIGHTS: Mapping[str, Right] = {
         what="change what a study may cost here", roles=_OFFICER, second=TRUSTED
     ),
     "model.promote": Right(what="promote a model", roles=_RUNNERS, second=_OFFICER),
+    "weights.seal": Right(what="encrypt a model for recipients", roles=_RUNNERS),
+    "weights.open": Right(what="open an encrypted model", roles=_RUNNERS | _OFFICER),
+    "weights.rewrap": Right(
+        what="change the recipients of an encrypted model", roles=_RUNNERS | _OFFICER
+    ),
+    "weights.retire": Right(
+        what="retire an encrypted model for ever", roles=_RUNNERS | _OFFICER, second=TRUSTED
+    ),
     "hold.place": Right(what="place a legal hold", roles=TRUSTED | {Role.AUDITOR}),
     "hold.lift": Right(what="lift a legal hold", roles=_OFFICER, second=TRUSTED),
     "incident.open": Right(what="open an incident", roles=_EVERYBODY),

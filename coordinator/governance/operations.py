@@ -32,6 +32,7 @@ from coordinator.governance.incident_register import (
     incidents_in,
 )
 from coordinator.governance.people_register import PeopleWriter, is_governed
+from coordinator.governance.weights_register import WeightsRegister
 from coordinator.membership.members import Members
 from protocol.encoding import parse_canonical
 from protocol.errors import FederationError, MessageRefused, PolicyRefused, StoreBroken
@@ -68,6 +69,7 @@ class Operations:
         runs: the running service; None where none runs.
         clock: says what time it is.
         accounts: the register of accounts of the dashboard; None where there is no folder.
+        weights: the register of encrypted models; None where there is no folder.
     """
 
     def __init__(
@@ -78,9 +80,11 @@ class Operations:
         runs: RunSteering | None = None,
         clock: Clock = utc_now,
         accounts: AccountRegister | None = None,
+        weights: WeightsRegister | None = None,
     ) -> None:
         self._store, self._key, self._clock = store, key, clock
         self._members, self._runs, self._accounts = members, runs, accounts
+        self._weights = weights
         self.governance = Governance(store, key, clock)
         self._incidents = IncidentRegister(store, key, clock)
         own = self._incidents
@@ -111,6 +115,10 @@ class Operations:
             "account.link": lambda taken, beside: self.accounts.links.link(taken, beside),
             "account.unlink": lambda taken, beside: self.accounts.links.unlink(taken, beside),
             "login": self._login,
+            "weights.seal": lambda taken, beside: self.weights.seal(taken, beside),
+            "weights.open": lambda taken, _: self.weights.open(taken),
+            "weights.rewrap": lambda taken, beside: self.weights.rewrap(taken, beside),
+            "weights.retire": lambda taken, _: self.weights.retire(taken),
         }
 
     @property
@@ -123,6 +131,17 @@ class Operations:
         if self._accounts is None:
             raise PolicyRefused("accounts are kept in a coordinator's folder: there is none here")
         return self._accounts
+
+    @property
+    def weights(self) -> WeightsRegister:
+        """The register of encrypted models.
+
+        Raises:
+            PolicyRefused: there is none here.
+        """
+        if self._weights is None:
+            raise PolicyRefused("encrypted models are kept in a folder: there is none here")
+        return self._weights
 
     def perform(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Takes an act and carries it out; returns what is told of it.

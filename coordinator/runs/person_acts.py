@@ -20,6 +20,7 @@ from coordinator.governance.accounts import AccountFolder, AccountRegister
 from coordinator.governance.governance import FOUND
 from coordinator.governance.operations import Operations
 from coordinator.governance.people_register import is_governed
+from coordinator.governance.weights_register import WeightsRegister
 from coordinator.membership.authority import Authority
 from coordinator.membership.directory import is_coordinator
 from coordinator.membership.members import Members
@@ -186,6 +187,7 @@ def operations_over(home: Path, clock: Clock) -> Iterator[Operations]:
         if is_coordinator(home):
             members = Members(store, Authority.open(home, clock), key)
         accounts = AccountRegister(store, key, AccountFolder(home), clock)
-        yield Operations(store, key, members, clock=clock, accounts=accounts)
+        weights = WeightsRegister(store, key, home, clock)
+        yield Operations(store, key, members, clock=clock, accounts=accounts, weights=weights)
     finally:
         store.close()

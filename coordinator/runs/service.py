@@ -26,6 +26,7 @@ from coordinator.delivery.blob_store import BlobStore
 from coordinator.delivery.deliveries import Mailbox
 from coordinator.governance.accounts import AccountFolder, AccountRegister
 from coordinator.governance.operations import Operations
+from coordinator.governance.weights_register import WeightsRegister
 from coordinator.http.api import HttpLimits, Server
 from coordinator.http.documents import MembersBackend
 from coordinator.http.enrolment import EnrolmentServer
@@ -82,7 +83,14 @@ class Service:
         members.record_own_certificates()
         #: What people ask for: each act is taken or refused, then carried out.
         accounts = AccountRegister(self._store, self._key, AccountFolder(home))
-        self.operations = Operations(self._store, self._key, members, runs=self, accounts=accounts)
+        self.operations = Operations(
+            self._store,
+            self._key,
+            members,
+            runs=self,
+            accounts=accounts,
+            weights=WeightsRegister(self._store, self._key, home),
+        )
         mailbox, blobs = Mailbox(), BlobStore(home / "blobs")
         self._metrics = Metrics()
         self._register_state(home)

@@ -79,9 +79,12 @@ class WeightsFolder:
         """Returns a model's history, every line and signature checked.
 
         Raises:
+            PolicyRefused: a model has no such digest.
             StoreBroken: the record is missing, or was changed.
             MessageRefused: a decision in it is not signed under a trusted key.
         """
+        if not _MODEL.fullmatch(model):
+            raise PolicyRefused("a model is named by its digest: 64 hexadecimal digits")
         try:
             data = read_whole(self.record_file(model))
         except FileNotFoundError as error:

@@ -25,7 +25,7 @@ _FLOAT = 4
 
 @dataclass(frozen=True, kw_only=True)
 class _TensorPlace:
-    """Where a tensor lies: its shape, and the bytes from ``begin`` to ``end`` after the header."""
+    """The place of a tensor: its shape, and bytes from ``begin`` to ``end`` after the header."""
 
     name: str
     shape: tuple[int, ...]

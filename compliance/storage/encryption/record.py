@@ -114,7 +114,7 @@ class WeightsEvent:
     previous: Digest
     at: Time
     kind: Annotated[WeightsEventKind, FieldCodec(write=str, read=_read_kind)]
-    by: Annotated[str, text(rf"{_PLAIN}{{0,100}}")] = ""
+    by: Annotated[str, text(rf"{_PLAIN}{{0,250}}")] = ""
     manifest: Annotated[WeightsManifest | None, optional(nested(WeightsManifest))] = None
     recipient: Annotated[str | None, optional(AGE_KEY)] = None
     reason: Annotated[str, text(rf"{_PLAIN}{{0,1000}}")] = ""

@@ -1,0 +1,1 @@
+"""Released models: their snapshots, encrypted weights, exports, use and re-runs."""
