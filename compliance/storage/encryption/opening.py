@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from compliance.storage.atomic_file import sync_folder
+from compliance.storage.atomic_file import put_new_in_place, sync_file
 from compliance.storage.encryption.age_keys import AgeIdentity
 from compliance.storage.encryption.age_stream import decrypt
 from compliance.storage.encryption.folder import WeightsFolder
@@ -59,8 +59,7 @@ def open_model(
         with _new_file(to) as (plain, put):
             with folder.payload_file(model).open("rb") as payload:
                 decrypt(header, payload, plain, identity)
-            plain.flush()
-            os.fsync(plain.fileno())
+            sync_file(plain)
             found = digest_of_model_file(plain)
             if found != model:
                 raise MessageRefused(
@@ -78,12 +77,8 @@ def _new_file(to: Path) -> Iterator[tuple[BinaryIO, Callable[[], None]]]:
     partial = to.with_name(f".{to.name}.{secrets.token_hex(4)}.partial")
     handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
 
-    def put() -> None:
-        os.link(partial, to)  # refuses where the place was taken meanwhile
-        sync_folder(to.parent)
-
     try:
         with os.fdopen(handle, "rb+") as file:
-            yield file, put
+            yield file, lambda: put_new_in_place(partial, to)
     finally:
         partial.unlink(missing_ok=True)

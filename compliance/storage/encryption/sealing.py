@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from compliance.storage.atomic_file import open_regular, put_in_place
+from compliance.storage.atomic_file import open_regular, put_in_place, sync_file
 from compliance.storage.encryption.age_header import header_for, read_header, unwrapped
 from compliance.storage.encryption.age_keys import AgeIdentity, Recipient
 from compliance.storage.encryption.age_stream import encrypt
@@ -60,8 +60,7 @@ def sealed(
                     # The same open file: a name that means another one meanwhile changes nothing.
                     file.seek(0)
                     made = encrypt(file, payload, recipients)
-                    payload.flush()
-                    os.fsync(payload.fileno())
+                    sync_file(payload)
                 manifest = _manifest(
                     found, made.payload_digest, made.payload_bytes, made.header, 1, recipients
                 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compliance.storage.atomic_file import (
-    open_regular,
+    append_line,
     put_in_place,
     remove,
     sync_folder,
@@ -180,14 +180,7 @@ class WeightsWriter:
         event = replace(said, number=len(history.events), previous=history.head)
         path = self.folder.record_file(history.manifest.model)
         try:
-            handle = open_regular(path, os.O_RDWR)
-            with os.fdopen(handle, "rb+") as file:
-                whole = file.read()
-                file.seek(whole.rfind(b"\n") + 1)  # a line that was not finished goes
-                file.truncate()
-                file.write(line_of(event, key))
-                file.flush()
-                os.fsync(file.fileno())
+            append_line(path, line_of(event, key))
         except OSError as error:
             raise WorkspaceRefused(
                 f"{path.name} cannot be written ({error.strerror}), and nothing is opened or "

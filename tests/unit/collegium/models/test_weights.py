@@ -234,7 +234,8 @@ def test_in_a_consortium_with_people_each_decision_and_opening_is_a_persons_act(
     assert not (folder / "weights" / f"{model}.age-header").exists()
     (one,) = told("list", "--out", folder)
     assert [(event["kind"], event["by"]) for event in one["events"]] == [
-        ("sealed", CLEO), ("refused", ""), ("opened", BEA), ("rewrapped", BEA), ("retired", f"{BEA}, confirmed by {CLEO}"),
+        ("sealed", CLEO), ("refused", ""), ("opened", BEA), ("rewrapped", BEA),
+        ("retired", f"{BEA}, confirmed by {CLEO}"),
     ]  # fmt: skip
     with closing(open_views(folder)) as views:
         acts = [(act.action, act.outcome) for act in views.acts()]
