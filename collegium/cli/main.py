@@ -26,6 +26,7 @@ from collegium.cli.coordinator.members import app as coordinator_app
 from collegium.cli.coordinator.people import app as people_app
 from collegium.cli.coordinator.service import app as service_app
 from collegium.cli.models.versions import app as models_app
+from collegium.cli.models.weights import app as weights_app
 from collegium.cli.monitoring.alerts import app as alerts_app
 from collegium.cli.monitoring.calendars import app as monitor_app
 from collegium.cli.runs.listing import app as runs_app
@@ -55,6 +56,7 @@ app.add_typer(alerts_app, name="alerts")
 app.add_typer(study_app, name="study")
 app.add_typer(models_app, name="models")
 app.add_typer(monitor_app, name="monitor")
+app.add_typer(weights_app, name="weights")
 app.add_typer(silo_app, name="silo")
 coordinator_app.add_typer(service_app)
 coordinator_app.add_typer(hold_app, name="hold")

@@ -18,7 +18,7 @@ from collegium.verification.bundle.packing import BundleManifest
 from collegium.verification.bundle.restoring import restored
 from collegium.verification.hospital_checks import check_hospital, check_simulated, simulated_files
 from collegium.verification.inputs import AuditInputs, check_checkpoint, read_key
-from compliance.storage.schema_check import schema_faults
+from compliance.storage.engines.schema_check import schema_faults
 from compliance.storage.unnamed_files import named_text
 from coordinator.audit.cosignature_check import cosigned_by_quorum
 from coordinator.audit.faults import AuditFault, Faults

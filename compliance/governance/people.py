@@ -113,6 +113,14 @@ RIGHTS: Mapping[str, Right] = {
     ),
     "model.retire": Right(what="take a model out of use", roles=_RUNNERS | _OFFICER),
     "model.name": Right(what="give a model's version a name", roles=_RUNNERS),
+    "weights.seal": Right(what="encrypt a model for recipients", roles=_RUNNERS),
+    "weights.open": Right(what="open an encrypted model", roles=_RUNNERS | _OFFICER),
+    "weights.rewrap": Right(
+        what="change the recipients of an encrypted model", roles=_RUNNERS | _OFFICER
+    ),
+    "weights.retire": Right(
+        what="retire an encrypted model for ever", roles=_RUNNERS | _OFFICER, second=TRUSTED
+    ),
     "hold.place": Right(what="place a legal hold", roles=TRUSTED | {Role.AUDITOR}),
     "hold.lift": Right(what="lift a legal hold", roles=_OFFICER, second=TRUSTED),
     "incident.open": Right(what="open an incident", roles=_EVERYBODY),

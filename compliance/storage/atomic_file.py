@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from protocol.errors import WorkspaceRefused
 
@@ -39,8 +40,22 @@ def write_new(path: Path, data: bytes, *, mode: int = OWNER_ONLY) -> None:
         OSError: it cannot be written; then nothing is left behind.
     """
     with _beside(path, data, mode) as partial:
-        os.link(partial, path)
-        sync_folder(path.parent)
+        put_new_in_place(partial, path)
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Adds a line to a file that is there, durably; one that a crash cut off before goes first.
+
+    Its readers take what stands before the last line feed. One writer at a time.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with os.fdopen(open_regular(path, os.O_RDWR), "rb+") as file:
+        file.seek(file.read().rfind(b"\n") + 1)
+        file.truncate()
+        file.write(line)
+        sync_file(file)
 
 
 def write_named(to: Path, data: bytes, option: str = "--to") -> None:
@@ -79,9 +94,8 @@ def _beside(path: Path, data: bytes, mode: int, *, durable: bool = True) -> Iter
         handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            file.flush()
             if durable:
-                os.fsync(file.fileno())
+                sync_file(file)
         yield partial
     finally:
         with suppress(OSError):  # left behind, it would fill a full disk further at every try
@@ -97,6 +111,27 @@ def put_in_place(partial: Path, path: Path, *, durable: bool = True) -> None:
     partial.replace(path)
     if durable:
         sync_folder(path.parent)
+
+
+def put_new_in_place(partial: Path, path: Path) -> None:
+    """Puts a file that was written and synced beside its place there too, if nothing is there.
+
+    Raises:
+        FileExistsError: something is.
+        OSError: it cannot be put there.
+    """
+    os.link(partial, path)
+    sync_folder(path.parent)
+
+
+def sync_file(file: BinaryIO) -> None:
+    """Makes durable what was written to a file.
+
+    Raises:
+        OSError: it cannot.
+    """
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def remove(path: Path) -> None:

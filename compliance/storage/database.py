@@ -3,15 +3,15 @@
 A database is named by a path, then it is one SQLite file, or by a
 ``postgresql://`` address, then it is a database of a PostgreSQL server. Both
 behave the same (``transactions.py``); how each is set up is in
-``sqlite.py`` and ``postgres.py``.
+``engines/``.
 """
 
 from pathlib import Path
 
 from sqlalchemy import Engine
 
-from compliance.storage import postgres as postgres_server
-from compliance.storage import sqlite as sqlite_file
+from compliance.storage.engines import postgres as postgres_server
+from compliance.storage.engines import sqlite as sqlite_file
 
 NAMING_CONVENTION = {
     "ix": "ix_%(column_0_label)s",

@@ -27,7 +27,7 @@ import coordinator.governance.accounts.tables
 import coordinator.governance.models.tables
 import coordinator.governance.tables
 import coordinator.membership.tables  # noqa: F401
-from compliance.storage.revisions import VERSIONS
+from compliance.storage.engines.revisions import VERSIONS
 from coordinator.audit.faults import Faults
 from coordinator.database.store import (
     CoordinatorTable,

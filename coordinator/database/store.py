@@ -40,7 +40,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from compliance.audit.log import LoggedEntry, LogHead, NewEntry, extend
 from compliance.storage.clock import timestamp
 from compliance.storage.database import NAMING_CONVENTION, open_database, open_for_reading
-from compliance.storage.revisions import OTHER_VERSION, is_newest
+from compliance.storage.engines.revisions import OTHER_VERSION, is_newest
 from compliance.storage.transactions import reading, writing
 from protocol.encoding import Json, digest, digest_json
 from protocol.errors import StoreBroken

@@ -33,6 +33,7 @@ from coordinator.governance.incident_register import (
     incidents_in,
 )
 from coordinator.governance.models.register import ModelRegister, ReadsFacts
+from coordinator.governance.models.weights_register import WeightsRegister
 from coordinator.governance.people_register import PeopleWriter, is_governed
 from coordinator.membership.members import Members
 from protocol.encoding import parse_canonical
@@ -78,6 +79,7 @@ class Operations:
         clock: says what time it is.
         accounts: the register of accounts of the dashboard; None where there is no folder.
         gate_facts: reads what the gates of a model's version judge by; None where none is judged.
+        weights: the register of encrypted models; None where there is no folder.
     """
 
     def __init__(
@@ -89,10 +91,12 @@ class Operations:
         clock: Clock = utc_now,
         accounts: AccountRegister | None = None,
         gate_facts: ReadsFacts | None = None,
+        weights: WeightsRegister | None = None,
     ) -> None:
         self._models = None if gate_facts is None else ModelRegister(store, key, clock, gate_facts)
         self._store, self._key, self._clock = store, key, clock
         self._members, self._runs, self._accounts = members, runs, accounts
+        self._weights = weights
         self.governance = Governance(store, key, clock)
         self._incidents = IncidentRegister(store, key, clock)
         own = self._incidents
@@ -130,6 +134,10 @@ class Operations:
             "model.retire": self._model_step,
             "model.name": self._model_step,
             "login": self._login,
+            "weights.seal": lambda taken, beside: self.weights.seal(taken, beside),
+            "weights.open": lambda taken, _: self.weights.open(taken),
+            "weights.rewrap": lambda taken, beside: self.weights.rewrap(taken, beside),
+            "weights.retire": lambda taken, _: self.weights.retire(taken),
         }
 
     @property
@@ -153,6 +161,17 @@ class Operations:
         if self._models is None:
             raise PolicyRefused("no register of models is kept here")
         return self._models
+
+    @property
+    def weights(self) -> WeightsRegister:
+        """The register of encrypted models.
+
+        Raises:
+            PolicyRefused: there is none here.
+        """
+        if self._weights is None:
+            raise PolicyRefused("encrypted models are kept in a folder: there is none here")
+        return self._weights
 
     def perform(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Takes an act and carries it out; returns what is told of it.

@@ -18,6 +18,7 @@ from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.governance.accounts import AccountFolder, AccountRegister
 from coordinator.governance.governance import FOUND
+from coordinator.governance.models.weights_register import WeightsRegister
 from coordinator.governance.operations import Operations
 from coordinator.governance.people_register import is_governed
 from coordinator.membership.authority import Authority
@@ -187,6 +188,14 @@ def operations_over(home: Path, clock: Clock) -> Iterator[Operations]:
         if is_coordinator(home):
             members = Members(store, Authority.open(home, clock), key)
         accounts = AccountRegister(store, key, AccountFolder(home), clock)
-        yield Operations(store, key, members, clock=clock, accounts=accounts, gate_facts=gate_facts)
+        yield Operations(
+            store,
+            key,
+            members,
+            clock=clock,
+            accounts=accounts,
+            gate_facts=gate_facts,
+            weights=WeightsRegister(store, key, home, clock),
+        )
     finally:
         store.close()

@@ -25,6 +25,7 @@ from coordinator.database.workspace import Workspace
 from coordinator.delivery.blob_store import BlobStore
 from coordinator.delivery.deliveries import Mailbox
 from coordinator.governance.accounts import AccountFolder, AccountRegister
+from coordinator.governance.models.weights_register import WeightsRegister
 from coordinator.governance.operations import Operations
 from coordinator.http.api import HttpLimits, Server
 from coordinator.http.documents import MembersBackend
@@ -84,7 +85,13 @@ class Service:
         #: What people ask for: each act is taken or refused, then carried out.
         accounts = AccountRegister(self._store, self._key, AccountFolder(home))
         self.operations = Operations(
-            self._store, self._key, members, runs=self, accounts=accounts, gate_facts=gate_facts
+            self._store,
+            self._key,
+            members,
+            runs=self,
+            accounts=accounts,
+            weights=WeightsRegister(self._store, self._key, home),
+            gate_facts=gate_facts,
         )
         mailbox, blobs = Mailbox(), BlobStore(home / "blobs")
         self._metrics = Metrics()

@@ -45,7 +45,7 @@ from compliance.ledger.listed_heads import ListedHeads
 from compliance.storage.atomic_file import write_whole
 from compliance.storage.clock import timestamp
 from compliance.storage.database import is_address, open_database, open_for_reading
-from compliance.storage.schema_check import schema_faults
+from compliance.storage.engines.schema_check import schema_faults
 from compliance.storage.transactions import reading, writing
 from protocol.encoding import blob_digest
 from protocol.errors import (

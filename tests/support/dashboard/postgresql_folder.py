@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import MetaData, create_engine, func, insert, select
 
-from compliance.storage.postgres import parsed
-from compliance.storage.revisions import VERSIONS
+from compliance.storage.engines.postgres import parsed
+from compliance.storage.engines.revisions import VERSIONS
 from coordinator.database.store import Store
 from tests.support.machine.databases import run_sql
 from tests.support.machine.postgres import Server

@@ -31,7 +31,7 @@ from tests.support.machine.installed_wheel import (
 from tests.support.simulated.output_folder import RUNS
 
 #: What could train, and what draws the dashboard: none of it has a place at the coordinator.
-HEAVY = {"torch", "ray", "monai", "opacus", "scikit-learn", "pandas", "streamlit", "pyrage"}
+HEAVY = {"torch", "ray", "monai", "opacus", "scikit-learn", "pandas", "streamlit"}
 STUDY = ROOT / "examples" / "consortium" / "study.yaml"
 
 
@@ -70,7 +70,7 @@ def test_the_wheel_names_its_extras_and_its_licence(wheel: Path) -> None:
     metadata = archive.read(inside["METADATA"]).decode()
     extras = {line.split(": ")[1] for line in metadata.splitlines() if "Provides-Extra" in line}
     machines = {"silo", "coordinator", "dashboard", "postgres"}
-    assert extras == machines | {"oidc", "reports", "telemetry", "mlflow", "dev"}
+    assert extras == machines | {"oidc", "reports", "telemetry", "mlflow", "weights", "dev"}
     assert {f"licenses/{name}" for name in PROJECT["license-files"]} <= inside.keys()
 
 
@@ -84,7 +84,7 @@ def test_the_coordinators_extra_brings_nothing_that_could_train() -> None:
     [
         ("protocol", (), set()),
         # A witness that is served has the coordinator's extra.
-        ("compliance", ("reports",), {"starlette", "uvicorn"}),
+        ("compliance", ("reports", "weights"), {"starlette", "uvicorn"}),
         ("pipelines", ("silo",), set()),
         ("silos", ("silo",), set()),
         ("coordinator", ("coordinator",), {"ray"}),  # of a simulation, which has it

@@ -14,7 +14,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 from compliance.storage import transactions
 from compliance.storage.database import without_password
-from compliance.storage.postgres import parsed
+from compliance.storage.engines.postgres import parsed
 from coordinator.audit.verification import verify_records
 from coordinator.database.store import CoordinatorTable, Store, logged_tables
 from coordinator.database.workspace import Workspace

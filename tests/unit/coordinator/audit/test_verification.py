@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from compliance.governance.access.linked_identity import LinkedIdentity
 from compliance.governance.access.sealed_key import AccountSecrets, seal
-from compliance.storage.schema_check import schema_faults
+from compliance.storage.engines.schema_check import schema_faults
 from coordinator.alerts.deliveries import AlertDeliveries
 from coordinator.alerts.judging import judged
 from coordinator.alerts.register import AlertRegister

@@ -6,9 +6,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from collegium.models.weights import listing, open_weights, retire, seal
+from collegium.models.weights_places import place_of
 from compliance.governance.acts import ActRequest
+from compliance.storage.encryption.age_keys import new_identity_file
 from coordinator.database.store import Store, logged_entries
 from coordinator.governance.incident_register import holds_in
 from coordinator.runs.admin_socket import ask, controlling
@@ -17,6 +21,7 @@ from coordinator.runs.service import Service
 from coordinator.views.views import open_views
 from protocol.errors import MessageRefused, PolicyRefused
 from protocol.identity.roster import SigningKey
+from protocol.vectors.tensors import encode_tensors
 from tests.support.hospital.consortium_home import ConsortiumHome
 from tests.support.hospital.people import ADA, BEA, CLEO, People
 from tests.support.simulated.studies import TABLE_STUDY, small_study
@@ -95,6 +100,24 @@ def test_an_export_is_written_down_where_it_can_be(home: Path, tmp_path: Path) -
         record_act(home, exported, None)
     (home / "coordinator.key").unlink()
     assert "this is a copy" in record_act(home, exported, people.key(BEA)).note
+
+
+def test_decisions_about_an_encrypted_model_are_taken_by_the_service(
+    home: Path, service: Service, tmp_path: Path
+) -> None:
+    people = People(service.operations)
+    people.found()
+    new_identity_file(tmp_path / "alice.txt")
+    key = (tmp_path / "alice.txt").read_text().split()[-2]
+    (tmp_path / "model").write_bytes(encode_tensors({"w": np.ones(2, np.float32)}))
+    place = place_of(home, people.key(CLEO))
+    made = seal(place, str(tmp_path / "model"), [f"Alice={key}"])
+    assert made["person"] == CLEO
+    open_weights(place, made["model"], tmp_path / "alice.txt", tmp_path / "plain")
+    assert (tmp_path / "plain").read_bytes() == (tmp_path / "model").read_bytes()
+    people.confirm(BEA, retire(place, made["model"], "superseded")["change"])
+    by = [event["by"] for event in listing(place)[0]["events"]]
+    assert by == [CLEO, CLEO, f"{CLEO}, confirmed by {BEA}"]
 
 
 def test_a_legal_hold_is_of_a_run_or_study_that_is_there(home: Path, service: Service) -> None:

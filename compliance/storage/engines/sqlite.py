@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 
 from compliance.storage import transactions
 from compliance.storage.atomic_file import write_new
-from compliance.storage.revisions import OTHER_VERSION, is_newest, migrate
+from compliance.storage.engines.revisions import OTHER_VERSION, is_newest, migrate
 from protocol.errors import FederationError, StoreBroken, WorkspaceRefused
 
 

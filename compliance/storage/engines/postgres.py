@@ -18,7 +18,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from compliance.storage import transactions
-from compliance.storage.revisions import OTHER_VERSION, is_newest, migrate
+from compliance.storage.engines.revisions import OTHER_VERSION, is_newest, migrate
 from protocol.errors import FederationError, StoreBroken, StoreSilent, WorkspaceRefused
 
 SCHEMES = ("postgresql://", "postgresql+psycopg://", "postgres://")

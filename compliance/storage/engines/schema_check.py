@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, create_engine, inspect, text
 
-from compliance.storage.revisions import migrate
+from compliance.storage.engines.revisions import migrate
 
 
 def schema_faults(connection: Connection, migrations: Path) -> list[str]:

@@ -1,0 +1,1 @@
+"""The two kinds of database: one SQLite file, or a PostgreSQL server; their tables' revisions."""
