@@ -1,4 +1,4 @@
-"""In what two released models differ: what their snapshots say, and by how much parameters moved."""
+"""Differences of two released models: what snapshots say, and how far parameters moved."""
 
 from collections.abc import Mapping
 from contextlib import closing

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from collegium.verification.proofs import make_proof
-from compliance.storage.atomic_file import write_whole
+from compliance.storage.atomic_file import write_named
 from coordinator.views.views import open_views
-from protocol.errors import PolicyRefused, WorkspaceRefused
+from protocol.errors import PolicyRefused
 from protocol.identity.timestamps import write_time
 
 
@@ -32,10 +32,7 @@ def prove_served(
     with closing(open_views(out)) as views:
         found = views.served(name, site, _time_of(at))
     if to is not None and found.entry is not None:
-        try:
-            write_whole(to, make_proof(out, str(found.entry)).text)
-        except OSError as error:
-            raise WorkspaceRefused(f"{to} cannot be written: {error.strerror}") from error
+        write_named(to, make_proof(out, str(found.entry)).proof.to_bytes)
     return asdict(found)
 
 

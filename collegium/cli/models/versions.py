@@ -11,6 +11,7 @@ from collegium.cli.options import AsJson, Records
 from collegium.output.console import answer, emit, say
 
 if TYPE_CHECKING:
+    from compliance.governance.models.stages import StageEvent
     from coordinator.views.several_runs.models import ModelLineView, ModelVersion
 
 app = typer.Typer(
@@ -59,20 +60,21 @@ def models_show(name: Name, out: Records, as_json: AsJson = False) -> None:
     line = _line(out, name)
     tell = answer(as_json)
     rules = line.rules
+    asked = "asked for" if rules.red_team else "not asked for"
     tell(
         f"{name}: least {_number(rules.least)}, margin {rules.margin:g}, largest gap "
-        f"{_number(rules.largest_gap)}, red team {'asked for' if rules.red_team else 'not asked for'}"
+        f"{_number(rules.largest_gap)}, red team {asked}"
     )
     for one in line.versions:
         tell(f"  {_told(one)}")
         for gate in one.gates:
             tell(f"      {gate.result:<7}{gate.name}: {gate.said}")
     for event in line.line.events:
-        by = event.by or "the coordinator, by its rule" if _is_by_rule(event) else event.by
+        by = event.by or ("the coordinator, by its rule" if _is_by_rule(event) else "NOBODY")
         at = f" at {', '.join(event.sites)}" if event.sites else ""
         alias = f" {event.alias}" if event.alias else ""
         why = f": {event.reason}" if event.reason else ""
-        tell(f"  {event.time}  {event.kind}{alias} {event.version[:12]}{at}, {by or 'NOBODY'}{why}")
+        tell(f"  {event.time}  {event.kind}{alias} {event.version[:12]}{at}, {by}{why}")
     emit(_line_json(line), as_json)
 
 
@@ -241,11 +243,23 @@ def _act(
     details: dict[str, Any],
     as_json: bool,
 ) -> None:
+    if "version" in details:
+        details = details | {"version": _digest(out, details["version"])}
+    if what != "register":
+        _line(out, name)  # before anybody is asked to confirm it
     told = perform_as(out, as_key, f"model.{what}", ("model", name), details)
     if not told["waits"]:
         at = f" at {', '.join(told['canary_sites'])}" if told["canary"] == told["version"] else ""
         say(f"{told['stage']:<10} {told['version'][:12]} of {name}{at}")
     emit(told, as_json)
+
+
+def _digest(out: Path, beginning: str) -> str:
+    """Returns the digest of the snapshot that is meant: what is signed and logged is whole."""
+    from coordinator.views.views import open_views
+
+    with closing(open_views(out)) as views:
+        return views.snapshot(beginning).snapshot.digest
 
 
 def _line(out: Path, name: str) -> "ModelLineView":
@@ -281,7 +295,7 @@ def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:g}"
 
 
-def _is_by_rule(event: Any) -> bool:
+def _is_by_rule(event: "StageEvent") -> bool:
     return event.kind == "canary-ended" and event.reason.startswith("regression:")
 
 

@@ -57,6 +57,7 @@ SUBJECTS: Mapping[str, Subject | None] = {
     "alert": Subject.RUNS,
     "models": Subject.MODELS,
     "snapshots": Subject.MODELS,
+    "snapshot": Subject.MODELS,
     "served": Subject.MODELS,
     "governance": Subject.APPROVALS,
     "acts": Subject.AUDIT,

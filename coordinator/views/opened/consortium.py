@@ -1,6 +1,7 @@
 """Views of the consortium: people and their acts, hospitals, alerts."""
 
 from compliance.storage.clock import utc_now
+from coordinator.governance.models.register import signed_snapshot
 from coordinator.governance.people_register import is_governed
 from coordinator.views.alerts import Alert, alerts_in
 from coordinator.views.governance import (
@@ -28,6 +29,7 @@ from coordinator.views.several_runs.models import (
 )
 from protocol.errors import WorkspaceRefused
 from protocol.identity.timestamps import write_time
+from protocol.transport.snapshot import SignedSnapshot
 
 
 class ConsortiumViews(OpenDatabase):
@@ -68,6 +70,15 @@ class ConsortiumViews(OpenDatabase):
         """Returns every signed snapshot, the newest first."""
         with self._store.read() as session:
             return snapshots_in(session)
+
+    def snapshot(self, beginning: str) -> SignedSnapshot:
+        """Returns the one signed snapshot whose digest, run or model's digest begins so.
+
+        Raises:
+            PolicyRefused: there is none, or there are several.
+        """
+        with self._store.read() as session:
+            return signed_snapshot(session, beginning)
 
     def served(self, line: str, site: str, time: str) -> ServedVersion:
         """Returns which version of a model a hospital was to serve at a time.
