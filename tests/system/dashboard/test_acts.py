@@ -37,10 +37,8 @@ NOTE, NOTED, TAG = (
 
 @pytest.fixture(scope="module")
 def run(governed: GovernedFolder) -> str:
-    """The run that has finished; another one has begun in the folder and was interrupted."""
     with closing(open_views(governed.home)) as views:
         (run,) = views.runs()
-    begin_beside(governed.home, small_study(), OTHER)
     return run.run_id
 
 
@@ -83,32 +81,6 @@ def test_a_link_to_a_run_leads_there_after_the_login(
     visit = seen_by(CLEO, f"runs?run={run}")
     visit.told(title)
     assert visit.page.url.endswith(f"/runs?run={run}")
-
-
-def test_a_note_and_a_tag_are_an_act_and_the_table_of_runs_is_narrowed_by_the_tag(
-    seen_by: SeenBy, governed: GovernedFolder, run: str
-) -> None:
-    visit = seen_by(CLEO)
-    own = visit.form(say("runs.write"))
-    own.get_by_role("textbox", name=say("runs.note")).fill(NOTE)
-    tags = own.get_by_role("combobox", name=say("runs.tags"))
-    tags.fill(TAG)
-    tags.press("Enter")
-    tags.press("Escape")  # closes the list of options
-    own.get_by_role("button", name=say("runs.write")).click()
-    visit.told(NOTED)
-    with closing(open_views(governed.home)) as views:
-        (note,) = views.notes(run)
-        assert (note.person, note.text, tags_of((note,))) == (CLEO, NOTED, {run: (TAG,)})
-    act = newest(governed, CLEO)
-    assert (act.action, act.outcome, act.subject) == ("run.note", "done", run)
-    visit.press(say("runs.all"))
-    visit.told(say("runs.found", found=2, number=2))
-    assert {row[0]: row[-1] for row in visit.rows(run)} == {run: TAG, OTHER: ""}
-    visit.unfold(say("runs.more_filters"))
-    visit.choose(say("runs.tags"), TAG)
-    visit.told(say("runs.found", found=1, number=2))
-    until(lambda: [(row[0], row[-1]) for row in visit.rows(run)] == [(run, TAG)])
 
 
 def test_what_one_person_contains_another_confirms(
@@ -163,10 +135,9 @@ def test_a_report_is_previewed_exported_as_an_act_and_signed_by_a_registered_key
 ) -> None:
     visit = seen_by(EVE)
     visit.turn_to("Reports")
-    visit.choose(say("reports.which"), f"{run} · small · finished")
+    shown = visit.page.frame_locator("iframe").last.frame_locator("iframe").get_by_text(run).first
     visit.unfold(say("reports.preview"))
-    page = visit.page.frame_locator("iframe").frame_locator("iframe")
-    page.get_by_text(run).first.wait_for(timeout=1000.0 * PATIENCE)
+    shown.wait_for(timeout=1000.0 * PATIENCE)
     offers = visit.page.get_by_test_id("stDownloadButton").get_by_role("button")
     assert not offers.count()
     assert "report.export" not in {act.action for act in acts_of(governed, EVE)}
@@ -195,3 +166,31 @@ def test_a_report_is_previewed_exported_as_an_act_and_signed_by_a_registered_key
     assert f"act {act.number} of the log says so" in done.stdout
     unsigned = start("report", "verify", report, "--out", governed.home)
     assert "UNSIGNED" in unsigned.stdout and EVE not in unsigned.stdout
+
+
+def test_a_note_and_a_tag_are_an_act_and_the_table_of_runs_is_narrowed_by_the_tag(
+    seen_by: SeenBy, governed: GovernedFolder, run: str
+) -> None:
+    begin_beside(governed.home, small_study(), OTHER)
+    visit = seen_by(CLEO)
+    visit.open(f"runs?run={run}")
+    own = visit.form(say("runs.write"))
+    own.get_by_role("textbox", name=say("runs.note")).fill(NOTE)
+    tags = own.get_by_role("combobox", name=say("runs.tags"))
+    tags.fill(TAG)
+    tags.press("Enter")
+    tags.press("Escape")  # closes the list of options
+    own.get_by_role("button", name=say("runs.write")).click()
+    visit.told(NOTED)
+    with closing(open_views(governed.home)) as views:
+        (note,) = views.notes(run)
+        assert (note.person, note.text, tags_of((note,))) == (CLEO, NOTED, {run: (TAG,)})
+    act = newest(governed, CLEO)
+    assert (act.action, act.outcome, act.subject) == ("run.note", "done", run)
+    visit.press(say("runs.all"))
+    visit.told(say("runs.found", found=2, number=2))
+    assert {row[0]: row[-1] for row in visit.rows(run)} == {run: TAG, OTHER: ""}
+    visit.unfold(say("runs.more_filters"))
+    visit.choose(say("runs.tags"), TAG)
+    visit.told(say("runs.found", found=1, number=2))
+    until(lambda: [(row[0], row[-1]) for row in visit.rows(run)] == [(run, TAG)])
