@@ -38,6 +38,7 @@ from coordinator.views.members.sites import SiteView
 from coordinator.views.one_run.run_summary import RunSummary
 from coordinator.views.opened.version import KeptVerification, ViewsVersion
 from coordinator.views.run_notes import RunNote
+from coordinator.views.several_runs.models import ModelLineView, ModelVersion
 from coordinator.views.views import Views, open_views
 from dashboard.reading.verifying import (
     BackgroundVerification,
@@ -192,6 +193,14 @@ class CachedViews:
     def calendars(self) -> Sequence[DriftCalendar]:
         """Returns the calendar of every monitoring study."""
         return self._shared("calendars", None, Views.calendars)
+
+    def models(self) -> tuple[ModelLineView, ...]:
+        """Returns the lines of the register of models, by name."""
+        return self._shared("models", None, Views.models)
+
+    def snapshots(self) -> tuple[ModelVersion, ...]:
+        """Returns every signed snapshot, the newest first."""
+        return self._shared("snapshots", None, Views.snapshots)
 
     def baselines(self) -> BaselineFindings | None:
         """Returns the comparison with baselines beside the runs."""

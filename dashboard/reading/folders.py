@@ -26,6 +26,7 @@ from coordinator.views.members.sites import SiteView
 from coordinator.views.one_run.run_summary import RunSummary
 from coordinator.views.opened.version import KeptVerification, ViewsVersion
 from coordinator.views.run_notes import RunNote
+from coordinator.views.several_runs.models import ModelLineView, ModelVersion
 from dashboard.reading.cached import CachedViews, cached_views
 from dashboard.reading.verifying import VerificationState
 from protocol.encoding import digest
@@ -96,6 +97,14 @@ class SeveralFolders:
     def calendars(self) -> Sequence[DriftCalendar]:
         """Returns the calendars of every folder."""
         return [one for views in self._folders.values() for one in views.calendars()]
+
+    def models(self) -> tuple[ModelLineView, ...]:
+        """Returns nothing: a register is of one folder."""
+        return ()
+
+    def snapshots(self) -> tuple[ModelVersion, ...]:
+        """Returns nothing: what hospitals signed is looked at with its folder alone."""
+        return ()
 
     def baselines(self) -> BaselineFindings | None:
         """Returns the comparison with baselines of the first folder that has one."""

@@ -19,6 +19,7 @@ from coordinator.views.members.sites import SiteView
 from coordinator.views.one_run.run_summary import RunSummary
 from coordinator.views.opened.version import KeptVerification
 from coordinator.views.run_notes import RunNote
+from coordinator.views.several_runs.models import ModelLineView, ModelVersion
 from dashboard.reading.verifying import VerificationState
 
 
@@ -51,6 +52,12 @@ class DashboardViews(Protocol):
 
     def calendars(self) -> Sequence[DriftCalendar]:
         """Returns the calendar of every monitoring study, the one that ran last first."""
+
+    def models(self) -> tuple[ModelLineView, ...]:
+        """Returns the lines of the register of models, by name."""
+
+    def snapshots(self) -> tuple[ModelVersion, ...]:
+        """Returns every signed snapshot, the newest first."""
 
     def baselines(self) -> BaselineFindings | None:
         """Returns the comparison with baselines that lies beside the runs, if there is one."""

@@ -25,7 +25,7 @@ from compliance.governance.models.gates import (
     judge,
     read_rules,
 )
-from compliance.governance.models.stages import EventKind, ModelLine, StageEvent
+from compliance.governance.models.stages import EventKind, ModelLine, Stage, StageEvent
 from compliance.storage.clock import Clock
 from coordinator.database.store import Store, Transaction
 from coordinator.governance.governance import Authorised
@@ -110,7 +110,7 @@ class ModelRegister:
             unknown = sorted(set(sites) - set(signed.snapshot.sites))
             if unknown:
                 raise PolicyRefused(f"{', '.join(unknown)}: no hospital of the version's run")
-            self._require_gates(session, taken.request.subject, signed)
+            self._require_gates(session, taken.request.subject, signed, Stage.CANDIDATE)
             event = self._event(taken, EventKind.CANARY_BEGUN, signed.snapshot.digest, sites=sites)
             return self._written(transaction, taken.request.subject, event, taken.act)
 
@@ -123,7 +123,7 @@ class ModelRegister:
         with self._store.transaction() as transaction:
             session = transaction.session
             signed = self._version(session, taken)
-            self._require_gates(session, taken.request.subject, signed)
+            self._require_gates(session, taken.request.subject, signed, Stage.CANARY)
             event = self._event(taken, EventKind.PROMOTED, signed.snapshot.digest)
             return self._written(transaction, taken.request.subject, event, taken.act)
 
@@ -198,7 +198,11 @@ class ModelRegister:
         facts = self._facts(session, signed, production)
         return judge(facts, rules_of(session.get_one(ModelLineRow, line)))
 
-    def _require_gates(self, session: Session, line: str, signed: SignedSnapshot) -> None:
+    def _require_gates(
+        self, session: Session, line: str, signed: SignedSnapshot, stage: Stage
+    ) -> None:
+        """Refuses a version of another stage, or one that a gate keeps back."""
+        line_of(session, line).state.require(signed.snapshot.digest, stage)
         back = [one for one in self._gates(session, line, signed) if one.result != "passed"]
         if back:
             told = "; ".join(

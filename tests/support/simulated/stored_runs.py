@@ -9,6 +9,7 @@ from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from coordinator.views.one_run.run_summary import RunSummary
 from coordinator.views.opened.version import KeptVerification
+from coordinator.views.several_runs.models import ModelLineView, ModelVersion
 
 
 def line_of(dossier: Dossier, question: str = "q" * 64) -> RunSummary:
@@ -80,6 +81,14 @@ class StoredRuns:
     def calendars(self) -> Sequence[DriftCalendar]:
         """Returns the calendars."""
         return self._calendars
+
+    def models(self) -> tuple[ModelLineView, ...]:
+        """Returns no model of the register."""
+        return ()
+
+    def snapshots(self) -> tuple[ModelVersion, ...]:
+        """Returns no snapshot: what is in memory was signed by nobody."""
+        return ()
 
     def baselines(self) -> BaselineFindings | None:
         """Returns the comparison with baselines."""

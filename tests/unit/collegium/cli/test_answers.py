@@ -92,6 +92,8 @@ QUESTIONS = {
     "coordinator hold list": ("--home HOME", "audit log"),
     "incident list": ("--home HOME", "no incident is open"),
     "incident playbook": ("lost-key", "suspend"),
+    "models list": ("--out FOLDER", "in no model yet"),
+    "models diff": ("run-1 run-2 --out FOLDER", "moved by"),
 }
 #: What changes something, or starts something: all that it tells is for a person.
 ACTS = {
@@ -116,10 +118,18 @@ ACTS = {
     "people account set", "people account remove", "people account unlock",
     "people account link", "people account unlink",
     "coordinator hold place", "coordinator hold lift",
+    "models register", "models canary", "models end-canary", "models promote", "models roll-back",
+    "models retire", "models name",
     "incident open", "incident contain", "incident confirm", "incident notify", "incident close",
 }  # fmt: skip
 #: Questions that need a folder of another kind: their own tests ask them.
-ELSEWHERE = {"monitor show", "audit verify-timestamp", "incident show"}
+ELSEWHERE = {
+    "monitor show",
+    "audit verify-timestamp",
+    "incident show",
+    "models show",
+    "models served",
+}
 #: Acts that need nothing but the places here, with words of what they tell.
 TOLD = {
     "study new": ("--to NEW", "a valid study template"),

@@ -1,10 +1,14 @@
-"""Models: every released model, what it comes from, and how it is loaded."""
+"""The page itself: the register and its steps, then every released model and its lineage."""
 
 import streamlit as st
 
+from dashboard.app_pages.models.register import show_register
+from dashboard.app_pages.models.steps import show_steps
+from dashboard.elements.acts import show_what_came_of_it
 from dashboard.page import Page
 from dashboard.reading.views import DashboardViews
 from dashboard.rows import words
+from dashboard.rows.figures.model_register import unregistered
 from dashboard.rows.figures.models import (
     lineage_list,
     loading,
@@ -17,7 +21,13 @@ from dashboard.texts import say
 
 
 def show(page: Page) -> None:
-    """Shows the released models, and one of them with its lineage."""
+    """Shows the register of models, the steps that are possible, and every released model."""
+    show_what_came_of_it(page.views, page.viewer)
+    lines, snapshots = page.views.models(), page.views.snapshots()
+    if lines or snapshots:
+        line = show_register(page, lines)
+        show_steps(page, line, unregistered(lines, snapshots))
+        st.subheader(say("models.released"), anchor=False)
     runs = released_models(page.views.runs())
     if not runs:
         st.info(say("models.none"), icon=":material/info:")

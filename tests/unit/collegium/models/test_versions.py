@@ -1,0 +1,132 @@
+"""Commands of the register of models, used as its people use them."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from collegium.cli import main as cli
+from collegium.verification.proofs import verify_proof
+from coordinator.database.store import Store
+from coordinator.database.workspace import Workspace
+from coordinator.governance.models.register import line_of
+from protocol.errors import FederationError, PolicyRefused
+from tests.support.hospital.people import BEA, CLEO, People
+from tests.support.simulated.output_folder import make_folder
+
+
+class Desk:
+    """A folder with people, whose keys lie in files, and the command."""
+
+    def __init__(self, folder: Path) -> None:
+        self.out, self.folder = make_folder(folder), folder
+        workspace = Workspace.open(self.out)
+        with closing(Store(workspace.database)) as store:
+            self.people = People.over(store, workspace.signing_key())
+            self.people.found()
+        for name in (BEA, CLEO):
+            self._key_file(name)
+
+    def _key_file(self, name: str) -> None:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from cryptography.hazmat.primitives.serialization import (
+            Encoding,
+            NoEncryption,
+            PrivateFormat,
+        )
+
+        key = Ed25519PrivateKey.from_private_bytes(self.people.key(name).to_bytes())
+        path = self.file(name)
+        path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        path.chmod(0o600)
+
+    def file(self, name: str) -> Path:
+        return self.folder / f"{name}.key"
+
+    def told(self, *words: str, as_: str | None = None) -> Any:
+        """Returns what a command tells as JSON."""
+        given = [*words, "--out", str(self.out), "--json"]
+        if as_ is not None:
+            given += ["--as", str(self.file(as_))]
+        found = CliRunner().invoke(cli.app, given, standalone_mode=False)
+        if found.exception is not None:
+            raise found.exception
+        return json.loads(found.stdout)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """Yields a desk at which one model is in production since a canary at two hospitals."""
+    made = Desk(tmp_path_factory.mktemp("desk"))
+    lead = {"as_": CLEO}
+    made.told("models", "register", "heart", "run-1", "--no-red-team", "--margin", "1", **lead)
+    made.told("models", "canary", "heart", "run-1", "--site", "north", "--site", "east", **lead)
+    change = made.told("models", "promote", "heart", "run-1", **lead)["change"]
+    given = ["people", "confirm", str(change), "--home", str(made.out), "--as", str(made.file(BEA))]
+    done = CliRunner().invoke(cli.app, given, standalone_mode=False)
+    assert done.exception is None, done.stderr
+    return made
+
+
+def test_a_model_in_production_is_shown_with_thresholds_gates_and_history(desk: Desk) -> None:
+    shown = desk.told("models", "show", "heart")
+    assert shown["rules"] == {
+        "least": None, "margin": 1.0, "largest_gap": None, "red_team": False
+    }  # fmt: skip
+    (version,) = shown["versions"]
+    assert version["stage"] == "production" and version["run"] == "run-1"
+    assert {gate["name"] for gate in version["gates"]} == {"signatures", "privacy"}
+    assert [event["kind"] for event in shown["history"]] == [
+        "registered", "canary-begun", "promoted"
+    ]  # fmt: skip
+    assert shown["history"][1]["sites"] == ["east", "north"]
+
+
+def test_who_served_which_version_is_answered_with_a_proof_that_is_checked_offline(
+    desk: Desk,
+) -> None:
+    with closing(Store(Workspace.open(desk.out).database)) as store, store.read() as session:
+        begun, promoted = line_of(session, "heart").events[1:]
+    proof = desk.folder / "served.tlog-proof"
+    found = desk.told("models", "served", "heart", "east", "--at", begun.time, "--to", str(proof))
+    assert found["version"] == begun.version and found["since"]["kind"] == "canary-begun"
+    verified = verify_proof(proof, public=Workspace.open(desk.out).public_key())
+    assert verified["index"] == found["entry"]
+    assert desk.told("models", "served", "heart", "west", "--at", begun.time)["version"] is None
+    later = desk.told("models", "served", "heart", "west", "--at", promoted.time)
+    assert later["since"]["kind"] == "promoted"
+    assert desk.told("models", "served", "heart", "west", "--at", "2020-01-01")["version"] is None
+
+
+def test_two_models_differ_in_what_their_snapshots_say_and_in_their_parameters(desk: Desk) -> None:
+    found = desk.told("models", "diff", "run-1", "run-2")
+    assert "model" in found["facts"] and "study" not in found["facts"]
+    assert found["parameters"].keys() == {"bias", "weight"}
+    assert all(distance > 0 for distance in found["parameters"].values())
+    same = desk.told("models", "diff", "run-1", "run-1")
+    assert same["facts"] == {} and set(same["parameters"].values()) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("show", "lung"), "no model 'lung'"),
+        (("served", "heart", "east", "--at", "yesterday"), "a day or a time"),
+        (("promote", "lung", "run-2"), "no model 'lung'"),
+        (("promote", "heart", "run-9"), "no signed snapshot"),
+        (("register", "heart", "run-2", "--margin", "-1"), "0 or more"),
+        (("register", "Heart!", "run-2"), "small letters"),
+        (("canary", "heart", "run-2", "--site", "east"), "not registered"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_what_to_do(
+    desk: Desk, words: tuple[str, ...], told: str
+) -> None:
+    acts = words[0] not in ("show", "served")
+    with pytest.raises(FederationError, match=told) as refused:
+        desk.told("models", *words, as_=CLEO if acts else None)
+    assert isinstance(refused.value, PolicyRefused)

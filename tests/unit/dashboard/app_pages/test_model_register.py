@@ -1,0 +1,79 @@
+"""The page Models shows the register and takes steps of a version as signed acts."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from compliance.governance.models.gates import GateRules
+from coordinator.database.store import Store
+from coordinator.database.workspace import Workspace
+from coordinator.views.views import Views, open_views
+from tests.support.hospital.people import BEA, CLEO, People
+from tests.support.simulated.output_folder import make_folder
+from tests.support.simulated.shown_page import sentences, show
+
+HEART = ("model", "heart")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a folder with people and two runs: one's model in production, one's a candidate."""
+    out = make_folder(tmp_path_factory.mktemp("register"))
+    workspace = Workspace.open(out)
+    store = Store(workspace.database)
+    people = People.over(store, workspace.signing_key())
+    people.found()
+    rules = json.dumps(GateRules(red_team=False, margin=1.0).to_json())
+    for run in ("run-1", "run-2"):
+        people.act(CLEO, "model.register", HEART, {"version": run, "rules": rules})
+    people.act(CLEO, "model.canary", HEART, {"version": "run-1", "sites": ("east",)})
+    people.together(CLEO, BEA, "model.promote", HEART, version="run-1")
+    store.close()
+    return out
+
+
+@pytest.fixture
+def views(folder: Path) -> Iterator[Views]:
+    """Yields the views of the folder."""
+    opened = open_views(folder)
+    yield opened
+    opened.close()
+
+
+def test_each_version_has_its_stage_figure_price_and_signatures(views: Views) -> None:
+    page = show(views, "models")
+    shown = page.dataframe[0].value.set_index("Run")
+    assert dict(shown["Stage"]) == {"run-1": "production", "run-2": "candidate"}
+    assert set(shown["Signed by"]) == {"4 / 4"}
+    assert all(cell.startswith("AUROC") for cell in shown["How good"])
+    assert set(shown["Cost to one patient"]) == {"ε = 4"}
+
+
+def test_gates_history_and_who_serves_what_stand_in_tables(views: Views) -> None:
+    page = show(views, "models")
+    tables = [table.value.reset_index() for table in page.table]
+    gates, serving, history = tables
+    assert set(gates["Result"]) == {"passed"}
+    assert list(serving["Hospital"]) == ["east", "north", "south", "west"]
+    assert len(set(serving["Is to serve"])) == 1
+    assert list(history["Event"]) == [
+        "promoted", "canary begun\\: east", "registered", "registered"
+    ]  # fmt: skip
+    assert history["By"][0] == BEA
+
+
+def test_steps_that_are_possible_are_offered_and_no_others(views: Views) -> None:
+    page = show(views, "models")
+    labels = [one.label for one in page.expander]
+    assert labels == ["Begin a canary", "Retire a version"]
+    assert "collegium models canary heart SNAPSHOT --site HOSPITAL" in page.code[0].value
+
+
+def test_an_empty_register_says_how_a_model_is_registered(tmp_path: Path) -> None:
+    opened = open_views(make_folder(tmp_path))
+    page = show(opened, "models")
+    assert "No model is registered yet." in sentences(page)
+    assert [one.label for one in page.expander] == ["Register a snapshot"]
+    opened.close()
