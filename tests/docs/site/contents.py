@@ -45,6 +45,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "examples/consortium/index",
         "operations",
         "governance",
+        "weights",
         "login",
         "alerts",
         "observability",
