@@ -6,8 +6,9 @@ from typing import Any
 
 from collegium.models.weights_places import WeightsPlace
 from compliance.storage.encryption.age_keys import read_identity_file, read_recipient
+from compliance.storage.encryption.history import WeightsHistory
 from compliance.storage.encryption.opening import open_model, require_free
-from compliance.storage.encryption.record import WeightsHistory, WeightsManifest
+from compliance.storage.encryption.record import WeightsManifest
 from compliance.storage.encryption.sealing import chosen, rewrapped, sealed
 from protocol.errors import FederationError
 
@@ -89,7 +90,7 @@ def open_weights(
     """
     require_free(to)
     found = place.folder.find(model)
-    own = chosen(place.folder, found, read_identity_file(identity))
+    own = chosen(place.folder.history(found), read_identity_file(identity))
     try:
         made = place.require_may_open(found, own.key, at_least)
         open_model(

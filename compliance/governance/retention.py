@@ -51,6 +51,13 @@ RECORD_CLASSES = (
         held="nothing",
     ),
     RecordClass(
+        name="encrypted models: headers, payloads, records of openings",
+        place="weights/",
+        kept="for ever; the header until the model is retired",
+        ends="weights.retire, by two people, removes the header",
+        held="nothing: the model itself stays in snapshots/",
+    ),
+    RecordClass(
         name="masked vectors and transcripts of rounds",
         place="rounds/",
         kept="the newest aggregation.keep_rounds rounds of each run",

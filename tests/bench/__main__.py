@@ -21,6 +21,7 @@ from tests.bench import (
     site_check,
     step_time,
     tables,
+    weights,
     whole_round,
 )
 from tests.bench.measurement import Row
@@ -28,7 +29,7 @@ from tests.bench.report import machine, print_table, write_report
 from tests.support.large_store.store import StoreSize
 
 #: Those that start processes, which takes long.
-_LONG = ("simulation", "memory", "tables", "site-check", "log", "dashboard")
+_LONG = ("simulation", "memory", "tables", "site-check", "log", "dashboard", "weights")
 _AREAS = ("secure-sum", "noise", "gradients", "step-time", "round", *_LONG)
 
 
@@ -49,6 +50,8 @@ def measured(areas: list[str], *, quick: bool) -> Iterator[Row]:
         yield from audit_log.rows(10**5 if quick else 10**6)
     if "dashboard" in areas:
         yield from dashboard.rows(dashboard.SHORT if quick else StoreSize())
+    if "weights" in areas:
+        yield from weights.rows(3 if quick else 7)
     if "gradients" in areas:
         yield from gradients.rows(turns)
     if "step-time" in areas:

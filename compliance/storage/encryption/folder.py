@@ -17,8 +17,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 from compliance.storage.atomic_file import open_regular, read_whole
+from compliance.storage.encryption.history import WeightsHistory, read_history
 from compliance.storage.encryption.model_file import PIECE
-from compliance.storage.encryption.record import WeightsHistory, WeightsManifest, read_history
+from compliance.storage.encryption.record import WeightsManifest
 from protocol.encoding import digest
 from protocol.errors import MessageRefused, PolicyRefused, StoreBroken
 
@@ -117,6 +118,16 @@ class WeightsFolder:
                     f"{now.generation}: an older one was put back. Restore the newest"
                 )
         raise MessageRefused(f"the header of {now.model[:12]} was changed: take a whole copy")
+
+    def require_size(self, manifest: WeightsManifest) -> None:
+        """Checks a payload's size alone.
+
+        Raises:
+            MessageRefused: it has another, or is missing.
+        """
+        path = self.payload_file(manifest.model)
+        if not path.is_file() or path.stat().st_size != manifest.payload_bytes:
+            raise MessageRefused(f"the payload of {manifest.model[:12]} is missing or cut off")
 
     def require_payload(self, manifest: WeightsManifest) -> None:
         """Checks a payload's size and digest, in constant memory.

@@ -76,9 +76,10 @@ def _places(file: BinaryIO) -> tuple[tuple[_TensorPlace, ...], int]:
     if not 0 < length <= min(_MAX_HEADER, size - _LENGTH):
         raise MessageRefused("not safetensors: no header of a length that fits")
     try:
-        said = json.loads(file.read(length))
-        told = [(name, held) for name, held in said.items() if name != "__metadata__"]
-        places = [_place(name, held) for name, held in told]
+        # As text, and not as bytes: json would take UTF-16, and halves of surrogate pairs.
+        said = json.loads(file.read(length).decode(), parse_constant=_refuse, parse_int=_natural)
+        _require_texts(said.pop("__metadata__", {}))
+        places = [_place(name, held) for name, held in said.items()]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise MessageRefused(f"not safetensors: {type(error).__name__}") from error
     at = 0
@@ -91,7 +92,27 @@ def _places(file: BinaryIO) -> tuple[tuple[_TensorPlace, ...], int]:
     return tuple(places), _LENGTH + length
 
 
+def _require_texts(metadata: Any) -> None:
+    for name, value in metadata.items():
+        if not isinstance(value, str):
+            raise ValueError("metadata is text")
+        (name + value).encode()
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _natural(digits: str) -> int:
+    if digits.startswith("-"):  # -0 as well: the library takes none
+        raise ValueError("shapes and offsets are not negative")
+    return int(digits)
+
+
 def _place(name: str, held: Any) -> _TensorPlace:
+    name.encode()  # JSON can escape what no name is: half of a surrogate pair
+    if held.keys() != {"dtype", "shape", "data_offsets"}:
+        raise ValueError("a tensor has a dtype, a shape and two offsets")
     if held["dtype"] != "F32":
         raise MessageRefused(f"tensor {name!r} is {held['dtype']}, expected F32")
     shape, (begin, end) = tuple(held["shape"]), held["data_offsets"]

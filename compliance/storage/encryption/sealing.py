@@ -14,6 +14,7 @@ from compliance.storage.encryption.age_header import header_for, read_header, un
 from compliance.storage.encryption.age_keys import AgeIdentity, Recipient
 from compliance.storage.encryption.age_stream import encrypt
 from compliance.storage.encryption.folder import WeightsFolder
+from compliance.storage.encryption.history import WeightsHistory
 from compliance.storage.encryption.model_file import digest_of_model_file
 from compliance.storage.encryption.record import WeightsManifest
 from compliance.storage.encryption.writer import WeightsWriter
@@ -94,7 +95,7 @@ def rewrapped(
     """
     history = folder.history(model)
     header = read_header(folder.header(history))
-    file_key = unwrapped(header, chosen(folder, model, identities).private)
+    file_key = unwrapped(header, chosen(history, identities).private)
     now = history.manifest
     unknown = sorted({*remove} - {one.name for one in now.recipients})
     if unknown:
@@ -112,13 +113,9 @@ def rewrapped(
     return WeightsDraft(manifest=manifest, header=made)
 
 
-def chosen(folder: WeightsFolder, model: str, identities: Sequence[AgeIdentity]) -> AgeIdentity:
-    """Returns the identity that is an active recipient's; the first one, where none is.
-
-    Raises:
-        StoreBroken, MessageRefused: the record was changed.
-    """
-    active = {one.key for one in folder.history(model).manifest.recipients}
+def chosen(history: WeightsHistory, identities: Sequence[AgeIdentity]) -> AgeIdentity:
+    """Returns the identity that is an active recipient's; the first one, where none is."""
+    active = {one.key for one in history.manifest.recipients}
     return next((one for one in identities if one.key in active), identities[0])
 
 

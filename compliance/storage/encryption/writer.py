@@ -20,11 +20,11 @@ from compliance.storage.atomic_file import (
 )
 from compliance.storage.encryption.age_header import read_header
 from compliance.storage.encryption.folder import WeightsFolder
+from compliance.storage.encryption.history import WeightsHistory
 from compliance.storage.encryption.record import (
     NOTHING_BEFORE,
     WeightsEvent,
     WeightsEventKind,
-    WeightsHistory,
     WeightsManifest,
     line_of,
 )
@@ -70,14 +70,15 @@ class WeightsWriter:
 
         Raises:
             PolicyRefused: the model is sealed here already.
-            MessageRefused: header or payload is not the manifest's.
+            MessageRefused: the header is not the manifest's, or the payload has another size.
         """
         _require_header(manifest, header)
         if manifest.generation != 1:
             raise MessageRefused("a model is sealed as generation 1")
         with self._lock(_LOCK, wait=True):
             self.require_new(manifest.model)
-            self.folder.require_payload(manifest)
+            # Its digest was taken as it was written, under the lock of ``sealing``.
+            self.folder.require_size(manifest)
             write_whole(self.folder.header_file(manifest.model), header)
             event = _event(WeightsEventKind.SEALED, decision, manifest)
             write_whole(self.folder.record_file(manifest.model), line_of(event, decision.key))

@@ -19,7 +19,8 @@ from compliance.storage.clock import Clock, utc_now
 from compliance.storage.encryption.age_header import MAX_HEADER
 from compliance.storage.encryption.age_keys import read_recipient
 from compliance.storage.encryption.folder import WEIGHTS, WeightsFolder
-from compliance.storage.encryption.record import WeightsHistory, WeightsManifest
+from compliance.storage.encryption.history import WeightsHistory
+from compliance.storage.encryption.record import WeightsManifest
 from compliance.storage.encryption.writer import WeightsDecision, WeightsWriter
 from coordinator.database.store import Store
 from coordinator.governance.governance import Authorised

@@ -46,6 +46,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "operations",
         "governance",
         "models",
+        "weights",
         "login",
         "alerts",
         "observability",

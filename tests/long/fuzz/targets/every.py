@@ -8,6 +8,7 @@ from tests.long.fuzz.targets.documents import DOCUMENT_TARGETS
 from tests.long.fuzz.targets.hospital import HOSPITAL_TARGETS
 from tests.long.fuzz.targets.joining import JOINING_TARGETS
 from tests.long.fuzz.targets.messages import MESSAGE_TARGETS
+from tests.long.fuzz.targets.weights import WEIGHTS_TARGETS
 from tests.long.fuzz.targets.wire import WIRE_TARGETS
 from tests.long.fuzz.targets.witnesses import WITNESS_TARGETS
 
@@ -19,5 +20,6 @@ TARGETS: tuple[Target, ...] = (
     *WIRE_TARGETS,
     *ATTESTATION_TARGETS,
     *WITNESS_TARGETS,
+    *WEIGHTS_TARGETS,
 )
 BY_NAME: Mapping[str, Target] = {target.name: target for target in TARGETS}

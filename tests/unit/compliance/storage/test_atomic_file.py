@@ -9,7 +9,9 @@ import pytest
 
 from compliance.storage.atomic_file import (
     FOR_ALL,
+    append_line,
     put_in_place,
+    put_new_in_place,
     remove,
     write_named,
     write_new,
@@ -92,6 +94,25 @@ def test_a_file_that_was_written_in_parts_is_put_in_place_durably(
     (tmp_path / "blob.part").write_bytes(b"whole")
     put_in_place(tmp_path / "blob.part", tmp_path / "blob")
     assert disk.synced == ["folder"] and (tmp_path / "blob").read_bytes() == b"whole"
+
+
+def test_a_line_is_added_whole_and_takes_the_place_of_one_that_was_cut_off(tmp_path: Path) -> None:
+    file = tmp_path / "record"
+    file.write_bytes(b"one\ntw")
+    append_line(file, b"two\n")
+    append_line(file, b"three\n")
+    assert file.read_bytes() == b"one\ntwo\nthree\n"
+    with pytest.raises(FileNotFoundError):
+        append_line(tmp_path / "none", b"one\n")
+
+
+def test_a_file_is_put_in_no_place_that_is_taken(tmp_path: Path) -> None:
+    made, taken = tmp_path / "made", tmp_path / "taken"
+    made.write_bytes(b"made")
+    taken.write_bytes(b"mine")
+    with pytest.raises(FileExistsError):
+        put_new_in_place(made, taken)
+    assert taken.read_bytes() == b"mine"
 
 
 def test_nothing_else_syncs_or_renames_a_file() -> None:

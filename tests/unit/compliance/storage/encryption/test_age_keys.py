@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from compliance.storage.encryption.age_keys import (
     AgeIdentity,
     new_identity_file,
+    read_bech32,
     read_identity_file,
     read_recipient,
+    write_bech32,
 )
-from compliance.storage.encryption.bech32 import read_bech32, write_bech32
 from protocol.errors import PolicyRefused, WorkspaceRefused
 
 # The example of the age specification.

@@ -15,7 +15,10 @@ from protocol.vectors.tensors import decode_tensors, encode_tensors, model_diges
 
 
 def file_of(header: object, data: bytes = b"") -> bytes:
-    text = json.dumps(header).encode()
+    return text_of(json.dumps(header).encode(), data)
+
+
+def text_of(text: bytes, data: bytes = b"") -> bytes:
     return len(text).to_bytes(8, "little") + text + data
 
 
@@ -60,8 +63,18 @@ def test_tensors_in_another_order_and_metadata_change_no_digest() -> None:
         (file_of({"a": tensor(0, 4, [1]), "b": tensor(0, 4, [1])}, bytes(4)), "gap"),
         (file_of({"a": tensor(0, 0, [0])}), "another number of values"),
         (file_of({}), "do not fill"),
-        (file_of([1]), "AttributeError"),
-        (file_of({"a": tensor(-4, 0, [1])}, bytes(4)), "TypeError"),
+        (file_of({"a": tensor(0, 4, [1]) | {"more": 1}}, bytes(4)), "ValueError"),
+        (file_of({"__metadata__": {"n": 1}, "a": tensor(0, 4, [1])}, bytes(4)), "ValueError"),
+        (file_of({"__metadata__": 5, "a": tensor(0, 4, [1])}, bytes(4)), "AttributeError"),
+        (file_of({"__metadata__": {"n": float("inf")}, "a": tensor(0, 4, [1])}), "ValueError"),
+        (file_of({"a": tensor(0, 4, [1])}, bytes(4)).replace(b'"a"', b'"\xff"'), "Unicode"),
+        (file_of({"\ud800": tensor(0, 4, [1])}, bytes(4)), "UnicodeEncodeError"),
+        (file_of([1]), "TypeError"),
+        (file_of({"a": tensor(-4, 0, [1])}, bytes(4)), "ValueError"),
+        (
+            text_of(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[-0,4]}}', bytes(4)),
+            "ValueError",
+        ),
         (file_of({"a": tensor(0, 4, [1] * 33)}, bytes(4)), "33 axes"),
         (file_of({"a": tensor(0, 4, [1])}, np.float32([np.nan]).tobytes()), "not finite"),
     ],
