@@ -1,4 +1,4 @@
-"""Which version of a model a hospital was to serve at a time, with its proof in the log."""
+"""The version of a model that a hospital was to serve at a time, with its proof in the log."""
 
 from contextlib import closing
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""What a hospital holds a snapshot to before it signs: what it knows of the run itself.
+"""The check of a snapshot before a hospital signs it: against what it knows of the run itself.
 
 It knows the study, the roster and the first parameters, the model that it evaluated last, and its
 own promise to its patients. What only the coordinator knows (the figures, the sums of the last

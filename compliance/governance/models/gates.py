@@ -83,7 +83,7 @@ def read_rules(said: Mapping[str, Any]) -> GateRules:
 
 @dataclass(frozen=True, kw_only=True)
 class GateFacts:
-    """What gates are judged by: facts of the version's run, and of the version in production.
+    """Facts that gates are judged by: of the version's run, and of the version in production.
 
     Attributes:
         signatures, quorum: how many hospitals signed the snapshot, how many must.

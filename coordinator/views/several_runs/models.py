@@ -43,7 +43,7 @@ class ModelVersion:
 
     @property
     def epsilon(self) -> float | None:
-        """What a training patient paid at most, at one hospital; None where nothing is claimed."""
+        """The most that a training patient paid at one hospital; None where nothing is claimed."""
         paid = [one.epsilon for one in self.snapshot.privacy if one.epsilon is not None]
         return max(paid) / 1e6 if paid else None
 
