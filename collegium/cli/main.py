@@ -2,9 +2,10 @@
 
 The answer to a question and all JSON go to stdout, other words to stderr.
 Exit codes: 0 done; 2 something has to be mended first, and the message says
-what; 1 a run failed on its way; 130 stopped by the person at the keyboard. The
-audit commands tell tampering (2) from wrong usage (64) and not found (66), the
-alerts one that nobody acknowledged (3).
+what; 1 a run failed on its way, or came to something else when it was
+reproduced; 130 stopped by the person at the keyboard. The audit commands tell
+tampering (2) from wrong usage (64) and not found (66), the alerts one that
+nobody acknowledged (3).
 Everything heavy is imported inside the commands, so that help is immediate.
 """
 
@@ -31,6 +32,7 @@ from collegium.cli.monitoring.alerts import app as alerts_app
 from collegium.cli.monitoring.calendars import app as monitor_app
 from collegium.cli.runs.listing import app as runs_app
 from collegium.cli.runs.reports import app as report_app
+from collegium.cli.runs.reproducing import app as reproducing_app
 from collegium.cli.silo.hospital import app as silo_app
 from collegium.cli.studies.documents import app as study_app
 from collegium.cli.studies.simulations import app as simulations_app
@@ -49,6 +51,7 @@ app = typer.Typer(
 )
 app.add_typer(simulations_app)
 app.add_typer(runs_app)
+app.add_typer(reproducing_app)
 app.add_typer(report_app, name="report")
 audit_app.add_typer(timestamps_app)
 app.add_typer(audit_app, name="audit")

@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +28,23 @@ from silos.training.private_folder import private_folder
 from silos.training.ray_runtime import own_ray, ray
 from silos.training.worker_pool.cluster_address import resolved
 from silos.training.worker_pool.joining import joined, require_cluster
-from silos.training.worker_pool.shares import require_room, room_for
+from silos.training.worker_pool.shares import WorkerShares, require_room, room_for
 
 
 @dataclass(frozen=True, kw_only=True)
 class Consortium:
-    """The simulated hospitals and what they have in common; small enough to hand to a task."""
+    """The simulated hospitals and what they have in common; small enough to hand to a task.
+
+    ``draw_seed`` is what a study without privacy draws its batches from; None: each run draws one.
+    """
 
     root: Path
     actors: Mapping[str, ActorHandle]
     roster: Roster
     data: Path | None
     test_noise: bool
+    shares: WorkerShares = field(default_factory=WorkerShares)
+    draw_seed: int | None = None
 
 
 @contextmanager
@@ -85,6 +90,8 @@ def consortium(
             ),
             data=settings.data.resolve() if settings.data else None,
             test_noise=settings.test_noise,
+            shares=settings.shares,
+            draw_seed=settings.draw_seed,
         )
 
 

@@ -4,21 +4,26 @@ This is what a sweep's Ray task imports, so it stays light: no torch, no account
 """
 
 import os
+import secrets
+from collections.abc import Mapping
 from dataclasses import replace
+from hashlib import file_digest
 
 from collegium.output.progress import Silent
 from collegium.simulation.consortium import Consortium, results_of
 from collegium.simulation.exact import exact_figures
-from collegium.simulation.settings import simulated_split_key
+from collegium.simulation.settings import record_files, simulated_split_key
 from coordinator.database.own_statements import statements_of
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.delivery.ray_link import RayLink
-from coordinator.rounds.run_records import RunRecord
+from coordinator.rounds.run_records import RunRecord, SimulatedInputs, manifest_of
 from coordinator.rounds.training import Runner, RunStores, Watcher
+from protocol.encoding import digest
 from protocol.errors import FederationError, PolicyRefused
-from protocol.study.study import Study
+from protocol.study.privacy import NoPrivacy
+from protocol.study.study import FileSplit, Study
 from protocol.transport.privacy_summary import SignedSummary
 from protocol.vectors.tensors import Tensors, decode_tensors, model_digest
 from silos.rounds.invitation import Invitation
@@ -26,6 +31,8 @@ from silos.rounds.openings.rollback_evidence import SignedLedgerHeads, read_sign
 from silos.training.ray_runtime import here, ray
 
 SILENT: Watcher = Silent()
+#: Seeds of draws lie below it, as a study's seeds do.
+_SEEDS = 2**53
 
 
 def run_study(
@@ -40,6 +47,7 @@ def run_study(
     workspace = Workspace.open(hospitals.root)
     store, key = Store(workspace.database), workspace.signing_key()
     record = RunRecord(store, key, hospitals.roster, study, run_id)
+    draw_seed = _draw_seed(hospitals, study)
     try:
         record.begin(sweep=sweep, simulation=True, test_noise=hospitals.test_noise)
         common = Invitation(
@@ -49,7 +57,7 @@ def run_study(
             coordinator_public=workspace.public_key(),
             data=hospitals.data,
             index_file=index,
-            fixed_noise_seed=study.seeds.model if hospitals.test_noise else None,
+            fixed_noise_seed=draw_seed,
         )
         summaries = record.keep("approvals", _join(hospitals, store, common))
         runner = Runner(
@@ -65,7 +73,16 @@ def run_study(
             threads=os.cpu_count() or 1,
             watcher=watcher,
         )
-        outcome = runner.run(_agreed_model(hospitals, run_id))
+        initial = _agreed_model(hospitals, run_id)
+        inputs = SimulatedInputs(
+            draw_seed=draw_seed,
+            workers=hospitals.shares.count,
+            gpu=hospitals.shares.gpu,
+            files=_files(hospitals, study, index),
+            records=_records(hospitals, run_id),
+        )
+        record.describe(manifest_of(study, summaries, initial, inputs))
+        outcome = runner.run(initial)
         exact = ray.get(
             exact_figures.options(scheduling_strategy=here()).remote(
                 dict(hospitals.actors), run_id, study, dict(outcome.model)
@@ -95,6 +112,36 @@ def run_task(
         return run_study(hospitals, study, index, run_id, sweep, SILENT)
     except FederationError as error:
         return error
+
+
+def _draw_seed(hospitals: Consortium, study: Study) -> int | None:
+    """Returns what a run draws its batches from, and fixed test noise; None: from secret keys.
+
+    Without privacy nothing is secret about who was drawn, and the seed is kept with the run.
+    """
+    if hospitals.test_noise:
+        return study.seeds.model
+    if not isinstance(study.privacy, NoPrivacy):
+        return None
+    return secrets.randbelow(_SEEDS) if hospitals.draw_seed is None else hospitals.draw_seed
+
+
+def _files(hospitals: Consortium, study: Study, index: bytes | None) -> Mapping[str, str]:
+    """Returns the digests of the files that the hospitals read, by their names in the study."""
+    found = {}
+    if hospitals.data is not None:
+        for name in record_files(study):
+            with (hospitals.data / name).open("rb") as file:
+                found[name] = file_digest(file, "sha256").hexdigest()
+    if index is not None and isinstance(study.split, FileSplit):
+        found[study.split.file] = digest(index)
+    return found
+
+
+def _records(hospitals: Consortium, run_id: str) -> Mapping[str, str]:
+    """Returns the digest of each hospital's records, as they were split."""
+    asked = {site: actor.ask("dataset_digest", run_id) for site, actor in hospitals.actors.items()}
+    return dict(zip(asked, results_of(asked), strict=True))
 
 
 def _join(hospitals: Consortium, store: Store, common: Invitation) -> dict[str, SignedSummary]:

@@ -32,7 +32,7 @@ def usual_processes() -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationSettings:
-    """The settings of a simulation beside the study; none but ``gpu`` changes a result.
+    """The settings of a simulation beside the study; ``gpu`` and ``draw_seed`` change a result.
 
     ``workers`` is how many processes compute gradients inside each hospital; with ``gpu`` one in
     each computes on this machine's GPU, whose results differ from the processor's by rounding;
@@ -41,6 +41,7 @@ class SimulationSettings:
     ``ray_address`` (``host:port``) is the head of a Ray cluster, and ``ray_token_file`` holds its
     token: the workers are then on its nodes, with ``gpu`` each with a GPU of its own; the hospitals
     themselves, with their ledgers and keys, stay on this machine.
+    ``draw_seed`` draws the batches of a study without privacy again as a run drew them before.
 
     Raises:
         WorkspaceRefused: the budget is not a number above zero, or too many workers; no address
@@ -55,6 +56,7 @@ class SimulationSettings:
     processes: int = field(default_factory=usual_processes)
     ray_address: str | None = None
     ray_token_file: Path | None = None
+    draw_seed: int | None = None
 
     def __post_init__(self) -> None:
         if self.budget is not None and not 0 < self.budget < math.inf:
@@ -103,15 +105,18 @@ class SimulationSettings:
                 f"site {nameless[0]}: the study names no file for its records: write sites: - "
                 f"{{name: {nameless[0]}, records: {nameless[0]}.csv, ...}}"
             )
-        named = (
-            [study.partition.records] if study.partition else [site.records for site in study.sites]
-        )
-        files = [name for name in named if name is not None and name != BUNDLED]
+        files = record_files(study)
         if files and self.data is None:
             raise CohortRefused(f"--data is missing: name the folder that holds {files[0]}")
         for name in files:
             if self.data is not None and not (self.data / name).is_file():
                 raise CohortRefused(f"--data {self.data} {_lacks(self.data, name)}")
+
+
+def record_files(study: Study) -> tuple[str, ...]:
+    """Returns the names of the files that hold a simulation's records, below the data folder."""
+    named = [study.partition.records] if study.partition else [one.records for one in study.sites]
+    return tuple(name for name in named if name is not None and name != BUNDLED)
 
 
 def require_network(study: Study, *, any_network: bool = False) -> None:

@@ -15,13 +15,14 @@ from functools import lru_cache
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from compliance.facts.dossier import CONTRADICTED
+from compliance.facts.dossier import CONTRADICTED, parse_manifest
 from compliance.governance.promise_check import require_promised
 from coordinator.audit.accusations import require_accusations
 from coordinator.audit.cosignature_check import require_cosigned
 from coordinator.audit.course_check import require_course
 from coordinator.audit.faults import Faults
 from coordinator.database.store import (
+    ManifestRow,
     MaskedRow,
     ReleaseRow,
     RoundRow,
@@ -33,6 +34,7 @@ from coordinator.membership.tables import RosterRow
 from coordinator.rounds.attempts.conduct import conduct_from
 from coordinator.rounds.ending.snapshot import require_follows
 from coordinator.rounds.run_course import kinds_of
+from coordinator.rounds.run_records import require_manifest
 from coordinator.rounds.site_tables import require_signed_tables
 from protocol.encoding import digest, digest_json, parse_canonical
 from protocol.errors import MessageRefused, StoreBroken
@@ -130,6 +132,8 @@ def check_run(session: Session, row: RunRow, log: RunLog, faults: Faults) -> Run
             require_follows(session, row, _study(session, row), roster)
         with faults.checking("the newest message that is kept of a hospital", run=run):
             _check_kept_messages(session, run, roster)
+        with faults.checking("its manifest", run=run):
+            _check_manifest(session, row, summaries, log)
         with faults.checking("its accusations", run=run):
             require_accusations(session, row, roster, log.all("accusation"))
     return RunFound(summaries=tuple(summaries), attempts=tuple(attempts))
@@ -274,6 +278,25 @@ def _check_model(session: Session, row: RunRow, log: RunLog) -> None:
             raise StoreBroken("the model that is kept is not what the last round gave")
     if row.model_digest is not None and named != [row.model_digest]:
         raise StoreBroken("the model that it names is not the one that is kept")
+
+
+def _check_manifest(
+    session: Session, row: RunRow, summaries: Sequence[Summary], log: RunLog
+) -> None:
+    """Checks that a run's manifest is the one in the log, and of this run; most have one."""
+    kept = session.get(ManifestRow, row.id)
+    if kept is None:
+        if log.payloads("manifest"):
+            raise StoreBroken("the manifest that the log names is missing")
+        return
+    manifest = parse_manifest(kept.document)
+    if log.payloads("manifest")[-1:] != [manifest.digest]:
+        raise StoreBroken("it is not the one in the log")
+    where = {"run_id": row.id, "round_kind": "training", "number": 0}
+    first = session.scalars(select(RoundRow).filter_by(**where).limit(1)).first()
+    began_from = None if first is None else _context(first).model_hash
+    signed = {summary.site: summary for summary in summaries}
+    require_manifest(manifest, _study(session, row), signed, began_from)
 
 
 def _check_kept_messages(session: Session, run: str, roster: Roster) -> None:

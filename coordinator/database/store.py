@@ -229,6 +229,19 @@ class SnapshotRow(LoggedRow):
         return {"run": str(self.run_id)}
 
 
+class ManifestRow(LoggedRow):
+    """The manifest of a run: what its result follows from, but for what is secret."""
+
+    __tablename__ = "run_manifest"
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)
+    document: Mapped[str] = mapped_column(Text)  # see ``compliance.facts.dossier.run_manifest``
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Of which run it is."""
+        return {"run": str(self.run_id)}
+
+
 class ReferenceRow(LoggedRow):
     """A simulation's result with all records in one place: no consortium's run."""
 

@@ -29,7 +29,7 @@ from coordinator.membership.log_proofs import LogProofs
 from coordinator.rounds.ending.end_statement import signed_end
 from coordinator.rounds.round_measures import round_measures
 from coordinator.rounds.round_records import RoundRecords
-from coordinator.rounds.run_records import RunRecord
+from coordinator.rounds.run_records import RunRecord, manifest_of
 from coordinator.rounds.training import Outcome, Runner, RunStores
 from coordinator.runs.join_phase import JoinPhase
 from coordinator.runs.monitoring.attendance import Attendance
@@ -202,6 +202,8 @@ class NetworkRun:
         with self._join_phase.inviting():
             self._join_phase.await_quorum()
             initial = self._join_phase.first_model()
+            joined = dict(self.participants.summaries)  # others may join meanwhile
+            self._record.describe(manifest_of(self.study, joined, initial))
             with closing(self._link(sum(tensor.size for tensor in initial.values()))) as link:
                 runner = self._runner(MonitoredLink(link, self.monitor, self.control.require_going))
                 return runner.run(initial)

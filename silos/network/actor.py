@@ -138,6 +138,10 @@ class SimulatedSilo:
         gc.collect()  # a trainer refers to itself
         return found
 
+    def dataset_digest(self, run_id: str) -> Any:
+        """Returns the digest of the records as they were split: in a simulation only."""
+        return refusal_as_value(lambda: self._silo.simulated_part(run_id).dataset_digest)
+
     def exact_scores(self, run_id: str, model: Any) -> Any:
         """Returns test scores, labels, groups and patient counts: in a simulation only.
 

@@ -16,7 +16,8 @@ class Invitation:
     """A run to join, as given to the hospital by its own people.
 
     ``data`` is the folder in which a simulation finds the records; a ``fixed_noise_seed``
-    is for tests of a simulation only, and so is the ``split_key`` that stands for the
+    is for a simulation only, which then claims no privacy: for tests, and where a study without
+    privacy draws its batches. So is the ``split_key`` that stands for the
     hospital's own, for a simulation may draw a split again. ``signed_heads`` are what the
     consortium has kept of this hospital's earlier signed statements. ``machine_check`` returns
     what checks the members' evidence against a policy. ``keep_model`` is given the run's

@@ -7,6 +7,7 @@ Rules:
 2. Fixed noise exists for tests of a simulation only. It is derived from the
    seed and from everything the noise must never be reused across: site,
    round, attempt, step, study, data, model and sample. A run with it claims no privacy.
+   Batches of a simulation without privacy are drawn in the same way, from a seed that is kept.
 """
 
 from dataclasses import asdict, dataclass, field

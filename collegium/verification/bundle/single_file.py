@@ -44,19 +44,20 @@ TABLES = (
     "access_policy", "account", "accusation", "act", "alert", "alert_message", "certificate",
     "change", "cosignatures", "identity_link", "identity_login", "incident", "invitation",
     "legal_hold", "masked_message", "member", "model_event", "model_line", "person", "reference",
-    "refused_login", "release", "roster", "round", "run", "signed_snapshot", "snapshot", "study",
+    "refused_login", "release", "roster", "round", "run", "run_manifest", "signed_snapshot",
+    "snapshot", "study",
 )  # fmt: skip
 ENTRY_FIELDS = ["attempt", "payload", "record", "round", "run", "seq", "time", "type", "v"]
 #: The column that says of which run a row of a table is; other tables are of none.
 RUN_COLUMN = {
     "run": "id", "reference": "id", "round": "run_id", "accusation": "run_id",
-    "release": "run_id", "snapshot": "run_id",
+    "release": "run_id", "run_manifest": "run_id", "snapshot": "run_id",
 }  # fmt: skip
 #: The column by which the rows of a table are ordered, where it is not ``id``.
 KEY_COLUMN = {
     "study": "digest", "masked_message": "site", "invitation": "token_hash",
     "member": "public_key", "certificate": "serial", "roster": "digest", "cosignatures": "size",
-    "access_policy": "version", "model_line": "name",
+    "access_policy": "version", "model_line": "name", "run_manifest": "run_id",
 }  # fmt: skip
 NOT_CHECKED = (
     "whether released figures follow from what the hospitals signed, sums from masked vectors, and "

@@ -17,23 +17,51 @@ from compliance.facts.dossier.record import (
 )
 from compliance.facts.dossier.round_facts import FAR, RobustFacts, RoundFacts
 from compliance.facts.dossier.run_json import run_json
+from compliance.facts.dossier.run_manifest import (
+    CPU,
+    GPU,
+    DataFile,
+    Library,
+    Platform,
+    Reproduction,
+    RunManifest,
+    SiteInputs,
+    Software,
+    distributions_digest,
+    parse_manifest,
+    printable,
+    reproduction_of,
+)
 from compliance.facts.dossier.subject_facts import ActFacts, RedTeamFacts, SubjectFacts
 
 #: What pages, reports and views use.
 __all__ = [
     "CONTRADICTED",
+    "CPU",
     "FAR",
+    "GPU",
     "ActFacts",
     "CourseFacts",
+    "DataFile",
     "Dossier",
     "EntryFacts",
     "EvaluationFacts",
+    "Library",
     "LogFacts",
     "LogVerification",
+    "Platform",
     "RedTeamFacts",
+    "Reproduction",
     "RobustFacts",
     "RoundFacts",
+    "RunManifest",
     "SiteFacts",
+    "SiteInputs",
+    "Software",
     "SubjectFacts",
+    "distributions_digest",
+    "parse_manifest",
+    "printable",
+    "reproduction_of",
     "run_json",
 ]

@@ -15,6 +15,7 @@ from compliance.estimates.largest_gap import LargestGap, largest_gap
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
 from compliance.facts.dossier.course_facts import CourseFacts, EvaluationFacts, course_facts
 from compliance.facts.dossier.round_facts import RobustFacts, RoundFacts
+from compliance.facts.dossier.run_manifest import Reproduction, RunManifest, reproduction_of
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.figures import COUNTING, TASK_FIGURES, FigureKind, TaskFigures
 from compliance.facts.groups import GroupFacts, group_gaps
@@ -130,6 +131,14 @@ class Dossier:
     exact_columns: tuple[Mapping[str, Any], ...] = ()  # of these columns: simulation only
     unprotected_runs: tuple[str, ...] = ()  # of the same hospitals, begun before this one ended
     evaluations: tuple[EvaluationFacts, ...] = ()  # all that were released, in order
+    manifest: RunManifest | None = None  # None where none was kept
+
+    @property
+    def reproduction(self) -> Reproduction:
+        """The way in which the run is reproduced."""
+        return reproduction_of(
+            self.manifest, simulation=self.simulation, test_noise=self.test_noise
+        )
 
     @cached_property
     def course(self) -> CourseFacts | None:

@@ -76,6 +76,10 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         "figures_released": [figure.to_json() for figure in dossier.named_figures],
         "audit": {"root": dossier.audit.root, "size": dossier.audit.size},
         "environment": dossier.environment,
+        "reproduction": {
+            "how": dossier.reproduction.value,
+            "manifest": None if dossier.manifest is None else dossier.manifest.short_json(),
+        },
     }
 
 

@@ -9,6 +9,7 @@ _WORDS = {
     "study-registered": "The study was registered, before any work of it",
     "roster": "The members and keys of this run were fixed",
     "run-started": "The run began",
+    "manifest": "The inputs of the run were kept, by digest",
     "approvals": "The hospitals' signed summaries were kept: they joined",
     "round-opened": "A round was opened, with the head of the log that it begins from",
     "survivors": "The round ended: who answered and who dropped out",

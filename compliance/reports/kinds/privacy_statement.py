@@ -81,6 +81,9 @@ def _whole(subject: ReportSubject, dossier: Dossier) -> list[Section]:
             subject,
             subject.entries(run, "run-started", "run-finished"),
         ),
+        with_basis(
+            run_parts.reproducibility_section(dossier), subject, subject.entries(run, "manifest")
+        ),
     ]
 
 

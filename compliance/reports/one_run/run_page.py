@@ -152,6 +152,7 @@ def _next_steps(dossier: Dossier) -> Section:
         ("collegium audit verify --out .", "check the log, its signatures and the model"),
         (f"collegium report export {run} --format html --to report.html --out .",
          "the report for the compliance officer; also json and csv"),
+        (f"collegium reproduce {run} --out .", "do the run again, and compare what it comes to"),
         ("collegium dashboard --out .", "compare runs, hospitals and budgets in the browser"),
     )  # fmt: skip
     where = Paragraph(text="In the folder of this page:")

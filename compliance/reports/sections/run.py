@@ -1,4 +1,4 @@
-"""The run itself: privacy spent, rounds, audit trail, environment."""
+"""The run itself: privacy spent, rounds, audit trail, environment, what a re-run can show."""
 
 from compliance.charts import run as charts
 from compliance.charts.descriptions import (
@@ -7,7 +7,7 @@ from compliance.charts.descriptions import (
     describe_privacy,
     describe_rounds,
 )
-from compliance.facts.dossier import CourseFacts, Dossier, RobustFacts
+from compliance.facts.dossier import CourseFacts, Dossier, Reproduction, RobustFacts
 from compliance.facts.formatting import Format
 from compliance.reports.document import (
     Block,
@@ -153,3 +153,49 @@ def environment_section(dossier: Dossier) -> Section:
     if not rows:
         blocks = (Paragraph(text="The environment of this run was not recorded."),)
     return Section(key="environment", title="Environment", blocks=blocks)
+
+
+#: What doing a run again can show, by how it is reproduced.
+_SHOWN = {
+    Reproduction.REPEATED: "Everything that was drawn follows from recorded seeds. Run again on "
+    "the same records, with the same software and on the same kind of machine, it gives the same "
+    "model bit by bit; else the first round that differs is named, with what differs.",
+    Reproduction.REDRAWN: "Batches and noise were drawn from secret keys that nobody kept, so that "
+    "no re-run gives the same model. Compared are the sums whose masked vectors are kept, bit by "
+    "bit, everything before the noise, and the released figures of a re-run by their intervals.",
+    Reproduction.RECOMPUTED: "Real hospitals are asked for nothing. The sums of the rounds whose "
+    "masked vectors are kept are computed again bit by bit, and the models and figures that follow "
+    "from them. Noise and batches cannot be drawn again: their keys are never kept.",
+}
+
+
+def reproducibility_section(dossier: Dossier) -> Section:
+    """Returns the inputs that are recorded of a run, and what doing it again can show."""
+    what = Paragraph(text=_SHOWN[dossier.reproduction])
+    manifest = dossier.manifest
+    if manifest is None:
+        none = Paragraph(text="No manifest of its inputs was kept: an earlier version made it.")
+        return Section(key="reproducibility", title="Reproducibility", blocks=(what, none))
+    software, platform = manifest.software, manifest.platform
+    seeds = ", ".join(f"{name} {seed}" for name, seed in manifest.seeds.items())
+    machine = f"{platform.system} {platform.machine}, {platform.processor or 'unknown'}"
+    rows = (
+        Fact(label="Digest of the manifest", value=manifest.digest, form=Format.CODE),
+        Fact(label="Seeds that are no secret", value=seeds),
+        Fact(label="First model", value=manifest.initial_model, form=Format.CODE),
+        *(
+            Fact(label=f"Data file {file.name}", value=file.digest, form=Format.CODE)
+            for file in manifest.files
+        ),
+        Fact(label="Collegium's source files", value=software.code, form=Format.CODE),
+        Fact(
+            label=f"Installed distributions ({len(software.libraries)})",
+            value=software.distributions,
+            form=Format.CODE,
+        ),
+        Fact(label="Locked versions", value=software.lock, form=Format.CODE),
+        Fact(label="Machine", value=machine),
+    )
+    facts = Facts(title="Manifest: the inputs that are recorded", rows=rows)
+    how = Bullets(items=(("To do it again", f"collegium reproduce {dossier.run_id} --out FOLDER"),))
+    return Section(key="reproducibility", title="Reproducibility", blocks=(what, facts, how))

@@ -14,12 +14,14 @@ from compliance.facts.dossier import (
     EvaluationFacts,
     LogFacts,
     RoundFacts,
+    RunManifest,
     SiteFacts,
+    parse_manifest,
 )
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.figures import TASK_FIGURES
 from compliance.facts.groups import GroupFacts
-from coordinator.database.store import RoundRow, RunRow, head_after, logged_entries
+from coordinator.database.store import ManifestRow, RoundRow, RunRow, head_after, logged_entries
 from coordinator.rounds.attempts.conduct import Conduct, conduct_from
 from coordinator.rounds.evaluation.released import (
     calibration_from,
@@ -96,7 +98,18 @@ def dossier_of(
         environment=json.loads(row.environment_json) | _engines(row),
         unprotected_runs=unprotected_runs(session, row, study),
         evaluations=_evaluations(session, row.id, study),
+        manifest=stored_manifest(session, row.id),
     )
+
+
+def stored_manifest(session: Session, run_id: str) -> RunManifest | None:
+    """Returns the manifest that is kept of a run; None of one that an earlier version made.
+
+    Raises:
+        StoreBroken: it is damaged.
+    """
+    row = session.get(ManifestRow, run_id)
+    return None if row is None else parse_manifest(row.document)
 
 
 def _rounds(session: Session, run_id: str, study: Study) -> tuple[RoundFacts, ...]:

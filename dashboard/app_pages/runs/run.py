@@ -13,6 +13,7 @@ from compliance.reports.sections import statements
 from coordinator.views.opened.version import KeptVerification
 from dashboard.app_pages.runs.columns import show_columns, show_shares
 from dashboard.app_pages.runs.live import show_live
+from dashboard.app_pages.runs.manifest import show_manifest
 from dashboard.app_pages.runs.notes import show_notes
 from dashboard.app_pages.runs.records import show_budget, show_rounds
 from dashboard.elements.alerts import show_run_alerts
@@ -70,6 +71,7 @@ def show_run(page: Page, name: str) -> None:
         show_calibration(dossier)
     show_run_alerts(views.alerts(dossier.run_id, closed=True))
     show_notes(page, dossier.run_id)
+    show_manifest(dossier)
     _show_places(dossier)
 
 

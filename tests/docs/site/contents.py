@@ -57,6 +57,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "Evidence": (
         "reports",
         "audit",
+        "reproducibility",
         "witnesses",
         "threat-model",
         "security-review",

@@ -18,6 +18,7 @@ from coordinator.audit.recompute import Recomputed, recompute
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
+from coordinator.rounds.run_records import RunRecord, SimulatedInputs, manifest_of
 from coordinator.rounds.training import Outcome, Runner, RunStores
 from pipelines.evaluation.metrics import histogram, two_by_two
 from pipelines.networks.reference_inputs import reference_inputs
@@ -270,7 +271,30 @@ class Federation:
             ]
             transaction.log([*registered, *entries], self.workspace.signing_key())
         first = next(iter(self.silos.values()))
-        return self.runner(summaries).run(decode_tensors(first.initial_model(self.run_id)))
+        initial = decode_tensors(first.initial_model(self.run_id))
+        key = self.workspace.signing_key()
+        own = RunRecord(self.store, key, self.roster, self.study, self.run_id)
+        own.describe(manifest_of(self.study, summaries, initial, self.inputs))
+        return self.runner(summaries).run(initial)
+
+    @property
+    def inputs(self) -> SimulatedInputs:
+        """The inputs of a run that only a simulation knows."""
+        named = [f"{site}.csv" for site in self.silos]
+        return SimulatedInputs(
+            draw_seed=self.invitation.fixed_noise_seed,
+            workers=1,
+            gpu=False,
+            files={
+                name: digest((self.data / name).read_bytes())
+                for name in named
+                if (self.data / name).is_file()
+            },
+            records={
+                site: silo.simulated_part(self.run_id).dataset_digest
+                for site, silo in self.silos.items()
+            },
+        )
 
     def runner(self, summaries: Mapping[str, Summary] | None = None) -> Runner:
         return Runner(

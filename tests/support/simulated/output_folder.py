@@ -22,7 +22,7 @@ from coordinator.database.store import (
     logged_entries,
     signed_heads,
 )
-from coordinator.rounds.run_records import RunRecord
+from coordinator.rounds.run_records import RunRecord, manifest_of
 from protocol.identity.roster import SigningKey
 from protocol.log.entry import LogEntry
 from protocol.study.study import Study
@@ -51,7 +51,9 @@ def make_folder(folder: Path, study: Study | None = None) -> Path:
             words[site] = silo.join(replace(federation.invitation, run_id=run, signed_heads=own))
         summaries = record.keep("approvals", words)
         first = next(iter(federation.silos.values()))
-        outcome = federation.runner(summaries).run(decode_tensors(first.initial_model(run)))
+        initial = decode_tensors(first.initial_model(run))
+        record.describe(manifest_of(federation.study, summaries, initial, federation.inputs))
+        outcome = federation.runner(summaries).run(initial)
         record.keep("settlements", {s: silo.leave(run) for s, silo in federation.silos.items()})
         figures = {"auroc": 0.9 + number / 100, "accuracy": 0.8 + number / 100}
         sites = {
@@ -169,7 +171,7 @@ def append_to_log(
 
 def without_run(session: Session, run: str) -> Rewriting:
     """Removes a run with all its rows, and all that the log says of it."""
-    for table in ("release", "snapshot", "round", "accusation"):
+    for table in ("release", "run_manifest", "snapshot", "round", "accusation"):
         session.execute(text(f"DELETE FROM {table} WHERE run_id = :run"), {"run": run})  # noqa: S608
     session.execute(text("DELETE FROM masked_message"))
     session.execute(text("DELETE FROM run WHERE id = :run"), {"run": run})

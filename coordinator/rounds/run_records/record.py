@@ -3,15 +3,16 @@
 import json
 import logging
 import secrets
-import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from compliance.audit.log import NewEntry
+from compliance.facts.dossier import RunManifest
 from compliance.governance.promise_check import require_promised
 from compliance.storage.clock import timestamp, utc_now
-from coordinator.database.store import RunRow, Store
+from coordinator.database.store import ManifestRow, RunRow, Store
+from coordinator.rounds.run_records.software import environment
 from coordinator.rounds.training import Outcome
 from protocol.encoding import digest
 from protocol.errors import FederationError, MessageRefused
@@ -78,6 +79,23 @@ class RunRecord:
             registered = transaction.register(study)
             begun = self._entry("run-started", study.digest, transaction.write(row))
             transaction.log([*registered, self._entry("roster", roster.digest), begun], self._key)
+
+    def describe(self, manifest: RunManifest) -> None:
+        """Keeps the inputs of the run, with their digest in the log, before its first round.
+
+        A run that goes on after a restart is described again where its inputs are others: the log
+        then has an entry for each.
+        """
+        document = manifest.canonical_bytes.decode()
+        with self._store.transaction() as transaction:
+            row = transaction.session.get(ManifestRow, self._run_id)
+            if row is None:
+                row = ManifestRow(run_id=self._run_id)
+            elif row.document == document:
+                return
+            row.document = document
+            entry = self._entry("manifest", manifest.digest, transaction.write(row))
+            transaction.log([entry], self._key)
 
     def keep(self, kind: str, signed: Mapping[str, SignedSummary]) -> dict[str, Summary]:
         """Keeps hospitals' signed summaries (``approvals`` or ``settlements``); returns them read.
@@ -188,17 +206,3 @@ def _told_as(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return str(error) or "stopped by the user"
     return type(error).__name__  # its text might hold anything
-
-
-def environment() -> dict[str, str]:
-    """Returns what this run was made with; whether torch is in this process is measured."""
-    from importlib.metadata import version
-
-    facts = {
-        name: version(name)
-        for name in ("torch", "monai", "opacus", "ray", "dp-accounting", "numpy", "cryptography")
-    }
-    facts["python"] = sys.version.split()[0]
-    facts["collegium"] = version("collegium")
-    facts["torch in the coordinator's process"] = "yes" if "torch" in sys.modules else "no"
-    return facts
