@@ -40,7 +40,7 @@ from coordinator.rounds.attempts.round_sums import (
     why_too_few,
 )
 from coordinator.rounds.attempts.standing import Standing
-from coordinator.rounds.ending.snapshot import snapshot_of
+from coordinator.rounds.ending.snapshot import evaluated_by, snapshot_of
 from coordinator.rounds.ending.snapshot_signing import collect_signatures
 from coordinator.rounds.evaluation.released import Released, released_json
 from coordinator.rounds.means import RoundMean, round_mean
@@ -245,6 +245,7 @@ class Runner:
                 layout=layout_of(outcome.model).digest,
                 created=timestamp(),
             )
+            able = evaluated_by(session, self._run_id, self._study, snapshot.round)
         collect_signatures(
             snapshot,
             roster=self._roster,
@@ -252,7 +253,7 @@ class Runner:
             store=self._store,
             link=self._link,
             timeout=min(self._timeout, _SIGN_SECONDS),
-            absent=frozenset(self._absent()),
+            among=able - self._absent().keys(),
         )
 
     def _evaluated_state(

@@ -1,14 +1,15 @@
 """The snapshot of a run's final model, from what the consortium's database and log hold of it."""
 
+import json
 from contextlib import suppress
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from coordinator.database.store import RoundRow, RunRow, SnapshotRow, logged_entries
+from coordinator.database.store import ManifestRow, RoundRow, RunRow, SnapshotRow, logged_entries
 from coordinator.governance.models.snapshots import signed_snapshot_of
 from coordinator.rounds.ending.end_statement import result_of
-from protocol.encoding import parse_canonical
+from protocol.encoding import digest, parse_canonical
 from protocol.errors import QuorumLost, StoreBroken
 from protocol.identity.roster import Roster
 from protocol.secagg.context import RoundContext
@@ -57,7 +58,7 @@ def snapshot_of(
         layout=layout,
         parents=_parents(contexts),
         aggregates=_aggregates(session, run_id, last),
-        manifest=None,
+        manifest=_manifest(session, run_id),
         quorum=study.threshold,
         privacy=tuple(map(promised_privacy, summaries)),
         figures=result.figures,
@@ -65,6 +66,17 @@ def snapshot_of(
         permitted_use="" if terms is None else terms.permitted_use,
         created=created,
     )
+
+
+def evaluated_by(session: Session, run_id: str, study: Study, rounds: int) -> frozenset[str]:
+    """Returns the hospitals that evaluated the model after so many rounds: they can sign it."""
+    query = select(RoundRow.survivors_json).filter_by(
+        run_id=run_id,
+        round_kind="evaluation",
+        number=study.evaluations.number_after(rounds),
+        state="finished",
+    )
+    return frozenset(site for text in session.scalars(query) for site in json.loads(text))
 
 
 def require_follows(session: Session, run: RunRow, study: Study, roster: Roster) -> None:
@@ -88,6 +100,12 @@ def require_follows(session: Session, run: RunRow, study: Study, roster: Roster)
         raise StoreBroken(f"its snapshot says another {', '.join(others)} than its records")
     with suppress(QuorumLost):
         signed.require_signed(roster.coordinator.key, roster)
+
+
+def _manifest(session: Session, run_id: str) -> str | None:
+    """Returns the digest of what the run keeps of its inputs; None where it keeps nothing."""
+    row = session.get(ManifestRow, run_id)
+    return None if row is None else digest(row.document.encode())
 
 
 def _training_contexts(session: Session, run_id: str) -> list[RoundContext]:

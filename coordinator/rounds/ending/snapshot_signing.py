@@ -26,7 +26,7 @@ def collect_signatures(
     store: Store,
     link: SiloLink,
     timeout: float,
-    absent: frozenset[str] = frozenset(),
+    among: frozenset[str],
 ) -> SignedSnapshot:
     """Returns a run's snapshot with the signatures that came in time; it is kept and logged.
 
@@ -40,7 +40,7 @@ def collect_signatures(
         store: where it is kept.
         link: the line to the hospitals.
         timeout: the seconds that a hospital has to answer.
-        absent: the hospitals that are not asked.
+        among: the hospitals that are asked.
 
     Raises:
         StoreBroken: it cannot be kept.
@@ -52,7 +52,7 @@ def collect_signatures(
     requests = {
         site: Request(run_id=snapshot.run, step=SNAPSHOT, message=message)
         for site in snapshot.sites
-        if site not in signed.signatures and site not in absent
+        if site in among and site not in signed.signatures
     }
     for site, reply in link.exchange(requests, timeout) if requests else ():
         if reply.refusal is not None:

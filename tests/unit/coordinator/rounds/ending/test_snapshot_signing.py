@@ -190,6 +190,7 @@ def test_what_is_no_signature_of_the_snapshot_is_not_kept(trained: Federation) -
         store=trained.store,
         link=Link(),
         timeout=1.0,
+        among=frozenset(snapshot.sites),
     )
     assert signed.signatures == {}
 
