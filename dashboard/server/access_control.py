@@ -242,8 +242,7 @@ class AccessControl:
         stopped.cancel()
         if not page.done():
             with contextlib.suppress(Exception):  # the line may be gone
-                if socket.code == SESSION_ENDED:
-                    await send({"type": "websocket.send", "bytes": _way_out(socket.session)})
+                await send({"type": "websocket.send", "bytes": _way_out(socket)})
                 await send({"type": "websocket.close", "code": socket.code})
             await asyncio.wait({page}, timeout=_ENDING_SECONDS)
             page.cancel()
@@ -269,8 +268,14 @@ class AccessControl:
         await send(message)
 
 
-def _way_out(session: DashboardSession) -> bytes:
-    return leave_for(f"/login?told={session.ended or Ended.NO_RIGHT}")
+def _way_out(socket: OpenSocket) -> bytes:
+    """Returns what leads a page to the login, or to itself where its person has other roles now.
+
+    A page that only connects again is not drawn anew: it would go on showing what it showed.
+    """
+    if socket.code != SESSION_ENDED:
+        return leave_for("")
+    return leave_for(f"/login?told={socket.session.ended or Ended.NO_RIGHT}")
 
 
 def _login_first(facts: RequestFacts) -> Response:
