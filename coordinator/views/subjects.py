@@ -22,6 +22,8 @@ from coordinator.database.store import (
     newest_head,
 )
 from coordinator.governance.governance import ACT_ENTRY
+from coordinator.governance.models.register import MODEL_ENTRY
+from coordinator.governance.models.snapshots import SNAPSHOT_SIGNED
 from coordinator.views.governance import acts_in
 from coordinator.views.one_run.dossiers import log_facts
 from coordinator.views.one_run.rows import find_run
@@ -73,7 +75,8 @@ def subject_facts(
     digests = {one.study_digest for one in found}
     runs = {one.run_id for one in found}
     found_about = entries_about(session, runs, end, without=_OF_NO_ONE)
-    entries = [entry for entry in found_about if _is_about(entry, runs, digests)]
+    snapshots = {one.signed.digest for one in found if one.signed is not None}
+    entries = [entry for entry in found_about if _is_about(entry, runs, digests, snapshots)]
     return SubjectFacts(
         scope=scope,
         name=called,
@@ -183,13 +186,15 @@ def _of_hospital(dossier: Dossier, site: str) -> Dossier:
     return replace(dossier, sites=tuple(one for one in dossier.sites if one.site == site))
 
 
-def _is_about(entry: LoggedEntry, runs: set[str], digests: set[str]) -> bool:
-    """Whether an entry is of these runs or studies, or an act of the consortium."""
+def _is_about(entry: LoggedEntry, runs: set[str], digests: set[str], snapshots: set[str]) -> bool:
+    """Whether an entry is of these runs, studies or snapshots, or an act of the consortium."""
     content = entry.content
     if content.run is not None:
         return content.run in runs
     if content.type == _REGISTERED:
         return content.payload in digests
+    if content.type == SNAPSHOT_SIGNED or content.type.startswith(MODEL_ENTRY):
+        return content.payload in snapshots
     return content.type not in _OF_NO_ONE
 
 

@@ -14,6 +14,7 @@ from compliance.facts.dossier.record import (
     LogFacts,
     LogVerification,
     SiteFacts,
+    SnapshotFacts,
 )
 from compliance.facts.dossier.round_facts import FAR, RobustFacts, RoundFacts
 from compliance.facts.dossier.run_json import run_json
@@ -56,6 +57,7 @@ __all__ = [
     "RoundFacts",
     "RunManifest",
     "SiteFacts",
+    "SnapshotFacts",
     "SiteInputs",
     "Software",
     "SubjectFacts",

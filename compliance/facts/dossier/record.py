@@ -68,6 +68,27 @@ class EntryFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SnapshotFacts:
+    """The signed snapshot of a run's final model: by whom of so many, of whom ``quorum`` must.
+
+    ``digest`` is the snapshot's own; ``licence`` and ``permitted_use`` are the study's terms, empty
+    where it has none.
+    """
+
+    digest: str
+    signed_by: tuple[str, ...]
+    hospitals: int
+    quorum: int
+    licence: str = ""
+    permitted_use: str = ""
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether as many hospitals have signed as must."""
+        return len(self.signed_by) >= self.quorum
+
+
+@dataclass(frozen=True, kw_only=True)
 class LogFacts:
     """The first signed head of the consortium's log that covers all entries of the run."""
 
@@ -132,6 +153,7 @@ class Dossier:
     unprotected_runs: tuple[str, ...] = ()  # of the same hospitals, begun before this one ended
     evaluations: tuple[EvaluationFacts, ...] = ()  # all that were released, in order
     manifest: RunManifest | None = None  # None where none was kept
+    signed: SnapshotFacts | None = None  # of a run that ended with a model
 
     @property
     def reproduction(self) -> Reproduction:

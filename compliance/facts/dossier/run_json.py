@@ -40,6 +40,7 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         "bytes_per_round": _per_round(dossier),
         "model_digest": dossier.model_digest,
         "snapshot": dossier.snapshot,
+        "signed": None if dossier.signed is None else asdict(dossier.signed),
         "warnings": list(dossier.warnings),
         "task": dossier.task,
         "figures_are": "NAME is exact, pooled over all test patients: simulation only; "

@@ -69,6 +69,11 @@ class ReportSubject:
         found = [i for (_, kind), at in self._by_type.items() if kind in types for i in at]
         return tuple(sorted(found))
 
+    def with_payload(self, kind: str, payload: str) -> tuple[int, ...]:
+        """Returns the numbers of the entries of a type that name this digest, in order."""
+        entries = self.facts.log.entries
+        return tuple(e.index for e in entries if (e.type, e.payload) == (kind, payload))
+
     def registered(self, dossier: Dossier) -> tuple[int, ...]:
         """Returns the entry that registered a run's study; empty where the log has none."""
         return tuple(

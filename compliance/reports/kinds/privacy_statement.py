@@ -264,5 +264,14 @@ def _identity(dossier: Dossier) -> Facts:
         *(Fact(label=heading.capitalize(), value=words) for heading, words in training),
         Fact(label="Public model seed", value=str(dossier.seed)),
         Fact(label="Model digest", value=dossier.model_digest, form=Format.CODE),
+        Fact(label="Snapshot signed by", value=_signed_by(dossier)),
     )  # fmt: skip
     return Facts(title="What was run", rows=rows)
+
+
+def _signed_by(dossier: Dossier) -> str | None:
+    """Returns by how many hospitals the model's snapshot is signed; None where it has none."""
+    signed = dossier.signed
+    if signed is None:
+        return None
+    return f"{len(signed.signed_by)} of {signed.hospitals} hospitals, {signed.quorum} must"

@@ -1,6 +1,6 @@
 """Statements about one run, each with the entries that show it: plan, privacy, course, results."""
 
-from compliance.facts.dossier import Dossier
+from compliance.facts.dossier import Dossier, SnapshotFacts
 from compliance.facts.figures import FigureKind
 from compliance.facts.formatting import Format, show
 from compliance.privacy.claims import OWN_NOISE, shared_noise, whose_patients
@@ -183,9 +183,26 @@ def result_claims(subject: ReportSubject, dossier: Dossier) -> Claims:
                 **_END,
             )
         )
+    if dossier.signed is not None:
+        items.append(_signed_claim(subject, dossier, dossier.signed))
     for warning in dossier.warnings:
         items.append(subject.evidenced("Warning", f"{warning}.", released, **_END))
     return Claims(title=f"Results of run {run}", items=tuple(items))
+
+
+def _signed_claim(subject: ReportSubject, dossier: Dossier, signed: SnapshotFacts) -> ReportClaim:
+    """Returns who signed the snapshot of a run's model, and on which terms it is released."""
+    entries = subject.with_payload("snapshot-signed", signed.digest)
+    terms = f" Licence {signed.licence}: {signed.permitted_use}" if signed.licence else ""
+    by = ", ".join(signed.signed_by) or "none"
+    return subject.evidenced(
+        "Signed snapshot",
+        f"The coordinator and {len(signed.signed_by)} of {signed.hospitals} hospitals ({by}) "
+        f"signed snapshot {signed.digest}; {signed.quorum} must.{terms}",
+        entries,
+        why="the log has no entry of it",
+        remedy="collegium audit verify",
+    )
 
 
 def _figure(dossier: Dossier, kind: FigureKind) -> str:

@@ -16,12 +16,14 @@ from compliance.facts.dossier import (
     RoundFacts,
     RunManifest,
     SiteFacts,
+    SnapshotFacts,
     parse_manifest,
 )
 from compliance.facts.drift_calendar import DriftCalendar
 from compliance.facts.figures import TASK_FIGURES
 from compliance.facts.groups import GroupFacts
 from coordinator.database.store import ManifestRow, RoundRow, RunRow, head_after, logged_entries
+from coordinator.governance.models.snapshots import signed_snapshot_of
 from coordinator.rounds.attempts.conduct import Conduct, conduct_from
 from coordinator.rounds.evaluation.released import (
     calibration_from,
@@ -99,6 +101,22 @@ def dossier_of(
         unprotected_runs=unprotected_runs(session, row, study),
         evaluations=_evaluations(session, row.id, study),
         manifest=stored_manifest(session, row.id),
+        signed=_signed(session, row.id),
+    )
+
+
+def _signed(session: Session, run_id: str) -> SnapshotFacts | None:
+    """Returns who signed the snapshot of a run's model; None of a run without one."""
+    found = signed_snapshot_of(session, run_id)
+    if found is None:
+        return None
+    return SnapshotFacts(
+        digest=found.snapshot.digest,
+        signed_by=tuple(sorted(found.signatures)),
+        hospitals=len(found.snapshot.sites),
+        quorum=found.snapshot.quorum,
+        licence=found.snapshot.licence,
+        permitted_use=found.snapshot.permitted_use,
     )
 
 

@@ -11,9 +11,13 @@ from typer.testing import CliRunner
 
 from collegium.cli import main as cli
 from collegium.verification.proofs import verify_proof
-from coordinator.database.store import Store
+from compliance.reports.basis import Evidenced
+from compliance.reports.evidence import ReportSubject
+from compliance.reports.kinds.run_claims import result_claims
+from coordinator.database.store import Store, logged_entries
 from coordinator.database.workspace import Workspace
 from coordinator.governance.models.register import line_of
+from coordinator.views.views import open_views
 from protocol.errors import FederationError, PolicyRefused
 from tests.support.hospital.people import BEA, CLEO, People
 from tests.support.simulated.output_folder import make_folder
@@ -130,3 +134,21 @@ def test_what_cannot_be_done_is_refused_with_what_to_do(
     with pytest.raises(FederationError, match=told) as refused:
         desk.told("models", *words, as_=CLEO if acts else None)
     assert isinstance(refused.value, PolicyRefused)
+
+
+def test_a_report_names_who_signed_the_snapshot_by_its_entry_of_the_log(desk: Desk) -> None:
+    with closing(open_views(desk.out)) as views:
+        subject = ReportSubject(facts=views.subject("run", "run-1"))
+        signed = views.snapshot("run-1").snapshot
+    (claim,) = (
+        one
+        for one in result_claims(subject, subject.dossiers[0]).items
+        if one.topic == "Signed snapshot"
+    )
+    assert "4 of 4 hospitals (east, north, south, west)" in claim.text
+    assert signed.digest in claim.text
+    assert isinstance(claim.basis, Evidenced)
+    (entry,) = claim.basis.entries
+    with closing(Store(Workspace.open(desk.out).database)) as store, store.read() as session:
+        content = logged_entries(session)[entry].content
+    assert (content.type, content.payload) == ("snapshot-signed", signed.digest)
