@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from compliance.estimates.interval import longer_side
 from compliance.facts.figures import AUROC, FigureKind
 
 EXACT = "exact (simulation only)"
@@ -169,8 +170,9 @@ def supports_line(points: Sequence[UtilityPoint]) -> bool:
 
     Exact figures: always. Released ones: only where the means at the smallest and
     the largest epsilon differ by more than the 95 % interval of a difference
-    between two runs. That is sqrt(2) times the widest half interval: more seeds do
-    not make it narrower, for they are tested on the same patients.
+    between two runs. That is sqrt(2) times the longest side of an interval: more seeds do
+    not make it narrower, for they are tested on the same patients, nor does a bound at
+    which it ends.
 
     >>> def run(epsilon, value, half):
     ...     return UtilityPoint(epsilon=epsilon, seed=1, value=value, kind=RELEASED, mode=PER_SITE,
@@ -183,11 +185,15 @@ def supports_line(points: Sequence[UtilityPoint]) -> bool:
     released = [p for p in points if p.kind == RELEASED and p.epsilon is not None]
     if not released:
         return True
-    halves = [(p.high - p.low) / 2 for p in released if p.low is not None and p.high is not None]
-    if len(halves) < len(released):
+    sides = [
+        longer_side(p.value, p.low, p.high)
+        for p in released
+        if p.low is not None and p.high is not None
+    ]
+    if len(sides) < len(released):
         return False
     means = [level.mean for level in utility_levels(released)]
-    return abs(means[-1] - means[0]) > math.sqrt(2) * max(halves)
+    return abs(means[-1] - means[0]) > math.sqrt(2) * max(sides)
 
 
 def means_tell(level: UtilityLevel, points: Sequence[UtilityPoint]) -> bool:
