@@ -13,6 +13,7 @@ from compliance.charts.descriptions import (
     interval_text,
     line_text,
     own_notes,
+    studies_text,
     too_small_text,
     withheld_text,
 )
@@ -58,6 +59,8 @@ def show_points(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]) ->
         utility.utility_table(points, withheld),
         about="utility",
     )
+    if said := studies_text(points):
+        st.caption(words.plain(said))
     if why := line_text(points):
         st.caption(words.plain(why))
     if len(points) > 1:
