@@ -266,3 +266,9 @@ def test_on_a_narrow_page_names_are_cut_and_a_legend_stands_in_lines_but_in_no_r
     assert "containerSize()[0] < 480 ? 88 : 180" in str(page)
     assert "containerSize" not in str(report)
     assert page["datasets"] == report["datasets"]
+
+
+def test_numbers_below_the_budgets_stand_in_their_places_and_apart() -> None:
+    chart = charts.privacy_spent(dossiers.finished().sites).to_dict()
+    axis = chart["layer"][0]["encoding"]["x"]["axis"]
+    assert axis["labelFlush"] is False and axis["labelSeparation"] >= 8
