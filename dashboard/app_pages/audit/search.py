@@ -14,7 +14,7 @@ _AT = "where the search goes on"
 _LIMIT = 50
 #: Columns that are shown, the first most telling, and their widths in pixels: a page of 1280 holds
 #: them. Whoever chooses an entry reads the others below.
-_WIDTHS = {"index": 60, "what_was_done": 260, "by_whom": 130, "run": 150, "time": 160}
+_WIDTHS = {"index": 55, "what_was_done": 275, "by_whom": 135, "run": 145, "time": 155}
 
 
 def show_search(views: DashboardViews, seen: GovernanceView) -> int | None:

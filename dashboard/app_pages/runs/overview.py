@@ -18,15 +18,15 @@ from dashboard.texts import say
 
 #: Columns in their order; those that are shown at first.
 _COLUMNS = (
-    "run", "folder", "state", "study", "released", "interval", "epsilon", "mode", "exact", "tags",
+    "run", "folder", "state", "released", "interval", "study", "epsilon", "mode", "exact", "tags",
     "figure", "rounds", "planned", "hospitals", "started", "minutes", "seed", "strategy", "sweep",
 )  # fmt: skip
 #: A page of 1280 pixels holds these; when a run began, its name says.
-_USUAL = ("run", "state", "study", "released", "interval", "epsilon", "mode", "exact")
+_USUAL = ("run", "state", "released", "interval", "study", "epsilon", "mode", "exact")
 #: Of columns whose titles or texts are long, in pixels.
 _WIDTHS = {
-    "run": 150, "state": 72, "study": 130, "released": 76, "interval": 105, "epsilon": 50,
-    "mode": 100, "exact": 100,
+    "run": 142, "state": 70, "released": 102, "interval": 102, "study": 118, "epsilon": 40,
+    "mode": 92, "exact": 120,
 }  # fmt: skip
 _HEIGHT = 560  # pixels; more rows scroll
 

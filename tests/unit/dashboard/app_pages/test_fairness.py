@@ -1,6 +1,8 @@
 """The page Fairness: hospitals, groups, the gaps that could have been seen, and runs over time."""
 
+import tomllib
 from dataclasses import replace
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -8,6 +10,11 @@ import pytest
 from compliance.estimates.binned_scores.operating_points import operating_points
 from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.dossier import Dossier
+from compliance.reports.sections.fairness.gaps import (
+    ENGLISH,
+    gap_sentences,
+    group_gap_sentences,
+)
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.simulated import dossiers
 from tests.support.simulated.folder_page import rows
@@ -107,3 +114,20 @@ def test_thresholds_stand_beside_fairness() -> None:
     points = operating_points(counts, 2.0, (100.0, 100.0), ScoreGrid())
     page = show(StoredRuns(replace(dossiers.finished(), operating_points=points)), "fairness")
     assert "Thresholds" in [found.value for found in page.subheader]
+
+
+def test_sentences_about_gaps_are_those_of_the_report_and_speak_the_pages_language() -> None:
+    run = dossiers.with_groups()
+    in_english, in_german, in_french = (
+        sentences(show(StoredRuns(run), "fairness", language)) for language in ("en", "de", "fr")
+    )
+    told = [said for grouping in ("age", "sex") for _, said in group_gap_sentences(run, grouping)]
+    assert all(said in in_english for said in (*told, *gap_sentences(run)))
+    assert "Der größte Unterschied, zwischen below 50 und 50 and above, ist 0.300" in in_german
+    assert "le plus grand écart, entre below 50 et 50 and above, est de 0.300" in in_french
+    assert not any("largest gap" in said for said in (in_german, in_french))
+
+
+def test_every_sentence_about_gaps_has_its_text() -> None:
+    texts = tomllib.loads(files("dashboard.texts").joinpath("en.toml").read_text("utf-8"))
+    assert texts["gaps"] == ENGLISH
