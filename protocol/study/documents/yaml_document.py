@@ -358,8 +358,8 @@ def _models(model: type[BaseModel], seen: dict[str, type[BaseModel]]) -> dict[st
     if model.__name__ in seen:
         return seen
     seen[model.__name__] = model
-    for field in model.model_fields.values():
-        for part in _parts(field.annotation):
+    for declared in model.model_fields.values():
+        for part in _parts(declared.annotation):
             if isinstance(part, type) and issubclass(part, BaseModel):
                 _models(part, seen)
     return seen
