@@ -13,6 +13,7 @@ from compliance.charts.theme import (
     GREEN,
     GREY,
     INK,
+    LONG_NAMES,
     VERMILLION,
     Chart,
     Rows,
@@ -113,8 +114,12 @@ def _styles(points: Sequence[UtilityPoint]) -> tuple[alt.Color, alt.Shape]:
     colours = [COLOURS[drawn[name][0] % len(COLOURS)] for name in names]
     shapes = [SHAPES[drawn[name][1]][drawn[name][0] % len(SHAPES[EXACT])] for name in names]
     return (
-        alt.Color("what:N", title=None, scale=alt.Scale(domain=names, range=colours)),
-        alt.Shape("what:N", title=None, scale=alt.Scale(domain=names, range=shapes)),
+        alt.Color("what:N", title=None, scale=alt.Scale(domain=names, range=colours)).legend(
+            **LONG_NAMES
+        ),
+        alt.Shape("what:N", title=None, scale=alt.Scale(domain=names, range=shapes)).legend(
+            **LONG_NAMES
+        ),
     )
 
 

@@ -66,6 +66,8 @@ def test_points_of_two_studies_are_told_apart_and_joined_by_no_line() -> None:
     few = [one for one in two_studies(1.0, 4.0) if (one.value < 0.7) == (one.epsilon == 1.0)]
     svg = to_svg(charts.utility_against_epsilon(few))
     assert all(f"falls ({name}), released" in svg for name in ("0a1b2c3d", "99999999"))
+    named = charts.utility_against_epsilon(few).to_dict()["layer"][-2]["encoding"]
+    assert named["color"]["legend"]["columns"] == named["shape"]["legend"]["columns"] == 1
     assert [level.num_runs for level in utility_levels(few)] == [1, 1]
     assert not re.findall(r'<g class="mark-line [^"]*"[^>]*><path', svg)
     said = describe_utility(few)
