@@ -10,7 +10,7 @@ from compliance.facts.dossier import CourseFacts, RoundFacts
 from compliance.facts.privacy_utility import RELEASED, UtilityPoint, Withheld, figure_of
 
 _INTERVAL = {"value", "low", "high", "note"}
-_POINT = ("mode", "epsilon", "seed", "split", "kind", "low", "high")
+_POINT = ("mode", "epsilon", "seed", "split", "kind", "low", "high", "study")
 
 
 def flat(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,7 +76,8 @@ def course_frame(course: CourseFacts | None) -> pd.DataFrame:
 def utility_frame(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]) -> pd.DataFrame:
     """Returns a row for each figure of a run or reference, and for each that was withheld.
 
-    The figure's column is called by its name, such as ``auroc``.
+    The figure's column is called by its name, such as ``auroc``; ``study`` is empty unless runs of
+    one mode differ by more than epsilon and seeds.
     """
     name = figure_of(points).name
     rows = [
@@ -85,7 +86,7 @@ def utility_frame(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]) 
     ]
     rows += [
         {"mode": one.mode, "epsilon": one.epsilon, "seed": one.seed, "kind": RELEASED}
-        | {"note": one.why}
+        | {"study": one.study, "note": one.why}
         for one in withheld
     ]
     frame = pd.DataFrame(rows, columns=[*_POINT[:5], name, *_POINT[5:], "note"])

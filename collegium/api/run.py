@@ -199,7 +199,8 @@ class Run:
             A row for each figure of a finished run or pooled reference: ``mode``, ``epsilon``,
             ``seed``, ``split``, ``kind`` (exact or released), ``auroc`` (or whatever the task's
             headline is), and for a released one
-            ``low`` and ``high``, its 95 % interval, or in ``note`` why it was withheld.
+            ``low`` and ``high``, its 95 % interval, or in ``note`` why it was withheld; ``study``
+            names the study where runs of one mode differ by more than epsilon and seeds.
 
         Raises:
             WorkspaceRefused, StoreBroken: as ``summary``.

@@ -15,6 +15,7 @@ from compliance.charts.descriptions import (
     range_text,
     released_text,
     runs_text,
+    studies_text,
 )
 from compliance.facts.comparison.modes import (
     FEWEST,
@@ -97,18 +98,23 @@ def summarise_sweep(
         "mode", "epsilon", f"{figure_of(points).label}*", f"95 % interval over {over}", over
     )
     for level in reached(points):
-        marked = f" {NO_BETTER}" if useless[level.mode, level.epsilon] else ""
+        marked = f" {NO_BETTER}" if useless[level.mode, level.study, level.epsilon] else ""
         table.add_row(
-            MODES[level.mode],
+            f"{MODES[level.mode]}, {level.study}" if level.study else MODES[level.mode],
             "none" if level.epsilon is None else show(level.epsilon, Format.EPSILON),
             f"{level.value.mean:.3f}{marked}",
             range_text(level.value) or f"needs {FEWEST} {over}",
-            runs_text(level.value.count, num_missing(points, withheld, level.epsilon, level.mode)),
+            runs_text(
+                level.value.count,
+                num_missing(points, withheld, level.epsilon, level.mode, study=level.study),
+            ),
         )
     console.print(table)
     kinds = {point.kind for point in best_known(points)}
     console.print(f"  * {' and '.join(sorted(kinds))}, mean over {over}", markup=False)
     console.print(f"  {interval_text(points)}\n", markup=False, soft_wrap=True)
+    if said := studies_text(points):
+        console.print(f"  {said}\n", markup=False, soft_wrap=True)
     if any(point.epsilon is None for point in points):
         console.print(f"  {WITHOUT_PRIVACY}\n", markup=False, soft_wrap=True)
     if RELEASED not in kinds:

@@ -35,7 +35,9 @@ from compliance.facts.privacy_utility import (
     compares_modes,
     figure_of,
     means_tell,
+    names_studies,
     reasons,
+    studies_in,
     supports_line,
     utility_levels,
     wholly_withheld,
@@ -67,17 +69,19 @@ def describe_utility(points: Sequence[UtilityPoint], withheld: Sequence[Withheld
         parts += [withheld_text(group) for group in wholly_withheld(points, withheld)]
     said = "; ".join(parts) + "."
     repeated = [interval_text(points)] if len(points) > 1 else []
+    apart = [studies_text(points)] if names_studies(points) else []
     return " ".join(
         [
             f"{figure_of(points).label} against ε. {said[:1].upper()}{said[1:]}",
             *describe_comparison(points, withheld),
+            *apart,
             *repeated,
         ]
     )
 
 
 def _level_said(level: UtilityLevel, drawn: Sequence[UtilityPoint]) -> str:
-    own = [p for p in drawn if (p.kind, p.mode, p.epsilon) == _place(level)]
+    own = [p for p in drawn if (p.kind, p.mode, p.study, p.epsilon) == _place(level)]
     about = f"{level_text(level)}, {level.kind}"
     if level.kind == RELEASED and not means_tell(level, drawn) and len(own) <= _MAX_TOLD:
         shown = ", ".join(
@@ -90,8 +94,8 @@ def _level_said(level: UtilityLevel, drawn: Sequence[UtilityPoint]) -> str:
     )
 
 
-def _place(level: UtilityLevel) -> tuple[str, str, float | None]:
-    return level.kind, level.mode, level.epsilon
+def _place(level: UtilityLevel) -> tuple[str, str, str, float | None]:
+    return level.kind, level.mode, level.study, level.epsilon
 
 
 def mean_of(level: UtilityLevel) -> str:
@@ -127,7 +131,7 @@ def level_text(level: UtilityLevel | Withheld) -> str:
     ...                          high=0.9, num_runs=1))
     'pooled reference (simulation only), no privacy'
     """
-    name = MODES[level.mode]
+    name = f"{MODES[level.mode]}, {level.study}" if level.study else MODES[level.mode]
     if level.epsilon is not None:
         return f"{name}, ε = {show(level.epsilon, Format.EPSILON)}"
     return name if level.mode == NONE else f"{name}, {MODES[NONE]}"
@@ -228,23 +232,37 @@ def interval_text(points: Sequence[UtilityPoint]) -> str:
 def line_text(points: Sequence[UtilityPoint]) -> str:
     """Says why no line joins the released means, of each mode of which that is so; else nothing.
 
-    Of a mode with fewer than two epsilons nothing is said: there is nothing to join.
+    Of a mode with fewer than two epsilons nothing is said: there is nothing to join. So of a study.
     """
-    released = {
-        mode: [p for p in points if p.kind == RELEASED and p.mode == mode] for mode in MODES
-    }
+    released = [p for p in points if p.kind == RELEASED]
+    own = {one: [p for p in released if (p.mode, p.study) == one] for one in studies_in(released)}
     without = [
-        mode
-        for mode, found in released.items()
+        ", ".join(filter(None, (MODES[mode], study)))
+        for (mode, study), found in own.items()
         if len({p.epsilon for p in found} - {None}) > 1 and not supports_line(found)
     ]
     if not without:
         return ""
-    which = "" if len(without) == 1 else f" of {' and of '.join(MODES[m] for m in without)}"
+    which = "" if len(without) == 1 else f" of {' and of '.join(without)}"
     return (
         f"No line joins the released means{which}: those at the smallest and the largest ε lie "
         "closer together than the 95 % interval of a difference between two runs, so what lies "
         "between them may be noise."
+    )
+
+
+def studies_text(points: Sequence[UtilityPoint]) -> str:
+    """Says which studies the points are of, where runs of one mode differ by more than ε and seed.
+
+    Empty where they do not.
+    """
+    names = [study for _, study in studies_in(points) if study]
+    if not names:
+        return ""
+    return (
+        "Runs of these studies ask the same of the same patients, but learn otherwise: "
+        f"{'; '.join(names)}. No mean, line or difference is over several of them; comparing two "
+        "runs on the page of runs says in which settings they differ."
     )
 
 

@@ -5,8 +5,8 @@ nothing is assumed, and with few seeds nothing wide is claimed.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 import altair as alt
 
@@ -15,6 +15,7 @@ from compliance.charts.theme import (
     BLUE,
     GREEN,
     INK,
+    LONG_NAMES,
     VERMILLION,
     WIDTH,
     Chart,
@@ -38,6 +39,7 @@ from compliance.facts.privacy_utility import (
     UtilityPoint,
     Withheld,
     figure_of,
+    studies_in,
     supports_line,
     utility_levels,
 )
@@ -45,9 +47,16 @@ from compliance.facts.privacy_utility import (
 _COLOURS = {PER_SITE: VERMILLION, DISTRIBUTED: BLUE, POOLED: GREEN, NONE: INK}
 _SHAPES = {PER_SITE: "circle", DISTRIBUTED: "square", POOLED: "triangle-up", NONE: "diamond"}
 _DASHES = {PER_SITE: [1, 0], DISTRIBUTED: [8, 3], POOLED: [2, 3], NONE: [1, 0]}
+#: Of further studies of a mode.
+_MORE_SHAPES = ("cross", "triangle-down", "wedge", "stroke")
+_MORE_DASHES = ([4, 2], [10, 3, 2, 3], [2, 2])
 _HEIGHT, _ROW_HEIGHT = 300, 50
 #: Narrower where words stand beside the frame, so that a page need not shrink them.
 _WIDTH = 420
+#: A mode, and the name of a study where several of that mode are drawn.
+Shown: TypeAlias = tuple[str, str]
+_ALL: tuple[Shown, ...] = tuple((mode, "") for mode in MODES)
+Style = TypeVar("Style")
 #: What two labels in the margin need between them, in pixels.
 _LABEL_HEIGHT = 30
 #: What a name says in brackets stands in a line of its own.
@@ -83,7 +92,7 @@ def modes_at_one_epsilon(
         {"row": name, "value": point.value, "what": MODES[level.mode]}
         for name, level in zip(names, levels, strict=True)
         for point in points
-        if (point.mode, point.epsilon) == (level.mode, level.epsilon)
+        if (point.mode, point.study, point.epsilon) == (level.mode, level.study, level.epsilon)
     ]
     layers = [
         data(rows)
@@ -101,7 +110,8 @@ def modes_at_one_epsilon(
 
 
 def _figures(level: UtilityLevel, points: Sequence[UtilityPoint]) -> dict[str, Any]:
-    own = [p for p in points if (p.mode, p.epsilon) == (level.mode, level.epsilon)]
+    place = level.mode, level.study, level.epsilon
+    own = [p for p in points if (p.mode, p.study, p.epsilon) == place]
     (found,) = reached(own)
     interval = range_text(found.value)
     said = f"{level.mean:.3f}" + (f"  ({interval})" if interval else "")
@@ -132,33 +142,34 @@ def modes_against_epsilon(
     )
     y = alt.Y("value:Q", title=title).scale(domain=domain, zero=False, nice=False)
     y = y.axis(format=tick_format(figure))
-    shown = [mode for mode in MODES if any(level.mode == mode for level in private)]
+    shown = studies_in([point for point in points if point.epsilon is not None])
     rows: Rows = [
-        _level_row(level) | {"epsilon": _beside(level.epsilon, level.mode, shown)}
+        _level_row(level)
+        | {"epsilon": _beside(level.epsilon, _own(level), shown), "what": _name(_own(level))}
         for level in private
         if level.epsilon is not None
     ]
     runs: Rows = [
         {
-            "epsilon": _beside(point.epsilon, point.mode, shown),
+            "epsilon": _beside(point.epsilon, _own(point), shown),
             "value": point.value,
-            "what": MODES[point.mode],
+            "what": _name(_own(point)),
         }
         for point in points
         if point.epsilon is not None
     ]
     colour, shape = _colour(shown), _shape(shown)
-    joined = {MODES[mode] for mode in shown if supports_line([p for p in points if p.mode == mode])}
+    joined = {_name(one) for one in shown if supports_line([p for p in points if _own(p) == one])}
     layers = [
         data([row for row in rows if row["what"] in joined])
         .mark_area(opacity=0.13)
         .encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q", color=colour),
         *(
-            data([row for row in rows if row["what"] == MODES[mode]])
-            .mark_line(strokeWidth=2.5, strokeDash=_DASHES[mode])
+            data([row for row in rows if row["what"] == _name(one)])
+            .mark_line(strokeWidth=2.5, strokeDash=_of_study(one, shown, _DASHES, _MORE_DASHES))
             .encode(x=x, y=y, color=colour)
-            for mode in shown
-            if MODES[mode] in joined
+            for one in shown
+            if _name(one) in joined
         ),
         data(runs)
         .mark_point(filled=True, size=22, opacity=0.45)
@@ -181,9 +192,26 @@ def _level_row(level: UtilityLevel) -> dict[str, Any]:
     return {"value": level.mean, "low": level.low, "high": level.high, "what": MODES[level.mode]}
 
 
-def _beside(epsilon: float, mode: str, shown: Sequence[str]) -> float:
+def _own(one: UtilityPoint | UtilityLevel) -> Shown:
+    return one.mode, one.study
+
+
+def _name(one: Shown) -> str:
+    """Returns what the legend calls a mode, or a study of it."""
+    return ", ".join(filter(None, (MODES[one[0]], one[1])))
+
+
+def _of_study(
+    one: Shown, shown: Sequence[Shown], first: Mapping[str, Style], more: Sequence[Style]
+) -> Style:
+    """Returns the style of a mode's first study, or one that tells a further study from it."""
+    place = [own for own in shown if own[0] == one[0]].index(one)
+    return first[one[0]] if not place else more[(place - 1) % len(more)]
+
+
+def _beside(epsilon: float, one: Shown, shown: Sequence[Shown]) -> float:
     """Returns where a mode stands, so that no mode hides another at the same epsilon."""
-    return epsilon * math.pow(_BESIDE, shown.index(mode) - (len(shown) - 1) / 2)
+    return epsilon * math.pow(_BESIDE, shown.index(one) - (len(shown) - 1) / 2)
 
 
 def _without_privacy(
@@ -217,11 +245,15 @@ def _apart(heights: Sequence[float], domain: Sequence[float]) -> list[float]:
     return [placed[place] for place in range(len(heights))]
 
 
-def _colour(shown: Sequence[str] = tuple(MODES)) -> alt.Color:
-    scale = alt.Scale(domain=[MODES[m] for m in shown], range=[_COLOURS[m] for m in shown])
-    return alt.Color("what:N", title=None, scale=scale)
+def _colour(shown: Sequence[Shown] = _ALL) -> alt.Color:
+    """Returns the colours of modes: a mode's studies have one, and differ in their shapes."""
+    scale = alt.Scale(domain=list(map(_name, shown)), range=[_COLOURS[mode] for mode, _ in shown])
+    colour = alt.Color("what:N", title=None, scale=scale)
+    return colour.legend(**LONG_NAMES) if any(study for _, study in shown) else colour
 
 
-def _shape(shown: Sequence[str] = tuple(MODES)) -> alt.Shape:
-    scale = alt.Scale(domain=[MODES[m] for m in shown], range=[_SHAPES[m] for m in shown])
-    return alt.Shape("what:N", title=None, scale=scale)
+def _shape(shown: Sequence[Shown] = _ALL) -> alt.Shape:
+    shapes = [_of_study(one, shown, _SHAPES, _MORE_SHAPES) for one in shown]
+    scale = alt.Scale(domain=list(map(_name, shown)), range=shapes)
+    shape = alt.Shape("what:N", title=None, scale=scale)
+    return shape.legend(**LONG_NAMES) if any(study for _, study in shown) else shape

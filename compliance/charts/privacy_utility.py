@@ -9,7 +9,12 @@ import altair as alt
 from compliance.charts.descriptions import describe_utility
 from compliance.charts.modes import log_domain, modes_against_epsilon, modes_at_one_epsilon
 from compliance.charts.theme import (
+    BLUE,
+    GREEN,
+    GREY,
     INK,
+    LONG_NAMES,
+    VERMILLION,
     Chart,
     Rows,
     axis_title,
@@ -30,12 +35,18 @@ from compliance.facts.privacy_utility import (
     best_known,
     compares_modes,
     figure_of,
-    supports_line,
+    means_tell,
+    names_studies,
+    studies_in,
     utility_levels,
 )
 
 #: More released runs than these at one epsilon are drawn as their range, and small marks in it.
 MAX_SINGLE = 8
+#: Of studies, each in turn: Okabe and Ito's colours, and shapes of exact and released figures.
+COLOURS = (BLUE, VERMILLION, GREEN, GREY)
+SHAPES = {EXACT: ("diamond", "triangle-down", "cross", "stroke"),
+          RELEASED: ("circle", "square", "triangle-up", "wedge")}  # fmt: skip
 #: Runs stand so far apart, as a logarithm; a place is at most so wide to either side.
 _STEP, _MOST_ROOM, _PART_OF_GAP = 0.034, 0.25, 0.3
 
@@ -46,6 +57,7 @@ def utility_against_epsilon(
     """Draws the headline figure against epsilon: each run, the mean, the range of the runs.
 
     A line joins the released means only where ``facts.privacy_utility.supports_line`` says so.
+    Studies that differ by more than epsilon and seeds have a colour and a shape each.
 
     Runs without privacy have no epsilon to stand above; they become a line
     across. Released figures carry their 95 % intervals. Where modes of privacy
@@ -71,15 +83,11 @@ def utility_against_epsilon(
     scale = alt.Scale(domain=domain_of(figure, _heights(points)), zero=False, nice=False)
     title = axis_title(figure)
     y = alt.Y("value:Q", title=title, scale=scale).axis(format=tick_format(figure))
-    released = [point for point in points if point.kind == RELEASED]
-    joined = [
-        level
-        for level in levels
-        if level.epsilon is not None and (level.kind == EXACT or supports_line(released))
-    ]
+    joined = [level for level in levels if level.epsilon is not None and means_tell(level, points)]
+    style = _styles(points)
     layers = [
-        *_band_and_mean(joined, [*{point.kind for point in points}], x, y),
-        *_run_marks([point for point in points if point.epsilon is not None], x, y),
+        *_band_and_mean(joined, style, x, y),
+        *_run_marks([point for point in points if point.epsilon is not None], style, x, y),
         *_reference(levels, y),
     ]
     return finished(layers, describe_utility(points, withheld), height=300)
@@ -90,10 +98,35 @@ def _heights(points: Sequence[UtilityPoint]) -> list[float]:
     return [value for values in drawn for value in values if value is not None]
 
 
+def _what(one: UtilityPoint | UtilityLevel) -> str:
+    """Returns what the legend calls a point: its kind, and its study where several are drawn."""
+    return f"{one.study}, {one.kind}" if one.study else one.kind
+
+
+def _styles(points: Sequence[UtilityPoint]) -> tuple[alt.Color, alt.Shape]:
+    """Returns the colours and the shapes of kinds, or of kinds and studies."""
+    kinds = sorted({point.kind for point in points})
+    if not names_studies(points):
+        return kind_colour(kinds), kind_shape(kinds)
+    studies = [study for _, study in studies_in(points)]
+    drawn = {_what(p): (studies.index(p.study), p.kind) for p in points}
+    names = sorted(drawn, key=lambda name: drawn[name])
+    colours = [COLOURS[drawn[name][0] % len(COLOURS)] for name in names]
+    shapes = [SHAPES[drawn[name][1]][drawn[name][0] % len(SHAPES[EXACT])] for name in names]
+    return (
+        alt.Color("what:N", title=None, scale=alt.Scale(domain=names, range=colours)).legend(
+            **LONG_NAMES
+        ),
+        alt.Shape("what:N", title=None, scale=alt.Scale(domain=names, range=shapes)).legend(
+            **LONG_NAMES
+        ),
+    )
+
+
 def _band_and_mean(
-    levels: Sequence[UtilityLevel], drawn: Sequence[str], x: alt.X, y: alt.Y
+    levels: Sequence[UtilityLevel], style: tuple[alt.Color, alt.Shape], x: alt.X, y: alt.Y
 ) -> list[alt.Chart]:
-    kinds = sorted(drawn)
+    colour, _ = style
     rows: dict[str, Rows] = {EXACT: [], RELEASED: []}
     for level in levels:
         rows[level.kind].append(
@@ -102,7 +135,7 @@ def _band_and_mean(
                 "value": level.mean,
                 "low": level.low,
                 "high": level.high,
-                "what": level.kind,
+                "what": _what(level),
             }
         )
     low = alt.Y("low:Q", title=y["title"])
@@ -112,16 +145,17 @@ def _band_and_mean(
         for kind, dash in ((EXACT, [1, 0]), (RELEASED, [6, 4]))
     )
     return [
-        band.encode(x=x, y=low, y2="high:Q", color=kind_colour(kinds)),
-        solid.encode(x=x, y=y, color=kind_colour(kinds)),
-        dashed.encode(x=x, y=y, color=kind_colour(kinds)),
+        band.encode(x=x, y=low, y2="high:Q", color=colour),
+        solid.encode(x=x, y=y, color=colour),
+        dashed.encode(x=x, y=y, color=colour),
     ]
 
 
-def _run_marks(points: Sequence[UtilityPoint], x: alt.X, y: alt.Y) -> list[alt.Chart]:
-    rows = _dodged(points)
-    kinds = sorted({point.kind for point in points})
-    low, colour = alt.Y("low:Q", title=y["title"]), kind_colour(kinds)
+def _run_marks(
+    points: Sequence[UtilityPoint], style: tuple[alt.Color, alt.Shape], x: alt.X, y: alt.Y
+) -> list[alt.Chart]:
+    rows, (colour, shape) = _dodged(points), style
+    low = alt.Y("low:Q", title=y["title"])
     many = [row for row in rows if row["many"]]
     return [
         data(_summaries(points))
@@ -135,10 +169,10 @@ def _run_marks(points: Sequence[UtilityPoint], x: alt.X, y: alt.Y) -> list[alt.C
         .encode(x=x, y=low, y2="high:Q", color=colour),
         data(many)
         .mark_point(filled=True, size=16, opacity=0.6)
-        .encode(x=x, y=y, color=colour, shape=kind_shape(kinds)),
+        .encode(x=x, y=y, color=colour, shape=shape),
         data([row for row in rows if not row["many"]])
         .mark_point(filled=True, size=46, opacity=0.9)
-        .encode(x=x, y=y, color=colour, shape=kind_shape(kinds)),
+        .encode(x=x, y=y, color=colour, shape=shape),
     ]
 
 
@@ -148,7 +182,7 @@ def _dodged(points: Sequence[UtilityPoint]) -> Rows:
     The place does not grow with their number: it never reaches the next epsilon's.
     """
     rows: Rows = [
-        {"epsilon": p.epsilon, "value": p.value, "what": p.kind, "many": False}
+        {"epsilon": p.epsilon, "value": p.value, "what": _what(p), "many": False}
         for p in points
         if p.kind == EXACT
     ]
@@ -159,7 +193,7 @@ def _dodged(points: Sequence[UtilityPoint]) -> Rows:
         for place, point in enumerate(runs):
             shift = math.exp(step * (place - (len(runs) - 1) / 2))
             row = {
-                "epsilon": epsilon * shift, "value": point.value, "what": point.kind,
+                "epsilon": epsilon * shift, "value": point.value, "what": _what(point),
                 "many": len(runs) > MAX_SINGLE,
             }  # fmt: skip
             if point.low is not None and point.high is not None:
@@ -171,7 +205,7 @@ def _dodged(points: Sequence[UtilityPoint]) -> Rows:
 def _released_at(points: Sequence[UtilityPoint]) -> dict[float, list[UtilityPoint]]:
     """Returns the released runs at each epsilon, by rising epsilon, then by seed."""
     beside: dict[float, list[UtilityPoint]] = {}
-    for point in sorted(points, key=lambda p: (p.epsilon or 0.0, p.seed)):
+    for point in sorted(points, key=lambda p: (p.epsilon or 0.0, p.study, p.seed)):
         if point.kind == RELEASED and point.epsilon is not None:
             beside.setdefault(point.epsilon, []).append(point)
     return beside
@@ -184,26 +218,37 @@ def _room(epsilons: Sequence[float]) -> float:
 
 
 def _summaries(points: Sequence[UtilityPoint]) -> Rows:
-    """Returns of each epsilon with many runs their range, and that of all their intervals."""
+    """Returns of each epsilon with many runs their range, and that of all their intervals.
+
+    So of each study, where several are drawn.
+    """
+    groups = [
+        (epsilon, [p for p in runs if p.study == study])
+        for epsilon, runs in _released_at(points).items()
+        if len(runs) > MAX_SINGLE
+        for study in sorted({p.study for p in runs})
+    ]
     return [
         {
-            "epsilon": epsilon, "what": RELEASED,
+            "epsilon": epsilon, "what": _what(runs[0]),
             "least": min(p.value for p in runs), "most": max(p.value for p in runs),
             "low": min(p.value if p.low is None else p.low for p in runs),
             "high": max(p.value if p.high is None else p.high for p in runs),
         }
-        for epsilon, runs in _released_at(points).items()
-        if len(runs) > MAX_SINGLE
+        for epsilon, runs in groups
     ]  # fmt: skip
 
 
 def _reference(levels: Sequence[UtilityLevel], y: alt.Y) -> list[alt.Chart]:
     without = [level for level in levels if level.epsilon is None]
     rows: Rows = []
-    for level in without[:1]:
+    best = [level for level in without if level.kind == without[0].kind]
+    for level in best:
         said = f"{level.mean:.3f}" if level.is_reference else f"{NO_BETTER}, no reference"
-        rows.append({"value": level.mean, "what": level.kind, "text": f"without privacy: {said}"})
-    drawn = [row for row, level in zip(rows, without, strict=False) if level.is_reference]
+        whose = f", {level.study}" if level.study else ""
+        text = f"without privacy{whose}: {said}"
+        rows.append({"value": level.mean, "what": level.kind, "text": text})
+    drawn = [row for row, level in zip(rows, best, strict=True) if level.is_reference]
     line = data(drawn).mark_rule(strokeDash=[2, 3], strokeWidth=1.5, color=INK).encode(y=y)
     text = (
         data(rows)

@@ -126,7 +126,8 @@ def privacy_spent(sites: Sequence[SiteFacts]) -> Chart:
         raise ValueError("privacy spent needs at least one hospital")
     kinds = ["budget for life", "booked by all runs", "this run"]
     colour = alt.Color("what:N", title=None).scale(domain=kinds, range=[PALE, BLUE, INK])
-    x = alt.X("share:Q", title="part of the budget for life").axis(format=".0%").scale(domainMin=0)
+    x = alt.X("share:Q", title="part of the budget for life").scale(domainMin=0)
+    x = x.axis(format=".0%", labelFlush=False, labelOverlap="greedy", labelSeparation=8)
     y = _site_axis([site.site for site in sites])
     budget, booked, this_run = (
         data(_spent_rows(sites, kind)).encode(x=x, y=y, color=colour.legend(symbolType="square"))

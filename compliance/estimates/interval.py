@@ -42,6 +42,18 @@ class Interval:
                 object.__setattr__(self, name, None)
 
 
+def longer_side(value: float, low: float, high: float) -> float:
+    """Returns how far an interval reaches from its figure, to the side where it reaches further.
+
+    An interval that ends at a bound of the figure's range says on the other side alone how
+    uncertain the figure is; half of its width would be too little.
+
+    >>> round(longer_side(1.0, 0.85, 1.0), 2), round(longer_side(0.8, 0.7, 0.9), 2)
+    (0.15, 0.1)
+    """
+    return max(high - value, value - low)
+
+
 def score_bounds(value: float, variance: Callable[[float], float]) -> tuple[float, float]:
     """Returns the least and the greatest value in [0, 1] that agree with a figure.
 

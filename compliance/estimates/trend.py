@@ -9,6 +9,8 @@ their intervals explain all of that, it says something false. Rules:
    made wider by as much.
 3. Figures that were counted on the same patients have errors in common, which leave a slope as it
    is: the interval of the slope is then rather too wide.
+4. A figure's error is told by the longer side of its interval: one that ends at a bound of the
+   figure's range is short on that side whatever the error.
 """
 
 import math
@@ -18,7 +20,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from compliance.estimates.interval import Z95, Interval
+from compliance.estimates.interval import Z95, Interval, longer_side
 
 #: Through two points there always is a line.
 FEWEST = 3
@@ -68,7 +70,7 @@ def trend(found: Sequence[tuple[float, Interval]], *, families: int = 1) -> Tren
     Source: weighted least squares; Birge 1932, Physical Review 40, for rule 2.
     """
     known = [
-        (place, one.value, (one.high - one.low) / 2 / Z95)
+        (place, one.value, longer_side(one.value, one.low, one.high) / Z95)
         for place, one in found
         if one.value is not None and one.low is not None and one.high is not None
     ]

@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from compliance.estimates.interval import longer_side
 from compliance.facts.figures import AUROC, FigureKind
 
 EXACT = "exact (simulation only)"
@@ -36,8 +37,9 @@ class UtilityPoint:
     ``RELEASED``. ``mode`` says what protected
     the patients; ``POOLED`` is no run of a consortium but a reference with all
     records in one place. ``split`` tells one split of the patients into training and
-    test from another; 0 where the study or the hospitals themselves fix it. ``low`` and
-    ``high`` are the 95 % interval of a released figure, None for an exact one.
+    test from another; 0 where the study or the hospitals themselves fix it. ``study`` names the
+    study where runs of this mode differ by more than epsilon and seeds, else it is empty. ``low``
+    and ``high`` are the 95 % interval of a released figure, None for an exact one.
 
     Raises:
         ValueError: a figure is not a finite number, or kind or mode are unknown.
@@ -50,6 +52,7 @@ class UtilityPoint:
     mode: str
     figure: FigureKind = AUROC
     split: int = 0
+    study: str = ""
     low: float | None = None
     high: float | None = None
 
@@ -88,11 +91,14 @@ class Withheld:
     seed: int
     mode: str
     why: str
+    study: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class UtilityLevel:
-    """All runs of one kind and mode at one epsilon: mean, and the range of the runs.
+    """All runs of one kind, mode and study at one epsilon: mean, and the range of the runs.
+
+    ``study`` is as in ``UtilityPoint``.
 
     ``num_withheld`` further runs released nothing, and ``why`` says the reason: the
     mean is over the others alone. ``num_next_to_chance`` of the runs are no better than chance.
@@ -105,6 +111,7 @@ class UtilityLevel:
     low: float
     high: float
     num_runs: int
+    study: str = ""
     num_withheld: int = 0
     why: str = ""
     num_next_to_chance: int = 0
@@ -118,7 +125,7 @@ class UtilityLevel:
 def utility_levels(
     points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()
 ) -> tuple[UtilityLevel, ...]:
-    """Returns a level for each kind, mode and epsilon, by kind, then mode, then rising epsilon.
+    """Returns a level for each kind, mode, study and epsilon, in this order; epsilon rises.
 
     Runs without privacy come last of their mode: no privacy is epsilon without bound.
 
@@ -130,10 +137,11 @@ def utility_levels(
     >>> [(level.epsilon, round(level.mean, 3), level.num_runs) for level in utility_levels(runs)]
     [(1.0, 0.85, 2)]
     """
-    groups: dict[tuple[str, int, float], list[UtilityPoint]] = {}
+    groups: dict[tuple[str, int, str, float], list[UtilityPoint]] = {}
     for point in points:
         epsilon = math.inf if point.epsilon is None else point.epsilon
-        groups.setdefault((point.kind, _ORDER[point.mode], epsilon), []).append(point)
+        place = point.kind, _ORDER[point.mode], point.study, epsilon
+        groups.setdefault(place, []).append(point)
     levels = (_level(group) for _, group in sorted(groups.items(), key=lambda item: item[0]))
     return tuple(_without(level, withheld) for level in levels)
 
@@ -142,20 +150,21 @@ def _without(level: UtilityLevel, withheld: Sequence[Withheld]) -> UtilityLevel:
     """Returns a level with the runs that are missing in its mean."""
     if level.kind != RELEASED:
         return level
-    own = [one for one in withheld if (one.mode, one.epsilon) == (level.mode, level.epsilon)]
+    place = level.mode, level.study, level.epsilon
+    own = [one for one in withheld if (one.mode, one.study, one.epsilon) == place]
     return replace(level, num_withheld=len(own), why=reasons(own))
 
 
 def wholly_withheld(
     points: Sequence[UtilityPoint], withheld: Sequence[Withheld]
 ) -> tuple[tuple[Withheld, ...], ...]:
-    """Returns the groups of one mode and epsilon of which not a single run released a figure."""
-    known = {(point.mode, point.epsilon) for point in points if point.kind == RELEASED}
-    groups: dict[tuple[int, float], list[Withheld]] = {}
+    """Returns the groups of one mode, study and epsilon of which no run released a figure."""
+    known = {(p.mode, p.study, p.epsilon) for p in points if p.kind == RELEASED}
+    groups: dict[tuple[int, str, float], list[Withheld]] = {}
     for one in withheld:
-        if (one.mode, one.epsilon) not in known:
+        if (one.mode, one.study, one.epsilon) not in known:
             epsilon = math.inf if one.epsilon is None else one.epsilon
-            groups.setdefault((_ORDER[one.mode], epsilon), []).append(one)
+            groups.setdefault((_ORDER[one.mode], one.study, epsilon), []).append(one)
     return tuple(tuple(group) for _, group in sorted(groups.items()))
 
 
@@ -165,12 +174,13 @@ def reasons(withheld: Sequence[Withheld]) -> str:
 
 
 def supports_line(points: Sequence[UtilityPoint]) -> bool:
-    """Whether a line may join the means of these points, which are of one kind and mode.
+    """Whether a line may join the means of these points, of one kind, mode and study.
 
     Exact figures: always. Released ones: only where the means at the smallest and
     the largest epsilon differ by more than the 95 % interval of a difference
-    between two runs. That is sqrt(2) times the widest half interval: more seeds do
-    not make it narrower, for they are tested on the same patients.
+    between two runs. That is sqrt(2) times the longest side of an interval: more seeds do
+    not make it narrower, for they are tested on the same patients, nor does a bound at
+    which it ends.
 
     >>> def run(epsilon, value, half):
     ...     return UtilityPoint(epsilon=epsilon, seed=1, value=value, kind=RELEASED, mode=PER_SITE,
@@ -183,16 +193,31 @@ def supports_line(points: Sequence[UtilityPoint]) -> bool:
     released = [p for p in points if p.kind == RELEASED and p.epsilon is not None]
     if not released:
         return True
-    halves = [(p.high - p.low) / 2 for p in released if p.low is not None and p.high is not None]
-    if len(halves) < len(released):
+    sides = [
+        longer_side(p.value, p.low, p.high)
+        for p in released
+        if p.low is not None and p.high is not None
+    ]
+    if len(sides) < len(released):
         return False
     means = [level.mean for level in utility_levels(released)]
-    return abs(means[-1] - means[0]) > math.sqrt(2) * max(halves)
+    return abs(means[-1] - means[0]) > math.sqrt(2) * max(sides)
 
 
 def means_tell(level: UtilityLevel, points: Sequence[UtilityPoint]) -> bool:
-    """Whether a level's mean may be given: as ``supports_line`` says of its kind and mode."""
-    return supports_line([p for p in points if (p.kind, p.mode) == (level.kind, level.mode)])
+    """Whether a level's mean may be given: as ``supports_line`` says of its points."""
+    own = level.kind, level.mode, level.study
+    return supports_line([p for p in points if (p.kind, p.mode, p.study) == own])
+
+
+def studies_in(points: Sequence[UtilityPoint]) -> tuple[tuple[str, str], ...]:
+    """Returns the modes and studies of these points, in the order in which they are shown."""
+    return tuple(sorted({(p.mode, p.study) for p in points}, key=lambda o: (_ORDER[o[0]], o[1])))
+
+
+def names_studies(points: Sequence[UtilityPoint | Withheld]) -> bool:
+    """Whether runs of one mode differ by more than epsilon and seeds, so that studies are named."""
+    return any(point.study for point in points)
 
 
 def _level(group: Sequence[UtilityPoint]) -> UtilityLevel:
@@ -205,6 +230,7 @@ def _level(group: Sequence[UtilityPoint]) -> UtilityLevel:
         low=min(reached),
         high=max(reached),
         num_runs=len(reached),
+        study=group[0].study,
         num_next_to_chance=sum(point.is_next_to_chance for point in group),
     )
 

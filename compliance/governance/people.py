@@ -212,6 +212,16 @@ class Person:
             )
 
 
+def act_words(action: str) -> str:
+    """Returns what an act does, as people read it; an act without a right by its name.
+
+    >>> act_words("run.stop"), act_words("run.unknown")
+    ('stop a run', 'run.unknown')
+    """
+    right = RIGHTS.get(action)
+    return action if right is None else right.what
+
+
 _BY_TWO = frozenset(name for name, right in RIGHTS.items() if right.second is not None)
 #: What a policy may ask a second person for beside what always takes two.
 MAY_BE_TWO = frozenset({"run.start", "run.resume", "roster.propose", "hold.place"})

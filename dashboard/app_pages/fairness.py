@@ -14,7 +14,7 @@ from dashboard.elements.figures import (
     show_groups,
     show_thresholds,
 )
-from dashboard.elements.pieces import show_statement, show_table
+from dashboard.elements.pieces import show_small_table, show_statement
 from dashboard.page import Page
 from dashboard.reading.views import DashboardViews
 from dashboard.rows import words
@@ -44,7 +44,7 @@ def show(page: Page) -> None:
     if not dossier.groups:
         st.caption(say("fairness.no_groups"))
     if (gaps := gap_table(dossier)).rows:
-        show_table(gaps)
+        show_small_table(gaps)
     _show_over_time(page.views, dossier)
     if dossier.operating_points:
         show_thresholds(dossier)

@@ -21,6 +21,7 @@ from dashboard.page import Page
 from dashboard.rows import audit
 from dashboard.rows.consortium import matters
 from dashboard.rows.consortium.matters import Matter
+from dashboard.rows.consortium.sites import silent_matters
 from dashboard.rows.words import plain
 from dashboard.texts import say
 from protocol.errors import FederationError, PolicyRefused, StoreSilent
@@ -57,6 +58,7 @@ def _glance(page: Page) -> None:
         "alerts": matters.alert_matters(alerts),
         "failed": _read(faults, partial(matters.failed_matters, runs, partial(_failure, page)), []),
         "running": matters.running_matters(runs),
+        "silent": _read(faults, partial(_silent, page), []),
         "budget": _read(faults, partial(_budgets, page, runs), []),
         "evidence": _read(faults, partial(_evidence, page, seen), []),
     }
@@ -64,7 +66,7 @@ def _glance(page: Page) -> None:
         st.error(plain(fault), icon=":material/error:")
     if not runs and not faults:
         st.info(say("runs.none"), icon=":material/info:")
-    if not found["waiting"] and not found["failed"] and not alerts and not faults:
+    if not (found["waiting"] or found["failed"] or found["silent"] or alerts or faults):
         st.success(say("today.nothing"), icon=":material/check:")
     for name in _order(page):
         if name == "waiting" and (seen is None or matters.person_in(seen, page.viewer.name)):
@@ -90,10 +92,10 @@ def _order(page: Page) -> tuple[str, ...]:
     """Returns the parts in the order in which a role needs them."""
     roles = page.viewer.roles
     if roles and roles <= {"data-scientist"}:
-        return ("failed", "running", "alerts", "budget")
+        return ("failed", "running", "alerts", "silent", "budget")
     if roles and roles <= {"auditor"}:
-        return ("evidence", "waiting", "alerts", "failed", "running", "budget")
-    return ("waiting", "alerts", "failed", "running", "budget", "evidence")
+        return ("evidence", "waiting", "alerts", "failed", "running", "silent", "budget")
+    return ("waiting", "alerts", "failed", "running", "silent", "budget", "evidence")
 
 
 def _waiting(page: Page, seen: GovernanceView) -> list[Matter]:
@@ -105,6 +107,10 @@ def _waiting(page: Page, seen: GovernanceView) -> list[Matter]:
     if matters.is_of(me, *seen.policy.right("roster.propose").roles):
         found += matters.hospital_matters(page.views.rosters(), page.views.approvals())
     return found
+
+
+def _silent(page: Page) -> list[Matter]:
+    return silent_matters(page.views.sites(), page.tools.last_seen(), utc_now())
 
 
 def _budgets(page: Page, runs: Sequence[RunSummary]) -> list[Matter]:

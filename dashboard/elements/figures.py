@@ -1,6 +1,6 @@
 """Figures of one run's model: utility, fairness, outcomes, thresholds, calibration."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -13,6 +13,7 @@ from compliance.charts.descriptions import (
     interval_text,
     line_text,
     own_notes,
+    studies_text,
     too_small_text,
     withheld_text,
 )
@@ -58,6 +59,8 @@ def show_points(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]) ->
         utility.utility_table(points, withheld),
         about="utility",
     )
+    if said := studies_text(points):
+        st.caption(words.plain(said))
     if why := line_text(points):
         st.caption(words.plain(why))
     if len(points) > 1:
@@ -88,11 +91,16 @@ def show_fairness(dossier: Dossier) -> None:
     )
     if small := too_small_text(own_notes(dossier.sites, figure)):
         st.caption(words.plain(small))
-    for said in gap_sentences(dossier):
+    for said in gap_sentences(dossier, _spoken):
         st.markdown(words.plain(said))
     if dossier.by_global:
         show_table(own_models.comparison_table(dossier))
         st.caption(own_models.EXACT)
+
+
+def _spoken(name: str, values: Mapping[str, object]) -> str:
+    """Returns a sentence about a gap in the language of the page."""
+    return say(f"gaps.{name}", **values)
 
 
 def show_groups(dossier: Dossier) -> None:
@@ -113,7 +121,7 @@ def show_groups(dossier: Dossier) -> None:
             )
     for grouping in by_grouping(dossier.groups):
         st.markdown(f"**{say('fairness.by', grouping=words.plain(grouping))}**")
-        for label, said in group_gap_sentences(dossier, grouping):
+        for label, said in group_gap_sentences(dossier, grouping, _spoken):
             st.markdown(f"- {words.plain(f'{label}: {said}')}")
     if declined := groups.who_declined(dossier):
         st.markdown(words.plain(declined))

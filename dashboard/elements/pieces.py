@@ -51,6 +51,14 @@ def show_table(table: Table) -> None:
         st.caption(words.plain(table.note))
 
 
+def show_small_table(table: Table) -> None:
+    """Shows a table of a few rows under its title, in cells as high as their texts need."""
+    st.subheader(words.plain(table.title))
+    show_lines(words.readable(table))
+    if table.note:
+        st.caption(words.plain(table.note))
+
+
 def show_downloads(title: str, name: str, document: Callable[[], Document]) -> None:
     """Shows a button for each form of a document, which is made when it is asked for."""
     st.subheader(words.plain(title))

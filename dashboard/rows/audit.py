@@ -9,6 +9,7 @@ from datetime import datetime
 from compliance.facts.dossier import LogVerification
 from compliance.facts.formatting import Format, show
 from compliance.governance.incidents.course import clock_text
+from compliance.governance.people import act_words
 from compliance.reports.document import Statement, Tone
 from compliance.reports.evidence import entry_words
 from coordinator.database.log.entry_proofs import MadeProof
@@ -20,6 +21,7 @@ from dashboard.texts import say
 from protocol.counted import counted
 from protocol.log.cosignature import cosigning_site
 from protocol.log.entry import parse_log_entry
+from protocol.log.merkle import leaf_hash
 
 #: An act that is attributed to nobody: the consortium had no people yet.
 NOBODY = "NOBODY"
@@ -95,7 +97,7 @@ def act_rows(acts: Sequence[RecordedAct]) -> list[dict[str, str]]:
             say("audit.when"): show(act.at, Format.TIME),
             say("audit.who"): act.person or NOBODY,
             say("audit.role"): act.role or "",
-            say("audit.act"): act.action,
+            say("audit.act"): act_words(act.action),
             say("audit.about"): f"{act.subject_kind} {act.subject}",
             say("audit.outcome"): act.outcome
             if act.reason is None
@@ -141,6 +143,16 @@ def proof_sentence(made: MadeProof) -> str:
         f"{entry_words(content.type)} (entry {made.proof.index}, {content.type}{about}). Its head "
         f"is cosigned by {names or 'nobody yet'}: {quorum}."
     )
+
+
+def digests_sentence(made: MadeProof) -> str:
+    """Returns the round of an entry, where it is of one, and its digests."""
+    content = parse_log_entry(made.entry)
+    said = [(say("audit.details_digest"), content.payload),
+            (say("audit.leaf"), leaf_hash(made.entry).hex())]  # fmt: skip
+    if content.round is not None:
+        said.insert(0, (say("audit.round"), str(content.round + 1)))
+    return "; ".join(f"{name}: {value}" for name, value in said)
 
 
 def verified_statement(found: LogVerification, size: int) -> Statement:

@@ -9,7 +9,16 @@ from protocol.study.documents.yaml_document import MAX_BYTES as MAX_BYTES
 from protocol.study.documents.yaml_document import DocumentForm, read_document, with_lines
 from protocol.study.study import FileSplit, Study
 
-_STUDY = DocumentForm(record=Study, noun="study", refusal=StudyRefused, see="examples/")
+_STUDY = DocumentForm(
+    record=Study,
+    noun="study",
+    refusal=StudyRefused,
+    see="examples/",
+    found_by={
+        "privacy.noise_multiplier": "collegium study plan shows it for the steps that it advises; "
+        "for other steps write 1, and collegium study check names the least that keeps epsilon"
+    },
+)
 
 
 def read_study(text: str, source: str = "study") -> Study:

@@ -33,6 +33,24 @@ def question(study: Study) -> str:
     return digest_json({**asked, "sites": sites})
 
 
+def settings(study: Study) -> str:
+    """Returns the digest of all that a study says but its names, its seeds and its epsilons.
+
+    Runs of equal settings and epsilon differ by chance alone: a mean over them tells something.
+    The noise multiplier follows from epsilon and the rest.
+    """
+    said = study.model_dump(
+        mode="json",
+        exclude={
+            "name": True, "title": True, "purpose": True, "seeds": True,
+            "privacy": {"epsilon", "noise_multiplier"},
+            "evaluation": {"epsilon"},
+            "sites": {"__all__": {"epsilon"}},
+        },
+    )  # fmt: skip
+    return digest_json(said)
+
+
 def with_fresh_split(study: Study) -> Study:
     """Returns the study with a split of its own, which follows from its two seeds.
 

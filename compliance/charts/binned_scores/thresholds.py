@@ -20,6 +20,8 @@ from compliance.estimates.interval import Interval
 from compliance.facts.formatting import Format, show
 
 _HEIGHT = 190
+#: The shares at one threshold stand so many pixels apart, or they would hide each other.
+_APART = 8
 #: The drawn shares, by the name that stands in the legend.
 _SHARES = {
     "sensitivity": ("sensitivity", BLUE, "circle"),
@@ -45,7 +47,7 @@ def describe_shares_by_threshold(points: Sequence[OperatingPoint]) -> str:
 def shares_by_threshold(points: Sequence[OperatingPoint]) -> Chart:
     """Draws sensitivity, specificity and PPV at each threshold, with their intervals.
 
-    No line joins them: it would go through noise.
+    No line joins them: it would go through noise. They stand beside each other at a threshold.
 
     Raises:
         ValueError: no figure is known at any threshold.
@@ -63,15 +65,29 @@ def shares_by_threshold(points: Sequence[OperatingPoint]) -> Chart:
     shapes = alt.Scale(domain=names, range=[shape for _, _, shape in _SHARES.values()])
     y = alt.Y("value:Q", title="share").scale(domain=[0, 1])
     colour = alt.Color("what:N", title=None, scale=colours)
-    bands = data(rows).mark_rule(strokeWidth=3, opacity=0.35, strokeCap="round")
-    marks = data(rows).mark_point(filled=True, size=60, opacity=1)
+    shape = alt.Shape("what:N", title=None, scale=shapes)
     layers = [
-        bands.encode(x=_threshold(), y="low:Q", y2="high:Q", color=colour),
-        marks.encode(
-            x=_threshold(), y=y, color=colour, shape=alt.Shape("what:N", title=None, scale=shapes)
-        ),
-    ]
+        layer
+        for place, name in enumerate(names)
+        for layer in _beside(
+            [row for row in rows if row["what"] == name],
+            (place - (len(names) - 1) / 2) * _APART,
+            y, colour, shape,
+        )
+    ]  # fmt: skip
     return finished(layers, describe_shares_by_threshold(points), height=_HEIGHT)
+
+
+def _beside(
+    rows: Rows, shift: float, y: alt.Y, colour: alt.Color, shape: alt.Shape
+) -> list[alt.Chart]:
+    """Returns the intervals and the marks of one share, so many pixels beside its threshold."""
+    bands = data(rows).mark_rule(strokeWidth=3, opacity=0.35, strokeCap="round", xOffset=shift)
+    marks = data(rows).mark_point(filled=True, size=60, opacity=1, xOffset=shift)
+    return [
+        bands.encode(x=_threshold(), y="low:Q", y2="high:Q", color=colour),
+        marks.encode(x=_threshold(), y=y, color=colour, shape=shape),
+    ]
 
 
 def describe_net_benefit(points: Sequence[OperatingPoint]) -> str:
@@ -107,7 +123,11 @@ def net_benefit_by_threshold(points: Sequence[OperatingPoint]) -> Chart:
     nobody: Rows = [{"risk": p.risk, "what": _NOBODY, "value": 0.0} for p in known]
     names = [_MODEL, _EVERYBODY, _NOBODY]
     colour = alt.Color("what:N", title=None).scale(domain=names, range=[BLUE, VERMILLION, GREY])
-    dash = alt.StrokeDash("what:N", legend=None).scale(domain=names[1:], range=[[6, 3], [2, 2]])
+    # Of the same domain as the colours, so that all have one legend, which tells the lines apart.
+    dash = alt.StrokeDash("what:N", title=None).scale(domain=names, range=[[1, 0], [6, 3], [2, 2]])
+    shape = alt.Shape("what:N", title=None)
+    shape = shape.scale(domain=names, range=["circle", "stroke", "stroke"])
+    shape = shape.legend(symbolSize=200, symbolStrokeWidth=2)
     top = max(row["high"] for row in model)
     y = alt.Y("value:Q", title="net benefit").scale(domain=[-max(top, 0.01) / 4, top])
     bands = data(model).mark_rule(strokeWidth=3, opacity=0.35, strokeCap="round", clip=True)
@@ -116,13 +136,14 @@ def net_benefit_by_threshold(points: Sequence[OperatingPoint]) -> Chart:
     layers = [
         bands.encode(x=_threshold(), y="low:Q", y2="high:Q", color=colour),
         lines.encode(x=_threshold(), y=y, color=colour, strokeDash=dash),
-        marks.encode(x=_threshold(), y=y, color=colour),
+        marks.encode(x=_threshold(), y=y, color=colour, shape=shape),
     ]
     return finished(layers, describe_net_benefit(points), height=_HEIGHT)
 
 
 def _threshold() -> alt.X:
-    return alt.X("risk:Q", title="risk from which a patient is called ill").scale(zero=False)
+    x = alt.X("risk:Q", title="risk from which a patient is called ill").scale(zero=False)
+    return x.axis(format=".3~f", labelFlush=False, labelOverlap="greedy", labelSeparation=8)
 
 
 def _row(point: OperatingPoint, what: str, found: Interval) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from scipy.special import stdtrit  # type: ignore[import-untyped]  # ships no ty
 from compliance.facts.figures import FigureKind
 from compliance.facts.privacy_utility import (
     DISTRIBUTED,
-    MODES,
     NONE,
     PER_SITE,
     POOLED,
@@ -33,6 +32,7 @@ from compliance.facts.privacy_utility import (
     best_known,
     figure_of,
     reasons,
+    studies_in,
     utility_levels,
     wholly_withheld,
 )
@@ -102,11 +102,15 @@ def over_of(points: Sequence[UtilityPoint]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Reached:
-    """The figure of one mode at one epsilon (None: without privacy) over all repetitions."""
+    """The figure of one mode at one epsilon (None: without privacy) over all repetitions.
+
+    ``study`` is as in ``UtilityPoint``.
+    """
 
     mode: str
     epsilon: float | None
     value: SeedMean
+    study: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,9 +147,9 @@ def reached(points: Sequence[UtilityPoint]) -> tuple[Reached, ...]:
     """
     figure = figure_of(points)
     return tuple(
-        Reached(mode=mode, epsilon=epsilon, value=_bounded(repeated(runs), figure))
-        for epsilon, modes in _by_epsilon(points)
-        for mode, runs in modes.items()
+        Reached(mode=mode, study=study, epsilon=epsilon, value=_bounded(repeated(runs), figure))
+        for epsilon, studies in _by_epsilon(points)
+        for (mode, study), runs in studies.items()
     )
 
 
@@ -161,10 +165,12 @@ def _bounded(found: SeedMean, figure: FigureKind) -> SeedMean:
 def differences(points: Sequence[UtilityPoint]) -> tuple[Difference, ...]:
     """Returns every two modes' paired difference at every epsilon that both were run at.
 
-    A reference of which a run is no better than chance is compared with nothing.
+    A reference of which a run is no better than chance is compared with nothing, nor is a mode in
+    which runs of several studies reached that epsilon: which of them would it be?
     """
     found, figure = [], figure_of(points)
-    for epsilon, modes in _by_epsilon(points):
+    for epsilon, studies in _by_epsilon(points):
+        modes = _of_one_study(studies)
         names = [mode for mode, runs in modes.items() if _can_be_compared(mode, runs, figure)]
         for place, mode in enumerate(names):
             for than in names[:place]:
@@ -179,7 +185,8 @@ def differences(points: Sequence[UtilityPoint]) -> tuple[Difference, ...]:
 def gaps(points: Sequence[UtilityPoint]) -> tuple[Gap, ...]:
     """Returns, where per-site noise and a pooled reference were run, how much of the gap closes."""
     found, figure = [], figure_of(points)
-    for epsilon, modes in _by_epsilon(points):
+    for epsilon, studies in _by_epsilon(points):
+        modes = _of_one_study(studies)
         if epsilon is None or not {PER_SITE, POOLED} <= set(modes):
             continue
         if not _can_be_compared(POOLED, modes[POOLED], figure):
@@ -192,6 +199,14 @@ def gaps(points: Sequence[UtilityPoint]) -> tuple[Gap, ...]:
                 Gap(epsilon=epsilon, lost=lost, closed=_closed(modes, figure) if is_lost else None)
             )
     return tuple(found)
+
+
+def _of_one_study(
+    studies: Mapping[tuple[str, str], dict[Repetition, float]],
+) -> dict[str, dict[Repetition, float]]:
+    """Returns by mode the runs of those modes that have one study."""
+    modes = [mode for mode, _ in studies]
+    return {mode: runs for (mode, _), runs in studies.items() if modes.count(mode) == 1}
 
 
 def _can_be_compared(mode: str, runs: Mapping[Repetition, float], figure: FigureKind) -> bool:
@@ -219,30 +234,34 @@ def _paired(
 
 def _by_epsilon(
     points: Sequence[UtilityPoint],
-) -> list[tuple[float | None, dict[str, dict[Repetition, float]]]]:
-    """Returns, by rising epsilon, each mode's figure by repetition; one run twice counts once."""
-    reached: dict[float, dict[str, dict[Repetition, list[float]]]] = {}
-    for point in best_known(points):
+) -> list[tuple[float | None, dict[tuple[str, str], dict[Repetition, float]]]]:
+    """Returns, by rising epsilon, the figure of each mode and study by repetition.
+
+    One run twice counts once.
+    """
+    known = best_known(points)
+    reached: dict[float, dict[tuple[str, str], dict[Repetition, list[float]]]] = {}
+    for point in known:
         epsilon = math.inf if point.epsilon is None else point.epsilon
-        runs = reached.setdefault(epsilon, {}).setdefault(point.mode, {})
+        runs = reached.setdefault(epsilon, {}).setdefault((point.mode, point.study), {})
         runs.setdefault((point.split, point.seed), []).append(point.value)
     return [
         (
             None if math.isinf(epsilon) else epsilon,
             {
-                mode: {run: statistics.fmean(values) for run, values in modes[mode].items()}
-                for mode in MODES
-                if mode in modes
+                one: {run: statistics.fmean(values) for run, values in studies[one].items()}
+                for one in studies_in(known)
+                if one in studies
             },
         )
-        for epsilon, modes in sorted(reached.items())
+        for epsilon, studies in sorted(reached.items())
     ]
 
 
-def next_to_chance(points: Sequence[UtilityPoint]) -> dict[tuple[str, float | None], int]:
-    """Returns how many runs of each mode and epsilon are no better than chance."""
+def next_to_chance(points: Sequence[UtilityPoint]) -> dict[tuple[str, str, float | None], int]:
+    """Returns how many runs of each mode, study and epsilon are no better than chance."""
     return {
-        (level.mode, level.epsilon): level.num_next_to_chance
+        (level.mode, level.study, level.epsilon): level.num_next_to_chance
         for level in utility_levels(best_known(points))
     }
 
@@ -252,11 +271,18 @@ def num_missing(
     withheld: Sequence[Withheld],
     epsilon: float | None,
     *modes: str,
+    study: str | None = None,
 ) -> int:
-    """Returns how many runs of these modes at an epsilon are in no mean, being withheld."""
+    """Returns how many runs of these modes at an epsilon are in no mean, being withheld.
+
+    ``study`` is the one that is asked about; None for any.
+    """
     if not any(point.kind == RELEASED for point in best_known(points)):
         return 0
-    return sum(one.epsilon == epsilon and one.mode in modes for one in withheld)
+    return sum(
+        one.epsilon == epsilon and one.mode in modes and study in (None, one.study)
+        for one in withheld
+    )
 
 
 def comparison_json(
@@ -265,7 +291,8 @@ def comparison_json(
     """Returns levels, differences and gaps as JSON; intervals are ``[low, high]`` or null.
 
     ``released`` has the released means, each with how many runs it is over, how many
-    were withheld, and why; ``next_to_chance`` counts a level's runs that are no better.
+    were withheld, and why; ``next_to_chance`` counts a level's runs that are no better. ``study``
+    is null unless runs of that mode differ by more than epsilon and seeds.
     """
     useless, name = next_to_chance(points), figure_of(points).name
     return {
@@ -275,6 +302,7 @@ def comparison_json(
             *(
                 {
                     "mode": v.mode,
+                    "study": v.study or None,
                     "epsilon": v.epsilon,
                     "mean": v.mean,
                     "runs": v.num_runs,
@@ -287,6 +315,7 @@ def comparison_json(
             *(
                 {
                     "mode": group[0].mode,
+                    "study": group[0].study or None,
                     "epsilon": group[0].epsilon,
                     "mean": None,
                     "runs": 0,
@@ -299,10 +328,11 @@ def comparison_json(
         "levels": [
             {
                 "mode": r.mode,
+                "study": r.study or None,
                 "epsilon": r.epsilon,
                 name: _json(r.value),
-                "withheld": num_missing(points, withheld, r.epsilon, r.mode),
-                "next_to_chance": useless[r.mode, r.epsilon],
+                "withheld": num_missing(points, withheld, r.epsilon, r.mode, study=r.study),
+                "next_to_chance": useless[r.mode, r.study, r.epsilon],
             }
             for r in reached(points)
         ],

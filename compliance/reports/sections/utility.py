@@ -9,6 +9,7 @@ from compliance.charts.descriptions import (
     difference_text,
     gap_text,
     interval_text,
+    studies_text,
 )
 from compliance.facts.comparison.modes import differences, gaps, num_missing, over_of
 from compliance.facts.figures import FigureKind
@@ -22,6 +23,7 @@ from compliance.facts.privacy_utility import (
     compares_modes,
     figure_of,
     means_tell,
+    names_studies,
     reasons,
     utility_levels,
     wholly_withheld,
@@ -44,13 +46,15 @@ def utility_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld] =
     noise could have drawn are not given.
     """
     figure = figure_of(points)
+    of_studies = (Column(title="Study"),) if names_studies((*points, *withheld)) else ()
     lines = [
-        (*_protection(level), level.kind, level.num_runs, level.num_withheld,
-         level.num_next_to_chance, level.mean if means_tell(level, points) else None,
-         level.low, level.high, level.why)
+        (*_protection(level), *_study(level, of_studies), level.kind, level.num_runs,
+         level.num_withheld, level.num_next_to_chance,
+         level.mean if means_tell(level, points) else None, level.low, level.high, level.why)
         for level in utility_levels(points, withheld)
     ] + [
-        (*_protection(group[0]), RELEASED, 0, len(group), 0, None, None, None, reasons(group))
+        (*_protection(group[0]), *_study(group[0], of_studies), RELEASED, 0, len(group), 0, None,
+         None, None, reasons(group))
         for group in wholly_withheld(points, withheld)
     ]  # fmt: skip
     return Table(
@@ -58,6 +62,7 @@ def utility_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld] =
         columns=(
             Column(title="Mode"),
             Column(title="ε", form=Format.EPSILON),
+            *of_studies,
             Column(title="Figure"),
             Column(title="Runs", form=Format.COUNT),
             Column(title="Withheld", form=Format.COUNT),
@@ -84,6 +89,10 @@ def _chance_text(figure: FigureKind) -> str:
 
 def _protection(level: UtilityLevel | Withheld) -> tuple[Cell, Cell]:
     return MODES[level.mode], "none: no privacy" if level.epsilon is None else level.epsilon
+
+
+def _study(level: UtilityLevel | Withheld, named: Sequence[Column]) -> tuple[Cell, ...]:
+    return (level.study,) if named else ()
 
 
 def difference_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()) -> Table:
@@ -172,6 +181,6 @@ def _utility_figure(
         title="Utility against epsilon",
         svg=charts.to_svg(charts.utility_against_epsilon(points, withheld)),
         alt=describe_utility(points, withheld),
-        caption=f"{caption} {interval_text(points)}",
+        caption=" ".join(filter(None, (caption, interval_text(points), studies_text(points)))),
         table=utility_table(points, withheld),
     )

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from compliance.audit.log import LoggedEntry
 from compliance.facts.dossier import EntryFacts
+from compliance.governance.people import act_words
 from compliance.reports.evidence import entry_words
 from coordinator.database.store import LogEntryRow, RunRow, logged_entry, newest_head, read_entry
 from coordinator.governance.tables import ActRow
@@ -227,7 +228,7 @@ def _acts(session: Session, payloads: list[str]) -> Mapping[str, str]:
         ActRow.digest, ActRow.person, ActRow.action, ActRow.subject_kind, ActRow.subject
     ).where(ActRow.digest.in_(payloads))
     return {
-        digest: f"{person or 'NOBODY'}: {action} {kind} {subject}"
+        digest: f"{person or 'NOBODY'}: {act_words(action)} ({kind} {subject})"
         for digest, person, action, kind, subject in session.execute(query)
     }
 

@@ -25,6 +25,7 @@ _NAMES = 500
 class RunSummary:
     """One line about a run; ``question`` is the same for runs that can be compared.
 
+    ``settings`` are the same for runs whose studies differ by names, seeds and epsilons alone.
     ``split`` is the seed of a simulation's split; 0 where no seed decides it. ``rounds_done`` are
     those of training that are finished, of ``rounds`` that the study plans. ``folder`` names the
     folder where several are shown.
@@ -47,6 +48,7 @@ class RunSummary:
     split: int = 0
     progress: RunProgress | None = None  # of a run at work on a network
     study_digest: str = ""
+    settings: str = ""
     strategy: str = ""
     rounds: int = 0
     rounds_done: int = 0
@@ -160,6 +162,7 @@ def _line(
         sweep=row.sweep,
         split=study.split if row.simulation else 0,
         study_digest=row.study_digest,
+        settings=study.settings,
         strategy=study.strategy,
         rounds=study.rounds,
         rounds_done=done,

@@ -16,19 +16,22 @@ from coordinator.database.store import ReferenceRow, RunRow
 from coordinator.views.one_run.rows import study_of, summaries_in
 from coordinator.views.one_run.study_line import split_of, study_lines
 from protocol.study.study import Study
-from protocol.study.variants import question
+from protocol.study.variants import question, settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
     """A simulation's result with all records in one place; ``mode`` is pooled.
 
-    ``split`` as in ``RunSummary``.
+    ``split`` and ``settings`` as in ``RunSummary``.
     """
 
     name: str
     sweep: str
     question: str
+    study_name: str
+    study_digest: str
+    settings: str
     mode: str
     seed: int
     split: int
@@ -48,6 +51,9 @@ def _reference(row: ReferenceRow, study: Study) -> Reference:
         name=row.id,
         sweep=row.sweep,
         question=question(study),
+        study_name=study.name,
+        study_digest=study.digest,
+        settings=settings(study),
         mode=row.mode,
         seed=row.seed,
         split=split_of(study),

@@ -12,7 +12,7 @@ from coordinator.database.store import StudyRow
 from coordinator.views.one_run.rows import read_stored
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import KeyedHashSplit, Study
-from protocol.study.variants import question
+from protocol.study.variants import question, settings
 
 #: So many studies are remembered in a process; each takes a few hundred bytes.
 _REMEMBERED = 4096
@@ -23,6 +23,7 @@ class StudyLine:
     """One study in a line.
 
     Attributes:
+        settings: the digest of all that it says but names, seeds and epsilons.
         epsilon: what is promised to one patient; None where nothing is.
         split: the seed of its split; 0 where the study says where every record is.
         figure: the headline of its task.
@@ -36,6 +37,7 @@ class StudyLine:
     name: str
     title: str
     question: str
+    settings: str
     mode: str
     epsilon: float | None
     split: int
@@ -56,6 +58,7 @@ def line_of(study: Study) -> StudyLine:
         name=study.name,
         title=study.title,
         question=question(study),
+        settings=settings(study),
         mode=privacy.mode,
         epsilon=privacy.epsilon if isinstance(privacy, PatientPrivacy) else None,
         split=split_of(study),

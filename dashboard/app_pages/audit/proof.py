@@ -28,6 +28,7 @@ def show_proof(views: DashboardViews, chosen: int | None, size: int) -> None:
     )
     made = views.proof(index)
     st.markdown(words.plain(audit.proof_sentence(made)))
+    st.caption(words.plain(audit.digests_sentence(made)))
     st.download_button(
         say("audit.download_proof"),
         data=made.proof.to_bytes,

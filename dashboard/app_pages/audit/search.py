@@ -12,6 +12,9 @@ from dashboard.texts import say
 
 _AT = "where the search goes on"
 _LIMIT = 50
+#: Columns that are shown, the first most telling, and their widths in pixels: a page of 1280 holds
+#: them. Whoever chooses an entry reads the others below.
+_WIDTHS = {"index": 55, "what_was_done": 275, "by_whom": 135, "run": 145, "time": 155}
 
 
 def show_search(views: DashboardViews, seen: GovernanceView) -> int | None:
@@ -66,10 +69,15 @@ def _show_found(page: LogPage) -> int | None:
     if not page.entries:
         st.info(say("audit.nothing_found"), icon=":material/search_off:")
         return None
+    has_acts = any(one.act for one in page.entries)
+    shown = {say(f"audit.{name}"): width for name, width in _WIDTHS.items()
+             if has_acts or name != "by_whom"}  # fmt: skip
     chosen = st.dataframe(
         audit.entry_rows(page.entries),
         hide_index=True,
         width="stretch",
+        column_order=list(shown),
+        column_config={name: st.column_config.Column(width=width) for name, width in shown.items()},
         on_select="rerun",
         selection_mode="single-row",
         key="log entries",

@@ -18,13 +18,16 @@ from dashboard.texts import say
 
 #: Columns in their order; those that are shown at first.
 _COLUMNS = (
-    "run", "folder", "study", "state", "mode", "epsilon", "figure", "released", "interval", "exact",
-    "rounds", "planned", "hospitals", "started", "minutes", "seed", "strategy", "sweep", "tags",
+    "run", "folder", "state", "released", "interval", "study", "epsilon", "mode", "exact", "tags",
+    "figure", "rounds", "planned", "hospitals", "started", "minutes", "seed", "strategy", "sweep",
 )  # fmt: skip
-_USUAL = (
-    "run", "study", "state", "mode", "epsilon", "released", "interval", "exact", "rounds",
-    "started", "minutes", "tags",
-)  # fmt: skip
+#: A page of 1280 pixels holds these; when a run began, its name says.
+_USUAL = ("run", "state", "released", "interval", "study", "epsilon", "mode", "exact")
+#: Of columns whose titles or texts are long, in pixels.
+_WIDTHS = {
+    "run": 142, "state": 70, "released": 102, "interval": 102, "study": 118, "epsilon": 40,
+    "mode": 92, "exact": 120,
+}  # fmt: skip
 _HEIGHT = 560  # pixels; more rows scroll
 
 
@@ -81,7 +84,7 @@ def _table(runs: Sequence[RunSummary], tags: Tags) -> list[int]:
         shown = st.multiselect(
             say("runs.columns"),
             _COLUMNS,
-            default=[name for name in _USUAL if simulated or name != "exact"],
+            default=_shown_at_first(simulated=simulated, tagged=any(tags.values())),
             format_func=lambda name: say(f"runs.column_{name}"),
             key="runs.columns",
         )
@@ -102,14 +105,25 @@ def _table(runs: Sequence[RunSummary], tags: Tags) -> list[int]:
     return [place for place in selection["rows"] if place < len(runs)]
 
 
+def _shown_at_first(*, simulated: bool, tagged: bool) -> list[str]:
+    usual = [name for name in _USUAL if simulated or name != "exact"]
+    return [*usual, "tags"] if tagged else usual
+
+
 def _configured() -> dict[str, Any]:
     column = st.column_config
     titles = {name: say(f"runs.column_{name}") for name in _COLUMNS}
-    kinds: dict[str, Any] = {name: column.TextColumn(title) for name, title in titles.items()}
+    kinds: dict[str, Any] = {
+        name: column.TextColumn(title, width=_WIDTHS.get(name)) for name, title in titles.items()
+    }
     return kinds | {
-        "epsilon": column.NumberColumn(titles["epsilon"], format="%.3g"),
-        "released": column.NumberColumn(titles["released"], format="%.3f"),
-        "exact": column.NumberColumn(titles["exact"], format="%.3f", help=say("runs.exact_note")),
+        "epsilon": column.NumberColumn(titles["epsilon"], format="%.3g", width=_WIDTHS["epsilon"]),
+        "released": column.NumberColumn(
+            titles["released"], format="%.3f", width=_WIDTHS["released"]
+        ),
+        "exact": column.NumberColumn(
+            titles["exact"], format="%.3f", help=say("runs.exact_note"), width=_WIDTHS["exact"]
+        ),
         "rounds": column.NumberColumn(titles["rounds"]),
         "planned": column.NumberColumn(titles["planned"]),
         "hospitals": column.NumberColumn(titles["hospitals"]),

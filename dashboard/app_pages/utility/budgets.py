@@ -8,7 +8,7 @@ from compliance.reports import run_tables
 from compliance.reports.sections import statements
 from compliance.storage.clock import utc_now
 from dashboard.elements.charts import show_chart
-from dashboard.elements.pieces import show_rows
+from dashboard.elements.pieces import show_lines
 from dashboard.reading.views import DashboardViews
 from dashboard.rows import words
 from dashboard.rows.figures.budgets import (
@@ -39,5 +39,5 @@ def show_budgets(views: DashboardViews, dossier: Dossier) -> None:
         st.info(say("budgets.nothing_signed"), icon=":material/info:")
         return
     st.markdown(f"- {words.plain(runs_sentence(found))}\n- {words.plain(pace_sentence(found))}")
-    show_rows(forecast_table(found))
+    show_lines(words.readable(forecast_table(found)))
     st.caption(say("budgets.assumed"))

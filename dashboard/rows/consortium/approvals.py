@@ -9,7 +9,7 @@ from compliance.governance.access.review import AccessReview
 from compliance.governance.acts import ActRequest
 from compliance.governance.incidents.course import IncidentStep
 from compliance.governance.incidents.playbooks import Playbook
-from compliance.governance.people import RIGHTS
+from compliance.governance.people import act_words
 from compliance.governance.retention import Hold
 from coordinator.governance.incident_register import NumberedIncident
 from coordinator.views.governance import WaitingChange
@@ -27,9 +27,7 @@ def change_title(change: WaitingChange) -> str:
 
 def asked_words(request: ActRequest) -> str:
     """Returns what is asked for in words."""
-    right = RIGHTS.get(request.action)
-    what = request.action if right is None else right.what
-    return f"{what} ({request.subject_kind} {request.subject})"
+    return f"{act_words(request.action)} ({request.subject_kind} {request.subject})"
 
 
 def change_details(change: WaitingChange) -> list[dict[str, str]]:

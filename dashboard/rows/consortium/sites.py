@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 
 from compliance.facts.formatting import Format, show
+from compliance.reports.document import Tone
 from coordinator.runs.monitoring.attendance import GONE_SECONDS
 from coordinator.views.members.sites import SiteView
+from dashboard.rows.consortium.matters import Matter
 from dashboard.texts import say
 from protocol.identity.timestamps import read_time
 
@@ -41,6 +43,36 @@ def connection_rows(
     ]
 
 
+def silent_matters(
+    sites: Sequence[SiteView], seen: Mapping[str, float] | None, now: datetime
+) -> list[Matter]:
+    """Returns which members are not heard from, in the words of their connections.
+
+    Args:
+        sites: the hospitals.
+        seen: as ``connection_rows``; where no service runs nobody listens, and nothing is said.
+        now: the time.
+    """
+    said: dict[str, list[str]] = {}
+    for one in sites:
+        if one.state == "enrolled" and seen is not None and not _is_online(one, seen, now):
+            said.setdefault(_connection(one, seen, now), []).append(one.site)
+    return [
+        Matter(
+            text=say("today.not_heard", sites=", ".join(names), connection=connection),
+            page="sites",
+            urgency=place,
+            tone=Tone.CAUTION,
+        )
+        for place, (connection, names) in enumerate(said.items())
+    ]
+
+
+def _is_online(one: SiteView, seen: Mapping[str, float], now: datetime) -> bool:
+    at = seen.get(one.site)
+    return at is not None and now.timestamp() - at < GONE_SECONDS
+
+
 def _connection(one: SiteView, seen: Mapping[str, float] | None, now: datetime) -> str:
     if one.state == "simulated":
         return say("sites.simulated")
@@ -50,7 +82,7 @@ def _connection(one: SiteView, seen: Mapping[str, float] | None, now: datetime) 
     if at is None:
         return say("sites.never_seen")
     when = show(datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds"), Format.TIME)
-    is_there = now.timestamp() - at < GONE_SECONDS
+    is_there = _is_online(one, seen, now)
     return say("sites.online", when=when) if is_there else say("sites.silent", when=when)
 
 

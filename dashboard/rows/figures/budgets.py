@@ -66,19 +66,28 @@ def _price(shown: Dossier, share: float | None) -> float | None:
 
 
 def forecast_table(found: Sequence[BudgetForecast]) -> Table:
-    """Returns what is left of each budget, how many runs fit, and when it ends."""
-    columns: Columns[BudgetForecast] = (
+    """Returns of each budget how many runs fit and when it ends, then what that follows from.
+
+    Without a pace at any hospital its column and that of the end are left out.
+    """
+    begin: Columns[BudgetForecast] = (
         (say("budgets.hospital"), Format.TEXT, lambda one: one.site),
-        (say("budgets.booked"), Format.SHARE, lambda one: one.booked),
-        (say("budgets.price"), Format.SHARE, lambda one: one.price),
         (say("budgets.runs_left"), Format.COUNT, lambda one: one.runs_left),
-        (say("budgets.pace"), Format.SHARE, lambda one: _monthly(one)),
+    )
+    ends: Columns[BudgetForecast] = (
         (
             say("budgets.ends"),
             Format.TEXT,
             lambda one: None if one.ends is None else one.ends.isoformat(),
         ),
     )
+    shares: Columns[BudgetForecast] = (
+        (say("budgets.booked"), Format.SHARE, lambda one: one.booked),
+        (say("budgets.price"), Format.SHARE, lambda one: one.price),
+    )
+    pace: Columns[BudgetForecast] = ((say("budgets.pace"), Format.SHARE, _monthly),)
+    has_pace = any(one.per_day is not None for one in found)
+    columns = (*begin, *ends, *shares, *pace) if has_pace else (*begin, *shares)
     return table_of(say("budgets.title"), found, columns)
 
 

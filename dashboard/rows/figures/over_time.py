@@ -99,26 +99,27 @@ def _figure(dossier: Dossier, name: str, figure: FigureKind) -> Interval:
 def gap_table(dossier: Dossier) -> Table:
     """Returns the largest gap of each figure, and the smallest that these patients could show."""
     hospitals = [
-        (kind, say("fairness.among_hospitals"), gap)
+        (kind, say("fairness.of_hospitals", figure=kind.label), gap)
         for kind in dossier.site_kinds
         if (gap := dossier.largest_gaps.get(kind.name)) is not None
     ]
     groups = [
-        (kind, grouping, gap)
+        (kind, say("fairness.of_groups", figure=kind.label, grouping=grouping), gap)
         for grouping, gaps in dossier.group_gaps.items()
         for kind in dossier.figures.group
         if (gap := gaps.get(kind.name)) is not None
     ]
     rows = [
         (
-            kind.label, among, show(gap.value, kind.form),
-            f"{show(gap.low, kind.form)} – {show(gap.high, kind.form)}",
-            show(gap.detectable, kind.form),
+            name,
             say("fairness.is_shown") if gap.is_shown else say("fairness.not_shown"),
+            f"{show(gap.value, kind.form)} ({show(gap.low, kind.form)} – "
+            f"{show(gap.high, kind.form)})",
+            show(gap.detectable, kind.form),
         )
-        for kind, among, gap in (*hospitals, *groups)
-    ]  # fmt: skip
-    columns = ("figure", "among", "gap", "interval", "smallest", "shown")
+        for kind, name, gap in (*hospitals, *groups)
+    ]
+    columns = ("figure", "shown", "gap", "smallest")
     return Table(
         title=say("fairness.gaps"),
         columns=tuple(Column(title=say(f"fairness.{name}")) for name in columns),

@@ -8,9 +8,10 @@ canonical form to be signed.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -45,6 +46,7 @@ class DocumentForm(Generic[R]):
     """A kind of YAML document: its record, its noun in messages, and the error that refuses it.
 
     ``max_bytes`` is more than any of its kind has: a text that is larger is not parsed.
+    ``found_by`` says of keys, by their whole names, how to find the value of one that is missing.
     """
 
     record: type[R]
@@ -52,6 +54,7 @@ class DocumentForm(Generic[R]):
     refusal: type[FederationError]
     see: str
     max_bytes: int = MAX_BYTES
+    found_by: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_document(text: str, form: DocumentForm[R], source: str) -> R:
@@ -123,7 +126,8 @@ def _read(text: str, form: DocumentForm[R], source: str) -> R:
         return form.record.model_validate(value)
     except ValidationError as error:
         keys = sorted({key for m in _models(form.record, {}).values() for key in m.model_fields})
-        raise _Problem("\n".join(faults(source, tree, keys, error))) from error
+        found = faults(source, tree, keys, error, found_by=form.found_by)
+        raise _Problem("\n".join(found)) from error
 
 
 def _tree(
@@ -220,7 +224,12 @@ def _without_form(value: Any, path: list[str | int]) -> Iterator[list[str | int]
 
 
 def faults(
-    source: str, tree: Node, keys: list[str], error: ValidationError, within: str = ""
+    source: str,
+    tree: Node,
+    keys: list[str],
+    error: ValidationError,
+    within: str = "",
+    found_by: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[str]:
     """Yields what a record says against a tree of nodes: one line for each of up to four faults.
 
@@ -230,13 +239,16 @@ def faults(
         keys: every key that may have been meant by an unknown one.
         error: what the record says.
         within: the key under which the tree stands, where it is a part of a document.
+        found_by: as in ``DocumentForm``.
     """
     place = [within] if within else []
     problems = [problem for problem in error.errors(include_url=False) if _is_own(problem, error)]
     for problem in problems[:_MAX_SHOWN]:
         path = _written_path(tree, problem)
-        said = _said(problem, keys, path)
-        yield f"{source}:{_line_of(tree, path)}: {_named([*place, *path])}{said}"
+        said, named = _said(problem, keys, path), _named([*place, *path])
+        if problem["type"] == "missing" and (how := found_by.get(named.removesuffix(": "))):
+            said += f": {how}"
+        yield f"{source}:{_line_of(tree, path)}: {named}{said}"
     if len(problems) > _MAX_SHOWN:
         yield f"{source}: and {len(problems) - _MAX_SHOWN} more"
 
@@ -346,8 +358,8 @@ def _models(model: type[BaseModel], seen: dict[str, type[BaseModel]]) -> dict[st
     if model.__name__ in seen:
         return seen
     seen[model.__name__] = model
-    for field in model.model_fields.values():
-        for part in _parts(field.annotation):
+    for declared in model.model_fields.values():
+        for part in _parts(declared.annotation):
             if isinstance(part, type) and issubclass(part, BaseModel):
                 _models(part, seen)
     return seen

@@ -16,7 +16,7 @@ from compliance.facts.privacy_utility import EXACT, PER_SITE, UtilityPoint
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.views.one_run.run_summary import RunSummary
-from coordinator.views.several_runs.privacy_utility import points_of
+from coordinator.views.several_runs.privacy_utility import points_of, utility_points
 from dashboard.rows.runs import run_label
 
 RUN = RunSummary(
@@ -112,3 +112,19 @@ def test_version_and_short_help_answer_on_stdout(command: list[str]) -> None:
         [sys.executable, "-m", "collegium", *command], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith(("collegium ", "Usage:")) and done.stderr == ""
+
+
+def test_studies_of_one_name_and_other_settings_are_told_by_their_digests() -> None:
+    first = replace(REAL, settings="a", study_digest="0a1b2c3d" * 8)
+    other = replace(first, settings="b", study_digest="99999999" * 8, epsilon=4.0)
+    assert {one.study for one in utility_points([first, replace(first, seed=2)], [])} == {""}
+    assert [one.study for one in utility_points([other, first], [])] == [
+        "breast-cancer-demo (99999999)", "breast-cancer-demo (0a1b2c3d)",
+    ]  # fmt: skip
+    named = replace(other, study_name="longer")
+    assert [one.study for one in utility_points([named, first], [])] == [
+        "longer", "breast-cancer-demo",
+    ]  # fmt: skip
+    assert {one.study for one in utility_points([replace(other, test_noise=True), first], [])} == {
+        ""
+    }

@@ -270,6 +270,15 @@ def test_one_wide_interval_or_none_at_all_takes_the_line_away() -> None:
     assert supports_line([replace(point, kind=EXACT, low=None, high=None) for point in ends])
 
 
+def test_an_interval_cut_at_the_bound_of_the_range_makes_no_line() -> None:
+    cut = UtilityPoint(
+        epsilon=1.0, seed=1, value=1.0, kind=RELEASED, mode=PER_SITE, low=0.85, high=1.0
+    )
+    whole = replace(cut, epsilon=4.0, value=0.811, low=0.726, high=0.920)
+    assert not supports_line([cut, whole]) and not _lines([cut, whole])
+    assert supports_line([replace(cut, low=0.93), replace(whole, low=0.726, high=0.87)])
+
+
 def test_more_seeds_on_the_same_patients_do_not_make_a_line() -> None:
     figures = ((0.5, 0.6), (2.0, 0.7))
     many = [replace(p, seed=s) for p in _released(*figures, half=0.15) for s in range(50)]

@@ -1,5 +1,6 @@
 """Charts as pages draw them: colours that can be read, places that do not grow, lines or none."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -8,14 +9,23 @@ import pytest
 
 from compliance.charts import run as charts
 from compliance.charts.counted.drift import drift_chart, top_of
-from compliance.charts.descriptions import interval_text, line_text
+from compliance.charts.descriptions import describe_utility, interval_text, line_text, studies_text
 from compliance.charts.intervals import interval_rows
 from compliance.charts.privacy_utility import MAX_SINGLE, _dodged
-from compliance.charts.theme import Chart, Scheme, page_document, to_png
+from compliance.charts.theme import Chart, Scheme, page_document, to_png, to_svg
 from compliance.estimates.interval import Interval
+from compliance.facts.comparison.modes import comparison_json, differences
 from compliance.facts.dossier import CourseFacts, EvaluationFacts
 from compliance.facts.figures import ACCURACY, AUROC
-from compliance.facts.privacy_utility import EXACT, PER_SITE, RELEASED, UtilityPoint
+from compliance.facts.privacy_utility import (
+    DISTRIBUTED,
+    EXACT,
+    PER_SITE,
+    RELEASED,
+    UtilityPoint,
+    utility_levels,
+)
+from compliance.reports.sections.utility import utility_table
 from compliance.reports.several_runs import baseline_parts
 from tests.support.simulated import dossiers
 from tests.support.simulated.baselines import few_findings
@@ -42,6 +52,39 @@ def course(*values: float, half: float = 0.03) -> CourseFacts:
     ]  # fmt: skip
     return CourseFacts(figure=AUROC, planned=len(values), rounds=len(values), roll_back=None,
                        is_priced=True, evaluations=tuple(figures))  # fmt: skip
+
+
+def two_studies(*epsilons: float) -> list[UtilityPoint]:
+    return [
+        replace(run_at(epsilon, 1, value, half=0.01), study=study)
+        for study, value in (("falls (0a1b2c3d)", 0.6), ("falls (99999999)", 0.9))
+        for epsilon in epsilons
+    ]
+
+
+def test_points_of_two_studies_are_told_apart_and_joined_by_no_line() -> None:
+    few = [one for one in two_studies(1.0, 4.0) if (one.value < 0.7) == (one.epsilon == 1.0)]
+    svg = to_svg(charts.utility_against_epsilon(few))
+    assert all(f"falls ({name}), released" in svg for name in ("0a1b2c3d", "99999999"))
+    named = charts.utility_against_epsilon(few).to_dict()["layer"][-2]["encoding"]
+    assert named["color"]["legend"]["columns"] == named["shape"]["legend"]["columns"] == 1
+    assert [level.num_runs for level in utility_levels(few)] == [1, 1]
+    assert not re.findall(r'<g class="mark-line [^"]*"[^>]*><path', svg)
+    said = describe_utility(few)
+    assert "learn otherwise: falls (0a1b2c3d); falls (99999999)" in said
+    assert "over seeds only" not in said
+    assert utility_table(few).columns[2].title == "Study"
+    assert studies_text([run_at(1.0, 1, 0.7)]) == ""
+
+
+def test_a_mode_of_two_studies_is_compared_with_no_other() -> None:
+    shared = replace(run_at(1.0, 1, 0.8), mode=DISTRIBUTED)
+    for points in ([*two_studies(1.0), shared], [*two_studies(1.0, 4.0), shared]):
+        assert differences(points) == ()
+        found = comparison_json(points)["levels"]
+        assert {one["study"] for one in found} == {"falls (0a1b2c3d)", "falls (99999999)", None}
+        svg = to_svg(charts.utility_against_epsilon(points))
+        assert "per-site noise, falls" in svg and "99999999" in svg
 
 
 def each_chart() -> Iterator[Chart]:
@@ -225,3 +268,9 @@ def test_on_a_narrow_page_names_are_cut_and_a_legend_stands_in_lines_but_in_no_r
     assert "containerSize()[0] < 480 ? 88 : 180" in str(page)
     assert "containerSize" not in str(report)
     assert page["datasets"] == report["datasets"]
+
+
+def test_numbers_below_the_budgets_stand_in_their_places_and_apart() -> None:
+    chart = charts.privacy_spent(dossiers.finished().sites).to_dict()
+    axis = chart["layer"][0]["encoding"]["x"]["axis"]
+    assert axis["labelFlush"] is False and axis["labelSeparation"] >= 8

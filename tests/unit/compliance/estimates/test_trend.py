@@ -38,6 +38,12 @@ def test_the_interval_is_that_of_numpys_weighted_fit() -> None:
     assert (found.high - found.low) / 2 == pytest.approx(Z95 * wider**0.5, rel=1e-6)
 
 
+def test_a_figure_at_the_bound_of_its_range_is_no_surer_for_the_missing_side() -> None:
+    rest = [(float(place), around(0.8)) for place in (1, 2, 3)]
+    cut = trend([(0.0, Interval(value=1.0, low=0.85, high=1.0)), *rest])
+    assert cut == trend([(0.0, around(1.0, 0.15)), *rest])
+
+
 def test_of_figures_without_a_trend_a_line_is_shown_in_five_of_a_hundred_at_most() -> None:
     random, half = np.random.default_rng(5), 0.05
     drawn = random.normal(0.7, half / Z95, size=(2000, 6))

@@ -64,6 +64,20 @@ def test_drawings_are_the_same_bytes_every_time_and_say_their_figures() -> None:
         draw(points).to_dict()  # valid Vega-Lite
 
 
+def test_shares_at_one_threshold_hide_each_other_no_more_than_their_marks_are_wide() -> None:
+    chart = shares_by_threshold(run().operating_points).to_dict()
+    marks = [one["mark"] for one in chart["layer"] if one["mark"]["type"] == "point"]
+    assert sorted(mark["xOffset"] for mark in marks) == [-8, 0, 8]
+
+
+def test_the_legend_of_net_benefit_tells_its_dashed_line_from_its_dotted_one() -> None:
+    svg = to_svg(net_benefit_by_threshold(run().operating_points))
+    legend = svg[svg.index("role-legend") :]
+    for name in ("the model", "calling everybody ill", "calling nobody ill"):
+        assert f">{name}<" in legend
+    assert 'stroke-dasharray="6,3"' in legend and 'stroke-dasharray="2,2"' in legend
+
+
 def test_nothing_to_draw_is_refused() -> None:
     points = run(scale=0.2, noise=30.0).operating_points
     for draw in (shares_by_threshold, net_benefit_by_threshold):

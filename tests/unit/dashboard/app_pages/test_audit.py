@@ -133,7 +133,9 @@ def test_acts_stand_with_who_in_which_role_and_what_came_of_them(
     page = page_over(folder, monkeypatch).look("audit")
     assert "NOBODY" not in words(page)
     act = table_with(page, "Act")[0]
-    assert (act["Who"], act["Role"], act["Act"]) == (BEA, "auditor", "report.export")
+    assert (act["Who"], act["Role"], act["Act"]) == (
+        BEA, "auditor", "export a report or evidence",
+    )  # fmt: skip
     assert (act["About"], act["Outcome"]) == (f"report {RUN}", "done")
 
 
@@ -226,7 +228,10 @@ def test_entries_of_a_person_stand_with_what_each_act_was(
     page.selectbox(key="log person").set_value(BEA)
     shown.again(page)
     told = page.dataframe[0].value["By whom"]
-    assert set(told) == {f"{BEA}: report.export report {RUN}", f"{BEA}: change.confirm change 1"}
+    assert set(told) == {
+        f"{BEA}: export a report or evidence (report {RUN})",
+        f"{BEA}: confirm a change of another (change 1)",
+    }
 
 
 def test_refused_acts_can_be_listed_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +244,9 @@ def test_refused_acts_can_be_listed_alone(folder: Path, monkeypatch: pytest.Monk
     page.selectbox(key="acts outcome").set_value("refused")
     shown.again(page)
     [act] = table_with(page, "Act")
-    assert act["Act"] == "access.review" and act["Outcome"].startswith("refused: Dr. Ada Admin")
+    assert act["Act"] == "review who may do what" and act["Outcome"].startswith(
+        "refused: Dr. Ada Admin"
+    )
     page.selectbox(key="acts outcome").set_value("failed")
     shown.again(page)
     assert "No such act of a person is recorded." in words(page)
@@ -350,3 +357,13 @@ def test_an_empty_log_has_nothing_to_search_or_to_verify(
     page = page_over(workspace.root, monkeypatch).look("audit")
     assert "No entry here is what you search." in words(page)
     assert page.button[0].disabled and not page.number_input
+
+
+def test_entries_show_what_a_page_holds_and_the_proof_tells_the_rest(
+    genuine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = page_over(genuine, monkeypatch).look("audit")
+    order = list(page.dataframe[0].proto.column_order)
+    assert order == ["Index", "What was done", "Run", "Time"]  # nobody is registered
+    newest = page.dataframe[0].value.iloc[0]
+    assert newest["Digest of the details"] in words(page) and newest["Leaf"] in words(page)

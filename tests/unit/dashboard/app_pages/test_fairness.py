@@ -1,6 +1,8 @@
 """The page Fairness: hospitals, groups, the gaps that could have been seen, and runs over time."""
 
+import tomllib
 from dataclasses import replace
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -8,8 +10,14 @@ import pytest
 from compliance.estimates.binned_scores.operating_points import operating_points
 from compliance.estimates.withholding import TOO_FEW
 from compliance.facts.dossier import Dossier
+from compliance.reports.sections.fairness.gaps import (
+    ENGLISH,
+    gap_sentences,
+    group_gap_sentences,
+)
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.simulated import dossiers
+from tests.support.simulated.folder_page import rows
 from tests.support.simulated.shown_page import again, sentences, show
 from tests.support.simulated.stored_runs import StoredRuns
 
@@ -35,9 +43,10 @@ def test_hospitals_are_compared_with_the_smallest_gap_that_could_have_been_seen(
     said = sentences(page)
     assert "Fairness across hospitals" in said
     assert "west has too few test patients for a figure of its own" in said
-    gaps = page.dataframe[-1].value.set_index("Figure")
-    assert gaps["Largest gap"]["Accuracy"] == "0.172"
-    assert float(gaps["Smallest gap that could have been seen"]["Accuracy"]) > 0.05
+    accuracy = next(row for row in rows(page, 0) if row["Figure"] == "Accuracy, among hospitals")
+    assert list(accuracy)[1] == "Is there a gap?"  # the verdict first: a narrow page shows it
+    assert accuracy["Largest gap (95 %, for all pairs together)"].startswith("0.172 (")
+    assert float(accuracy["Smallest gap that could have been seen"]) > 0.05
     assert "This study counts no groups of patients" in said
 
 
@@ -48,11 +57,9 @@ def test_groups_stand_with_what_may_be_concluded_and_who_declined() -> None:
     said = sentences(page)
     assert "the largest gap, between below 50 and 50 and above, is 0.300" in said
     assert "Declined to count groups: east." in said
-    gaps = page.dataframe[-1].value
-    verdict = dict(zip(zip(gaps["Figure"], gaps["Among"], strict=True), gaps["Is there a gap?"],
-                       strict=True))  # fmt: skip
-    assert verdict["Sensitivity", "age"] == "yes: find out why"
-    assert verdict["Sensitivity", "sex"].startswith("not shown")
+    verdict = {row["Figure"]: row["Is there a gap?"] for row in rows(page, 0)}
+    assert verdict["Sensitivity, by age"] == "yes: find out why"
+    assert verdict["Sensitivity, by sex"].startswith("not shown")
 
 
 def test_runs_over_time_are_drawn_when_asked_for_on_one_scale_with_a_line_where_one_is() -> None:
@@ -107,3 +114,20 @@ def test_thresholds_stand_beside_fairness() -> None:
     points = operating_points(counts, 2.0, (100.0, 100.0), ScoreGrid())
     page = show(StoredRuns(replace(dossiers.finished(), operating_points=points)), "fairness")
     assert "Thresholds" in [found.value for found in page.subheader]
+
+
+def test_sentences_about_gaps_are_those_of_the_report_and_speak_the_pages_language() -> None:
+    run = dossiers.with_groups()
+    in_english, in_german, in_french = (
+        sentences(show(StoredRuns(run), "fairness", language)) for language in ("en", "de", "fr")
+    )
+    told = [said for grouping in ("age", "sex") for _, said in group_gap_sentences(run, grouping)]
+    assert all(said in in_english for said in (*told, *gap_sentences(run)))
+    assert "Der größte Unterschied, zwischen below 50 und 50 and above, ist 0.300" in in_german
+    assert "le plus grand écart, entre below 50 et 50 and above, est de 0.300" in in_french
+    assert not any("largest gap" in said for said in (in_german, in_french))
+
+
+def test_every_sentence_about_gaps_has_its_text() -> None:
+    texts = tomllib.loads(files("dashboard.texts").joinpath("en.toml").read_text("utf-8"))
+    assert texts["gaps"] == ENGLISH

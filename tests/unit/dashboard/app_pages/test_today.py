@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from compliance.storage.clock import utc_now
 from coordinator.alerts.judging import judged
 from coordinator.alerts.register import AlertRegister
 from coordinator.database.workspace import Workspace
 from coordinator.views.alerts import Alert, AlertMessage
 from coordinator.views.views import open_views
+from dashboard.page import Tools
 from dashboard.rows.alerts import alert_label, alert_rows, alerts_caption
 from protocol.identity.roster import SigningKey
+from tests.support.hospital.consortium_home import ConsortiumHome
 from tests.support.hospital.people import ADA, BEA, CLEO, People
 from tests.support.simulated.alert_facts import CALM, RULES, share
 from tests.support.simulated.begun_run import begin_run
@@ -43,6 +46,24 @@ def test_where_nothing_waits_one_sentence_says_so(
     assert "of its budget for life left. A run of small costs" in text
     assert "A quorum has cosigned the first" in text and "attributed to NOBODY" in text
     assert not page.button
+
+
+def test_members_that_the_service_does_not_hear_from_are_something_to_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = ConsortiumHome(tmp_path / "home")
+    home.found("east", "north", "south")
+    home.invite("west")
+    now = utc_now().timestamp()
+    never = page_over(home.root, monkeypatch, tools=Tools(last_seen=dict)).look("today")
+    gone = {"east": now, "north": now, "south": now - 3600}
+    one = page_over(home.root, monkeypatch, tools=Tools(last_seen=lambda: gone)).look("today")
+    off = page_over(home.root, monkeypatch).look("today")
+    home.store.close()
+    assert "Not heard from" in headings(never) and not never.success
+    assert "east, north, south: not heard from since the service began." in words(never)
+    assert "south: silent since " in words(one) and not one.success
+    assert "Not heard from" not in headings(off)  # no service runs: nobody listens
 
 
 def test_a_change_stands_first_for_who_may_confirm_it_and_not_as_waiting_for_who_may_not(

@@ -18,7 +18,7 @@ from coordinator.database.store import Store
 from tests.support.machine.patience import PATIENCE
 from tests.support.simulated import dossiers
 from tests.support.simulated.baselines import few_findings
-from tests.support.simulated.folder_page import FolderPage
+from tests.support.simulated.folder_page import FolderPage, rows
 from tests.support.simulated.shown_page import again, sentences, show
 from tests.support.simulated.stored_runs import StoredRuns
 from tests.support.simulated.strategies import compared_strategies
@@ -146,25 +146,29 @@ def test_the_first_budget_to_end_is_forecast_from_runs_spread_over_the_last_90_d
     assert f"is that of east, on {end}" in said
     assert "at most 15 % of a budget in 30 days" in said
     assert "This assumes that runs go on as they did" in said
+    first, *_ = rows(page, 0)
+    assert list(first)[:3] == ["Hospital", "Further runs that fit", "Ends at this pace"]
+    assert first["Ends at this pace"] == end.isoformat()
 
 
 def test_without_a_pace_no_day_is_forecast() -> None:
-    said = sentences(show(StoredRuns(ago(dossiers.finished(), 3, "only", 0.3)), "utility"))
-    assert "No day is forecast: a pace needs a run of the last 90 days" in said
+    page = show(StoredRuns(ago(dossiers.finished(), 3, "only", 0.3)), "utility")
+    assert "No day is forecast: a pace needs a run of the last 90 days" in sentences(page)
+    assert "Ends at this pace" not in rows(page, 0)[0]
 
 
 def test_another_epsilon_is_computed_only_when_it_is_asked_for() -> None:
     page = show(StoredRuns(planned(), points=dossiers.sweep()), "utility")
     assert "What would another ε cost us?" in sentences(page)
-    assert not page.table
+    assert [list(one.value.columns)[0] for one in page.table] == ["Further runs that fit"]
     assert page.number_input[0].value == 2.0
     assert page.number_input[1].value == 0.89  # what the runs without privacy reached
     page.number_input[0].set_value(4.0)
     page.button[0].click()
     again(page)
-    figures = page.table[0].value.reset_index().to_dict("records")
+    figures = page.table[1].value.reset_index().to_dict("records")
     assert list(figures[0]) == ["Quantity", "As it is: ε = 1", "Asked: ε = 4"]
-    shares = page.table[1].value.reset_index().to_dict("records")
+    shares = page.table[2].value.reset_index().to_dict("records")
     assert [row["Hospital"] for row in shares] == ["cleveland", "hungarian", "switzerland", "va"]
     assert "times as much of a budget" in sentences(page)
 
@@ -175,7 +179,7 @@ def test_an_epsilon_that_cannot_be_had_is_a_sentence() -> None:
     page.button[0].click()
     said = sentences(again(page))
     assert "nothing could be learned" in said
-    assert not page.table
+    assert len(page.table) == 1  # what is left of budgets
 
 
 @pytest.mark.parametrize(("language", "title"), [("de", "Lebensbudgets"), ("fr", "Budgets à vie")])

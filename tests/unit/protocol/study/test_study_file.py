@@ -113,6 +113,18 @@ def test_yaml_12_is_read_not_yaml_11() -> None:
     assert ward.tokens == ("NO", "YES", "10")
 
 
+def test_a_missing_noise_multiplier_of_shared_noise_says_where_to_get_it() -> None:
+    text = changed("mode: per_site", "mode: distributed").replace(
+        "local_steps: 2, ", "local_steps: 1, strategy: fedsgd, "
+    )
+    with pytest.raises(
+        StudyRefused,
+        match="privacy.noise_multiplier: this key is required and missing: collegium study plan "
+        "shows it",
+    ):
+        read_study(text)
+
+
 def test_many_problems_are_counted_not_all_shown() -> None:
     text = changed("epsilon: 4, delta: 1e-3, clip: 1.0", "a: 1, b: 2, c: 3, d: 4, e: 5, f: 6")
     with pytest.raises(StudyRefused, match=r"and \d+ more"):

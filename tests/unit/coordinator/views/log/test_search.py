@@ -101,8 +101,8 @@ def test_a_person_is_found_by_their_acts_with_what_each_was(folder: Path) -> Non
     with closing(open_views(folder)) as views:
         page = views.search_log(LogQuery(person=BEA, words="carried out"))
         assert [one.act for one in page.entries] == [
-            f"{BEA}: report.export report {RUNS[1]}",
-            f"{BEA}: change.confirm change 1",
+            f"{BEA}: export a report or evidence (report {RUNS[1]})",
+            f"{BEA}: confirm a change of another (change 1)",
         ]
         of_both = views.search_log(LogQuery(person=BEA, run=RUNS[1]))
         assert {one.act for one in of_both.entries} == {page.entries[0].act}

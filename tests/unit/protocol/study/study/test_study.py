@@ -12,6 +12,7 @@ from protocol.study.cohort.cohort import Cohort, ImageCohort, TableCohort
 from protocol.study.privacy import NoPrivacy, PerSitePrivacy
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
+from protocol.study.variants import question, settings
 from tests import ROOT
 from tests.support.simulated.studies import changed, small_study
 
@@ -70,6 +71,15 @@ def test_weights_are_the_declared_patients() -> None:
     study = read_study(changed("east.csv, patients: 40", "east.csv, patients: 20"))
     assert study.weights == {"east": 20.0, "north": 40.0, "south": 40.0, "west": 40.0}
     assert study.expected_batch("east") == 20.0
+
+
+def test_studies_of_equal_settings_differ_by_names_seeds_and_epsilons_alone() -> None:
+    study = small_study()
+    alike = study.with_epsilon(0.5).with_seed(99).replaced(name="another", title="Another")
+    longer = changed("rounds: 2", "rounds: 3")
+    assert settings(alike) == settings(study) and alike.digest != study.digest
+    assert settings(read_study(longer)) != settings(study)
+    assert question(read_study(longer)) == question(study)
 
 
 @pytest.mark.parametrize("mode", ["per_site", "distributed", "none"])
