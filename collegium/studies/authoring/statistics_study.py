@@ -67,7 +67,7 @@ def statistics_text(study: Study, *, epsilon: float | None = None, bins: int = 0
         StudyRefused: it is of images, or counts columns itself.
     """
     cohort = study.cohort
-    if not isinstance(cohort, TableCohort) or not study.trains:
+    if not isinstance(cohort, TableCohort) or not study.has_model:
         raise StudyRefused(f"{study.name}: statistics are of the columns of a study of a table")
     if isinstance(cohort.label, TimeToEventLabel):
         raise StudyRefused(
