@@ -63,7 +63,17 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """Yields a desk at which one model is in production since a canary at two hospitals."""
     made = Desk(tmp_path_factory.mktemp("desk"))
     lead = {"as_": CLEO}
-    made.told("models", "register", "heart", "run-1", "--no-red-team", "--margin", "1", **lead)
+    made.told(
+        "models",
+        "register",
+        "heart",
+        "run-1",
+        "--no-red-team",
+        "--no-canary-evaluation",
+        "--margin",
+        "1",
+        **lead,
+    )
     made.told("models", "canary", "heart", "run-1", "--site", "north", "--site", "east", **lead)
     change = made.told("models", "promote", "heart", "run-1", **lead)["change"]
     given = ["people", "confirm", str(change), "--home", str(made.out), "--as", str(made.file(BEA))]
