@@ -223,6 +223,35 @@ def served(
 
 
 @app.command()
+def shadow(
+    name: Name,
+    out: Records,
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the studies go.")],
+    split: Annotated[
+        Path | None,
+        typer.Option("--split", metavar="FILE", help="The split's file, where a study names one."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Writes studies that evaluate the canary and what is in production at the canary's hospitals.
+
+    They train nothing: test patients alone pay. Once both have run, the coordinator ends a canary
+    that is worse by itself.
+    """
+    from collegium.models.shadow import write_shadow
+
+    told = write_shadow(out, name, to, split)
+    tell = answer(as_json)
+    for role, file in told["studies"].items():
+        tell(f"{role:<10} {file}: parameters of sha256 {told['files'][role]}")
+    say(
+        f"run both at {', '.join(told['sites'])}; a hospital whose policy names the parameters "
+        "that it takes adds the sha256 to policy.pretrained"
+    )
+    emit(told, as_json)
+
+
+@app.command()
 def diff(
     first: Version,
     second: Annotated[str, typer.Argument(help="The other.")],

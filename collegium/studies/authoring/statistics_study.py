@@ -98,7 +98,8 @@ def yaml_text(document: dict[str, Any]) -> str:
     whole: Any = CommentedMap(document)
     whole["cohort"] = CommentedMap(whole["cohort"])
     for section, key in ((whole, "sites"), (whole["cohort"], "columns")):
-        section[key] = [_on_one_line(each) for each in section[key]]
+        if key in section:
+            section[key] = [_on_one_line(each) for each in section[key]]
     for section, key in (
         (whole["cohort"], "label"),
         *((whole, name) for name in ("task", "privacy", "aggregation", "evaluation")),

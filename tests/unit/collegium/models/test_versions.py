@@ -85,7 +85,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 def test_a_model_in_production_is_shown_with_thresholds_gates_and_history(desk: Desk) -> None:
     shown = desk.told("models", "show", "heart")
     assert shown["rules"] == {
-        "least": None, "margin": 1.0, "largest_gap": None, "red_team": False
+        "least": None, "margin": 1.0, "largest_gap": None, "red_team": False,
+        "canary_evaluation": False,
     }  # fmt: skip
     (version,) = shown["versions"]
     assert version["stage"] == "production" and version["run"] == "run-1"
