@@ -370,7 +370,7 @@ class Run:
         blocks: list[Block] = [headlines(dossier)]
         if dossier.sites:
             blocks.append(sites_table(dossier))
-        if not dossier.trains:
+        if not dossier.has_model:
             blocks += columns_section(dossier).blocks
         elif points:
             blocks += utility.utility_section(points, withheld).blocks
@@ -385,7 +385,7 @@ class Run:
             return views.utility(self.id), views.withheld(self.id)
 
     def _model(self, dossier: Dossier) -> str:
-        if not dossier.trains:
+        if not dossier.has_model:
             raise WorkspaceRefused(f"run {self.id} counted columns: it has no model")
         if dossier.model_digest is None:
             raise WorkspaceRefused(f"run {self.id} is {dossier.state}: it has no final model")

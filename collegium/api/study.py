@@ -317,8 +317,10 @@ class Study:
         return f"Study {self.name}: {hospitals}, {self._privacy()}, {self._steps()}"
 
     def _steps(self) -> str:
-        if not self.document.trains:
+        if not self.document.has_model:
             return "columns counted"
+        if not self.document.trains:
+            return "a given model evaluated, nothing trained"
         training = self.document.training
         return f"{counted(training.rounds, 'round')} of {counted(training.local_steps, 'step')}"
 
@@ -334,7 +336,7 @@ class Study:
                     value=f"{document.task.network.target}, {document.training.strategy}, "
                     f"{self._steps()}"
                     if document.trains
-                    else "none: columns are counted",
+                    else f"none: {self._steps()}",
                 ),
                 Fact(label="Must answer", value=document.threshold, form=Format.COUNT),
                 Fact(label="May collude", value=document.aggregation.colluders, form=Format.COUNT),

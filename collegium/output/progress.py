@@ -155,7 +155,7 @@ def steps_of(study: Study) -> int:
 
 def round_text(study: Study, round_kind: str, number: int, survivors: tuple[str, ...]) -> str:
     """Returns which round is done, how many sites answered, and what of the plan is used up."""
-    where = study.evaluations.place(round_kind, number) if study.trains else "columns counted"
+    where = study.evaluations.place(round_kind, number) if study.has_model else "columns counted"
     done = study.evaluations.rounds_before(round_kind, number) + (round_kind == "training")
     spent = "" if study.calendar is not None else _spent(study, done)
     return f"{where}, {len(survivors)} of {len(study.sites)} sites{spent}"

@@ -35,7 +35,7 @@ def export_performance(out: Path, run_id: str, form: str, to: Path, console: Con
             f"nothing is written: the records are not what was logged. collegium audit verify "
             f"--out {out} says what is wrong"
         )
-    if not dossier.trains or not dossier.released:
+    if not dossier.has_model or not dossier.released:
         raise WorkspaceRefused(f"run {dossier.run_id} released no figure of a model")
     whole = performance_report(dossier)
     text = wide_csv(performance_table(dossier)) if form == "csv" else RENDERERS[form](whole)

@@ -77,7 +77,7 @@ def consortium(
                 for site, actor in actors.items()
             }
         )
-        if study.trains:
+        if study.has_model:
             for actor in actors.values():
                 actor.ask("warm_up")
         yield Consortium(

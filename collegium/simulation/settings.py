@@ -122,9 +122,9 @@ def record_files(study: Study) -> tuple[str, ...]:
 def require_network(study: Study, *, any_network: bool = False) -> None:
     """Builds the network of a study that names layers or parameters, and drops it.
 
-    Nothing is built of a study that trains nothing, and where the silo extra, which brings the
-    networks, is missing, or a recipe is
-    not installed: only a run finds out then. torch and MONAI take seconds to import.
+    Nothing is built of a study that counts columns, and where the silo extra, which brings the
+    networks, is missing, or a recipe is not installed: only a run finds out then.
+    torch and MONAI take seconds to import.
 
     Args:
         study: the study, with its recipes and parameters attached.
@@ -135,7 +135,13 @@ def require_network(study: Study, *, any_network: bool = False) -> None:
             names are not its own.
         PolicyRefused: a recipe's installed files are not as in its wheel.
     """
+    if not study.has_model:
+        return
     if not study.trains:
+        if can_build(study):
+            from pipelines.networks.given_network import given_network
+
+            given_network(study.task, study.cohort)
         return
     may_misfit = any_network and not isinstance(study.task.network, FullyConnectedNet)
     kept = study.training.kept_layers

@@ -35,9 +35,11 @@ _MOST_FELT = 2.0
 class PrivacyPlan:
     """The price of a run: the whole training and all evaluations, priced beforehand.
 
-    Of a study that trains nothing both are its one release of counts: each patient, whether of
-    training or of tests, pays it, once. Of a monitoring study they are its whole ``calendar``: its
-    first run reserves it, and later runs draw from that one reservation, in the study's name.
+    Of a study that trains nothing both are its one release of counts. Where columns are counted
+    each patient, whether of training or of tests, pays it, once; where a given model is evaluated
+    test patients pay it, and training patients nothing. Of a monitoring study they are its whole
+    ``calendar``: its first run reserves it, and later runs draw from that one reservation, in the
+    study's name.
     """
 
     delta: float
@@ -47,6 +49,7 @@ class PrivacyPlan:
     evaluation_epsilon: float
     fallback_epsilon: float | None = None
     trains: bool = True
+    has_model: bool = True
     calendar: bool = False
     training_reservation: Reservation | None = None
     evaluation_reservation: Reservation | None = None
@@ -111,6 +114,7 @@ class PrivacyPlan:
             fallback_epsilon=_fallback(study, event, privacy),
             evaluation_epsilon=epsilon(counting, privacy.delta),
             trains=study.trains,
+            has_model=study.has_model,
             calendar=study.calendar is not None,
         )
 
@@ -162,7 +166,7 @@ class PrivacyPlan:
             partition="training" if apart else "both", round_kind="training", event=self.training
         )
         evaluation = PlannedRelease(
-            partition="evaluation" if apart and self.trains else "both",
+            partition="evaluation" if apart and self.has_model else "both",
             round_kind="evaluation",
             event=self.evaluation,
         )

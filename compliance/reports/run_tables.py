@@ -40,7 +40,7 @@ def sites_table(dossier: Dossier) -> Table:
     )
     exact: Columns[SiteFacts] = (
         *(_exact_column(kind) for kind in reversed(figures.pooled[:_EXACT])),
-        *(parts if dossier.trains else ()),
+        *(parts if dossier.has_model else ()),
     )
     columns = (*released, *exact) if dossier.simulation else released
     return table_of("Figures at each hospital", dossier.sites, columns)

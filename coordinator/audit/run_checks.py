@@ -273,7 +273,7 @@ def _check_model(session: Session, row: RunRow, log: RunLog) -> None:
     for snapshot in kept:
         last = [e.payload for e in log.all(RESULT) if e.round == snapshot.round_number - 1]
         if not snapshot.round_number:  # of a study that trains nothing
-            last = [model_digest({})]
+            last = _given_model(session, row)
         if last != [snapshot.model_digest]:
             raise StoreBroken("the model that is kept is not what the last round gave")
     if row.model_digest is not None and named != [row.model_digest]:
@@ -297,6 +297,17 @@ def _check_manifest(
     began_from = None if first is None else _context(first).model_hash
     signed = {summary.site: summary for summary in summaries}
     require_manifest(manifest, _study(session, row), signed, began_from)
+
+
+def _given_model(session: Session, row: RunRow) -> list[str]:
+    """Returns the model of a run that trains nothing: the one in its evaluation's contexts."""
+    if not _study(session, row).has_model:
+        return [model_digest({})]
+    query = select(RoundRow.context_json).filter_by(run_id=row.id, state="finished")
+    contexts = [
+        RoundContext.from_json(parse_canonical(text.encode())) for text in session.scalars(query)
+    ]
+    return sorted({one.model_hash for one in contexts})
 
 
 def _check_kept_messages(session: Session, run: str, roster: Roster) -> None:

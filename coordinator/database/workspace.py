@@ -151,8 +151,13 @@ class Workspace:
         return public
 
     def keep_snapshot(self, model: Tensors, manifest: dict[str, Any]) -> str:
-        """Writes a model and its manifest, named by the model's digest; returns the digest."""
+        """Writes a model and its manifest, named by the model's digest; returns the digest.
+
+        An empty manifest, of a run that did not make the model, replaces none.
+        """
         name = model_digest(model)
+        if not manifest and (self.snapshots / f"{name}.json").is_file():
+            return name
         data = encode_tensors(model)
         text = manifest_text(manifest, name, data)
         write_whole(self.snapshots / f"{name}.safetensors", data)

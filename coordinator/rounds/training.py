@@ -582,7 +582,7 @@ class Runner:
             "roster_digest": self._roster.digest,
             "created_at": timestamp(),
         }
-        if not self._study.trains:  # every statistics run has this one model: it is no run's
+        if not self._study.trains:  # a given model, or none: it is not this run's
             manifest = {}
         name = self._stores.snapshots.keep_snapshot(model, manifest)
         row = SnapshotRow(

@@ -54,7 +54,7 @@ def show(page: Page) -> None:
 
 def _nothing_to_compare(dossier: Dossier) -> str:
     """Returns why nothing can be compared; empty where something can."""
-    if not dossier.trains:
+    if not dossier.has_model:
         return say("fairness.trains_nothing")
     if dossier.state == "running":
         return say("fairness.running")

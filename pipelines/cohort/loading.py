@@ -85,6 +85,7 @@ def check_cohort(
     site: str,
     declared: int,
     trains: bool = True,
+    counts_all: bool = False,
 ) -> None:
     """Refuses a cohort that cannot be protected or trained on.
 
@@ -97,7 +98,8 @@ def check_cohort(
         cohort: the contract, with the minimum number of patients.
         site: whose records these are, for messages.
         declared: how many training patients the study declares for this site.
-        trains: whether the study trains; else all patients are counted, in the test part.
+        trains: whether the study trains; else the training part may be anything.
+        counts_all: whether all patients are counted, in the test part.
 
     Raises:
         CohortRefused: no records to train on, fewer patients than the minimum, or than the
@@ -120,7 +122,7 @@ def check_cohort(
     several = trains and cohort.label.num_classes > 0 and train.labels.ndim == 1
     if several and not cohort.allow_one_class and len(np.unique(train.labels[:])) < 2:
         raise refused(site, "one-class", "the training part holds one class only", ONE_CLASS)
-    small = list(_few_of_a_class(test, "test" if trains else "counted", cohort))
+    small = list(_few_of_a_class(test, "counted" if counts_all else "test", cohort))
     if trains:
         small = [*_few_of_a_class(train, "training", cohort), *small]
     if small:
@@ -130,7 +132,7 @@ def check_cohort(
             raise refused(
                 site,
                 "more-patients-than-declared",
-                f"{records.num_patients} {part if trains else 'counted'} patients, the study "
+                f"{records.num_patients} {'counted' if counts_all else part} patients, the study "
                 f"declares {declared} for it",
                 f"declare a round number above (sites: - {{name: {site}, patients: ...}}): sums "
                 "are divided by it and the work of a step is laid out for it",

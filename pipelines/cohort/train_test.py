@@ -34,7 +34,7 @@ def parts_of(
         left_out: rows that are in neither part, whatever the split says of them.
 
     Guarantee: no patient is in both. Where the study protects records, each
-    counts as a patient of its own. A study that trains nothing counts everybody: all are in
+    counts as a patient of its own. A study that counts columns counts everybody: all are in
     the second.
 
     Raises:
@@ -42,7 +42,7 @@ def parts_of(
         StudyRefused: the split cannot be done.
     """
     privacy = study.privacy if isinstance(study.privacy, PatientPrivacy) else None
-    if study.trains:
+    if study.has_model:
         train, test = split(records, study.split, key=key, site=site, index_file=index_file)
     else:
         train, test = records.take(np.zeros(len(records), dtype=np.bool_)), records
@@ -51,5 +51,13 @@ def parts_of(
     if privacy is not None and privacy.unit == "record":
         train, test = train.apart(), test.apart()
     declared = study.site(site).patients
-    check_cohort(train, test, study.cohort, site=site, declared=declared, trains=study.trains)
+    check_cohort(
+        train,
+        test,
+        study.cohort,
+        site=site,
+        declared=declared,
+        trains=study.trains,
+        counts_all=not study.has_model,
+    )
     return train, test

@@ -70,7 +70,7 @@ def stays_on_one_side(study: Study, stated: PatientStatement) -> bool:
     """
     privacy = study.privacy
     return (
-        study.trains
+        study.has_model
         and isinstance(privacy, PatientPrivacy)
         and privacy.unit == "patient"
         and isinstance(study.split, KeyedHashSplit)

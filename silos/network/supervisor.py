@@ -480,7 +480,7 @@ class Supervisor:
                 signed_heads=self._signed_heads(wire),
                 machine_check=partial(self._machine_check, notice),
                 keep_model=partial(self._keep_model, notice.run_id, study)
-                if study.trains
+                if study.has_model
                 else None,
             )
         )

@@ -23,7 +23,7 @@ def forecast_text(found: Forecast) -> str:
 
 
 def price_text(
-    found: Forecast, *, epsilon: float, delta: float, unit: str, apart: bool, trains: bool = True
+    found: Forecast, *, epsilon: float, delta: float, unit: str, apart: bool, counted: str = ""
 ) -> str:
     """Returns a study's price in one sentence: what is booked, what is claimed, why they differ.
 
@@ -31,10 +31,10 @@ def price_text(
         found: what the ledger would book.
         epsilon, delta: what each ``unit`` (patient or record) is promised in this study.
         apart: whether training and test patients have a budget each.
-        trains: whether it trains; else every patient pays its counts, once.
+        counted: who pays its counts, where it trains nothing.
     """
     both = "" if apart else ", training and evaluation for every patient"
-    both = both if trains else ", the counts for every patient, once"
+    both = f", the counts for {counted}, once" if counted else both
     return (
         f"{forecast_text(found)}; each {unit} is promised epsilon {show(epsilon, Format.EPSILON)} "
         f"at delta {show(delta, Format.SMALL)} in this study alone; the budget counts what adds up "

@@ -180,6 +180,11 @@ def _work(study: Study, site: str) -> str:
                 f"{counted(study.calendar, 'release')} after it, each a run{spare}; the first "
                 "reserves what is said below for all of them together"
             )
+        if study.has_model:
+            return (
+                "nothing is trained; the study's model is evaluated on this hospital's test "
+                f"patients: once{spare}; training patients are not used, and pay nothing"
+            )
         return f"every patient is counted, of training and of tests alike: once{spare}"
     return (
         f"{counted(study.rounds_of(site), 'round')}{_of_all(study)} of "
@@ -202,18 +207,27 @@ def _evaluated(study: Study) -> str:
 
 def _network(study: Study) -> str:
     """Returns the network's name, with those that it is made of."""
-    if study.task.pretrained is not None and not study.trains:
+    if study.task.pretrained is not None and not study.has_model:
         return f"none learns: columns are counted, and scores of {study.task.pretrained.file}"
-    if not study.trains:
+    if not study.has_model:
         return "none: columns are counted"
     own, *others = study.task.network.targets
     return f"{own} of {' and '.join(others)}" if others else own
 
 
+def _paying(study: Study) -> str:
+    """Returns which patients pay, where that is not all of them."""
+    return "test " if study.has_model and not study.trains else ""
+
+
 def _require_layers(study: Study) -> None:
     kept = study.training.kept_layers
     named = study.task.names_layers or bool(kept)
-    if named and not study.recipes:  # whose code is not run here: silo check
+    if named and not study.recipes and not study.trains and study.has_model:
+        from pipelines.networks.given_network import given_network
+
+        given_network(study.task, study.cohort)
+    elif named and not study.recipes:  # whose code is not run here: silo check
         from pipelines.networks.networks import require_layers  # torch takes seconds to import
 
         require_layers(study.task, study.cohort, kept)
@@ -238,8 +252,8 @@ def _cost(
         return
     yield (
         "privacy",
-        f"each {privacy.unit}: epsilon {show(plan.epsilon, Format.EPSILON)} at delta "
-        f"{show(plan.delta, Format.SMALL)}, mode {privacy.mode}"
+        f"each {_paying(study)}{privacy.unit}: epsilon {show(plan.epsilon, Format.EPSILON)} "
+        f"at delta {show(plan.delta, Format.SMALL)}, mode {privacy.mode}"
         + (
             f"; in the evaluation epsilon {show(plan.evaluation_epsilon, Format.EPSILON)}"
             if plan.trains

@@ -210,7 +210,7 @@ def _budget(site: SiteFile, study: Study, hospital: SiteDatabase) -> Iterator[Fi
             delta=plan.delta,
             unit=privacy.unit,
             apart=apart,
-            trains=study.trains,
+            counted="" if study.trains else "test patients" if study.has_model else "every patient",
         )
         if found.fits:
             yield ok("budget", said)

@@ -136,6 +136,8 @@ def _fitting(
         used = (
             f"{train} patients train, {test} test"
             if study.trains
+            else f"{test} test patients are counted, and no others"
+            if study.has_model
             else f"{test} patients are counted"
         )
         yield ok("records", f"{records} fit the contract: {used}")
@@ -145,7 +147,7 @@ def _fitting(
         *remarks(read.whole, study.cohort),
         nobody_returns(read.whole, study.cohort),
         far_fewer_than_declared(read.train, study.site(site.name).patients)
-        if study.trains
+        if study.has_model
         else None,
     ):
         if remark is not None and (remark.column, remark.name) not in worse:

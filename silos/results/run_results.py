@@ -245,6 +245,11 @@ def compare_with_own(home: Path, run_id: str) -> dict[str, Any]:
         if found.model_file is None:
             raise PolicyRefused(f"run {run.run_id}: its model is {found.about_model}")
         study, index = StudyStore(home / "studies").read(run.study)
+        if not study.trains:
+            raise PolicyRefused(
+                f"run {run.run_id}: its study trains nothing, so there is no training of it to "
+                "compare with"
+            )
         cohort = FrozenCohorts(hospital).of_run(run.run_id)
         own = read_own_records(home, site, study, index, hospital, cohort)
         train, test = own.train, own.test

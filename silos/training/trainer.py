@@ -20,7 +20,6 @@ Source: Abadi et al. 2016 (1607.00133), algorithm 1; McMahan et al. 2018 (1710.0
 for the fixed denominator.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -34,11 +33,9 @@ from pipelines.gradients.device import enough_memory, processor
 from pipelines.gradients.engines import ENGINES
 from pipelines.networks.networks import (
     build,
-    load_parameters,
     parameters_of,
     require_own_layers,
 )
-from pipelines.networks.reference_inputs import reference_inputs
 from pipelines.recipes.loading import recipe_failures
 from pipelines.tasks.registry import task_of
 from protocol.encoding import digest, digest_json
@@ -51,7 +48,7 @@ from protocol.study.strategies.sent_slots import slots_of, with_slots, without_s
 from protocol.study.study import Study
 from protocol.vectors.adaptive_clip import clip_at, counted_mean, moves_within, with_clip
 from protocol.vectors.tensors import Tensors, flatten, layout_of, model_digest
-from silos.training.counting.patient_scores import PatientScores
+from silos.training.counting.model_scorer import ModelScorer
 from silos.training.randomness import DrawContext, Entropy, RoundInput
 from silos.training.second_opinion import EPSILON_ERROR
 from silos.training.steps.cycles import Cycles
@@ -113,20 +110,9 @@ class Trainer:
             study, self._form, train.features, train.labels, device=self._device
         )
         self._learned = task_of(study.task, study.cohort)
-        with recipe_failures(), enough_memory("evaluation"):
-            self._scores = PatientScores(
-                self._module,
-                self._learned,
-                test,
-                places=study.site(site).patients,
-                most=study.records_per_patient,
-                groupings=study.groupings_of(site),
-            )
+        self._scorer = ModelScorer(study, site, test, self._module)
         self.engine = self._backend.label
-        read = [train.digest, test.digest]
-        if study.groupings_of(site):
-            read.append(digest(self._scores.groups.tobytes()))
-        self.dataset_digest = digest_json(read)
+        self.dataset_digest = digest_json(self._scorer.digests(train.digest, test.digest))
 
     @property
     def num_train_patients(self) -> int:
@@ -145,7 +131,7 @@ class Trainer:
         """
         self._drawable[train] = False
         self._records.leave_out(train)
-        self._scores.leave_out(test)
+        self._scorer.leave_out(test)
 
     def initial_model(self) -> Tensors:
         """Returns the parameters that the study's seed gives, and an adaptive clip's start."""
@@ -350,57 +336,20 @@ class Trainer:
             seeds = varying.words(places * form.records, np.uint32)
         return chosen, self._records.drawn(chosen, form, starts, seeds)
 
-    @recipe_failures()
-    @enough_memory("evaluation")
     def counts(self, model: Tensors, own: Tensors | None = None) -> tuple[Ints, Ints, Ints]:
-        """Returns the task's counts for the secure sum, the hospital's own, and its public numbers.
-
-        Patients are scored by the hospital's ``own`` model where it has one; bins lie where the
-        global model puts them, and so are all hospitals'.
-
-        Guarantee: one patient changes each of the first two by the bound of
-        ``study.evaluation_vector`` at most, and the third not at all. A patient with several
-        records counts once.
-        """
-        scores, labels = self.patient_scores(model if own is None else own)
-        evaluation = self._study.evaluation
-        inputs = reference_inputs(self._study.cohort, self._study.seeds.model)
-        load_parameters(self._module, model)
-        reference = self._scores.of_records(inputs).astype(np.float64)
-        counts = [self._learned.counts(scores, labels, reference, self._study.score_bins)]
-        for group in self._members():
-            members = scores[group], labels[group], reference
-            counts.append(self._learned.group(*members, evaluation.group_bins))
-        return (
-            np.concatenate(counts),
-            self._learned.own(scores, labels, reference, evaluation.site_bins),
-            self._learned.grid(reference),
-        )
-
-    def _members(self) -> Iterator[NDArray[np.bool_]]:
-        """Yields who of those that are scored is in each group, grouping by grouping.
-
-        Nobody, where the hospital has declined to count groups.
-        """
-        found = self._scores.groups
-        declined = not self._study.groupings_of(self._site)
-        for at, grouping in enumerate(self._study.evaluation.groups.values()):
-            for group in range(len(grouping.groups)):
-                yield np.zeros(len(found), dtype=bool) if declined else found[:, at] == group
+        """Returns the counts of the test patients; see ``ModelScorer.counts``."""
+        return self._scorer.counts(model, own)
 
     def groups(self) -> Ints:
         """Returns the (patients, groupings) places of test patients' groups, -1 for none.
 
         They stay in the hospital.
         """
-        return self._scores.groups
+        return self._scorer.groups
 
-    @recipe_failures()
-    @enough_memory("evaluation")
     def patient_scores(self, model: Tensors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Returns each test patient's score and label; they stay in the hospital."""
-        load_parameters(self._module, model)
-        return self._scores()
+        return self._scorer.patient_scores(model)
 
 
 def _without_clip(own: OwnState, size: int) -> OwnState:

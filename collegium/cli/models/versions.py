@@ -61,9 +61,10 @@ def models_show(name: Name, out: Records, as_json: AsJson = False) -> None:
     tell = answer(as_json)
     rules = line.rules
     asked = "asked for" if rules.red_team else "not asked for"
+    tried = "asked for" if rules.canary_evaluation else "not asked for"
     tell(
         f"{name}: least {_number(rules.least)}, margin {rules.margin:g}, largest gap "
-        f"{_number(rules.largest_gap)}, red team {asked}"
+        f"{_number(rules.largest_gap)}, red team {asked}, canary's evaluation {tried}"
     )
     for one in line.versions:
         tell(f"  {_told(one)}")
@@ -95,6 +96,12 @@ def register(
     no_red_team: Annotated[
         bool, typer.Option("--no-red-team", help="Ask for no attack by a red team.")
     ] = False,
+    no_canary_evaluation: Annotated[
+        bool,
+        typer.Option(
+            "--no-canary-evaluation", help="Ask for no evaluation of a canary at its hospitals."
+        ),
+    ] = False,
     as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
@@ -107,6 +114,8 @@ def register(
     said: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if no_red_team:
         said["red_team"] = False
+    if no_canary_evaluation:
+        said["canary_evaluation"] = False
     rules = None
     if said:
         try:
@@ -214,6 +223,35 @@ def served(
 
 
 @app.command()
+def shadow(
+    name: Name,
+    out: Records,
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the studies go.")],
+    split: Annotated[
+        Path | None,
+        typer.Option("--split", metavar="FILE", help="The split's file, where a study names one."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Writes studies that evaluate the canary and what is in production at the canary's hospitals.
+
+    They train nothing: test patients alone pay. Once both have run, the coordinator ends a canary
+    that is worse by itself.
+    """
+    from collegium.models.shadow import write_shadow
+
+    told = write_shadow(out, name, to, split)
+    tell = answer(as_json)
+    for role, file in told["studies"].items():
+        tell(f"{role:<10} {file}: parameters of sha256 {told['files'][role]}")
+    say(
+        f"run both at {', '.join(told['sites'])}; a hospital whose policy names the parameters "
+        "that it takes adds the sha256 to policy.pretrained"
+    )
+    emit(told, as_json)
+
+
+@app.command()
 def diff(
     first: Version,
     second: Annotated[str, typer.Argument(help="The other.")],
@@ -296,7 +334,8 @@ def _number(value: float | None) -> str:
 
 
 def _is_by_rule(event: "StageEvent") -> bool:
-    return event.kind == "canary-ended" and event.reason.startswith("regression:")
+    is_ended = event.kind == "canary-ended" and event.reason.startswith("regression:")
+    return is_ended or event.kind == "canary-evaluated"
 
 
 def _line_json(line: "ModelLineView") -> dict[str, Any]:

@@ -84,7 +84,7 @@ def monitoring_text(study: Study, wish: CalendarWish, model: WatchedModel | None
         StudyRefused: it is of images, counts columns itself, or has no score to be counted.
     """
     cohort = study.cohort
-    if not isinstance(cohort, TableCohort) or not study.trains:
+    if not isinstance(cohort, TableCohort) or not study.has_model:
         raise StudyRefused(f"{study.name}: monitoring is of the columns of a study of a table")
     if isinstance(cohort.label, TimeToEventLabel):
         raise StudyRefused(

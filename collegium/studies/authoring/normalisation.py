@@ -90,7 +90,7 @@ def normalised_text(text: str, source: str, dossier: Dossier) -> tuple[str, tupl
         StudyRefused: see ``normalise_study``.
     """
     study = read_study(text, source)
-    if dossier.trains or dossier.state != "finished":
+    if dossier.has_model or dossier.state != "finished":
         raise StudyRefused(
             f"--from {dossier.run_id}: it is {dossier.state}, of a study with task "
             f"{dossier.task}: centres and scales come from a finished run of a statistics study"

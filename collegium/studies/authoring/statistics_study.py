@@ -67,7 +67,7 @@ def statistics_text(study: Study, *, epsilon: float | None = None, bins: int = 0
         StudyRefused: it is of images, or counts columns itself.
     """
     cohort = study.cohort
-    if not isinstance(cohort, TableCohort) or not study.trains:
+    if not isinstance(cohort, TableCohort) or not study.has_model:
         raise StudyRefused(f"{study.name}: statistics are of the columns of a study of a table")
     if isinstance(cohort.label, TimeToEventLabel):
         raise StudyRefused(
@@ -98,7 +98,8 @@ def yaml_text(document: dict[str, Any]) -> str:
     whole: Any = CommentedMap(document)
     whole["cohort"] = CommentedMap(whole["cohort"])
     for section, key in ((whole, "sites"), (whole["cohort"], "columns")):
-        section[key] = [_on_one_line(each) for each in section[key]]
+        if key in section:
+            section[key] = [_on_one_line(each) for each in section[key]]
     for section, key in (
         (whole["cohort"], "label"),
         *((whole, name) for name in ("task", "privacy", "aggregation", "evaluation")),

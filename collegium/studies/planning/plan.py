@@ -76,8 +76,8 @@ def _steps(study: Study | None, options: PlanOptions) -> int:
     """Returns how many steps are planned, of a study that can be planned."""
     if study is not None and not study.trains:
         raise StudyRefused(
-            "study plan: a statistics study trains nothing: collegium study check says how wide "
-            "its intervals will be"
+            f"study plan: {study.name} trains nothing: collegium study check says how wide its "
+            "intervals will be"
         )
     if study is not None and not isinstance(study.task, BinaryClassification):
         raise StudyRefused(

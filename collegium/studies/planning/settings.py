@@ -88,7 +88,7 @@ def forecast_plans(study: Study) -> tuple[SuitableSettings, SuitableSettings] | 
     None too where the advised steps cannot keep an epsilon that small.
     """
     known = isinstance(study.task, BinaryClassification) and study.task.is_linear
-    known = known and study.task.loss is None
+    known = known and study.task.loss is None and study.trains
     if not (known and isinstance(study.privacy, PatientPrivacy)):
         return None
     try:

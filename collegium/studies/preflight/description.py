@@ -248,6 +248,11 @@ def _work(study: Study) -> str:
             "after it, which are priced together; nothing is trained"
         )
     if not study.trains:
+        if study.has_model:
+            return (
+                "the study's model is evaluated on each hospital's test patients, once; nothing is "
+                "trained, and a training patient pays nothing"
+            )
         return "every patient is counted, once; nothing is trained"
     return (
         f"{counted(study.training.rounds, 'round')} of "
@@ -355,6 +360,8 @@ def _describe_price(plan: PrivacyPlan, budget: float, console: Console) -> dict[
     limit = Filter(epsilon_max=budget, delta=plan.delta)
     share = limit.share_of(plan.events)
     what = "training and evaluation take" if plan.trains else "the counts take"
+    if plan.has_model and not plan.trains:
+        what = "the evaluation takes"
     console.print(
         f"  {what} {percent(share)} of a hospital's budget for life of "
         f"epsilon {budget:g} (--budget)"

@@ -76,8 +76,9 @@ def check_records(
             sizes += np.bincount(places[places >= 0], minlength=len(sizes))
         quality[site] = quality_of(records, train, test, study.cohort)
         said[site] = [*remarks(records, study.cohort)]
-        fewer = far_fewer_than_declared(train, study.site(site).patients) if study.trains else None
-        said[site] += [] if fewer is None else [fewer]
+        if study.has_model:
+            fewer = far_fewer_than_declared(train, study.site(site).patients)
+            said[site] += [] if fewer is None else [fewer]
         said[site] += of_columns.get(site, [])
     if refused:
         raise _refused_together(refused)

@@ -191,9 +191,14 @@ class Dossier:
         return int(correlated.get("bands", 1))
 
     @property
-    def trains(self) -> bool:
-        """False of a study that counts columns and trains nothing."""
+    def has_model(self) -> bool:
+        """False of a study that counts columns."""
         return self.task not in COUNTING
+
+    @property
+    def trains(self) -> bool:
+        """False of a study without a round of training: counts, or a given model's evaluation."""
+        return self.has_model and self.rounds_planned > 0
 
     @property
     def calendar(self) -> int | None:
@@ -240,13 +245,15 @@ class Dossier:
     @cached_property
     def largest_gaps(self) -> Mapping[str, LargestGap]:
         """The largest gap between hospitals, of each figure that two of them have."""
+        if not self.has_model:
+            return {}
         found = {
             kind.name: largest_gap(
                 {s.site: s.released[kind.name] for s in self.sites if kind.name in s.released}
             )
             for kind in self.site_kinds
         }
-        return {name: gap for name, gap in found.items() if gap is not None} if self.trains else {}
+        return {name: gap for name, gap in found.items() if gap is not None}
 
     @property
     def headline(self) -> Interval | None:
@@ -309,7 +316,8 @@ class Dossier:
         if self.contradicted:
             return "No privacy is claimed: the red team contradicted what the hospitals had signed."
         if not self.protected:
-            return "No privacy is claimed: this run trained without differential privacy."
+            what = "trained" if self.trains else "counted"
+            return f"No privacy is claimed: this run {what} without differential privacy."
         worst = max(
             max(s.privacy.epsilon or 0.0, s.privacy.evaluation_epsilon or 0.0) for s in self.sites
         )

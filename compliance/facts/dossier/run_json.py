@@ -99,7 +99,7 @@ def _global_model(dossier: Dossier) -> dict[str, Any]:
 
 def _columns(dossier: Dossier) -> dict[str, Any]:
     """Returns the figures of a statistics study's columns, exact ones beside; else nothing."""
-    if dossier.trains:
+    if dossier.has_model:
         return {}
     exact = dossier.exact_columns or [None] * len(dossier.columns)
     return {

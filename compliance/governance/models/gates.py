@@ -48,6 +48,8 @@ class GateRules:
         largest_gap: the largest gap between hospitals that is allowed, by its released value; None
             asks for nothing.
         red_team: whether a red team must have attacked the run.
+        canary_evaluation: whether a canary must have been evaluated at its hospitals before it is
+            promoted.
 
     Raises:
         ValueError: a threshold is out of range.
@@ -57,6 +59,7 @@ class GateRules:
     margin: float = 0.02
     largest_gap: float | None = None
     red_team: bool = True
+    canary_evaluation: bool = True
 
     def __post_init__(self) -> None:
         named = {"least": self.least, "margin": self.margin, "largest_gap": self.largest_gap}
@@ -82,6 +85,35 @@ def read_rules(said: Mapping[str, Any]) -> GateRules:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CanaryFigures:
+    """The figures of a canary and of the version in production, since the canary began.
+
+    Both are released by the newest evaluation of each at the canary's hospitals, of the same
+    patients under the same promise.
+
+    Attributes:
+        version: the canary.
+        sites: its hospitals.
+        canary: its figure; None before it was evaluated there.
+        production: that of the version in production; None likewise.
+        compares: whether a version is in production.
+        runs: the evaluations' runs.
+    """
+
+    version: str
+    sites: tuple[str, ...]
+    canary: Interval | None = None
+    production: Interval | None = None
+    compares: bool = False
+    runs: tuple[str, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything was evaluated that is compared."""
+        return self.canary is not None and (self.production is not None or not self.compares)
+
+
+@dataclass(frozen=True, kw_only=True)
 class GateFacts:
     """Facts that gates are judged by: of the version's run, and of the version in production.
 
@@ -94,6 +126,7 @@ class GateFacts:
         production: the same of the version in production; None where none is, or of another task.
         gap: the released largest gap between hospitals; None where none was released.
         contradicted: whether a red team's findings contradict the claim; None where none attacked.
+        canary: how the canary does at its hospitals; None where the version is no canary.
     """
 
     signatures: int
@@ -105,6 +138,7 @@ class GateFacts:
     production: Interval | None = None
     gap: float | None = None
     contradicted: bool | None = None
+    canary: CanaryFigures | None = None
 
 
 def judge(facts: GateFacts, rules: GateRules) -> tuple[Gate, ...]:
@@ -118,6 +152,8 @@ def judge(facts: GateFacts, rules: GateRules) -> tuple[Gate, ...]:
         gates.append(_no_worse(facts, facts.production, rules.margin))
     if rules.largest_gap is not None:
         gates.append(_fair(facts, rules.largest_gap))
+    if rules.canary_evaluation and facts.canary is not None:
+        gates.append(_tried(facts, facts.canary, rules.margin))
     return tuple(gates)
 
 
@@ -228,6 +264,54 @@ def _no_worse(facts: GateFacts, production: Interval, margin: float) -> Gate:
         said=f"{facts.figure} is better by {found.value:+.3f} than that of the version in "
         f"production (+/- {found.half:.3f}); a regression is below -{margin:.3f}, or shown to be "
         "below 0",
+    )
+
+
+def _tried(facts: GateFacts, found: CanaryFigures, margin: float) -> Gate:
+    sites = ", ".join(found.sites)
+    if not found.is_complete:
+        return Gate(
+            name="canary",
+            result=GateResult.OPEN,
+            said=f"the canary{' and the version in production' * found.compares} "
+            f"{'were not both' if found.compares else 'was not'} evaluated at {sites} since it "
+            "began: collegium models shadow",
+        )
+    result, said = canary_verdict(
+        found, figure=facts.figure, higher_is_better=facts.higher_is_better, margin=margin
+    )
+    return Gate(name="canary", result=result, said=said)
+
+
+def canary_verdict(
+    found: CanaryFigures, *, figure: str, higher_is_better: bool, margin: float
+) -> tuple[GateResult, str]:
+    """Returns whether a canary that was evaluated holds, and why; open where a figure is withheld.
+
+    Args:
+        found: complete figures.
+        figure: what they are called.
+        higher_is_better: False of an error.
+        margin: by how much the canary may be worse.
+    """
+    sites = ", ".join(found.sites)
+    if found.canary is None or found.canary.value is None:
+        return GateResult.OPEN, f"no {figure} of the canary was released at {sites}"
+    if not found.compares:
+        return (
+            GateResult.PASSED,
+            f"{figure} {found.canary.value:.3f} at {sites}; no version is in production",
+        )
+    better = (
+        None
+        if found.production is None
+        else improvement(found.canary, found.production, higher_is_better=higher_is_better)
+    )
+    if better is None:
+        return GateResult.OPEN, f"no {figure} was released at {sites} to compare the canary with"
+    return (
+        GateResult.FAILED if better.is_worse(margin) else GateResult.PASSED,
+        f"{better.value:+.3f} (+/- {better.half:.3f}) beside the version in production at {sites}",
     )
 
 

@@ -35,6 +35,7 @@ class EventKind(StrEnum):
 
     REGISTERED = "registered"
     CANARY_BEGUN = "canary-begun"
+    CANARY_EVALUATED = "canary-evaluated"
     CANARY_ENDED = "canary-ended"
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled-back"
@@ -116,6 +117,12 @@ class ModelLine:
     name: str
     events: tuple[StageEvent, ...]
 
+    @property
+    def canary_since(self) -> str | None:
+        """The time at which the canary began; None where no version is one."""
+        begun = [one.time for one in self.events if one.kind is EventKind.CANARY_BEGUN]
+        return begun[-1] if self.state.canary is not None else None
+
     @cached_property
     def state(self) -> LineState:
         """The state after all events."""
@@ -168,6 +175,11 @@ def _canary_ended(state: LineState, event: StageEvent) -> LineState:
     state.require(event.version, Stage.CANARY)
     stages = {**state.stages, event.version: Stage.CANDIDATE}
     return replace(state, stages=stages, canary=None, canary_sites=())
+
+
+def _canary_evaluated(state: LineState, event: StageEvent) -> LineState:
+    state.require(event.version, Stage.CANARY)
+    return state
 
 
 def _promoted(state: LineState, event: StageEvent) -> LineState:
@@ -230,6 +242,7 @@ def _named(state: LineState, event: StageEvent) -> LineState:
 _FOLLOWS = {
     EventKind.REGISTERED: _registered,
     EventKind.CANARY_BEGUN: _canary_begun,
+    EventKind.CANARY_EVALUATED: _canary_evaluated,
     EventKind.CANARY_ENDED: _canary_ended,
     EventKind.PROMOTED: _promoted,
     EventKind.ROLLED_BACK: _rolled_back,

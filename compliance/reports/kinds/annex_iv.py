@@ -94,7 +94,7 @@ _STUDY = {
 
 def _architecture(subject: ReportSubject, dossier: Dossier) -> Claims:
     task, training = dossier.study.get("task", {}), dossier.study.get("training", {})
-    network = task.get("network", {}).get("_target_", "none") if dossier.trains else "none"
+    network = task.get("network", {}).get("_target_", "none") if dossier.has_model else "none"
     settings = ", ".join(
         f"{key} {value}" for key, value in sorted(training.items()) if not isinstance(value, dict)
     )
@@ -113,7 +113,7 @@ def _groups(subject: ReportSubject) -> tuple[ReportClaim, ...]:
     """Returns whether accuracy was released for groups of patients and for hospitals."""
     found = []
     for one in subject.dossiers[:_MOST_RUNS]:
-        if not one.trains:
+        if not one.has_model:
             continue
         groups = sorted({group.grouping for group in one.groups})
         names = ", ".join(groups)

@@ -79,7 +79,7 @@ def model_card(subject: ReportSubject) -> Document:
 def _performance(subject: ReportSubject) -> list[Section]:
     """Returns the table by hospital and group of the one run that the card is about."""
     one = subject.single
-    if one is None or not (one.trains and one.released):
+    if one is None or not (one.has_model and one.released):
         return []
     section = Section(
         key="performance",

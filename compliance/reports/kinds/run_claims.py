@@ -63,8 +63,10 @@ def plan_claims(subject: ReportSubject, dossier: Dossier) -> Claims:
 
 
 def _planned(dossier: Dossier) -> str:
-    if not dossier.trains:
+    if not dossier.has_model:
         return "Counts of columns, without training,"
+    if not dossier.trains:
+        return "The evaluation of a given model, without training,"
     return f"{counted(dossier.rounds_planned, 'training round')}"
 
 
@@ -112,6 +114,8 @@ def _hospital(subject: ReportSubject, dossier: Dossier, site: str) -> ReportClai
             else ""
         )
         who = "a training patient" if dossier.trains else "a patient"
+        if dossier.has_model and not dossier.trains:
+            who = "a training patient pays nothing, and a test patient"
         said = (
             f"At {site} {who} pays ε = {show(privacy.epsilon, Format.EPSILON)}{test}, "
             f"by unit of one {privacy.unit}; a patient is {whose_patients(privacy.patient)}."
@@ -172,11 +176,12 @@ def result_claims(subject: ReportSubject, dossier: Dossier) -> Claims:
     ]  # fmt: skip
     if not items:
         items = [subject.evidenced("Figures", "No figure was released.", (), **_END)]
-    if dossier.trains:
+    if dossier.has_model:
+        whose = "run's model" if dossier.trains else "model that was evaluated"
         items.append(
             subject.evidenced(
                 "Model",
-                f"The run's model has digest {dossier.model_digest}."
+                f"The {whose} has digest {dossier.model_digest}."
                 if dossier.model_digest
                 else "The run gave no model.",
                 subject.entries(run, "snapshot", "run-finished") if dossier.model_digest else (),

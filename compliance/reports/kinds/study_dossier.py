@@ -65,7 +65,7 @@ def _people(subject: ReportSubject) -> Section:
 def _whole(subject: ReportSubject, dossier: Dossier) -> list[Section]:
     released = subject.entries(dossier.run_id, "release", "exact-figures")
     found = []
-    if dossier.trains and dossier.released:
+    if dossier.has_model and dossier.released:
         tables = (performance_table(dossier), heterogeneity_table(dossier))
         performance = Section(key="performance", title="Performance (TRIPOD+AI)", blocks=tables)
         found.append(with_basis(performance, subject, released))

@@ -64,7 +64,7 @@ def _about(dossier: Dossier, sweep_points: Sequence[UtilityPoint]) -> Paragraph:
         said.append(
             f"It is one run of the sweep {dossier.sweep}; collegium runs list shows the others."
         )
-    if dossier.trains and len(sweep_points) > 1:
+    if dossier.has_model and len(sweep_points) > 1:
         exact = sum(point.kind == EXACT for point in sweep_points)
         kinds = ((exact, "exact one"), (len(sweep_points) - exact, "released one"))
         parts = " and ".join(counted(number, noun) for number, noun in kinds if number)
@@ -94,13 +94,23 @@ def headlines(dossier: Dossier) -> Highlights:
                   note=_hiding_note(dossier)),
         Highlight(label="training rounds", value=len(completed), form=Format.COUNT,
                   note=f"of {dossier.rounds_planned} planned")
-        if dossier.trains else counted_highlight(dossier),
+        if dossier.trains else evaluated_highlight(dossier)
+        if dossier.has_model else counted_highlight(dossier),
     ]  # fmt: skip
     if dossier.simulation:
         exact = Highlight(label=f"{figure.label}, exact", value=dossier.exact.get(figure.name),
                           form=figure.form, note="simulation only")  # fmt: skip
         items.insert(0, exact)
     return Highlights(items=tuple(items))
+
+
+def evaluated_highlight(dossier: Dossier) -> Highlight:
+    """Returns that nothing was trained, and whose model was evaluated."""
+    model = (dossier.model_digest or "")[:12]
+    return Highlight(
+        label="training rounds", value="none", form=Format.TEXT,
+        note=f"model {model}, as it was given, is evaluated" if model else "a given model",
+    )  # fmt: skip
 
 
 def counted_highlight(dossier: Dossier) -> Highlight:

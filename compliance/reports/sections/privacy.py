@@ -39,9 +39,9 @@ def claim_section(dossier: Dossier) -> Section:
              "orders, valid for studies chosen one after another."),
             *((("Trust, training", shared_noise(dossier.colluders) if dossier.shares_noise
                 else OWN_NOISE),) if dossier.trains else ()),
-            (f"Trust, {'evaluation' if dossier.trains else 'counts'}", "Every hospital adds its "
-             f"full noise to its own counts, so the claim for {'test ' * dossier.trains}patients "
-             "holds without trusting the secure sum."),
+            (f"Trust, {'evaluation' if dossier.has_model else 'counts'}", "Every hospital adds its "
+             "full noise to its own counts, so the claim for "
+             f"{'test ' * dossier.has_model}patients holds without trusting the secure sum."),
             ("Two groups", _two_groups(dossier)),
         )
     )  # fmt: skip
@@ -55,6 +55,11 @@ _CALENDAR = (
 
 
 def _mechanism(dossier: Dossier) -> str:
+    if not dossier.trains and dossier.has_model:
+        return (
+            "Nothing is trained. The scores of each test patient by a given model are counted "
+            "once: integers of exactly bounded norm, discrete Gaussian noise."
+        )
     if not dossier.trains:
         often = "" if dossier.calendar is None else _CALENDAR.format(dossier.calendar)
         return (
@@ -77,6 +82,18 @@ def _patients(dossier: Dossier) -> str:
 
 
 def _two_groups(dossier: Dossier) -> str:
+    if not dossier.trains and dossier.has_model:
+        together = [s.site for s in dossier.sites if s.privacy.sides != "apart"]
+        said = (
+            "Only test patients are used, and pay the ε. No record of a training patient is read "
+            "by the model, and none of them pays anything. "
+        )
+        if together:
+            said += (
+                f"Another study may divide them otherwise, so at {', '.join(together)} every "
+                "patient's budget for life is charged it."
+            )
+        return said.strip()
     if not dossier.trains:
         once = "once" if dossier.calendar is None else "in every release"
         return (

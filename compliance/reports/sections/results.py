@@ -23,7 +23,7 @@ def report_results(dossier: Dossier) -> tuple[Section, ...]:
         figures_section(dossier),
         *_outcomes(dossier),
         *_thresholds(dossier),
-        *(() if dossier.trains else _counted(dossier)),
+        *(() if dossier.has_model else _counted(dossier)),
         _hospitals(dossier),
         *_groups(dossier),
     )
@@ -42,7 +42,7 @@ def page_results(
     return (
         *(
             (utility.utility_section(sweep_points, withheld),)
-            if dossier.trains
+            if dossier.has_model
             else _counted(dossier)
         ),
         *_outcomes(dossier),
@@ -119,7 +119,7 @@ def _thresholds(dossier: Dossier) -> tuple[Section, ...]:
 
 
 def _hospitals(dossier: Dossier) -> Section:
-    if dossier.trains:
+    if dossier.has_model:
         return hospitals_section(dossier)
     return columns.patients_section(dossier)
 

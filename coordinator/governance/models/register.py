@@ -15,13 +15,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.audit.log import NewEntry
-from compliance.estimates.interval import Interval
 from compliance.governance.models.gates import (
+    CanaryFigures,
     Gate,
     GateFacts,
     GateResult,
     GateRules,
-    improvement,
+    canary_verdict,
     judge,
     read_rules,
 )
@@ -41,8 +41,11 @@ MODEL_ENTRY = "model-"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _LEAST_DIGITS = 4
 
-#: Returns what gates judge a snapshot by, beside one in production (or None).
-ReadsFacts = Callable[[Session, SignedSnapshot, SignedSnapshot | None], GateFacts]
+#: A secure sum has so many hospitals at least, and so has a canary that is evaluated by one.
+_LEAST_SITES = 3
+
+#: Returns what gates judge a snapshot of a line by, beside one in production (or None).
+ReadsFacts = Callable[[Session, SignedSnapshot, SignedSnapshot | None, ModelLine], GateFacts]
 
 
 class ModelRegister:
@@ -111,6 +114,12 @@ class ModelRegister:
             if unknown:
                 raise PolicyRefused(f"{', '.join(unknown)}: no hospital of the version's run")
             self._require_gates(session, taken.request.subject, signed, Stage.CANDIDATE)
+            rules = rules_of(session.get_one(ModelLineRow, taken.request.subject))
+            if rules.canary_evaluation and len(sites) < _LEAST_SITES:
+                raise PolicyRefused(
+                    f"a canary is evaluated by a secure sum of its hospitals: name {_LEAST_SITES} "
+                    "at least; a model founded with --no-canary-evaluation asks for none"
+                )
             event = self._event(taken, EventKind.CANARY_BEGUN, signed.snapshot.digest, sites=sites)
             return self._written(transaction, taken.request.subject, event, taken.act)
 
@@ -150,38 +159,42 @@ class ModelRegister:
             return self._gates(session, line, signed_snapshot(session, version))
 
     def follow(
-        self, line: str, canary: Interval, production: Interval, *, higher_is_better: bool = True
-    ) -> str | None:
+        self, line: str, found: CanaryFigures, *, figure: str, higher_is_better: bool = True
+    ) -> StageEvent | None:
         """Ends a canary that is worse than the version in production at the same hospitals.
+
+        That a canary holds is written down too. Nothing is where a figure was withheld.
 
         Args:
             line: the model.
-            canary: the released figure of the canary at its hospitals.
-            production: that of the version in production, at the same hospitals.
+            found: the released figures of both, at the canary's hospitals.
+            figure: what they are called.
             higher_is_better: False of an error.
 
         Returns:
-            Why the canary was ended; None where it goes on.
+            What happened; None where nothing did.
         """
         with self._store.transaction() as transaction:
             session = transaction.session
             state = line_of(session, line).state
-            better = improvement(canary, production, higher_is_better=higher_is_better)
-            rules = rules_of(session.get_one(ModelLineRow, line))
-            if state.canary is None or better is None or not better.is_worse(rules.margin):
+            if state.canary != found.version or not found.is_complete:
                 return None
-            reason = (
-                f"regression: {better.value:+.3f} (+/- {better.half:.3f}) beside the version in "
-                f"production at {', '.join(state.canary_sites)}"
+            rules = rules_of(session.get_one(ModelLineRow, line))
+            result, said = canary_verdict(
+                found, figure=figure, higher_is_better=higher_is_better, margin=rules.margin
             )
+            if result is GateResult.OPEN:
+                return None
+            is_worse = result is GateResult.FAILED
+            runs = f" (runs {', '.join(found.runs)})" if found.runs else ""
             event = StageEvent(
-                kind=EventKind.CANARY_ENDED,
+                kind=EventKind.CANARY_ENDED if is_worse else EventKind.CANARY_EVALUATED,
                 version=state.canary,
                 time=write_time(self._clock()),
-                reason=reason,
+                reason=f"{'regression' if is_worse else 'holds'}: {said}{runs}",
             )
             self._written(transaction, line, event, None)
-        return reason
+        return event
 
     def _version(self, session: Session, taken: Authorised) -> SignedSnapshot:
         """Returns the version that an act names, or the only one that it can mean."""
@@ -191,11 +204,11 @@ class ModelRegister:
         return found
 
     def _gates(self, session: Session, line: str, signed: SignedSnapshot) -> tuple[Gate, ...]:
-        state = line_of(session, line).state
-        production = None
+        whole = line_of(session, line)
+        state, production = whole.state, None
         if state.production is not None and state.production != signed.snapshot.digest:
             production = signed_snapshot(session, state.production)
-        facts = self._facts(session, signed, production)
+        facts = self._facts(session, signed, production, whole)
         return judge(facts, rules_of(session.get_one(ModelLineRow, line)))
 
     def _require_gates(

@@ -9,7 +9,9 @@ from compliance.estimates.interval import Interval
 from compliance.estimates.largest_gap import largest_gap
 from compliance.facts.figures import TASK_FIGURES, FigureKind
 from compliance.governance.models.gates import GateFacts
+from compliance.governance.models.stages import ModelLine
 from coordinator.database.store import ReleaseRow, StudyRow
+from coordinator.rounds.ending.canary_figures import canary_figures
 from coordinator.rounds.evaluation.released import released_from
 from coordinator.rounds.run_course import released_at_end
 from protocol.study.study import Study
@@ -20,7 +22,10 @@ _PROTECTS = "exact"
 
 
 def gate_facts(
-    session: Session, signed: SignedSnapshot, production: SignedSnapshot | None
+    session: Session,
+    signed: SignedSnapshot,
+    production: SignedSnapshot | None,
+    line: ModelLine | None = None,
 ) -> GateFacts:
     """Returns what a version is judged by.
 
@@ -29,11 +34,12 @@ def gate_facts(
         signed: the version.
         production: the version in production; None where none is. It is compared where both are of
             one task.
+        line: the line whose canary the version may be; None of a version in no line.
     """
     snapshot = signed.snapshot
     study = study_of_snapshot(session, snapshot)
     kind = TASK_FIGURES[study.task.kind].headline
-    other = None
+    other, is_canary = None, line is not None and line.state.canary == snapshot.digest
     if production is not None:
         of = study_of_snapshot(session, production.snapshot)
         other = headline_of(production.snapshot, kind) if of.task.kind == study.task.kind else None
@@ -47,6 +53,7 @@ def gate_facts(
         production=other,
         gap=_gap(session, snapshot, study, kind),
         contradicted=_contradicted(session, snapshot.run),
+        canary=canary_figures(session, line) if line is not None and is_canary else None,
     )
 
 

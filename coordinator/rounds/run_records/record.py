@@ -12,6 +12,7 @@ from compliance.facts.dossier import RunManifest
 from compliance.governance.promise_check import require_promised
 from compliance.storage.clock import timestamp, utc_now
 from coordinator.database.store import ManifestRow, RunRow, Store
+from coordinator.rounds.run_records.canaries import follow_canaries
 from coordinator.rounds.run_records.software import environment
 from coordinator.rounds.training import Outcome
 from protocol.encoding import digest
@@ -166,7 +167,10 @@ class RunRecord:
         return summary
 
     def finish(self, outcome: Outcome, exact: Mapping[str, Any] | None) -> None:
-        """Closes a run that reached its end; ``exact`` are a simulation's exact figures."""
+        """Closes a run that reached its end; ``exact`` are a simulation's exact figures.
+
+        Where it evaluated a given model, the canaries that this is about are followed.
+        """
         with self._store.transaction() as transaction:
             row = transaction.run(self._run_id)
             row.state, row.ended_at = "finished", timestamp()
@@ -179,6 +183,7 @@ class RunRecord:
             record = transaction.write(row)
             finished = self._entry("run-finished", outcome.model_digest, record)
             transaction.log([*entries, finished], self._key)
+        follow_canaries(self._store, self._key, self._study, outcome.model_digest)
 
     def end(self, error: BaseException) -> None:
         """Writes down why a run ended early, once; hospitals keep their reasons at home.

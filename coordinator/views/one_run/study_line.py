@@ -30,7 +30,7 @@ class StudyLine:
         rounds: of training, as planned.
         takes_back: whether a run of it may end with an earlier model than its last.
         monitors: whether its runs are releases of a calendar.
-        trains: whether its runs have a model.
+        has_model: whether its runs have a model.
     """
 
     digest: str
@@ -46,7 +46,7 @@ class StudyLine:
     sites: tuple[str, ...]
     takes_back: bool
     monitors: bool
-    trains: bool
+    has_model: bool
     strategy: str
 
 
@@ -67,7 +67,7 @@ def line_of(study: Study) -> StudyLine:
         sites=study.site_names,
         takes_back=study.evaluation.roll_back is not None,
         monitors=study.calendar is not None,
-        trains=study.trains,
+        has_model=study.has_model,
         strategy=study.training.strategy,
     )
 

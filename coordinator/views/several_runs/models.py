@@ -135,7 +135,7 @@ def _line_view(session: Session, name: str) -> ModelLineView:
         beside = None if state.production == digest else production
         gates: tuple[Gate, ...] = ()
         if stage is not Stage.RETIRED:
-            gates = judge(gate_facts(session, signed[digest], beside), rules)
+            gates = judge(gate_facts(session, signed[digest], beside, line), rules)
         versions.append(_version(session, signed[digest], stage, gates))
     return ModelLineView(line=line, rules=rules, versions=tuple(versions))
 

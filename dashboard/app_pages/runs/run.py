@@ -51,7 +51,7 @@ def show_run(page: Page, name: str) -> None:
     first, second = st.columns(2, gap="large"), st.columns(2, gap="large")
     left, right = (
         (partial(show_utility, views), show_fairness)
-        if dossier.trains
+        if dossier.has_model
         else (show_columns, show_shares)
     )
     with first[0]:
@@ -89,7 +89,7 @@ def _show_places(dossier: Dossier) -> None:
     st.subheader(say("runs.places"))
     if dossier.snapshot is not None:
         st.code(f"FOLDER/{dossier.snapshot}", language=None)
-    elif dossier.trains:
+    elif dossier.has_model:
         st.caption(say("runs.no_model"))
     st.code(f"collegium report export {dossier.run_id} --out FOLDER", language=None)
     st.caption(say("runs.places_note"))
@@ -119,8 +119,9 @@ def _headlines(dossier: Dossier) -> None:
          shown(max(claims), Format.EPSILON) if claimed else say("runs.no_epsilon"),
          _claim_note(dossier) if claimed else unclaimed(dossier)),
         (say("runs.training_rounds"), str(dossier.rounds_trained),
-         say("runs.of_planned", number=dossier.rounds_planned))
-        if dossier.trains else runs.counted_figure(dossier),
+         say("runs.of_planned", number=dossier.rounds_planned) if dossier.trains
+         else say("runs.evaluated_only"))
+        if dossier.has_model else runs.counted_figure(dossier),
     ]  # fmt: skip
     if dossier.simulation:
         headline = dossier.figures.headline

@@ -34,7 +34,7 @@ def show_study(views: DashboardViews) -> None:
 
 def _show_utility(views: DashboardViews, study: AskedStudy, dossier: Dossier) -> None:
     st.subheader(say("utility.against_epsilon"))
-    if not dossier.trains:
+    if not dossier.has_model:
         st.info(say("utility.trains_nothing"), icon=":material/info:")
         return
     run = study.shown.run_id

@@ -11,10 +11,11 @@ class Training(FrozenModel):
     """The training section of a study; what changes only speed is not part of it.
 
     A strategy's own record names it, and may add keys. The released model is the mean of the
-    models of the last ``average_last`` rounds. No round at all is of a statistics study, which
-    leaves the section out. With a ``late_discount`` a hospital that missed a round's sum adds what
-    it had for it to its next update, times the discount for each round since; without one that is
-    lost. ``micro_batch`` counts patients: fixed, so that a result never depends on the machine.
+    models of the last ``average_last`` rounds. No round at all is of a study that trains
+    nothing, which leaves the section out. With a ``late_discount`` a hospital that missed a round's
+    sum adds what it had for it to its next update, times the discount for each round since; without
+    one that is lost. ``micro_batch`` counts patients: fixed, so that a result never depends on the
+    machine.
     """
 
     strategy: str

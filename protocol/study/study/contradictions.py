@@ -9,6 +9,7 @@ from typing import Any
 from protocol.study.strategies.strategy import Problem
 from protocol.study.study.record import StudyRecord
 from protocol.study.study.rules.correlated_noise_rules import correlated_noise_problems
+from protocol.study.study.rules.evaluation_only_rules import evaluation_only_problems
 from protocol.study.study.rules.interim_rules import interim_problems
 from protocol.study.study.rules.participation_rules import participation_problems
 from protocol.study.study.rules.privacy_rules import aggregation_problems, privacy_problems
@@ -28,7 +29,8 @@ def contradictions(study: StudyRecord) -> list[Problem]:
         *column_problems(study),
         *site_problems(study),
         *record_problems(study),
-        *(task_problems(study) if study.trains else statistics_problems(study)),
+        *(task_problems(study) if study.has_model else statistics_problems(study)),
+        *evaluation_only_problems(study),
         *evaluation_problems(study),
         *interim_problems(study),
         *recipe_problems(study.recipes, study.task.recipe_uses),

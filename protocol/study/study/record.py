@@ -272,9 +272,18 @@ class StudyRecord(FrozenModel):
         return 1 if alone else self.cohort.max_records_per_patient
 
     @property
-    def trains(self) -> bool:
-        """False of a statistics study: it counts every patient, and has no round of training."""
+    def has_model(self) -> bool:
+        """False of a statistics study: it counts columns of every patient, and has no network."""
         return not isinstance(self.task, Statistics)
+
+    @property
+    def trains(self) -> bool:
+        """False of a study without a round of training: statistics, or a given model's evaluation.
+
+        An evaluation-only study evaluates the parameters of ``task.pretrained`` on each hospital's
+        test patients.
+        """
+        return self.has_model and self.training.rounds > 0
 
     @property
     def priced_steps(self) -> int:
@@ -289,7 +298,7 @@ class StudyRecord(FrozenModel):
 
         They are those of the rounds that it takes part in. A spare draw repeats a round: as many
         steps as a round has. Of a study that trains nothing it is the number of its releases, which
-        every patient pays.
+        every patient pays who is counted.
         """
         return self._priced(self.rounds_of(site))
 

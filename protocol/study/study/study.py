@@ -21,7 +21,8 @@ class Study(StudyRecord):
     """The whole plan. Its digest is registered before any work.
 
     ``recipes`` are the packages of code that it takes networks, transforms or a loss from.
-    ``training`` is left out where the task is ``statistics``, and nowhere else.
+    ``training`` is left out where nothing is trained: where the task is ``statistics``, and where
+    the model of ``task.pretrained`` is evaluated as it is.
     """
 
     @model_validator(mode="after")

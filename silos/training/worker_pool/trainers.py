@@ -5,6 +5,7 @@ from dataclasses import replace
 from pipelines.records import Records
 from protocol.study.study import Study
 from silos.training.counting.column_trainer import ColumnTrainer
+from silos.training.counting.model_evaluator import ModelEvaluator
 from silos.training.counting.monitoring_trainer import MonitoringTrainer
 from silos.training.ray_runtime import limit_memory, ray
 from silos.training.steps.step_form import StepForm
@@ -16,12 +17,17 @@ from silos.training.worker_pool.shares import WorkerShares
 
 def trainer_on(
     shares: WorkerShares, study: Study, site: str, train: Records, test: Records
-) -> Trainer | ColumnTrainer:
-    """Returns a site's trainer; see ``Trainer`` and ``RayBackend``, or ``ColumnTrainer``."""
+) -> Trainer | ColumnTrainer | ModelEvaluator:
+    """Returns a site's trainer; see ``Trainer`` and ``RayBackend``.
+
+    Where nothing is trained: see ``ColumnTrainer`` and ``ModelEvaluator``.
+    """
     if study.calendar is not None:
         return MonitoringTrainer(study, site, train, test)
-    if not study.trains:
+    if not study.has_model:
         return ColumnTrainer(study, site, train, test)
+    if not study.trains:
+        return ModelEvaluator(study, site, train, test, device_of(shares))
     form = StepForm.of(study, site)
     backend = RayBackend(study, form, train.features, train.labels, shares)
     return Trainer(study, site, train, test, backend, device_of(shares))

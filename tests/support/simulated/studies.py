@@ -64,6 +64,25 @@ MONITORING_STUDY = STATISTICS_STUDY.replace(
     "{kind: statistics, bins: 4}", "{kind: monitoring, releases: 2, bins: 4}"
 )
 
+#: What the small study says of training, and an evaluation of a given model does not.
+_OF_TRAINING = (
+    "training: {rounds: 2, local_steps: 2, learning_rate: 0.5, micro_batch: 8}\n",
+    ", clip: 1.0",
+)
+
+
+def evaluation_study(sha256: str, text: str = TABLE_STUDY) -> str:
+    """Returns a study like the small one that evaluates a file's parameters and trains nothing.
+
+    Args:
+        sha256: of the file, which is called ``given.safetensors``.
+        text: the small study, or one like it.
+    """
+    for line in _OF_TRAINING:
+        text = text.replace(line, "")
+    named = f"{{file: given.safetensors, sha256: {sha256}, source: a test}}"
+    return text.replace("task:\n", f"task:\n  pretrained: {named}\n")
+
 
 def changed(old: str, new: str) -> str:
     """Returns the small study's text with one passage replaced; it must be there."""

@@ -79,7 +79,7 @@ def test_it_is_refused_where_models_are_compared_or_planned() -> None:
     study = read_study(STATISTICS_STUDY)
     with pytest.raises(StudyRefused, match="a sweep compares models"):
         plan_jobs([study], Grid(epsilons=(1.0,), seeds=(1,)))
-    with pytest.raises(StudyRefused, match="a statistics study trains nothing"):
+    with pytest.raises(StudyRefused, match="trains nothing: collegium study check"):
         plan_study(study, PlanOptions(), console())
 
 

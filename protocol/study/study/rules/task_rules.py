@@ -16,14 +16,6 @@ from protocol.study.task.task import LABEL_FORMS, Survival
 def task_problems(study: StudyRecord) -> list[Problem]:
     """Returns the problems of a task that the cohort, the network or the privacy does not fit."""
     task, label, problems = study.task, study.cohort.label, []
-    if not study.training.rounds:
-        problems.append(
-            (
-                "training",
-                "no round of training: write rounds, local_steps and learning_rate; only "
-                "task.kind statistics has none",
-            )
-        )
     if isinstance(study.cohort, TableCohort) and study.cohort.on_missing == "count":
         problems.append(
             ("cohort.on_missing", "count goes with task.kind statistics: a model needs every cell")
@@ -84,7 +76,7 @@ def evaluation_problems(study: StudyRecord) -> list[Problem]:
     binned = study.task.kind == "binary_classification"
     if evaluation.site_bins != 2 and not binned:
         problems.append(("evaluation.site_bins", "only binary classification has them"))
-    if evaluation.groups and not study.trains:
+    if evaluation.groups and not study.has_model:
         problems.append(("evaluation.groups", "statistics are of columns: leave them out"))
     problems += [
         (f"evaluation.groups.{name}.column", "a patient's key makes no group")

@@ -67,7 +67,17 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """Yields a desk at which one model is in production since a canary at two hospitals."""
     made = Desk(tmp_path_factory.mktemp("desk"))
     lead = {"as_": CLEO}
-    made.told("models", "register", "heart", "run-1", "--no-red-team", "--margin", "1", **lead)
+    made.told(
+        "models",
+        "register",
+        "heart",
+        "run-1",
+        "--no-red-team",
+        "--no-canary-evaluation",
+        "--margin",
+        "1",
+        **lead,
+    )
     made.told("models", "canary", "heart", "run-1", "--site", "north", "--site", "east", **lead)
     change = made.told("models", "promote", "heart", "run-1", **lead)["change"]
     given = ["people", "confirm", str(change), "--home", str(made.out), "--as", str(made.file(BEA))]
@@ -79,7 +89,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 def test_a_model_in_production_is_shown_with_thresholds_gates_and_history(desk: Desk) -> None:
     shown = desk.told("models", "show", "heart")
     assert shown["rules"] == {
-        "least": None, "margin": 1.0, "largest_gap": None, "red_team": False
+        "least": None, "margin": 1.0, "largest_gap": None, "red_team": False,
+        "canary_evaluation": False,
     }  # fmt: skip
     (version,) = shown["versions"]
     assert version["stage"] == "production" and version["run"] == "run-1"

@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = Store(workspace.database)
     people = People.over(store, workspace.signing_key())
     people.found()
-    rules = json.dumps(GateRules(red_team=False, margin=1.0).to_json())
+    rules = json.dumps(GateRules(red_team=False, margin=1.0, canary_evaluation=False).to_json())
     for run in ("run-1", "run-2"):
         people.act(CLEO, "model.register", HEART, {"version": run, "rules": rules})
     people.act(CLEO, "model.canary", HEART, {"version": "run-1", "sites": ("east",)})

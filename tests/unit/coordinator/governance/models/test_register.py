@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from compliance.estimates.interval import Interval
-from compliance.governance.models.gates import GateFacts, GateRules
-from compliance.governance.models.stages import Stage
+from compliance.governance.models.gates import CanaryFigures, GateFacts, GateRules
+from compliance.governance.models.stages import ModelLine, Stage
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import check_records
 from coordinator.database.store import logged_entries
@@ -27,15 +27,15 @@ from tests.support.simulated.studies import small_study
 
 HEART = ("model", "heart")
 #: Without a red team, whose attacks have tests of their own.
-RULES = json.dumps(GateRules(red_team=False, margin=1.0).to_json())
+RULES = json.dumps(GateRules(red_team=False, margin=1.0, canary_evaluation=False).to_json())
 
 
 def _with_figures(
-    session: Session, signed: SignedSnapshot, production: SignedSnapshot | None
+    session: Session, signed: SignedSnapshot, production: SignedSnapshot | None, line: ModelLine
 ) -> GateFacts:
     """Returns a run's facts, with figures that so few patients would not have."""
     figure = Interval(value=0.8, low=0.75, high=0.85)
-    facts = gate_facts(session, signed, production)
+    facts = gate_facts(session, signed, production, line)
     return replace(facts, headline=figure, production=None if production is None else figure)
 
 
@@ -150,16 +150,20 @@ def test_a_canary_that_is_worse_is_ended_without_anybody(register: Register) -> 
     register.to_canary(register.second, "east")
     models = register.people.operations.models
     good = Interval(value=0.8, low=0.79, high=0.81)
-    assert models.follow("heart", good, good) is None
+    found = CanaryFigures(
+        version=register.second, sites=("east",), canary=good, production=good, compares=True
+    )
+    event = models.follow("heart", found, figure="AUROC")
+    assert event is not None and event.reason.startswith("holds: +0.000")
     assert register.stages[register.second] is Stage.CANARY
     bad = Interval(value=0.7, low=0.69, high=0.71)
-    reason = models.follow("heart", bad, good)
-    assert reason is not None and "regression: -0.100" in reason and "east" in reason
+    event = models.follow("heart", replace(found, canary=bad), figure="AUROC")
+    assert event is not None and "regression: -0.100" in event.reason and "east" in event.reason
     assert register.stages[register.second] is Stage.CANDIDATE
     with register.federation.store.read() as session:
         line = line_of(session, "heart")
     assert line.state.served_at("east") == register.first
-    assert (line.events[-1].by, line.events[-1].reason) == ("", reason)
+    assert line.events[-1] == event and event.by == ""
 
 
 def test_one_person_rolls_back_and_the_version_before_is_served_again(

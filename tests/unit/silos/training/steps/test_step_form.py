@@ -155,10 +155,10 @@ def test_test_patients_are_scored_in_as_many_places_as_are_declared() -> None:
     rows = []
     for test in (few, many):
         trainer = Trainer(study, "east", returning([1, 2]), test)
-        outputs = trainer._scores._outputs
+        outputs = trainer._scorer._scores._outputs
         seen: list[int] = []
         whole = outputs.__call__
-        trainer._scores._outputs = lambda features, seen=seen, whole=whole: (  # type: ignore
+        trainer._scorer._scores._outputs = lambda features, seen=seen, whole=whole: (  # type: ignore
             seen.append(len(features)) or whole(features)
         )
         logits, labels = trainer.patient_scores(trainer.initial_model())
