@@ -249,11 +249,11 @@ def _colour(shown: Sequence[Shown] = _ALL) -> alt.Color:
     """Returns the colours of modes: a mode's studies have one, and differ in their shapes."""
     scale = alt.Scale(domain=list(map(_name, shown)), range=[_COLOURS[mode] for mode, _ in shown])
     colour = alt.Color("what:N", title=None, scale=scale)
-    return colour.legend(**LONG_NAMES) if any(study for _, study in shown) else colour
+    return colour.legend(LONG_NAMES) if any(study for _, study in shown) else colour
 
 
 def _shape(shown: Sequence[Shown] = _ALL) -> alt.Shape:
     shapes = [_of_study(one, shown, _SHAPES, _MORE_SHAPES) for one in shown]
     scale = alt.Scale(domain=list(map(_name, shown)), range=shapes)
     shape = alt.Shape("what:N", title=None, scale=scale)
-    return shape.legend(**LONG_NAMES) if any(study for _, study in shown) else shape
+    return shape.legend(LONG_NAMES) if any(study for _, study in shown) else shape

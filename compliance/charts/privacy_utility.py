@@ -115,10 +115,10 @@ def _styles(points: Sequence[UtilityPoint]) -> tuple[alt.Color, alt.Shape]:
     shapes = [SHAPES[drawn[name][1]][drawn[name][0] % len(SHAPES[EXACT])] for name in names]
     return (
         alt.Color("what:N", title=None, scale=alt.Scale(domain=names, range=colours)).legend(
-            **LONG_NAMES
+            LONG_NAMES
         ),
         alt.Shape("what:N", title=None, scale=alt.Scale(domain=names, range=shapes)).legend(
-            **LONG_NAMES
+            LONG_NAMES
         ),
     )
 

@@ -58,7 +58,7 @@ _LOOK = {
     },
 }  # fmt: skip
 #: Of a legend whose entries are long: a line for each.
-LONG_NAMES: dict[str, int] = {"columns": 1, "labelLimit": 420}
+LONG_NAMES = alt.Legend(columns=1, labelLimit=420)
 #: Pixels below which a page is narrow, as a phone's, and the room that names have there.
 _NARROW = 480
 _ON_NARROW = {"labelLimit": 88, "minExtent": 60}
