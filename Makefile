@@ -58,7 +58,8 @@ $(STAMP):
 $(TOOLS): $(STAMP)
 	@echo "Adding what make test and make check need ..."
 	@$(INSTALL) -r requirements-dev.lock
-	@$(INSTALL) --upgrade --target $(VENV)/share/synthetic-omop -r tests/support/data.lock
+	@$(INSTALL) --upgrade --target $(VENV)/share/test-data -r tests/support/data.lock
+	@$(INSTALL) --upgrade --target $(VENV)/share/model-signing -r tests/support/model-signing.lock
 	@$(BIN)/python -m pip check
 	@$(BIN)/python -c "import altair, monai, opacus, pandas, pyarrow, ray, sklearn, streamlit"  # compiles them once
 	@touch $@

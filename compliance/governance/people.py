@@ -113,6 +113,9 @@ RIGHTS: Mapping[str, Right] = {
     ),
     "model.retire": Right(what="take a model out of use", roles=_RUNNERS | _OFFICER),
     "model.name": Right(what="give a model's version a name", roles=_RUNNERS),
+    "model.export": Right(
+        what="export a model, signed with the release key", roles=_RUNNERS | _OFFICER
+    ),
     "weights.seal": Right(what="encrypt a model for recipients", roles=_RUNNERS),
     "weights.open": Right(what="open an encrypted model", roles=_RUNNERS | _OFFICER),
     "weights.rewrap": Right(

@@ -40,7 +40,7 @@ from protocol.vectors.tensors import decode_tensors, model_digest
 #: What of the folder is looked at here, beside what rows name.
 _NAMED = {
     "collegium.db", "collegium.db-shm", "collegium.db-wal", "database.url", "coordinator.key",
-    "coordinator.pub", "index.html", ".at-work",
+    "coordinator.pub", "release.key", "release.pub", "index.html", ".at-work",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@
       collegium.db            the coordinator's memory, or instead of it
       database.url            the PostgreSQL database that holds it, without a password
       coordinator.key         its signing key (mode 0600), coordinator.pub beside it
+      release.key             the key of exported models (mode 0600), release.pub beside it
       snapshots/<digest>.safetensors, <digest>.json
       rounds/<context>/       what the newest rounds can be recomputed from
       states/                 what runs at work need to go on, and how far they are

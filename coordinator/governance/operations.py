@@ -33,6 +33,7 @@ from coordinator.governance.incident_register import (
     incidents_in,
 )
 from coordinator.governance.models.register import ModelRegister, ReadsFacts
+from coordinator.governance.models.release_key import ReleaseRegister
 from coordinator.governance.models.weights_register import WeightsRegister
 from coordinator.governance.people_register import PeopleWriter, is_governed
 from coordinator.membership.members import Members
@@ -80,6 +81,7 @@ class Operations:
         accounts: the register of accounts of the dashboard; None where there is no folder.
         gate_facts: reads what the gates of a model's version judge by; None where none is judged.
         weights: the register of encrypted models; None where there is no folder.
+        releases: signs exported models; None where there is no folder.
     """
 
     def __init__(
@@ -92,11 +94,12 @@ class Operations:
         accounts: AccountRegister | None = None,
         gate_facts: ReadsFacts | None = None,
         weights: WeightsRegister | None = None,
+        releases: ReleaseRegister | None = None,
     ) -> None:
         self._models = None if gate_facts is None else ModelRegister(store, key, clock, gate_facts)
         self._store, self._key, self._clock = store, key, clock
         self._members, self._runs, self._accounts = members, runs, accounts
-        self._weights = weights
+        self._weights, self._releases = weights, releases
         self.governance = Governance(store, key, clock)
         self._incidents = IncidentRegister(store, key, clock)
         own = self._incidents
@@ -133,6 +136,7 @@ class Operations:
             "model.roll-back": self._model_step,
             "model.retire": self._model_step,
             "model.name": self._model_step,
+            "model.export": lambda taken, beside: self.releases.export(taken, beside),
             "login": self._login,
             "weights.seal": lambda taken, beside: self.weights.seal(taken, beside),
             "weights.open": lambda taken, _: self.weights.open(taken),
@@ -172,6 +176,17 @@ class Operations:
         if self._weights is None:
             raise PolicyRefused("encrypted models are kept in a folder: there is none here")
         return self._weights
+
+    @property
+    def releases(self) -> ReleaseRegister:
+        """What signs exported models.
+
+        Raises:
+            PolicyRefused: there is none here.
+        """
+        if self._releases is None:
+            raise PolicyRefused("models are exported from a folder of runs: there is none here")
+        return self._releases
 
     def perform(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Takes an act and carries it out; returns what is told of it.

@@ -18,6 +18,7 @@ from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.governance.accounts import AccountFolder, AccountRegister
 from coordinator.governance.governance import FOUND
+from coordinator.governance.models.release_key import ReleaseRegister
 from coordinator.governance.models.weights_register import WeightsRegister
 from coordinator.governance.operations import Operations
 from coordinator.governance.people_register import is_governed
@@ -196,6 +197,7 @@ def operations_over(home: Path, clock: Clock) -> Iterator[Operations]:
             accounts=accounts,
             gate_facts=gate_facts,
             weights=WeightsRegister(store, key, home, clock),
+            releases=ReleaseRegister(store, key, home),
         )
     finally:
         store.close()

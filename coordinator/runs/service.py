@@ -25,6 +25,7 @@ from coordinator.database.workspace import Workspace
 from coordinator.delivery.blob_store import BlobStore
 from coordinator.delivery.deliveries import Mailbox
 from coordinator.governance.accounts import AccountFolder, AccountRegister
+from coordinator.governance.models.release_key import ReleaseRegister
 from coordinator.governance.models.weights_register import WeightsRegister
 from coordinator.governance.operations import Operations
 from coordinator.http.api import HttpLimits, Server
@@ -91,6 +92,7 @@ class Service:
             runs=self,
             accounts=accounts,
             weights=WeightsRegister(self._store, self._key, home),
+            releases=ReleaseRegister(self._store, self._key, home),
             gate_facts=gate_facts,
         )
         mailbox, blobs = Mailbox(), BlobStore(home / "blobs")

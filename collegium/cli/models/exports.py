@@ -1,0 +1,79 @@
+"""``collegium models export`` and ``verify``: a signed folder of a released model, and its check."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from collegium.cli.coordinator.persons import As, read_key_file
+from collegium.cli.options import AsJson, Key, Records
+from collegium.output.console import answer, emit, say
+
+app = typer.Typer()
+
+
+@app.command()
+def export(
+    snapshot: Annotated[
+        str,
+        typer.Argument(help="The beginning of a snapshot's digest, a run's id or a model's."),
+    ],
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="The new folder.")],
+    out: Records,
+    forms: Annotated[
+        str | None,
+        typer.Option(
+            "--forms",
+            metavar="NAMES",
+            help="Of bundle, torch, onnx, int8, with commas. Default: all that the model has.",
+        ),
+    ] = None,
+    study: Annotated[
+        Path | None,
+        typer.Option(
+            "--study",
+            metavar="FILE",
+            help="The study's file, where it starts from pretrained parameters or has a recipe.",
+        ),
+    ] = None,
+    as_key: As = None,
+    as_json: AsJson = False,
+) -> None:
+    """Writes a signed folder of a released model: evidence, bundle, forms, card, inventory."""
+    from collegium.models.exports.exporting import ExportRequest, export_model
+
+    named = None if forms is None else tuple(name.strip() for name in forms.split(","))
+    asked = ExportRequest(version=snapshot, to=to, forms=named, study_file=study)
+    key = None if as_key is None else read_key_file(as_key)
+    told = export_model(out, asked, key, say)
+    answer(as_json)(
+        f"exported   {to}: {told['checked']['files']} files; collegium models verify {to} "
+        f"--key {out / 'coordinator.pub'}"
+    )
+    emit(told, as_json)
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What was exported.")],
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Checks an exported folder: signature, hospitals, log, parameters. Needs nothing else."""
+    from collegium.models.exports.verifying import verify_export
+    from collegium.verification.inputs import read_key
+
+    found = verify_export(folder, None if key is None else read_key(key))
+    answer(as_json)(
+        f"verified   {found['files']} files are as they were signed",
+        f"snapshot   {found['snapshot'][:16]} of run {found['run']}, signed by "
+        f"{', '.join(found['signed_by'])} ({found['quorum']} must)",
+        f"model      {found['model'][:16]}, in the log as entry {found['log_entry']}",
+        f"use        {found['permitted_use'] or 'none declared'}",
+    )
+    if not found["key_was_given"]:
+        say(
+            "only       with itself does the folder agree: the log's key is the one that it names "
+            f"({found['trusted_key'][:16]}...). Give --key, from somewhere you trust"
+        )
+    emit(found, as_json)

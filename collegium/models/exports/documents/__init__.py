@@ -1,0 +1,1 @@
+"""Documents of an exported folder: the model card for people, the inventory for machines."""
