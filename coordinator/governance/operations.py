@@ -179,7 +179,7 @@ class Operations:
 
     @property
     def releases(self) -> ReleaseRegister:
-        """What signs exported models.
+        """The register of exports, which signs them.
 
         Raises:
             PolicyRefused: there is none here.

@@ -1,4 +1,4 @@
-"""``collegium models export`` and ``verify``: a signed folder of a released model, and its check."""
+"""``collegium models export`` and ``verify``: signed folders of released models, and checks."""
 
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +25,7 @@ def export(
         typer.Option(
             "--forms",
             metavar="NAMES",
-            help="Of bundle, torch, onnx, int8, with commas. Default: all that the model has.",
+            help="Of bundle, torch, onnx, int8, with commas, or none. Default: all that it has.",
         ),
     ] = None,
     study: Annotated[
@@ -43,6 +43,8 @@ def export(
     from collegium.models.exports.exporting import ExportRequest, export_model
 
     named = None if forms is None else tuple(name.strip() for name in forms.split(","))
+    if named == ("none",):
+        named = ()
     asked = ExportRequest(version=snapshot, to=to, forms=named, study_file=study)
     key = None if as_key is None else read_key_file(as_key)
     told = export_model(out, asked, key, say)

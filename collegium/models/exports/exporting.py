@@ -18,7 +18,7 @@ from collegium.models.exports import folder as files
 from collegium.models.exports.documents.mlbom import ml_bom
 from collegium.models.exports.documents.model_card import model_card
 from collegium.models.exports.forms.form import FormUnavailable, ModelForm, fidelity_of
-from collegium.models.exports.forms.network import BuiltModel, built_model
+from collegium.models.exports.forms.network import built_model
 from collegium.models.exports.forms.registry import chosen_forms
 from collegium.models.exports.released import ReleasedModel, released_model
 from collegium.models.exports.verifying import verify_export
@@ -35,7 +35,7 @@ from protocol.vectors.tensors import encode_tensors
 
 @dataclass(frozen=True, kw_only=True)
 class ExportRequest:
-    """What is to be exported, and where to.
+    """A model that is to be exported, and where to.
 
     Attributes:
         version: the beginning of the snapshot's digest, its run or its model's digest.
@@ -111,22 +111,8 @@ def _filled(
 ) -> dict[str, Any]:
     """Writes every file of a folder, the signature last; returns what was made."""
     _write_evidence(draft, released)
-    fidelity: dict[str, Any] = {}
-    left_out: dict[str, str] = {}
-    built = built_model(released.study, released.model) if forms else None
-    for form in forms if built is not None else ():
-        try:
-            written = form.write(released, built, draft)
-        except FormUnavailable as error:
-            if named:
-                raise
-            left_out[form.name] = str(error)
-            say(f"{form.name:<10} left out: {error}")
-            continue
-        fidelity[form.name] = fidelity_of(form, written, built)
-        say(f"{form.name:<10} {written.files[0]}: largest difference "
-            f"{fidelity[form.name]['largest_difference']:.2g} on reference inputs")  # fmt: skip
-    _write_json(draft / files.FIDELITY, _fidelity_json(built, fidelity, left_out))
+    fidelity, left_out = _write_forms(draft, released, forms, say, named=named)
+    _write_json(draft / files.FIDELITY, _fidelity_json(fidelity, left_out))
     (draft / files.CARD).write_text(model_card(released, fidelity, left_out), encoding="utf-8")
     _write_json(draft / files.BOM, ml_bom(released, files.digests_in(draft)))
     act = _signed(out, draft, released, tuple(fidelity), key)
@@ -152,11 +138,43 @@ def _write_evidence(draft: Path, released: ReleasedModel) -> None:
         (draft / name).write_bytes(data)
 
 
-def _fidelity_json(
-    built: BuiltModel | None, fidelity: dict[str, Any], left_out: dict[str, str]
-) -> dict[str, Any]:
+def _write_forms(
+    draft: Path,
+    released: ReleasedModel,
+    forms: tuple[ModelForm, ...],
+    say: Callable[[str], None],
+    *,
+    named: bool,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Writes the forms; returns by form how far it is from the model, and why one is left out.
+
+    Raises:
+        FormUnavailable: the model has no such form, and it was asked for by name.
+    """
+    fidelity: dict[str, Any] = {}
+    left_out: dict[str, str] = {}
+    if not forms:
+        return fidelity, left_out
+    built = built_model(released.study, released.model)
+    for form in forms:
+        try:
+            written = form.write(released, built, draft)
+        except FormUnavailable as error:
+            if named:
+                raise
+            left_out[form.name] = str(error)
+            say(f"{form.name:<10} left out: {error}")
+            continue
+        found = fidelity[form.name] = fidelity_of(form, written, built)
+        say(
+            f"{form.name:<10} {written.files[0]}: largest difference "
+            f"{found['largest_difference']:.2g} on reference inputs"
+        )
+    return fidelity, left_out
+
+
+def _fidelity_json(fidelity: dict[str, Any], left_out: dict[str, str]) -> dict[str, Any]:
     return {
-        "reference_inputs": 0 if built is None else len(built.inputs),
         "about": "Differences of outputs from those of the parameters in this folder, on inputs "
         "that no patient gave. What a form costs on patients is measured where their records are.",
         "forms": fidelity,

@@ -155,13 +155,16 @@ def _software(environment: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         yield found
 
 
-def _licence(name: str) -> str:
+def _licence(package: str) -> str:
     """Returns an installed package's licence as it states it; empty where it does not."""
     try:
-        said = metadata.metadata(name)
+        said = metadata.metadata(package)
     except metadata.PackageNotFoundError:
         return ""
-    return (said.get("License-Expression") or said.get("License") or "").partition("\n")[0][:100]
+    for name in ("License-Expression", "License"):
+        if name in said and said[name]:
+            return said[name].partition("\n")[0][:100]
+    return ""
 
 
 def _forms(files: Mapping[str, str]) -> Iterator[dict[str, Any]]:

@@ -77,9 +77,9 @@ def _monai_module(definition: Mapping[str, Any], built: BuiltModel) -> tuple[Any
         FormUnavailable: MONAI's network has not all of our parameters, or others beside them.
     """
     import torch
-    from monai.bundle import ConfigParser
+    from monai.bundle.config_parser import ConfigParser
 
-    parser = ConfigParser({"network_def": json.loads(json.dumps(definition))})
+    parser = ConfigParser(json.loads(json.dumps(_network_config(definition))))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = parser.get_parsed_content("network_def")
@@ -91,6 +91,20 @@ def _monai_module(definition: Mapping[str, Any], built: BuiltModel) -> tuple[Any
     state = {name: (own.get(name, value)).detach().clone() for name, value in state.items()}
     module.load_state_dict(state)
     return module.eval(), state
+
+
+def _network_config(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the part of the config that builds the network.
+
+    EfficientNet's activation is computed in two ways, which round differently: it gets the one
+    that it was trained with.
+    """
+    if not str(definition["_target_"]).endswith("EfficientNetBN"):
+        return {"network_def": dict(definition)}
+    return {
+        "made": dict(definition),
+        "network_def": "$(@made.set_swish(memory_efficient=False), @made)[1]",
+    }
 
 
 def _inference(definition: Mapping[str, Any], task: str) -> dict[str, Any]:
@@ -105,7 +119,7 @@ def _inference(definition: Mapping[str, Any], task: str) -> dict[str, Any]:
         "bundle_root": ".",
         "checkpoint": "$str(Path(@bundle_root) / 'models' / 'model.pt')",
         "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
-        "network_def": dict(definition),
+        **_network_config(definition),
         "parameters": "$torch.load(@checkpoint, map_location=@device, weights_only=True)",
         "network": "$(@network_def.load_state_dict(@parameters), "
         "@network_def.to(@device).eval())[1]",

@@ -71,6 +71,7 @@ def fidelity_of(form: ModelForm, written: WrittenForm, built: BuiltModel) -> dic
         "largest_difference": largest,
         "mean_difference": float(differences.mean()),
         "allowed": form.most,
+        "reference_inputs": len(built.inputs),
         "software": dict(written.software),
     }
     if built.gives_probabilities:

@@ -1,8 +1,8 @@
 """A study's network as MONAI itself builds it, from a name and arguments that JSON can hold.
 
 It mirrors ``pipelines.networks``, which repairs what MONAI makes. What MONAI alone cannot say has
-no definition: a network of several parts, of a recipe, with adapters, or one that gives more than
-its outputs.
+no definition: a network of several parts, of a recipe, with adapters, one that gives more than its
+outputs (ViT), and a ResNet: MONAI 1.6 passes ``norm`` on to all blocks of a stage but the first.
 """
 
 from typing import Any
@@ -13,15 +13,12 @@ from protocol.study.task.networks.classifiers import (
     DenseNet,
     EfficientNet,
     FullyConnectedNet,
-    ResNet,
 )
 from protocol.study.task.networks.network import NetworkSettings
 from protocol.study.task.networks.segmenters import UNETR, DynUNet, Segmenter
 from protocol.study.task.task import Task
 
 _NETS = "monai.networks.nets"
-#: Batch norm becomes group norm of 32 groups, as Opacus repairs a ResNet.
-_GROUPS_OF_32 = ["group", {"num_groups": 32}]
 
 
 def monai_definition(task: Task, cohort: Cohort) -> dict[str, Any] | None:
@@ -57,9 +54,6 @@ def _arguments(
             return {"in_shape": (1, *sides), "classes": outputs, **given}
         case DenseNet():
             return {**image, "out_channels": outputs, "act": ("relu", {"inplace": False}), **given}
-        case ResNet():
-            dims = {"spatial_dims": len(sides), "n_input_channels": 1, "num_classes": outputs}
-            return {**dims, **given, "norm": _GROUPS_OF_32}
         case EfficientNet():
             return {"pretrained": False, **image, "num_classes": outputs, **given}
         case DynUNet():

@@ -100,7 +100,7 @@ def _convert(built: BuiltModel, path: Path) -> None:
     program = exported_program(built)
     try:
         with _quiet():
-            made = torch.onnx.export(
+            made: Any = torch.onnx.export(
                 program, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False
             )
             made.save(path, external_data=False)
