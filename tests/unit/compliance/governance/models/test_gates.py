@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from compliance.estimates.interval import Interval
 from compliance.governance.models.gates import (
+    CanaryFigures,
     GateFacts,
     GateResult,
     GateRules,
@@ -112,3 +113,50 @@ def test_thresholds_are_read_as_they_were_kept_and_no_others() -> None:
     for other in ({"least": -2.0}, {"margin": float("nan")}, {"most": 0.1}):
         with pytest.raises(MessageRefused):
             read_rules(other)
+
+
+TRIED = CanaryFigures(
+    version="b" * 64,
+    sites=("east", "north", "west"),
+    canary=Interval(value=0.82, low=0.79, high=0.85),
+    production=Interval(value=0.81, low=0.78, high=0.84),
+    compares=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("tried", "result", "said"),
+    [
+        (TRIED, GateResult.PASSED, "+0.010"),
+        (replace(TRIED, canary=None), GateResult.OPEN, "were not both evaluated at east, north"),
+        (replace(TRIED, production=None), GateResult.OPEN, "were not both evaluated"),
+        (replace(TRIED, production=None, compares=False), GateResult.PASSED, "no version is in"),
+        (
+            replace(TRIED, canary=None, production=None, compares=False),
+            GateResult.OPEN,
+            "was not evaluated",
+        ),
+        (
+            replace(TRIED, canary=Interval.withheld("few")),
+            GateResult.OPEN,
+            "no AUROC of the canary",
+        ),
+        (replace(TRIED, production=Interval.withheld("few")), GateResult.OPEN, "to compare the"),
+        (
+            replace(TRIED, canary=Interval(value=0.7, low=0.68, high=0.72)),
+            GateResult.FAILED,
+            "-0.110",
+        ),
+    ],
+)
+def test_a_canary_passes_once_it_was_evaluated_at_its_hospitals_and_holds_there(
+    tried: CanaryFigures, result: GateResult, said: str
+) -> None:
+    *_, gate = judge(replace(GOOD, canary=tried), RULES)
+    assert (gate.name, gate.result) == ("canary", result)
+    assert said in gate.said
+
+
+def test_a_model_that_asks_for_no_evaluation_of_canaries_has_no_such_gate() -> None:
+    facts = replace(GOOD, canary=replace(TRIED, canary=None))
+    assert "canary" not in _results(facts, replace(RULES, canary_evaluation=False))

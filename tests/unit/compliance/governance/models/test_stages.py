@@ -141,3 +141,14 @@ def test_whatever_happens_at_most_one_version_is_in_production_and_one_a_canary(
         assert not retired & {state.production, state.canary, *state.before}
         assert not retired & set(state.aliases.values())
         assert line.at(event.time) == state
+
+
+def test_an_evaluation_of_a_canary_changes_no_stage_and_is_of_a_canary_alone() -> None:
+    line = _to_production(EMPTY, FIRST, 0).with_event(_event(EventKind.REGISTERED, SECOND, 10))
+    with pytest.raises(PolicyRefused, match="is candidate"):
+        line.with_event(_event(EventKind.CANARY_EVALUATED, SECOND, 11))
+    assert line.canary_since is None
+    begun = line.with_event(_event(EventKind.CANARY_BEGUN, SECOND, 11, sites=SITES))
+    after = begun.with_event(_event(EventKind.CANARY_EVALUATED, SECOND, 12))
+    assert after.state == begun.state
+    assert after.canary_since == begun.events[-1].time

@@ -191,3 +191,27 @@ def test_a_version_is_found_by_the_beginning_of_its_digest_its_run_or_its_model(
             signed_snapshot(session, register.first[:3])
         with pytest.raises(PolicyRefused, match="no signed snapshot"):
             signed_snapshot(session, "f00f00f00")
+
+
+def test_a_canary_that_must_be_evaluated_has_hospitals_enough_for_a_secure_sum(
+    register: Register,
+) -> None:
+    rules = json.dumps(GateRules(red_team=False, margin=1.0).to_json())
+    register.act("register", version=register.first, rules=rules)
+    with pytest.raises(PolicyRefused, match="name 3 at least"):
+        register.act("canary", version=register.first, sites=("east", "north"))
+    register.act("canary", version=register.first, sites=("east", "north", "west"))
+    change = register.act("promote", version=register.first)["change"]
+    with pytest.raises(PolicyRefused, match="canary is open: the canary was not evaluated"):
+        register.people.confirm(BEA, change)
+
+
+def test_figures_of_another_canary_end_none(register: Register) -> None:
+    register.to_production(register.first)
+    register.to_canary(register.second, "east")
+    bad = Interval(value=0.1, low=0.05, high=0.15)
+    found = CanaryFigures(
+        version=register.first, sites=("east",), canary=bad, production=bad, compares=True
+    )
+    assert register.people.operations.models.follow("heart", found, figure="AUROC") is None
+    assert register.stages[register.second] is Stage.CANARY
