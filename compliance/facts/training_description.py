@@ -38,7 +38,8 @@ def training_description(study: Mapping[str, Any]) -> tuple[tuple[str, str], ...
             f"{named['source']} ({named['file']}, SHA-256 {named['sha256']}); no claim covers the "
             "people whose data these parameters were learned from"
         )
-        found.append(("starts from", words))
+        trains = study.get("training", {}).get("rounds") != 0
+        found.append(("starts from" if trains else "evaluates", words))
     trained = list(task.get("trained_layers", ()))
     if task.get("adapters"):
         named = task["adapters"]

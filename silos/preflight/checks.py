@@ -210,7 +210,11 @@ def _budget(site: SiteFile, study: Study, hospital: SiteDatabase) -> Iterator[Fi
             delta=plan.delta,
             unit=privacy.unit,
             apart=apart,
-            counted="" if study.trains else "test patients" if study.has_model else "every patient",
+            counted=""
+            if study.trains
+            else "test patients"
+            if study.has_model and apart
+            else "every patient",
         )
         if found.fits:
             yield ok("budget", said)

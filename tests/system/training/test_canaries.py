@@ -16,6 +16,7 @@ from collegium.models.shadow import write_shadow
 from compliance.governance.models.gates import GateRules
 from compliance.governance.models.stages import EventKind, Stage
 from coordinator.audit.faults import Faults
+from coordinator.audit.folder_checks import check_files
 from coordinator.audit.verification import check_records
 from coordinator.database.store import logged_entries
 from coordinator.governance.models.register import line_of
@@ -82,7 +83,7 @@ class Consortium:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        study = heart_study("Heart disease", 2)
+        study = heart_study("Heart disease", 1)
         self.federation = Federation(
             folder, study, budget=1000.0, trainer=_trainer, write=_copy_records
         )
@@ -158,7 +159,7 @@ def test_a_worse_canary_is_ended_by_itself_and_a_good_one_is_promoted(
 
     # Trained where the diagnosis was coded the other way round: its own figures are fine.
     data = _other_way_round(tmp_path / "coded")
-    bad = consortium.run("coded", heart_study("Heart disease, coded otherwise", 2), data)
+    bad = consortium.run("coded", heart_study("Heart disease, coded otherwise", 1), data)
     consortium.begin_canary("coded")
     studies = consortium.shadow("second")
     assert consortium.run("coded-tried", studies["canary"]) == bad
@@ -167,7 +168,7 @@ def test_a_worse_canary_is_ended_by_itself_and_a_good_one_is_promoted(
     assert consortium.stage("coded") is Stage.CANDIDATE
     assert consortium.stage("good") is Stage.PRODUCTION
 
-    consortium.run("better", heart_study("Heart disease, longer", 3))
+    consortium.run("better", heart_study("Heart disease, longer", 2))
     consortium.begin_canary("better")
     studies = consortium.shadow("third")
     consortium.run("good-beside-better", studies["production"])
@@ -177,9 +178,12 @@ def test_a_worse_canary_is_ended_by_itself_and_a_good_one_is_promoted(
 
     with consortium.federation.store.read() as session:
         events = line_of(session, "heart").events
-        logged = [entry.content.type for entry in logged_entries(session)]
+        entries = list(logged_entries(session))
+        logged = [entry.content.type for entry in entries]
         faults = Faults()
-        check_records(session, consortium.federation.workspace.public_key(), faults)
+        workspace = consortium.federation.workspace
+        check_records(session, workspace.public_key(), faults)
+        check_files(session, workspace, workspace.public_key(), entries, faults)
     tried = [EventKind.REGISTERED, EventKind.CANARY_BEGUN, EventKind.CANARY_EVALUATED]
     assert [event.kind for event in events] == [
         *tried, EventKind.PROMOTED,
