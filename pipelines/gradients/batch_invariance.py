@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipelines.networks.whole_blocks import replica_of
+from pipelines.gradients.whole_blocks import replica_of
 
 #: Records scored in one call: so many, or fewer of so many numbers.
 _SCORE_ROWS, _NUMBERS = 64, 1 << 22

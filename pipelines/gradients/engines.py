@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from pipelines.gradients.clipping import PatientGradients
 from pipelines.gradients.layer_rules import LAYERS, split_patients
-from pipelines.networks.whole_blocks import pad_columns, padded, replica_of
+from pipelines.gradients.whole_blocks import pad_columns, padded, replica_of
 
 #: From (records, outputs) outputs, (records, ...) labels and (records,) weights to the weighted
 #: loss's gradient at the outputs: ``TaskDefinition.errors``.

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from pipelines.networks.whole_blocks import pad_columns
+from pipelines.gradients.whole_blocks import pad_columns
 
 Into: TypeAlias = Mapping[str, Tensor]
 

@@ -149,7 +149,7 @@ def test_the_search_finds_such_a_model_where_rows_are_not_kept_apart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The control: without whole blocks and without the test of rows, 36 x the bound here."""
-    monkeypatch.setattr("pipelines.networks.whole_blocks._BLOCK", 1)
+    monkeypatch.setattr("pipelines.gradients.whole_blocks._BLOCK", 1)
     monkeypatch.setattr("pipelines.gradients.engine_choice._keeps_apart", lambda *_: True)
     study, _ = SHIPPED["relu of 8"]
     attacks = [Attacked(study, seed) for seed in range(4)]
