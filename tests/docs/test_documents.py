@@ -23,7 +23,7 @@ DOCUMENTS = sorted(
     [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")]
 )
 #: Pages of other projects that documents name.
-ELSEWHERE = {"docs/design/distributed_provisioning.md", "Security.md"}
+ELSEWHERE = {"MODEL_CARD.md", "docs/design/distributed_provisioning.md", "Security.md"}
 _WITH_DOCUMENTS = ("docs", "examples", "tests")
 
 

@@ -36,6 +36,13 @@ def export(
             help="The study's file, where it starts from pretrained parameters or has a recipe.",
         ),
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            help="A simulation's records: then what each form costs its test patients is measured.",
+        ),
+    ] = None,
     as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
@@ -45,7 +52,7 @@ def export(
     named = None if forms is None else tuple(name.strip() for name in forms.split(","))
     if named == ("none",):
         named = ()
-    asked = ExportRequest(version=snapshot, to=to, forms=named, study_file=study)
+    asked = ExportRequest(version=snapshot, to=to, forms=named, study_file=study, data=data)
     key = None if as_key is None else read_key_file(as_key)
     told = export_model(out, asked, key, say)
     answer(as_json)(

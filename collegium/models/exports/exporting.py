@@ -17,7 +17,8 @@ from collegium.extras import require_extra
 from collegium.models.exports import folder as files
 from collegium.models.exports.documents.mlbom import ml_bom
 from collegium.models.exports.documents.model_card import model_card
-from collegium.models.exports.forms.form import FormUnavailable, ModelForm, fidelity_of
+from collegium.models.exports.forms.form import FormUnavailable, fidelity_of
+from collegium.models.exports.forms.headline import SimulatedHeadline
 from collegium.models.exports.forms.network import built_model
 from collegium.models.exports.forms.registry import chosen_forms
 from collegium.models.exports.released import ReleasedModel, released_model
@@ -42,12 +43,15 @@ class ExportRequest:
         to: the new folder.
         forms: names of forms; None for all that the model has.
         study_file: see ``released_model``.
+        data: the folder of a simulation's records, to compare forms on its test patients; None
+            compares them on reference inputs alone.
     """
 
     version: str
     to: Path
     forms: tuple[str, ...] | None = None
     study_file: Path | None = None
+    data: Path | None = None
 
 
 def export_model(
@@ -82,7 +86,7 @@ def export_model(
     except OSError as error:
         raise WorkspaceRefused(f"--to {asked.to} cannot be written: {error.strerror}") from error
     try:
-        told = _filled(out, draft, released, forms, key, say, named=asked.forms is not None)
+        told = _filled(out, draft, released, asked, key, say)
         told |= {"checked": verify_export(draft, Workspace(out).public_key())}
         if asked.to.exists():
             asked.to.rmdir()
@@ -103,15 +107,13 @@ def _filled(
     out: Path,
     draft: Path,
     released: ReleasedModel,
-    forms: tuple[ModelForm, ...],
+    asked: ExportRequest,
     key: SigningKey | None,
     say: Callable[[str], None],
-    *,
-    named: bool,
 ) -> dict[str, Any]:
     """Writes every file of a folder, the signature last; returns what was made."""
     _write_evidence(draft, released)
-    fidelity, left_out = _write_forms(draft, released, forms, say, named=named)
+    fidelity, left_out = _write_forms(draft, released, asked, say)
     _write_json(draft / files.FIDELITY, _fidelity_json(fidelity, left_out))
     (draft / files.CARD).write_text(model_card(released, fidelity, left_out), encoding="utf-8")
     _write_json(draft / files.BOM, ml_bom(released, files.digests_in(draft)))
@@ -141,10 +143,8 @@ def _write_evidence(draft: Path, released: ReleasedModel) -> None:
 def _write_forms(
     draft: Path,
     released: ReleasedModel,
-    forms: tuple[ModelForm, ...],
+    asked: ExportRequest,
     say: Callable[[str], None],
-    *,
-    named: bool,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Writes the forms; returns by form how far it is from the model, and why one is left out.
 
@@ -153,19 +153,23 @@ def _write_forms(
     """
     fidelity: dict[str, Any] = {}
     left_out: dict[str, str] = {}
+    forms = chosen_forms(asked.forms)
     if not forms:
         return fidelity, left_out
     built = built_model(released.study, released.model)
+    headline = None if asked.data is None else SimulatedHeadline(released, asked.data)
     for form in forms:
         try:
             written = form.write(released, built, draft)
         except FormUnavailable as error:
-            if named:
+            if asked.forms is not None:
                 raise
             left_out[form.name] = str(error)
             say(f"{form.name:<10} left out: {error}")
             continue
         found = fidelity[form.name] = fidelity_of(form, written, built)
+        if headline is not None:
+            found["simulated_headline"] = headline.compared(built, written)
         say(
             f"{form.name:<10} {written.files[0]}: largest difference "
             f"{found['largest_difference']:.2g} on reference inputs"

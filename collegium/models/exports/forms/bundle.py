@@ -9,6 +9,7 @@ it (``weights_only``): MONAI 1.6 reads no safetensors.
 import io
 import json
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def write_bundle(released: ReleasedModel, built: BuiltModel, folder: Path) -> Wr
     _write(folder / files.BUNDLE, data.getvalue())
     return WrittenForm(
         files=(files.BUNDLE, *configs),
-        outputs=outputs_of(module, built.inputs),
+        run=partial(outputs_of, module),
         software={name: version(name) for name in ("monai", "torch")},
         facts={},
     )

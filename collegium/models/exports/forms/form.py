@@ -25,13 +25,13 @@ class WrittenForm:
 
     Attributes:
         files: its files, by their paths in the folder; the first is the model.
-        outputs: what it gives for the reference inputs.
+        run: gives the outputs of (records, ...) encoded inputs, by the form as it was written.
         software: the versions that it was made with.
         facts: more about it, for ``fidelity.json``.
     """
 
     files: tuple[str, ...]
-    outputs: Outputs
+    run: Callable[[Outputs], Outputs]
     software: Mapping[str, str]
     facts: Mapping[str, Any]
 
@@ -59,7 +59,8 @@ def fidelity_of(form: ModelForm, written: WrittenForm, built: BuiltModel) -> dic
     Raises:
         PolicyRefused: further than it may be, so that it is another model.
     """
-    differences = np.abs(written.outputs.astype(np.float64) - built.outputs)
+    outputs = written.run(built.inputs)
+    differences = np.abs(outputs.astype(np.float64) - built.outputs)
     largest = float(differences.max())
     if form.most is not None and not largest <= form.most:
         raise PolicyRefused(
@@ -75,12 +76,10 @@ def fidelity_of(form: ModelForm, written: WrittenForm, built: BuiltModel) -> dic
         "software": dict(written.software),
     }
     if built.gives_probabilities:
-        risks = np.abs(_risks(written.outputs) - _risks(built.outputs))
+        risks = np.abs(_risks(outputs) - _risks(built.outputs))
         told |= {
             "largest_risk_difference": float(risks.max()),
-            "decisions_changed": int(
-                np.count_nonzero((written.outputs > 0) != (built.outputs > 0))
-            ),
+            "decisions_changed": int(np.count_nonzero((outputs > 0) != (built.outputs > 0))),
         }
     return told | dict(written.facts)
 

@@ -10,6 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def write_onnx(_released: ReleasedModel, built: BuiltModel, folder: Path) -> Wri
     _convert(built, path)
     return WrittenForm(
         files=(files.ONNX,),
-        outputs=_run(path, built.inputs),
+        run=partial(_run, path),
         software={name: version(name) for name in _SOFTWARE},
         facts={"input": INPUT, "output": OUTPUT},
     )
@@ -73,7 +74,7 @@ def write_int8(_released: ReleasedModel, built: BuiltModel, folder: Path) -> Wri
         facts = {"bytes": path.stat().st_size, "bytes_of_float32": whole.stat().st_size}
     return WrittenForm(
         files=(files.INT8,),
-        outputs=_run(path, built.inputs),
+        run=partial(_run, path),
         software={name: version(name) for name in _SOFTWARE},
         facts={"calibrated_on": len(built.calibration), **facts},
     )

@@ -4,6 +4,7 @@ The number of records stays open; all other sides are fixed. ``torch.export.load
 """
 
 import io
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def write_program(_released: ReleasedModel, built: BuiltModel, folder: Path) -> 
     path.write_bytes(data.getvalue())
     return WrittenForm(
         files=(files.PROGRAM,),
-        outputs=outputs_of(program.module(), built.inputs),
+        run=partial(outputs_of, program.module()),
         software={"torch": version("torch")},
         facts={},
     )

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeAlias
@@ -20,9 +21,11 @@ import pytest
 from collegium.models.exports.exporting import ExportRequest, export_model
 from collegium.models.exports.folder import INT8, ONNX, digests_in
 from collegium.models.exports.forms.form import FormUnavailable, fidelity_of
+from collegium.models.exports.forms.headline import SimulatedHeadline
 from collegium.models.exports.forms.monai_network import monai_definition
 from collegium.models.exports.forms.network import BuiltModel, built_model
 from collegium.models.exports.forms.registry import chosen_forms
+from collegium.models.exports.released import released_model
 from collegium.models.exports.verifying import verify_export
 from coordinator.database.workspace import Workspace
 from pipelines.networks.networks import build, parameters_of
@@ -59,7 +62,8 @@ def alone(script: str, *words: object, also: Path | None = None) -> Ended:
 def whole(two_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An export with every form."""
     to = tmp_path_factory.mktemp("whole") / "model"
-    export_model(two_runs, ExportRequest(version="run-1", to=to))
+    data = two_runs.parent / "data"
+    export_model(two_runs, ExportRequest(version="run-1", to=to, data=data))
     return to
 
 
@@ -78,6 +82,9 @@ def test_every_form_is_there_and_as_near_as_it_must_be(whole: Path, two_runs: Pa
         assert told["forms"][form.name]["largest_difference"] <= (form.most or 0)
     int8 = told["forms"]["int8"]
     assert 0 < int8["largest_difference"] < 0.1  # it costs something, and that is told
+    headline = int8["simulated_headline"]
+    assert headline["figure"] == "auroc" and headline["patients"] > 20
+    assert headline["model"] > 0.8 and abs(headline["form"] - headline["model"]) < 0.05
     assert {"mean_difference", "largest_risk_difference", "decisions_changed"} <= int8.keys()
     assert verify_export(whole, Workspace(two_runs).public_key())["verified"]
 
@@ -211,14 +218,18 @@ def test_onnx_runtime_gives_the_same_for_any_number_of_records(
 
 def test_a_form_that_is_another_model_is_not_exported(built: BuiltModel) -> None:
     (form,) = chosen_forms(("onnx",))
-    written: Any = SimpleNamespace(
-        outputs=built.outputs + np.float32(1e-3), files=("x",), software={}, facts={}
-    )
-    with pytest.raises(PolicyRefused, match="the form onnx differs from the model by 0.001"):
-        fidelity_of(form, written, built)
-    written.outputs = np.full_like(built.outputs, np.nan)
-    with pytest.raises(PolicyRefused, match="differs from the model by nan"):
-        fidelity_of(form, written, built)
+    for off, told in ((1e-3, "0.001"), (np.nan, "nan")):
+        written: Any = SimpleNamespace(files=("x",), software={}, facts={})
+        written.run = lambda _inputs, off=off: built.outputs + np.float32(off)
+        with pytest.raises(PolicyRefused, match=f"the form onnx differs from the model by {told}"):
+            fidelity_of(form, written, built)
+
+
+def test_exact_figures_are_of_simulations_alone(two_runs: Path) -> None:
+    released = released_model(two_runs, "run-1")
+    real = replace(released, dossier=replace(released.dossier, simulation=False))
+    with pytest.raises(PolicyRefused, match="run-1 is no simulation"):
+        SimulatedHeadline(real, two_runs.parent / "data")
 
 
 _IMAGES = """  kind: images
@@ -238,7 +249,6 @@ def _image_study(network: str) -> Study:
     "network",
     [
         "{_target_: Classifier, channels: [4, 8], strides: [2, 2]}",
-        "{_target_: DenseNet121, init_features: 32, growth_rate: 16}",
         "{_target_: EfficientNetBN}",
     ],
 )
