@@ -22,6 +22,9 @@ name: {name}
 # a study's purpose enter it. retention_days after a run, silo patients retention deletes the rest.
 # patients: {{consent: consent.csv, required: true, retention_days: 90}}
 
+# How many records people here score with released models in a day; more raise an alarm.
+# inference: {{records_a_day: 500}}
+
 policy:
   # A study's stated purpose must hold one of these phrases, word for word.
   # It sorts out what is clearly not wanted; what counts is that a person reads

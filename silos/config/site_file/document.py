@@ -14,6 +14,7 @@ from protocol.study.study import Name
 from silos.config.folder import SITE_FILE
 from silos.config.patient_statement import NOTHING_STATED, PatientStatement
 from silos.config.site_file.data import Data
+from silos.config.site_file.inference_rules import InferenceRules
 from silos.config.site_file.policy_section import Phrase, Policy
 from silos.config.site_file.resources import Resources
 from silos.config.site_file.value_forms import IdentifierSystem, PathText
@@ -82,6 +83,7 @@ class SiteFile(FrozenModel):
     data: Data | None = None
     policy: Policy = Field(default_factory=Policy)
     patients: PatientRules = Field(default_factory=PatientRules)
+    inference: InferenceRules = Field(default_factory=InferenceRules)
     resources: Resources = Field(default_factory=Resources)
     backup: Backup = Field(default_factory=Backup)
 

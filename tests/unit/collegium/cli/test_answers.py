@@ -93,6 +93,7 @@ QUESTIONS = {
     "incident list": ("--home HOME", "no incident is open"),
     "incident playbook": ("lost-key", "suspend"),
     "models list": ("--out FOLDER", "in no model yet"),
+    "infer log": ("--home EAST", "no query was logged yet"),
     "models diff": ("run-1 run-2 --out FOLDER", "moved by"),
 }
 #: What changes something, or starts something: all that it tells is for a person.
@@ -120,6 +121,7 @@ ACTS = {
     "coordinator hold place", "coordinator hold lift",
     "models register", "models canary", "models end-canary", "models promote", "models roll-back",
     "models retire", "models name",
+    "infer score", "infer serve",
     "incident open", "incident contain", "incident confirm", "incident notify", "incident close",
 }  # fmt: skip
 #: Questions that need a folder of another kind: their own tests ask them.
@@ -129,6 +131,7 @@ ELSEWHERE = {
     "incident show",
     "models show",
     "models served",
+    "infer token",
 }
 #: Acts that need nothing but the places here, with words of what they tell.
 TOLD = {

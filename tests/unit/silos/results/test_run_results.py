@@ -29,6 +29,7 @@ from silos.results.results_page import results_page
 from silos.results.run_results import NOT_PRIVATE, OwnResults, list_results
 from tests.structure.floors import ROOT
 from tests.support.networked.network import Network
+from tests.support.simulated.federation import write_hospitals
 from tests.support.simulated.studies import small_study
 from tests.unit.collegium.cli.test_silo_commands import Person, person
 from tests.unit.silos.results.test_own_folder import tampered
@@ -242,6 +243,26 @@ def test_the_comparison_is_made_in_the_hospital_and_says_that_it_must_stay(
     assert found["own"]["trained"]["patients"] + found["test_patients"] == 40
     assert sorted(path.name for path in home.rglob("*")) == before
     assert [result.run_id for result in list_results(home)] == [run]
+
+
+def test_a_kept_model_scores_once_the_coordinator_signed_that_it_is_the_runs_last(
+    run_once: tuple[Network, str], home: Path, run: str, person: Person, tmp_path: Path
+) -> None:
+    """The test's own network is not the study's, so one is put in, and signed."""
+    network, study = run_once[0], small_study()
+    write_hospitals(tmp_path, study)
+    words = (tmp_path / "east.csv", "--home", home, "--run", run, "--to", tmp_path / "scores.csv")
+    model = parameters_of(build(study.task, study.cohort, 5))
+    keep_model(home, run, study, model)
+    assert "its model scores nobody" in person.reads_refusal("infer", *words)
+    tampered(home, "DELETE FROM signing_record WHERE slot LIKE 'model/evaluation/%'")
+    ended(network, home, run, RunResult(model=model_digest(model), figures=()))
+    assert person.runs("infer", *words, "--json") == 0, person.err
+    told = json.loads(person.out)
+    assert told["model"] == model_digest(model) and told["snapshot"] is None
+    assert told["records"] == 40 and told["is_logged"] is True
+    assert "the coordinator signed at the run's end" in person.err
+    assert "no model of this hospital's own" in person.reads_refusal("infer", *words, "--own")
 
 
 @pytest.mark.parametrize("note", ["[/red] too few patients", "[bold red]0.99[/]"])

@@ -17,6 +17,7 @@ from collegium.cli import main as cli
 from collegium.models.exports.exporting import ExportRequest, export_model
 from collegium.models.exports.folder import digests_in
 from collegium.models.exports.verifying import verify_export
+from collegium.models.inference.scoring_place import ModelPlace, scoring_place
 from compliance.governance.models.release_signature import (
     PUBLIC_KEY,
     SIGNATURE,
@@ -212,3 +213,13 @@ def test_the_command_says_what_it_checked_and_what_nobody_vouches_for(
     _change_a_byte(exported / "model.safetensors")
     refused = runner.invoke(cli.app, ["models", "verify", str(exported), "--key", key])
     assert isinstance(refused.exception, MessageRefused)
+
+
+def test_an_exported_folder_scores_records_under_the_key_that_signed_it(
+    exported: Path, two_runs: Path
+) -> None:
+    public = Workspace(two_runs).public_key()
+    found = scoring_place(ModelPlace(folder=exported, key=public)).model
+    assert found.digest == verify_export(exported, public)["model"]
+    assert found.snapshot == verify_export(exported, public)["snapshot"]
+    assert "4 of 4 hospitals signed" in found.vouched

@@ -1,0 +1,1 @@
+"""Inference at a hospital: batches of records, and a service that scores them over HTTP."""

@@ -1,0 +1,97 @@
+"""The place where a model scores: its files, and the hospital whose statements and log count."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.sources.source import Source
+from protocol.errors import PolicyRefused, SiteFileRefused
+from silos.config.folder import is_hospital
+from silos.config.site_file import SiteFile, site_file_of, source_of
+from silos.results.inference.model_places import model_of_folder, model_of_run, trusted_keys
+from silos.results.inference.query_log import QueryLog
+from silos.results.inference.scoring_model import ScoringModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPlace:
+    """A model as a person names it: an exported folder, or a run that a hospital keeps.
+
+    Attributes:
+        folder: that ``collegium models export`` wrote; None where a kept run is meant.
+        home: the hospital's folder; None without one.
+        run: the run that the hospital keeps.
+        own: whether the hospital's own model of that run is meant.
+        key: the public key (32 bytes) that is trusted as the coordinator's.
+    """
+
+    folder: Path | None = None
+    home: Path | None = None
+    run: str | None = None
+    own: bool = False
+    key: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringPlace:
+    """A model that is ready, and the hospital that it scores for.
+
+    Attributes:
+        model: ready to score.
+        site: the hospital's name, for messages.
+        source: the hospital's own source; None without one.
+        log: the hospital's log of queries; None without a hospital's folder.
+        records_a_day: that the hospital declares.
+    """
+
+    model: ScoringModel
+    site: str
+    source: Source | None
+    log: QueryLog | None
+    records_a_day: int
+
+
+def scoring_place(named: ModelPlace) -> ScoringPlace:
+    """Loads a model, held to what was signed, and opens the hospital's log of queries.
+
+    Raises:
+        PolicyRefused: neither a folder nor a run is named, or both; see ``model_of_run``.
+        SiteFileRefused, WorkspaceRefused: the hospital's folder cannot be used.
+        FederationError: the model cannot be used; see ``model_of_folder`` and ``model_of_run``.
+    """
+    if (named.folder is None) == (named.run is None) or (named.run and named.home is None):
+        raise PolicyRefused(
+            "name the model: a folder that collegium models export wrote, or a run that a hospital "
+            "keeps (--home FOLDER --run RUN); one of the two"
+        )
+    if named.own and named.run is None:
+        raise PolicyRefused("--own is of a run that the hospital keeps: name it with --run")
+    site = None if named.home is None else _site(named.home)
+    if named.run is not None and named.home is not None and site is not None:
+        model = model_of_run(named.home, site, named.run, own=named.own)
+    else:
+        model = model_of_folder(named.folder or Path(), _trusted(named), site=site, home=named.home)
+    return ScoringPlace(
+        model=model,
+        site="here" if site is None else site.name,
+        source=_source(named.home, site),
+        log=None if named.home is None else QueryLog(named.home),
+        records_a_day=0 if site is None else site.inference.records_a_day,
+    )
+
+
+def _site(home: Path) -> SiteFile:
+    if not is_hospital(home):
+        raise SiteFileRefused(f"{home} is no hospital's folder: it has no site.yaml")
+    return site_file_of(home)
+
+
+def _trusted(named: ModelPlace) -> set[bytes]:
+    if named.key is not None:
+        return {named.key}
+    return set() if named.home is None else trusted_keys(named.home)
+
+
+def _source(home: Path | None, site: SiteFile | None) -> Source | None:
+    if home is None or site is None or site.data is None:
+        return None
+    return source_of(site, home)
