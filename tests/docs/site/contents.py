@@ -47,6 +47,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "governance",
         "models",
         "weights",
+        "inference",
         "login",
         "alerts",
         "observability",

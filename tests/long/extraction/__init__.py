@@ -1,0 +1,1 @@
+"""The alarm on extraction-like use, measured: wrong alarms on real records, and attacks by kind."""
