@@ -120,7 +120,8 @@ ACTS = {
     "people account link", "people account unlink",
     "coordinator hold place", "coordinator hold lift",
     "models register", "models canary", "models end-canary", "models promote", "models roll-back",
-    "models retire", "models name",
+    "models retire", "models name", "models shadow", "models export", "reproduce",
+    "weights keygen", "weights seal", "weights rewrap", "weights retire", "weights open",
     "infer score", "infer serve",
     "incident open", "incident contain", "incident confirm", "incident notify", "incident close",
 }  # fmt: skip
@@ -131,6 +132,8 @@ ELSEWHERE = {
     "incident show",
     "models show",
     "models served",
+    "models verify",
+    "weights list",
     "infer token",
 }
 #: Acts that need nothing but the places here, with words of what they tell.
