@@ -46,7 +46,7 @@ def export(
     as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """Writes a signed folder of a released model: evidence, bundle, forms, card, inventory."""
+    """Writes a released model as one signed folder."""
     from collegium.models.exports.exporting import ExportRequest, export_model
 
     named = None if forms is None else tuple(name.strip() for name in forms.split(","))
@@ -68,7 +68,7 @@ def verify(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Checks an exported folder: signature, hospitals, log, parameters. Needs nothing else."""
+    """Checks an exported folder: signatures, log, parameters."""
     from collegium.models.exports.verifying import verify_export
     from collegium.verification.inputs import read_key
 

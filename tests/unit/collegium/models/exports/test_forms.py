@@ -249,7 +249,7 @@ def _image_study(network: str) -> Study:
     "network",
     [
         "{_target_: Classifier, channels: [4, 8], strides: [2, 2]}",
-        "{_target_: EfficientNetBN}",
+        pytest.param("{_target_: EfficientNetBN}", marks=pytest.mark.long),
     ],
 )
 def test_monai_builds_each_network_that_it_has_a_name_for(network: str, tmp_path: Path) -> None:
