@@ -30,7 +30,7 @@ class ScoreByDefault(TyperGroup):
 
 app = typer.Typer(
     cls=ScoreByDefault,
-    help="Your own records scored by a released model: collegium infer MODEL RECORDS --to FILE.",
+    help="Scores your own records with a released model.",
     no_args_is_help=True,
 )
 Home = Annotated[
@@ -73,7 +73,7 @@ def score(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Scores records; what does not fit the study's contract is listed with the reason."""
+    """Scores a table or images. Records that do not fit are listed with the reason."""
     from collegium.models.inference.batch import score_records
     from protocol.errors import PolicyRefused
 
@@ -117,7 +117,7 @@ def serve(
     ] = None,
     key: Key = None,
 ) -> None:
-    """Scores records over HTTP: POST /score, GET /model, GET /healthz, until it is stopped."""
+    """Scores over HTTP: POST /score, GET /model, GET /healthz."""
     from collegium.models.inference.serving import ServicePlace, server_of
 
     where = ServicePlace(address=address, port=port, certificate=certificate, key=private_key)
@@ -136,7 +136,7 @@ def token(
     tokens: Tokens = None,
     as_json: AsJson = False,
 ) -> None:
-    """Makes a token for the service; it is shown once, and its digest is kept."""
+    """Makes a token for the service. It is shown once."""
     from collegium.models.inference.access_tokens import add_token
 
     path = tokens or _tokens(home)
@@ -155,7 +155,7 @@ def log(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Shows the log of queries, checked line by line, and its head, to be kept elsewhere."""
+    """Shows the log of queries, checked line by line. Keep its head elsewhere."""
     from dataclasses import asdict
 
     from protocol.errors import WorkspaceRefused

@@ -27,7 +27,7 @@ Reason = Annotated[str, typer.Option("--reason", help="Why, in a sentence; it is
 
 @app.command("list")
 def models_list(out: Records, as_json: AsJson = False) -> None:
-    """Lists the models of the register, and snapshots that are in none."""
+    """Lists models with their versions, and snapshots in none."""
     from coordinator.views.views import open_views
 
     with closing(open_views(out)) as views:
@@ -56,7 +56,7 @@ def models_list(out: Records, as_json: AsJson = False) -> None:
 
 @app.command("show")
 def models_show(name: Name, out: Records, as_json: AsJson = False) -> None:
-    """Shows a model: its thresholds, its versions with their gates, its history."""
+    """Shows a model: thresholds, versions with gates, history."""
     line = _line(out, name)
     tell = answer(as_json)
     rules = line.rules
@@ -147,7 +147,7 @@ def end_canary(
     as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ends the trial; its hospitals serve the version in production again."""
+    """Ends the trial; its hospitals serve production again."""
     _act(out, as_key, "end-canary", name, {"version": version, "reason": reason}, as_json)
 
 
@@ -189,7 +189,7 @@ def name_version(
     as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """Gives a version a name of its own; the name moves from whatever had it."""
+    """Gives a version a name; the name moves from another."""
     _act(out, as_key, "name", name, {"version": version, "alias": alias}, as_json)
 
 
@@ -206,7 +206,7 @@ def served(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Says which version a hospital was to serve at a time, with its proof in the log."""
+    """Says which version a hospital was to serve, with proof."""
     from collegium.models.served import prove_served
 
     found = prove_served(out, name, site, at, to)
@@ -233,7 +233,7 @@ def shadow(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Writes studies that evaluate the canary and what is in production at the canary's hospitals.
+    """Writes the studies that compare a canary at its hospitals.
 
     They train nothing: test patients alone pay. Once both have run, the coordinator ends a canary
     that is worse by itself.
@@ -258,7 +258,7 @@ def diff(
     out: Records,
     as_json: AsJson = False,
 ) -> None:
-    """Says in what two snapshots differ: study, privacy, figures, parameters."""
+    """Says in what two snapshots differ, and their parameters."""
     from collegium.models.difference import difference_of
 
     found = difference_of(out, first, second)

@@ -37,7 +37,7 @@ def keygen(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The new identity's file.")],
     as_json: AsJson = False,
 ) -> None:
-    """Makes an identity: the secret half into a file, the public half to give away."""
+    """Makes an identity. Its public half is given away."""
     from compliance.storage.encryption.age_keys import new_identity_file
 
     key = new_identity_file(file)
@@ -83,7 +83,7 @@ def list_models(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Lists encrypted models, who may open them and who did; every record is checked."""
+    """Lists encrypted models. Says who may open them and who did."""
     from collegium.models.weights import listing
 
     found = listing(_place(out, copy, key), model)
