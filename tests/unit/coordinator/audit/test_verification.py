@@ -101,6 +101,10 @@ def govern(federation: Federation) -> None:
     said = {"note": "a laptop is gone", "suspend": ("Dan Scientist",)}
     people.act(BEA, "incident.contain", ("incident", "2"), said)
     people.act(ADA, "person.retire", ("person", "Dan Scientist"))
+    for model in ("first", "second"):
+        said = {"version": federation.run_id}
+        people.act(CLEO, "model.register", ("model", model), said)
+        people.act(CLEO, "model.name", ("model", model), said | {"alias": "newest"})
     keep_accounts(federation, people)
 
 
@@ -256,9 +260,7 @@ def test_no_row_can_be_added(finished: Federation, name: str) -> None:
     with unguarded(finished) as session:
         for row in rows_of(session, name):
             copied = {
-                column: _another(value)
-                if column in keys or (column in single and isinstance(value, int))
-                else value
+                column: _another(value) if column in keys or column in single else value
                 for column, value in row.items()
             }
             columns = ", ".join(f'"{column}"' for column in copied)
