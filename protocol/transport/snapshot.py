@@ -90,7 +90,7 @@ class Snapshot:
 
     Attributes:
         coordinator: the public key that signs the consortium's log.
-        run, study, roster: where it was trained, by which plan, among whom.
+        run: where it was trained; beside it the digests of its plan and of the members' roster.
         round: after so many rounds of training the model was as it is.
         model, layout: the digests of its parameters, and of their names and shapes.
         parents: the models that it was trained from: the run's first parameters.

@@ -40,6 +40,7 @@ _SEED = integer(0, 2**53 - 1)
 _MOST_LIBRARIES, _MOST_FILES = 5000, 2 * MAX_SITES
 #: The devices that a simulation computes on.
 CPU, GPU = "cpu", "gpu"
+_DEVICE = text(f"{CPU}|{GPU}")
 
 
 class Reproduction(StrEnum):
@@ -141,7 +142,7 @@ class RunManifest:
     draw_seed: Annotated[int | None, optional(_SEED)]
     micro_batch: Annotated[int, integer(0, 2**31)]
     workers: Annotated[int | None, optional(integer(1, 2**16))]
-    device: Annotated[str | None, optional(text(f"{CPU}|{GPU}"))]
+    device: Annotated[str | None, optional(_DEVICE)]
     threads: Annotated[int, integer(1, 2**16)] = 1
     initial_model: Digest
     files: Annotated[tuple[DataFile, ...], list_of(nested(DataFile), _MOST_FILES)]

@@ -39,6 +39,7 @@ from protocol.identity.timestamps import Time
 DOMAIN = "encrypted-weights"
 NOTHING_BEFORE = "0" * 64
 _PLAIN = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]"
+_BY, _REASON = text(rf"{_PLAIN}{{0,250}}"), text(rf"{_PLAIN}{{0,1000}}")
 
 
 class WeightsEventKind(StrEnum):
@@ -111,10 +112,10 @@ class WeightsEvent:
     previous: Digest
     at: Time
     kind: Annotated[WeightsEventKind, FieldCodec(write=str, read=_read_kind)]
-    by: Annotated[str, text(rf"{_PLAIN}{{0,250}}")] = ""
+    by: Annotated[str, _BY] = ""
     manifest: Annotated[WeightsManifest | None, optional(nested(WeightsManifest))] = None
     recipient: Annotated[str | None, optional(AGE_KEY)] = None
-    reason: Annotated[str, text(rf"{_PLAIN}{{0,1000}}")] = ""
+    reason: Annotated[str, _REASON] = ""
     signer: Annotated[bytes | None, optional(hex_bytes(32))] = None
 
     def __post_init__(self) -> None:
