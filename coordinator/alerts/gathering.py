@@ -30,7 +30,7 @@ from coordinator.alerts.facts import (
 from coordinator.alerts.rules import MAX_ROUNDS
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import check_records
-from coordinator.database.store import RoundRow, RunRow, Store, StudyRow
+from coordinator.database.store import RoundRow, RunRow, Store, StudyRow, stored_study
 from coordinator.database.workspace import Workspace
 from coordinator.governance.incident_register import incidents_in
 from coordinator.membership.authority import Authority
@@ -139,14 +139,11 @@ def _shares(session: Session, runs: Sequence[_Run]) -> tuple[SignedShare, ...]:
 
 def _evaluated(session: Session, runs: Sequence[_Run]) -> tuple[EvaluatedRun, ...]:
     counts: Counter[str] = Counter()
-    studies: dict[str, Study] = {}
     found = []
     for run in runs:
         if run.state != "finished" or counts[run.study] >= _LOOKED_AT:
             continue
-        if run.digest not in studies:
-            studies[run.digest] = _study(session, run.digest)
-        study = studies[run.digest]
+        study = stored_study(session, run.digest)
         released = released_figures(session, run.run_id, study)
         if released is None:
             continue
@@ -191,10 +188,6 @@ def _group_gaps(study: Study, released: Mapping[str, Any]) -> dict[str, dict[str
     }
 
 
-def _study(session: Session, digest: str) -> Study:
-    return Study.model_validate_json(session.get_one(StudyRow, digest).document)
-
-
 def _rounds(session: Session, runs: Sequence[_Run]) -> tuple[RunRounds, ...]:
     newest: dict[str, _Run] = {}
     for run in runs:
@@ -216,7 +209,7 @@ def _rounds_of(session: Session, run: _Run) -> RunRounds:
     query = select(RoundRow.dropped_json).filter_by(run_id=run.run_id, state="finished")
     newest = session.scalars(query.order_by(RoundRow.id.desc()).limit(MAX_ROUNDS)).all()
     # Who is in another batch or group is not absent from this one.
-    sites = frozenset(_study(session, run.digest).site_names)
+    sites = frozenset(stored_study(session, run.digest).site_names)
     finished = [sites - set(json.loads(dropped)) for dropped in reversed(newest)]
     return RunRounds(
         run_id=run.run_id,

@@ -10,7 +10,6 @@ what the hospitals signed.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -28,7 +27,7 @@ from coordinator.database.store import (
     RoundRow,
     RunRow,
     SnapshotRow,
-    StudyRow,
+    stored_study,
 )
 from coordinator.membership.tables import RosterRow
 from coordinator.rounds.attempts.conduct import conduct_from
@@ -110,26 +109,28 @@ def check_run(session: Session, row: RunRow, log: RunLog, faults: Faults) -> Run
         roster = _checked_roster(session, row, log)
     for round_ in session.scalars(select(RoundRow).filter_by(run_id=run).order_by(RoundRow.id)):
         with faults.checking("its record", **round_.place):
-            _check_round(round_, log, _study(session, row))
+            _check_round(round_, log, stored_study(session, row.study_digest))
             attempts.append(_attempt(round_, log))
         if roster is not None:
             with faults.checking("the cosignatures under which it began", **round_.place):
-                require_cosigned(_context(round_), _study(session, row), roster, log.cosigners)
+                require_cosigned(
+                    _context(round_), stored_study(session, row.study_digest), roster, log.cosigners
+                )
     with faults.checking("the record of its rounds", run=run):
         _check_rounds(session, row, log)
     with faults.checking("its course", run=run):
-        require_course(session, row, _study(session, row), log.entries)
+        require_course(session, row, stored_study(session, row.study_digest), log.entries)
     with faults.checking("its model", run=run):
         _check_model(session, row, log)
     with faults.checking("its seed", run=run):
-        if row.seed != _study(session, row).seeds.model:
+        if row.seed != stored_study(session, row.study_digest).seeds.model:
             raise StoreBroken("it says another seed than its study")
     if roster is not None:
         summaries = _check_summaries(session, row, roster, log, faults)
         with faults.checking("what its hospitals signed about themselves", run=run):
             require_signed_tables(session, row, summaries)
         with faults.checking("its snapshot", run=run):
-            require_follows(session, row, _study(session, row), roster)
+            require_follows(session, row, stored_study(session, row.study_digest), roster)
         with faults.checking("the newest message that is kept of a hospital", run=run):
             _check_kept_messages(session, run, roster)
         with faults.checking("its manifest", run=run):
@@ -167,7 +168,7 @@ def _check_state(row: RunRow, log: RunLog) -> None:
 def _check_figures(session: Session, row: RunRow, log: RunLog) -> None:
     releases = session.scalars(select(ReleaseRow).filter_by(run_id=row.id)).all()
     kinds = [r.kind for r in releases if r.kind != FINDINGS]
-    study = _study(session, row)
+    study = stored_study(session, row.study_digest)
     known = {kind for number in study.evaluations.numbers for kind in kinds_of(study, number)}
     if len(kinds) != len(set(kinds)) or not set(kinds) <= known:
         raise StoreBroken(f"it releases each kind of figures once, and has {sorted(kinds)}")
@@ -296,12 +297,12 @@ def _check_manifest(
     first = session.scalars(select(RoundRow).filter_by(**where).limit(1)).first()
     began_from = None if first is None else _context(first).model_hash
     signed = {summary.site: summary for summary in summaries}
-    require_manifest(manifest, _study(session, row), signed, began_from)
+    require_manifest(manifest, stored_study(session, row.study_digest), signed, began_from)
 
 
 def _given_model(session: Session, row: RunRow) -> list[str]:
     """Returns the model of a run that trains nothing: the one in its evaluation's contexts."""
-    if not _study(session, row).has_model:
+    if not stored_study(session, row.study_digest).has_model:
         return [model_digest({})]
     query = select(RoundRow.context_json).filter_by(run_id=row.id, state="finished")
     contexts = [
@@ -327,16 +328,6 @@ def _is_genuine(row: MaskedRow, public: bytes, context: str) -> bool:
     return True
 
 
-def _study(session: Session, row: RunRow) -> Study:
-    return _read_study(session.get_one(StudyRow, row.study_digest).document)
-
-
-@lru_cache(maxsize=32)
-def _read_study(document: bytes) -> Study:
-    """Returns the study of a document: each round of a run is held to it."""
-    return Study.model_validate_json(document)
-
-
 def _check_summaries(
     session: Session, row: RunRow, roster: Roster, log: RunLog, faults: Faults
 ) -> list[Summary]:
@@ -348,7 +339,7 @@ def _check_summaries(
     with faults.checking("what the hospitals signed", run=row.id):
         if not logged or digest(row.sites_json.encode()) != logged[-1].payload:
             raise StoreBroken("what the hospitals signed is not what was logged")
-        study = _study(session, row)
+        study = stored_study(session, row.study_digest)
         for site, signed in read_summaries(row.sites_json).items():
             with faults.checking("its signed summary", run=row.id, hospital=site):
                 summary = open_summary(signed, roster.key_of(site))

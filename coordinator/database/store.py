@@ -13,10 +13,12 @@ Rules:
 import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from time import sleep
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -495,6 +497,34 @@ def evaluation_of(session: Session, run_id: str, kind: str = "evaluation") -> st
     if len(found) > 1:
         raise StoreBroken(f"run {run_id} has {len(found)} releases of one evaluation")
     return found[0] if found else None
+
+
+def stored_study(session: Session, name: str) -> Study:
+    """Returns the study that is stored under a digest.
+
+    Raises:
+        StoreBroken: the document is no study.
+    """
+    return read_study(name, session.get_one(StudyRow, name).document)
+
+
+def read_study(name: str, document: bytes) -> Study:
+    """Returns the study in a stored document; ``name`` is its digest.
+
+    Raises:
+        StoreBroken: the document is no study.
+    """
+    try:
+        return _parsed(document)
+    except ValidationError as error:
+        raise StoreBroken(
+            f"study {name[:16]} cannot be read: its record is damaged; restore a backup"
+        ) from error
+
+
+@lru_cache(maxsize=64)  # a study is frozen, and its document says all of it
+def _parsed(document: bytes) -> Study:
+    return Study.model_validate_json(document)
 
 
 def newest_head(session: Session) -> LogHead | None:

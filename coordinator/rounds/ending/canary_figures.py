@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from compliance.estimates.interval import Interval
 from compliance.governance.models.gates import CanaryFigures
 from compliance.governance.models.stages import ModelLine
-from coordinator.database.store import RunRow, StudyRow
+from coordinator.database.store import RunRow, stored_study
 from coordinator.governance.models.register import signed_snapshot
 from coordinator.rounds.run_course import evaluations_of
 from protocol.study.study import Study
@@ -90,7 +90,7 @@ def _evaluations(
         .order_by(RunRow.started_at.desc(), RunRow.id.desc())
     )
     for run, digest in session.execute(query):
-        study = Study.model_validate_json(session.get_one(StudyRow, digest).document)
+        study = stored_study(session, digest)
         if study.trains or not study.has_model or study.site_names != sites:
             continue
         for one in evaluations_of(session, run, study):

@@ -6,11 +6,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.estimates.interval import Interval
-from coordinator.database.store import RunRow, SnapshotRow, StudyRow
+from coordinator.database.store import RunRow, SnapshotRow, stored_study
 from coordinator.rounds.evaluation.released import released_from
 from coordinator.rounds.run_course import released_at_end
 from protocol.identity.roster import SigningKey
-from protocol.study.study import Study
 from protocol.transport.run_announcement import MILLIONTHS, ReleasedFigure, RunResult, sign_end
 
 
@@ -23,18 +22,16 @@ def result_of(session: Session, run_id: str) -> RunResult | None:
     """Returns what a run came to; None where it has no final model or no evaluation."""
     model = session.scalars(select(SnapshotRow.model_digest).filter_by(run_id=run_id)).one_or_none()
     run = session.get(RunRow, run_id)
-    payload = None if run is None else released_at_end(session, run_id, _study(session, run))
-    if model is None or payload is None:
+    if model is None or run is None:
+        return None
+    payload = released_at_end(session, run_id, stored_study(session, run.study_digest))
+    if payload is None:
         return None
     released = released_from(json.loads(payload))
     return RunResult(
         model=model,
         figures=tuple(_figure(name, found) for name, found in released.figures.items()),
     )
-
-
-def _study(session: Session, run: RunRow) -> Study:
-    return Study.model_validate_json(session.get_one(StudyRow, run.study_digest).document)
 
 
 def _figure(name: str, released: Interval) -> ReleasedFigure:

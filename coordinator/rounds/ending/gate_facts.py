@@ -10,7 +10,7 @@ from compliance.estimates.largest_gap import largest_gap
 from compliance.facts.figures import TASK_FIGURES, FigureKind
 from compliance.governance.models.gates import GateFacts
 from compliance.governance.models.stages import ModelLine
-from coordinator.database.store import ReleaseRow, StudyRow
+from coordinator.database.store import ReleaseRow, stored_study
 from coordinator.rounds.ending.canary_figures import canary_figures
 from coordinator.rounds.evaluation.released import released_from
 from coordinator.rounds.run_course import released_at_end
@@ -59,7 +59,7 @@ def gate_facts(
 
 def study_of_snapshot(session: Session, snapshot: Snapshot) -> Study:
     """Returns the study of a snapshot's run."""
-    return Study.model_validate_json(session.get_one(StudyRow, snapshot.study).document)
+    return stored_study(session, snapshot.study)
 
 
 def headline_of(snapshot: Snapshot, kind: FigureKind) -> Interval | None:

@@ -2,16 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
-from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from coordinator.database.store import ReferenceRow, RoundRow, RunRow, StudyRow
+from coordinator.database.store import ReferenceRow, RoundRow, RunRow, StudyRow, stored_study
 from coordinator.rounds.run_course import released_at_end
-from protocol.errors import PolicyRefused, StoreBroken, WorkspaceRefused
+from protocol.errors import PolicyRefused, WorkspaceRefused
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary, read_summaries, read_summary
 
@@ -63,26 +61,7 @@ def study_of(session: Session, row: RunRow | ReferenceRow) -> Study:
     Raises:
         StoreBroken: what is stored of it is no study.
     """
-    return read_stored(row.study_digest, session.get_one(StudyRow, row.study_digest).document)
-
-
-def read_stored(name: str, document: bytes) -> Study:
-    """Returns the study that is stored under a digest.
-
-    Raises:
-        StoreBroken: the document is no study.
-    """
-    try:
-        return _parsed(document)
-    except ValidationError as error:
-        raise StoreBroken(
-            f"study {name[:16]} cannot be read: its record is damaged; restore a backup"
-        ) from error
-
-
-@lru_cache(maxsize=64)  # a study is frozen, and its document says all of it
-def _parsed(document: bytes) -> Study:
-    return Study.model_validate_json(document)
+    return stored_study(session, row.study_digest)
 
 
 def study_digest(session: Session, beginning: str) -> str:

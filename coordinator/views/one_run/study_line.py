@@ -8,8 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.facts.figures import TASK_FIGURES, FigureKind
-from coordinator.database.store import StudyRow
-from coordinator.views.one_run.rows import read_stored
+from coordinator.database.store import StudyRow, read_study
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import KeyedHashSplit, Study
 from protocol.study.variants import question, settings
@@ -86,7 +85,7 @@ def study_lines(session: Session, digests: Iterable[str] | None = None) -> Mappi
 
 @lru_cache(maxsize=_REMEMBERED)
 def _line(name: str, document: bytes) -> StudyLine:
-    return line_of(read_stored(name, document))
+    return line_of(read_study(name, document))
 
 
 def split_of(study: Study) -> int:
