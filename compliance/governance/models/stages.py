@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
+from itertools import takewhile
 
 from protocol.errors import PolicyRefused
 
@@ -129,8 +130,12 @@ class ModelLine:
         return _state_after(self.events)
 
     def at(self, time: str) -> LineState:
-        """Returns the state at a time; an event of just that time has happened."""
-        return _state_after(event for event in self.events if event.time <= time)
+        """Returns the state at a time; an event of just that time has happened.
+
+        Events are taken in the order of the log up to the first later one: where a clock was set
+        back, what stands behind a later event has not happened yet.
+        """
+        return _state_after(takewhile(lambda event: event.time <= time, self.events))
 
     def with_event(self, event: StageEvent) -> "ModelLine":
         """Returns the line with one more event.

@@ -27,14 +27,14 @@ from compliance.governance.models.gates import (
 )
 from compliance.governance.models.stages import EventKind, ModelLine, Stage, StageEvent
 from compliance.storage.clock import Clock
-from coordinator.database.store import Store, Transaction
+from coordinator.database.store import RunRow, Store, Transaction, stored_study
 from coordinator.governance.governance import Authorised
 from coordinator.governance.models.snapshots import signed_of
 from coordinator.governance.models.tables import ModelEventRow, ModelLineRow, SignedSnapshotRow
 from protocol.errors import MessageRefused, PolicyRefused
-from protocol.identity.roster import SigningKey
+from protocol.identity.roster import SigningKey, parse_roster
 from protocol.identity.timestamps import write_time
-from protocol.transport.snapshot import SignedSnapshot
+from protocol.transport.snapshot import SignedSnapshot, Snapshot
 
 #: The beginning of the types of the log's entries; the kind of the event follows.
 MODEL_ENTRY = "model-"
@@ -65,8 +65,10 @@ class ModelRegister:
         """Registers a snapshot as a candidate; a line's first one founds it, with its thresholds.
 
         Raises:
-            PolicyRefused: the snapshot is of another model's task, or not signed by a quorum, or
-                the thresholds are not those of the line.
+            PolicyRefused: the snapshot is of another task or label than the line's, or the
+                thresholds are not those of the line.
+            MessageRefused: a signature of the snapshot does not verify.
+            QuorumLost: fewer hospitals have signed it than must.
         """
         line, said = taken.request.subject, taken.request.details
         if not _NAME.fullmatch(line):
@@ -81,11 +83,9 @@ class ModelRegister:
                     f"{line} has other thresholds since it was founded: they judge all of its "
                     "versions; found another line for other ones"
                 )
-            if len(signed.signatures) < signed.snapshot.quorum:
-                raise PolicyRefused(
-                    f"the snapshot of run {signed.snapshot.run} is signed by "
-                    f"{len(signed.signatures)} hospitals, {signed.snapshot.quorum} must sign it"
-                )
+            roster = session.get_one(RunRow, signed.snapshot.run).roster_json
+            signed.require_signed(self._key.public, parse_roster(roster.encode()))
+            _require_alike(session, line, signed.snapshot)
             entries = []
             if row is None:
                 rules = wanted or GateRules()
@@ -142,7 +142,7 @@ class ModelRegister:
         with self._store.transaction() as transaction:
             session = transaction.session
             if kind is EventKind.ROLLED_BACK and "version" not in taken.request.details:
-                version = line_of(session, line).state.production or ""
+                version = _in_production(session, line)
             else:
                 version = self._version(session, taken).snapshot.digest
             alias = str(taken.request.details.get("alias", ""))
@@ -325,6 +325,36 @@ def signed_snapshot(session: Session, beginning: str) -> SignedSnapshot:
     raise PolicyRefused(
         f"there is no signed snapshot {beginning!r}: collegium models list shows those there are"
     )
+
+
+def _require_alike(session: Session, name: str, snapshot: Snapshot) -> None:
+    """Refuses a version that predicts something else than a line's versions before it.
+
+    Raises:
+        PolicyRefused: its task or its label is another: no figure of theirs can be compared.
+    """
+    before = line_of(session, name, founded=True).events
+    if not before:
+        return
+    earlier = signed_snapshot(session, before[0].version).snapshot
+    ours, theirs = (stored_study(session, one.study) for one in (snapshot, earlier))
+    if (ours.task.kind, ours.cohort.label) != (theirs.task.kind, theirs.cohort.label):
+        raise PolicyRefused(
+            f"the snapshot of run {snapshot.run} predicts something else than the versions of "
+            f"{name}: another task or label is another model"
+        )
+
+
+def _in_production(session: Session, name: str) -> str:
+    """Returns the version of a line that is in production.
+
+    Raises:
+        PolicyRefused: none is.
+    """
+    version = line_of(session, name).state.production
+    if version is None:
+        raise PolicyRefused(f"no version of {name} is in production: there is nothing to roll back")
+    return version
 
 
 def _event_of(row: ModelEventRow) -> StageEvent:

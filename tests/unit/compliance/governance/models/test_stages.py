@@ -50,6 +50,13 @@ def test_which_version_was_served_at_a_time_is_what_the_history_said_then() -> N
     assert line.at(line.events[-1].time).production == SECOND
 
 
+def test_where_a_clock_was_set_back_what_stands_behind_a_later_event_has_not_happened() -> None:
+    line = _to_production(EMPTY, FIRST, 10)
+    line = line.with_event(_event(EventKind.RETIRED, FIRST, 2))
+    assert line.at("2026-03-01T02:30:00.000Z").stages == {}
+    assert line.at("2026-03-01T23:00:00.000Z").stages[FIRST] is Stage.RETIRED
+
+
 def test_a_roll_back_returns_to_the_version_before_and_the_first_has_none() -> None:
     line = _to_production(_to_production(EMPTY, FIRST, 0), SECOND, 30)
     back = line.with_event(_event(EventKind.ROLLED_BACK, SECOND, 50))

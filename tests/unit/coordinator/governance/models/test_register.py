@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from compliance.estimates.interval import Interval
@@ -18,12 +19,13 @@ from coordinator.governance.models.register import line_of, signed_snapshot
 from coordinator.governance.models.snapshots import signed_snapshot_of
 from coordinator.governance.operations import Operations
 from coordinator.rounds.ending.gate_facts import gate_facts
-from protocol.errors import PolicyRefused
+from protocol.errors import MessageRefused, PolicyRefused, QuorumLost
+from protocol.study.study_file import read_study
 from protocol.transport.snapshot import SignedSnapshot
 from protocol.transport.steps import SNAPSHOT
 from tests.support.hospital.people import ADA, BEA, CLEO, People
 from tests.support.simulated.federation import Federation
-from tests.support.simulated.studies import small_study
+from tests.support.simulated.studies import changed, small_study
 
 HEART = ("model", "heart")
 #: Without a red team, whose attacks have tests of their own.
@@ -140,7 +142,7 @@ def test_a_snapshot_without_a_quorum_is_no_candidate(tmp_path: Path) -> None:
     federation.run()
     people = People.over(federation.store, federation.workspace.signing_key())
     people.found()
-    with pytest.raises(PolicyRefused, match="signed by 1 hospitals, 3 must"):
+    with pytest.raises(QuorumLost, match="1 of 4 hospitals have signed the snapshot, 3 must"):
         people.act(CLEO, "model.register", HEART, {"version": "run-1"})
     federation.close()
 
@@ -215,3 +217,41 @@ def test_figures_of_another_canary_end_none(register: Register) -> None:
     )
     assert register.people.operations.models.follow("heart", found, figure="AUROC") is None
     assert register.stages[register.second] is Stage.CANARY
+
+
+def test_a_snapshot_whose_signatures_do_not_verify_is_no_candidate(register: Register) -> None:
+    store = register.federation.store
+    with store.read() as session:
+        signed = signed_snapshot_of(session, "run-1")
+    assert signed is not None
+    swapped = {**signed.signatures, "east": signed.signatures["north"]}
+    with store.transaction() as transaction:
+        transaction.session.execute(
+            text("UPDATE signed_snapshot SET document = :data WHERE run_id = 'run-1'"),
+            {"data": replace(signed, signatures=swapped).to_bytes()},
+        )
+    with pytest.raises(MessageRefused, match="east did not sign this snapshot"):
+        register.act("register", version=register.first, rules=RULES)
+
+
+def test_a_version_that_predicts_something_else_is_no_version_of_a_model(
+    tmp_path: Path,
+) -> None:
+    federation = Federation(tmp_path, small_study())
+    federation.run()
+    other = read_study(changed("positive: [1], negative: [0]", "positive: [0], negative: [1]"))
+    federation.study, federation.run_id = other, "run-2"
+    federation.invitation = replace(federation.invitation_of("run-2"), study=other)
+    federation.run()
+    people = People.over(federation.store, federation.workspace.signing_key())
+    people.found()
+    people.act(CLEO, "model.register", HEART, {"version": "run-1"})
+    with pytest.raises(PolicyRefused, match="another task or label is another model"):
+        people.act(CLEO, "model.register", HEART, {"version": "run-2"})
+    federation.close()
+
+
+def test_where_nothing_is_in_production_nothing_is_rolled_back(register: Register) -> None:
+    register.act("register", version=register.first, rules=RULES)
+    with pytest.raises(PolicyRefused, match="no version of heart is in production"):
+        register.act("roll-back", BEA)
