@@ -70,7 +70,8 @@ def test_the_wheel_names_its_extras_and_its_licence(wheel: Path) -> None:
     metadata = archive.read(inside["METADATA"]).decode()
     extras = {line.split(": ")[1] for line in metadata.splitlines() if "Provides-Extra" in line}
     machines = {"silo", "coordinator", "dashboard", "postgres"}
-    assert extras == machines | {"oidc", "reports", "telemetry", "mlflow", "weights", "dev"}
+    services = {"oidc", "reports", "telemetry", "mlflow", "weights", "exports"}
+    assert extras == machines | services | {"dev"}
     assert {f"licenses/{name}" for name in PROJECT["license-files"]} <= inside.keys()
 
 
@@ -91,7 +92,16 @@ def test_the_coordinators_extra_brings_nothing_that_could_train() -> None:
         ("dashboard", ("dashboard", "oidc"), set()),
         (
             "collegium",
-            ("silo", "coordinator", "dashboard", "oidc", "reports", "telemetry", "mlflow"),
+            (
+                "silo",
+                "coordinator",
+                "dashboard",
+                "oidc",
+                "reports",
+                "telemetry",
+                "mlflow",
+                "exports",
+            ),
             {"IPython"},  # a notebook has it
         ),
     ],
