@@ -134,7 +134,7 @@ class AccessControl:
             if session is not None and facts.is_navigation and self._sessions is not None:
                 self._sessions.touch(session)
             if facts.is_navigation and is_page(facts.path):
-                await HTMLResponse(start_page())(scope, receive, send)
+                await HTMLResponse(start_page(facts.path))(scope, receive, send)
                 return
             handle = "" if session is None else session.handle
             made = for_the_page(scope, self._listening.cookie, handle)

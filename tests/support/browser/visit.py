@@ -77,6 +77,11 @@ class Visit:
         self.page.goto(f"{self.base}/{address}")
         self.settle()
 
+    def scripts(self) -> list[str]:
+        """Returns the file names of the scripts that the page has loaded."""
+        named = "() => performance.getEntriesByType('resource').map(one => one.name)"
+        return [name.split("/")[-1] for name in self.page.evaluate(named) if name.endswith(".js")]
+
     def settle(self) -> None:
         """Waits until the script has run and everything it drew is there."""
         limit = 1000.0 * PATIENCE

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dashboard.app import PAGES
+from dashboard.server.http.start_page import start_page
 from tests.support.browser.chromium import started_browser
 from tests.support.browser.served import served_dashboard
 from tests.support.browser.visit import visiting
@@ -51,3 +52,13 @@ def test_a_page_is_drawn_without_error_other_hosts_or_serious_faults(
         visit.open("" if name == "today" else name)
         assert visit.problems == []
         assert visit.serious_faults() == []
+
+
+@pytest.mark.parametrize("name", ["", "utility", "audit"])
+def test_the_start_page_names_every_script_that_its_page_loads(
+    name: str, browser: "Browser", address: str
+) -> None:
+    with visiting(browser, address) as visit:
+        visit.open(name)
+        named = start_page(f"/{name}")
+        assert [script for script in visit.scripts() if script not in named] == []
