@@ -3,8 +3,11 @@
 The log's numbers order them; times are the coordinator's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+
+#: The state of a run that has not ended.
+RUNNING = "running"
 
 
 class Relation(StrEnum):
@@ -30,7 +33,9 @@ class EarlierRun:
     """A run that began before this one, of the same study or of one that is related.
 
     Attributes:
-        run_id, state, started_at: of the run.
+        run_id, started_at: of the run.
+        state: as the log says it ended; running where it has not.
+        ended: the entry that says so; None where there is none.
         study_name, study_digest: of its study.
         relation: of that study to this run's.
         released: the entry of its first released figures; None where it released none.
@@ -45,6 +50,16 @@ class EarlierRun:
     relation: Relation
     released: LoggedMoment | None
     same_patients: bool
+    ended: LoggedMoment | None = None
+
+    def until(self, size: int) -> "EarlierRun":
+        """Returns the run as the first ``size`` entries of the log have it."""
+        known = self
+        if self.released is not None and self.released.index >= size:
+            known = replace(known, released=None)
+        if self.ended is not None and self.ended.index >= size:
+            known = replace(known, ended=None, state=RUNNING)
+        return known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,3 +90,11 @@ class RegistrationFacts:
     registered: LoggedMoment | None
     earlier: tuple[EarlierRun, ...] = ()
     declared: tuple[DeclaredDeviation, ...] = ()
+
+    def until(self, size: int) -> "RegistrationFacts":
+        """Returns the same as the first ``size`` entries of the log have it."""
+        return replace(
+            self,
+            earlier=tuple(one.until(size) for one in self.earlier),
+            declared=tuple(one for one in self.declared if one.entry.index < size),
+        )

@@ -18,6 +18,7 @@ from compliance.facts.dossier import (
     RegistrationFacts,
     Relation,
 )
+from compliance.facts.dossier.registration_facts import RUNNING
 from coordinator.database.store import LogEntryRow, RunRow, place_in_entry, read_entry
 from coordinator.governance.tables import ActRow
 from coordinator.views.one_run.study_line import StudyLine, line_of, study_lines
@@ -27,6 +28,8 @@ from protocol.study.study import Study
 
 #: The act by which a person declares a deviation from a preregistration.
 DEVIATE = "run.deviate"
+#: States by the entry that ends a run; what a red team finds later is added after the first.
+_ENDS = {"run-failed": "failed", "run-stopped": "stopped", "run-finished": "finished"}
 #: So many names stand in one condition of a query.
 _NAMES = 500
 
@@ -45,6 +48,11 @@ def registration_of(session: Session, row: RunRow, study: Study) -> Registration
         earlier=_earlier(session, row, line_of(study)),
         declared=_declared(session, row.id),
     )
+
+
+def last_deviation(session: Session, run_id: str) -> int:
+    """Returns the number of the entry of the last deviation declared of a run; -1 without any."""
+    return max((one.entry.index for one in _declared(session, run_id)), default=-1)
 
 
 def _first(session: Session, kind: str, payload: str) -> LoggedMoment | None:
@@ -66,7 +74,7 @@ def _moment(entry: LogEntry) -> LoggedMoment:
 
 def _earlier(session: Session, row: RunRow, own: StudyLine) -> tuple[EarlierRun, ...]:
     """Returns the related runs that the log says began before this one, oldest first."""
-    columns = RunRow.id, RunRow.study_digest, RunRow.state, RunRow.started_at, RunRow.simulation
+    columns = RunRow.id, RunRow.study_digest, RunRow.started_at, RunRow.simulation
     runs = session.execute(select(*columns)).all()
     lines = study_lines(session, {one.study_digest for one in runs})
     related = {
@@ -76,19 +84,25 @@ def _earlier(session: Session, row: RunRow, own: StudyLine) -> tuple[EarlierRun,
     }
     began = _of_runs(session, "run-started", [row.id, *related])
     released = _of_runs(session, "release", related)
+    ended = {
+        name: (at, state)
+        for kind, state in _ENDS.items()
+        for name, at in _of_runs(session, kind, related).items()
+    }
     limit = began[row.id].index if row.id in began else None
     found = [
         (
             began[name].index,
             EarlierRun(
                 run_id=name,
-                state=one.state,
+                state=ended[name][1] if name in ended else RUNNING,
                 started_at=one.started_at,
                 study_name=lines[one.study_digest].name,
                 study_digest=one.study_digest,
                 relation=relation,
                 released=released.get(name),
                 same_patients=_tests_again(row, own, one, lines[one.study_digest]),
+                ended=ended[name][0] if name in ended else None,
             ),
         )
         for name, (one, relation) in related.items()

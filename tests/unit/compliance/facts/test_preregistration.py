@@ -316,6 +316,21 @@ def test_what_is_declared_after_the_figures_is_said_to_be() -> None:
     assert found.to_json()["declared"][0]["after_release"]
 
 
+def test_facts_of_a_shorter_log_leave_out_what_came_later() -> None:
+    one = replace(
+        earlier("a", Relation.SAME_STUDY, released=5), ended=LoggedMoment(index=7, time="x")
+    )
+    declared = DeclaredDeviation(
+        at="2026-11-22T08:00:00.000Z", person="Cleo", role="lead", text="x", act="a" * 64,
+        entry=LoggedMoment(index=9, time="x"),
+    )  # fmt: skip
+    facts = RegistrationFacts(registered=BEFORE, earlier=(one,), declared=(declared,))
+    assert facts.until(10) == facts
+    assert facts.until(9) == replace(facts, declared=())
+    assert facts.until(7).earlier[0] == replace(one, ended=None, state="running")
+    assert facts.until(5).earlier[0].released is None
+
+
 NEVER = {
     "unknown": ("figure: auroc", "figure: aurok", "never releases 'aurok'; did you mean 'auroc'"),
     "of hospitals": (
