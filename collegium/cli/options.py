@@ -118,10 +118,15 @@ def read_study(path: Path, seed: int | None = None) -> Any:
     """Returns a study document, with another model seed where one is given.
 
     Raises:
-        StudyRefused: one line per problem.
+        StudyRefused: one line per problem; also where a preregistered criterion is of a figure
+            that this study never releases.
         PolicyRefused: a wheel beside it has a recipe's digest and is no recipe's.
     """
+    from compliance.facts.dossier.preregistration import require_releasable
     from pipelines.recipes.admission import read_with_recipes
+    from protocol.study.study_file import lines_of
 
     study = read_with_recipes(path)
+    with lines_of(path):
+        require_releasable(study)
     return study if seed is None else study.with_seed(seed)

@@ -66,6 +66,9 @@ def _summarise_model(run: dict[str, Any], console: Console) -> None:
             console.print(f"  {sentence}", markup=False, soft_wrap=True)
     if "robust" in run:
         console.print(f"  {run['robust']['sentence']}", markup=False, soft_wrap=True)
+    if "preregistration" in run:
+        said = run["preregistration"]
+        console.print(f"  {said['sentence']} {said['timing']}", markup=False, soft_wrap=True)
     for warning in run["warnings"]:
         console.print(f"  {warning}", style="yellow", markup=False, soft_wrap=True)
     console.print()

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+from compliance.facts.dossier.preregistration import require_releasable
 from compliance.governance.acts import ActRequest
 from compliance.governance.study_store import StudyStore
 from coordinator.runs.person_acts import perform
 from protocol.errors import WorkspaceRefused
 from protocol.identity.roster import SigningKey
 from protocol.study.study import Study
-from protocol.study.study_file import index_beside, read_study, read_text
+from protocol.study.study_file import index_beside, lines_of, read_study, read_text
 
 
 def register_study(path: Path, home: Path, person: SigningKey | None = None) -> tuple[Study, bool]:
@@ -26,6 +27,8 @@ def register_study(path: Path, home: Path, person: SigningKey | None = None) -> 
     """
     text = read_text(path)
     study = read_study(text, str(path))
+    with lines_of(path):
+        require_releasable(study)
     if not (home / "coordinator.key").is_file():
         raise WorkspaceRefused(
             f"--home {home} holds no coordinator: collegium coordinator init makes one"

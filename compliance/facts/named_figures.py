@@ -57,7 +57,7 @@ class NamedFigure:
 
 
 #: The figures of a model's risks, and of its decisions at the study's threshold.
-_RISKS = (
+RISK_FIGURES = (
     "patients", "sensitivity", "specificity", "ppv", "ill", "mean_risk", "lacking", "excess_brier"
 )  # fmt: skip
 #: The figures of an operating point that are of a threshold.
@@ -84,7 +84,7 @@ def named_figures(
     """
     found = [*_of(Whose.ALL, "", released)]
     if risks is not None:
-        found += _of(Whose.ALL, "", {name: getattr(risks, name) for name in _RISKS})
+        found += _of(Whose.ALL, "", {name: getattr(risks, name) for name in RISK_FIGURES})
     for outcome in outcomes:
         found += _of(Whose.OUTCOME, outcome.outcome, outcome.figures)
     for site, figures in sites.items():

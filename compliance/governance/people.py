@@ -73,6 +73,7 @@ RIGHTS: Mapping[str, Right] = {
     "run.resume": Right(what="go on with a paused run", roles=_RUNNERS),
     "run.stop": Right(what="stop a run", roles=_WORKERS),
     "run.note": Right(what="write a note about a run, or give it tags", roles=_WORKERS),
+    "run.deviate": Right(what="declare a deviation from a run's preregistration", roles=_EVERYBODY),
     "alert.acknowledge": Right(what="take note of an alert", roles=_WORKERS),
     "report.export": Right(what="export a report or evidence", roles=_EVERYBODY),
     "report.sign": Right(what="sign a report", roles=TRUSTED | {Role.AUDITOR}),

@@ -11,11 +11,13 @@ from compliance.charts.descriptions import site_claim
 from compliance.facts.dossier import (
     CourseFacts,
     Dossier,
+    EarlierRun,
     EvaluationFacts,
     RobustFacts,
     RoundFacts,
     SiteFacts,
 )
+from compliance.facts.dossier.preregistration import CriterionResult, PreregistrationOutcome
 from compliance.facts.figures import FigureKind
 from compliance.facts.formatting import Cell, Format
 from compliance.privacy.rounding import TWO_FIGURES
@@ -257,3 +259,38 @@ def clips_table(dossier: Dossier) -> Table:
     )
     clipped = [round_ for round_ in dossier.rounds if round_.clip is not None]
     return table_of("Clip by round", clipped, columns)
+
+
+def criteria_table(said: PreregistrationOutcome) -> Table:
+    """Returns the criteria of a preregistration, what decided each, and how."""
+    columns: Columns[CriterionResult] = (
+        ("Criterion", Format.TEXT, lambda one: one.criterion.name),
+        ("Asked for", Format.TEXT, lambda one: one.asked),
+        ("Verdict", Format.TEXT, lambda one: one.verdict.value),
+        ("Why", Format.TEXT, lambda one: one.why),
+    )
+    return table_of(
+        "Criteria of success",
+        said.criteria,
+        columns,
+        note="Decided by released figures alone. By its interval: the whole 95 % interval must "
+        "reach the threshold. What is withheld or not released decides nothing.",
+    )
+
+
+def earlier_runs_table(said: PreregistrationOutcome) -> Table:
+    """Returns the runs that began before a preregistered one, of related studies."""
+    columns: Columns[EarlierRun] = (
+        ("Run", Format.CODE, lambda one: one.run_id),
+        ("Study", Format.TEXT, lambda one: f"{one.study_name} {one.study_digest[:16]}"),
+        ("Related as", Format.TEXT, lambda one: one.relation.value),
+        ("State", Format.TEXT, lambda one: one.state),
+        ("Began", Format.TIME, lambda one: one.started_at),
+        ("Figures released", Format.TIME, _released_time),
+        ("Same test patients", Format.TEXT, lambda one: "yes" if one.same_patients else "no"),
+    )
+    return table_of("Earlier runs", said.facts.earlier, columns)
+
+
+def _released_time(one: EarlierRun) -> str | None:
+    return None if one.released is None else one.released.time

@@ -114,6 +114,7 @@ def check_records(
         if entry.run is not None:
             by_run[entry.run].append(entry)
     studies = _check_studies(session, entries, faults)
+    check_registered_first(entries, faults)
     references = {name for name, own in by_run.items() if _is_reference(own)}
     _check_references(session, references, faults)
     watch("cosignatures", 0, 1)
@@ -194,6 +195,26 @@ def _check_studies(session: Session, entries: Sequence[LogEntry], faults: Faults
     for name in sorted(registered - found.keys()):
         faults.add(f"study {name[:16]} was registered, and is no longer in the database")
     return len(found)
+
+
+def check_registered_first(entries: Sequence[LogEntry], faults: Faults) -> None:
+    """Checks that every run's study was registered before the run began, and before its rounds."""
+    registered: dict[str, int] = {}
+    studies: dict[str, str] = {}
+    opened: set[str] = set()
+    for entry in entries:
+        if entry.type == "study-registered":
+            registered.setdefault(entry.payload, entry.seq)
+        elif entry.run is None:
+            continue
+        elif entry.type == "run-started":
+            studies.setdefault(entry.run, entry.payload)
+            if entry.payload not in registered:
+                faults.add("it began before the log registered its study", run=entry.run)
+        elif entry.type == "round-opened" and entry.run not in opened:
+            opened.add(entry.run)
+            if entry.run not in studies:
+                faults.add("its first round was opened before the run began", run=entry.run)
 
 
 def _check_references(session: Session, known: set[str], faults: Faults) -> None:

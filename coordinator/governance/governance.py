@@ -62,7 +62,7 @@ FOUND = "person.found"
 #: The beginning of the type of an entry about an act; what came of it follows.
 ACT_ENTRY = "act-"
 #: What nobody does unsigned, either: whose word would it be?
-_SIGNED_ALWAYS = ("person.", "policy.", "change.", "model.promote")
+_SIGNED_ALWAYS = ("person.", "policy.", "change.", "model.promote", "run.deviate")
 _MAX_REASON = 1000
 
 

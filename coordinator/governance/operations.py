@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
+from compliance.facts.dossier.preregistration import require_releasable
 from compliance.governance.incidents.course import Measure
 from compliance.governance.models.stages import EventKind
 from compliance.governance.people import read_access_policy
@@ -36,6 +37,7 @@ from coordinator.governance.models.register import ModelRegister, ReadsFacts
 from coordinator.governance.models.release_key import ReleaseRegister
 from coordinator.governance.models.weights_register import WeightsRegister
 from coordinator.governance.people_register import PeopleWriter, is_governed
+from coordinator.governance.run_deviations import declare_deviation
 from coordinator.membership.members import Members
 from protocol.encoding import parse_canonical
 from protocol.errors import FederationError, MessageRefused, PolicyRefused, StoreBroken
@@ -108,6 +110,7 @@ class Operations:
             "run.pause": self._steer,
             "run.resume": self._steer,
             "run.stop": self._steer,
+            "run.deviate": lambda taken, _: declare_deviation(store, taken),
             "study.register": self._register,
             "alert.acknowledge": self._acknowledge,
             "hospital.invite": self._invite,
@@ -294,6 +297,7 @@ class Operations:
         study = Study.model_validate(parse_canonical(document))
         if study.digest != taken.request.subject:
             raise MessageRefused("the study is not the one whose digest the act names")
+        require_releasable(study)
         with self._store.transaction() as transaction:
             new = transaction.register(study)
             if new:

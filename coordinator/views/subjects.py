@@ -26,6 +26,7 @@ from coordinator.governance.models.register import MODEL_ENTRY
 from coordinator.governance.models.snapshots import SNAPSHOT_SIGNED
 from coordinator.views.governance import acts_in
 from coordinator.views.one_run.dossiers import log_facts
+from coordinator.views.one_run.preregistered import last_deviation
 from coordinator.views.one_run.rows import find_run
 from protocol.encoding import digest
 from protocol.errors import MessageRefused, WorkspaceRefused
@@ -69,7 +70,7 @@ def subject_facts(
     rows, called = _named(session, scope, name, until)
     head = _head(session, scope, rows, until)
     end = head.size if head else 0
-    found = tuple(dossier(row) for row in rows)
+    found = tuple(_until(dossier(row), end) for row in rows)
     if scope == "hospital":
         found = tuple(_of_hospital(one, called) for one in found)
     digests = {one.study_digest for one in found}
@@ -177,13 +178,22 @@ def _head(session: Session, scope: str, rows: list[RunRow], until: int | None) -
     if until is not None:
         return head_after(session, until - 1)
     if scope == "run":
-        return head_after(session, _last_entry(session, rows[0]))
+        last = _last_entry(session, rows[0])
+        return head_after(session, max(last, last_deviation(session, rows[0].id)))
     return newest_head(session)
 
 
+def _until(dossier: Dossier, size: int) -> Dossier:
+    """Returns a run with what the first ``size`` entries of the log tell of its registration."""
+    facts = dossier.registration
+    return dossier if facts is None else replace(dossier, registration=facts.until(size))
+
+
 def _of_hospital(dossier: Dossier, site: str) -> Dossier:
-    """Returns a run with the figures of one hospital alone."""
-    return replace(dossier, sites=tuple(one for one in dossier.sites if one.site == site))
+    """Returns a run with the figures of one hospital alone, which decide no preregistration."""
+    study = {name: said for name, said in dossier.study.items() if name != "preregistration"}
+    own = tuple(one for one in dossier.sites if one.site == site)
+    return replace(dossier, sites=own, study=study, registration=None)
 
 
 def _is_about(entry: LoggedEntry, runs: set[str], digests: set[str], snapshots: set[str]) -> bool:

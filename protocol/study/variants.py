@@ -33,16 +33,35 @@ def question(study: Study) -> str:
     return digest_json({**asked, "sites": sites})
 
 
+def target(study: Study) -> str:
+    """Returns the digest of what a study learns or counts: the kind of task, and the label."""
+    asked = study.cohort.model_dump(mode="json", include={"label"})
+    return digest_json({**asked, "task": study.task.kind})
+
+
+def rule_of_tests(study: Study) -> str:
+    """Returns the digest of the rule that says who is tested, without the names of hospitals.
+
+    A hospital's own key decides who a keyed hash draws, so of that the method alone counts.
+    """
+    said = study.model_dump(mode="json", include={"split", "partition"})
+    if isinstance(study.split, KeyedHashSplit):
+        said["split"] = {"method": study.split.method}
+    return digest_json(said | {"patient_key": study.cohort.patient_key})
+
+
 def settings(study: Study) -> str:
     """Returns the digest of all that a study says but its names, its seeds and its epsilons.
 
-    Runs of equal settings and epsilon differ by chance alone: a mean over them tells something.
-    The noise multiplier follows from epsilon and the rest.
+    What it set out to show is left out too: that computes nothing. Runs of equal settings and
+    epsilon differ by chance alone: a mean over them tells something. The noise multiplier follows
+    from epsilon and the rest.
     """
     said = study.model_dump(
         mode="json",
         exclude={
             "name": True, "title": True, "purpose": True, "seeds": True,
+            "preregistration": True,
             "privacy": {"epsilon", "noise_multiplier"},
             "evaluation": {"epsilon"},
             "sites": {"__all__": {"epsilon"}},

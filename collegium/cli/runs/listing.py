@@ -7,6 +7,7 @@ import typer
 
 from collegium.cli.options import AsJson, Folder, Run
 from collegium.cli.runs.exporting import app as exporting_app
+from collegium.cli.runs.preregistration import app as preregistration_app
 from collegium.extras import needs, require_extra
 from collegium.output.console import answers, console, emit
 from protocol.errors import WorkspaceRefused
@@ -15,6 +16,7 @@ from silos.config.folder import is_hospital
 app = typer.Typer()
 runs_app = typer.Typer(help="Lists and pages of runs.", no_args_is_help=True)
 runs_app.add_typer(exporting_app)
+runs_app.add_typer(preregistration_app)
 app.add_typer(runs_app, name="runs")
 
 

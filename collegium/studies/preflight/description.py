@@ -27,6 +27,7 @@ from collegium.studies.forecast import (
     study_forecast,
 )
 from collegium.studies.planning.settings import forecast_plans
+from collegium.studies.preflight.registered_plan import describe_preregistration
 from compliance.estimates.binned_scores.auroc import ASSUMED_AUROC
 from compliance.facts.formatting import Format, show
 from compliance.facts.training_description import training_description
@@ -78,6 +79,7 @@ def describe_study(
     )
     sums = _describe_sums(study, console)
     _describe_start(study, console)
+    registered = describe_preregistration(study, console)
     recipes = _describe_recipes(study, console)
     require_network(study, any_network=with_records)
     price, correlated = None, None
@@ -100,6 +102,7 @@ def describe_study(
         "bytes_per_round": crosses,
         "expected_auroc": expected,
         "evaluation": None if with_records else describe_evaluation(study, expected, console),
+        **({} if registered is None else {"preregistration": registered}),
         **({} if (interim := interim_facts(study)) is None else {"interim_evaluations": interim}),
     }
 

@@ -16,6 +16,13 @@ from compliance.facts.dossier.record import (
     SiteFacts,
     SnapshotFacts,
 )
+from compliance.facts.dossier.registration_facts import (
+    DeclaredDeviation,
+    EarlierRun,
+    LoggedMoment,
+    RegistrationFacts,
+    Relation,
+)
 from compliance.facts.dossier.round_facts import FAR, RobustFacts, RoundFacts
 from compliance.facts.dossier.run_json import run_json
 from compliance.facts.dossier.run_manifest import (
@@ -44,14 +51,19 @@ __all__ = [
     "ActFacts",
     "CourseFacts",
     "DataFile",
+    "DeclaredDeviation",
     "Dossier",
+    "EarlierRun",
     "EntryFacts",
     "EvaluationFacts",
     "Library",
     "LogFacts",
     "LogVerification",
+    "LoggedMoment",
     "Platform",
     "RedTeamFacts",
+    "RegistrationFacts",
+    "Relation",
     "Reproduction",
     "RobustFacts",
     "RoundFacts",

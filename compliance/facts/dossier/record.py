@@ -14,6 +14,7 @@ from compliance.estimates.interval import Interval
 from compliance.estimates.largest_gap import LargestGap, largest_gap
 from compliance.estimates.outcomes.outcome_figures import OutcomeFigures
 from compliance.facts.dossier.course_facts import CourseFacts, EvaluationFacts, course_facts
+from compliance.facts.dossier.registration_facts import RegistrationFacts
 from compliance.facts.dossier.round_facts import RobustFacts, RoundFacts
 from compliance.facts.dossier.run_manifest import Reproduction, RunManifest, reproduction_of
 from compliance.facts.drift_calendar import DriftCalendar
@@ -154,6 +155,7 @@ class Dossier:
     evaluations: tuple[EvaluationFacts, ...] = ()  # all that were released, in order
     manifest: RunManifest | None = None  # None where none was kept
     signed: SnapshotFacts | None = None  # of a run that ended with a model
+    registration: RegistrationFacts | None = None  # of a preregistered study's run
 
     @property
     def reproduction(self) -> Reproduction:

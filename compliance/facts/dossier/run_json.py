@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from compliance.estimates.interval import Interval
+from compliance.facts.dossier.preregistration import preregistration_outcome
 from compliance.facts.dossier.record import Dossier
 from compliance.facts.figures import FigureKind
 from protocol.transport.privacy_summary import Summary
@@ -52,6 +53,11 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         **_global_model(dossier),
         **({} if dossier.robust is None else {"robust": dossier.robust.to_json()}),
         **({} if dossier.course is None else {"course": dossier.course.to_json()}),
+        **(
+            {}
+            if (said := preregistration_outcome(dossier)) is None
+            else {"preregistration": said.to_json()}
+        ),
         "risks_released": None if dossier.risks is None else asdict(dossier.risks),
         "drift": None if dossier.drift is None else dossier.drift.to_json(),
         "outcomes_released": [outcome.to_json() for outcome in dossier.outcomes],

@@ -7,7 +7,7 @@ from compliance.reports.basis import Claims
 from compliance.reports.document import Document, Listing, Section
 from compliance.reports.evidence import ReportSubject
 from compliance.reports.evidence.controls import AI_ACT
-from compliance.reports.kinds.parts import KindText, report, with_basis
+from compliance.reports.kinds.parts import KindText, outcome_claims, report, with_basis
 from compliance.reports.kinds.run_claims import (
     plan_claims,
     privacy_claims,
@@ -62,7 +62,9 @@ def model_card(subject: ReportSubject) -> Document:
             red_team_claims(subject),
         )),
         Section(key="metrics", title="Key metrics", blocks=tuple(
-            result_claims(subject, one) for one in subject.dossiers[:_MOST_RUNS]
+            block
+            for one in subject.dossiers[:_MOST_RUNS]
+            for block in (result_claims(subject, one), *outcome_claims(subject, one))
         )),
         *_performance(subject),
         Section(key="upkeep", title="Transparency and upkeep", blocks=(

@@ -5,7 +5,12 @@ from compliance.reports.basis import Claims
 from compliance.reports.document import Document, Section
 from compliance.reports.evidence import ReportSubject
 from compliance.reports.evidence.controls import GDPR
-from compliance.reports.kinds.parts import KindText, report, with_basis
+from compliance.reports.kinds.parts import (
+    KindText,
+    preregistration_sections,
+    report,
+    with_basis,
+)
 from compliance.reports.kinds.run_claims import (
     course_claims,
     plan_claims,
@@ -45,6 +50,7 @@ def study_dossier(subject: ReportSubject) -> Document:
                 ),
             )
         )
+        sections += preregistration_sections(subject, dossier)
         if len(subject.dossiers) <= _MOST_WHOLE:
             sections += _whole(subject, dossier)
     sections.append(Section(key="red-team", title="Attacks", blocks=(red_team_claims(subject),)))

@@ -42,6 +42,7 @@ def run_page(
                 title="In short",
                 blocks=(headlines(dossier), _about(dossier, sweep_points)),
             ),
+            *run_parts.preregistration_sections(dossier),
             *page_results(dossier, sweep_points, withheld),
             run_parts.budget_section(dossier),
             *privacy.second_opinion_sections(dossier),

@@ -8,6 +8,7 @@ from compliance.charts.descriptions import (
     describe_rounds,
 )
 from compliance.facts.dossier import CourseFacts, Dossier, Reproduction, RobustFacts
+from compliance.facts.dossier.preregistration import preregistration_outcome
 from compliance.facts.formatting import Format
 from compliance.reports.document import (
     Block,
@@ -24,6 +25,7 @@ from compliance.reports.run_tables import (
     budget_table,
     clips_table,
     course_table,
+    criteria_table,
     robust_table,
     rounds_table,
 )
@@ -110,6 +112,22 @@ def _course(course: CourseFacts) -> tuple[Block, ...]:
 
 def _robust(robust: RobustFacts) -> tuple[Block, ...]:
     return (Paragraph(text=robust.sentence), robust_table(robust))
+
+
+def preregistration_sections(dossier: Dossier) -> tuple[Section, ...]:
+    """Returns what became of a run's preregistration; none of a study without one."""
+    said = preregistration_outcome(dossier)
+    if said is None:
+        return ()
+    deviations = [("found in the records", one.text) for one in said.found]
+    deviations += [("declared", f"{one.text} ({said.declared_text(one)})") for one in said.declared]
+    blocks: tuple[Block, ...] = (
+        Paragraph(text=f"{said.sentence} {said.timing}"),
+        criteria_table(said),
+    )
+    if deviations:
+        blocks = (*blocks, Bullets(items=tuple(deviations)))
+    return (Section(key="preregistration", title="Preregistration", blocks=blocks),)
 
 
 def audit_section(dossier: Dossier) -> Section:

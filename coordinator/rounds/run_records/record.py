@@ -9,6 +9,7 @@ from typing import Any
 
 from compliance.audit.log import NewEntry
 from compliance.facts.dossier import RunManifest
+from compliance.facts.dossier.preregistration import require_releasable
 from compliance.governance.promise_check import require_promised
 from compliance.storage.clock import timestamp, utc_now
 from coordinator.database.store import ManifestRow, RunRow, Store
@@ -60,8 +61,13 @@ class RunRecord:
         self._study, self._run_id = study, run_id
 
     def begin(self, *, sweep: str | None, simulation: bool, test_noise: bool) -> None:
-        """Registers the study's digest before any work (preregistration)."""
+        """Registers the study's digest before any work.
+
+        Raises:
+            StudyRefused: its preregistration names a figure that it never releases.
+        """
         study, roster = self._study, self._roster
+        require_releasable(study)
         self._test_noise = test_noise
         row = RunRow(
             id=self._run_id,

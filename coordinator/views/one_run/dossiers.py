@@ -36,6 +36,7 @@ from coordinator.rounds.evaluation.released import (
     risks_from,
 )
 from coordinator.rounds.run_course import evaluations_of
+from coordinator.views.one_run.preregistered import registration_of
 from coordinator.views.one_run.rows import released_figures, rounds_of, study_of, summaries_of
 from coordinator.views.one_run.simulated import exact_figures, sweep_share, unprotected_runs
 from protocol.study.strategies.registry import strategy_of
@@ -102,6 +103,7 @@ def dossier_of(
         evaluations=_evaluations(session, row.id, study),
         manifest=stored_manifest(session, row.id),
         signed=_signed(session, row.id),
+        registration=registration_of(session, row, study),
     )
 
 

@@ -15,6 +15,7 @@ from dashboard.app_pages.runs.columns import show_columns, show_shares
 from dashboard.app_pages.runs.live import show_live
 from dashboard.app_pages.runs.manifest import show_manifest
 from dashboard.app_pages.runs.notes import show_notes
+from dashboard.app_pages.runs.preregistration import show_preregistration
 from dashboard.app_pages.runs.records import show_budget, show_rounds
 from dashboard.elements.alerts import show_run_alerts
 from dashboard.elements.figures import (
@@ -46,6 +47,7 @@ def show_run(page: Page, name: str) -> None:
     if dossier.state == "running":
         show_live(page, dossier)
     _headlines(dossier)
+    show_preregistration(page, dossier)
     if dossier.drift is not None:
         show_run_drift(dossier.drift)
     first, second = st.columns(2, gap="large"), st.columns(2, gap="large")

@@ -107,7 +107,8 @@ def with_lines(text: str, source: str, message: str) -> str:
     told = []
     for line in message.split("\n"):
         found = _KEY.match(line)
-        path = found[1].split(".") if found else []
+        steps = found[1].split(".") if found else []
+        path = [int(step) if step.isdigit() else step for step in steps]
         known = bool(path) and isinstance(tree, MappingNode) and child_at(tree, path[0])
         told.append(f"{source}:{_line_of(tree, path)}: {line}" if known else line)
     return "\n".join(told)

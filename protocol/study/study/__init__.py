@@ -11,6 +11,7 @@ Rules that every record keeps:
    makes another study.
 """
 
+from protocol.study.study.agreed.preregistration import Preregistration, SuccessCriterion
 from protocol.study.study.names import BUNDLED, NAME, Digest, Name, RelativePath, Seed, nearest
 from protocol.study.study.schedule import EvaluationSchedule
 from protocol.study.study.sites import PartitionByColumn, PartitionBySkew, Partitioning, Site
@@ -35,6 +36,7 @@ __all__ = [
     "PartitionByColumn",
     "PartitionBySkew",
     "Partitioning",
+    "Preregistration",
     "RelativePath",
     "RobustRule",
     "Seed",
@@ -43,6 +45,7 @@ __all__ = [
     "SiteBatches",
     "Split",
     "Study",
+    "SuccessCriterion",
     "SumOfSites",
     "nearest",
 ]

@@ -12,6 +12,7 @@ from protocol.study.study.rules.correlated_noise_rules import correlated_noise_p
 from protocol.study.study.rules.evaluation_only_rules import evaluation_only_problems
 from protocol.study.study.rules.interim_rules import interim_problems
 from protocol.study.study.rules.participation_rules import participation_problems
+from protocol.study.study.rules.preregistration_rules import preregistration_problems
 from protocol.study.study.rules.privacy_rules import aggregation_problems, privacy_problems
 from protocol.study.study.rules.records_rules import column_problems, record_problems, site_problems
 from protocol.study.study.rules.statistics_rules import statistics_problems
@@ -39,6 +40,7 @@ def contradictions(study: StudyRecord) -> list[Problem]:
         *correlated_noise_problems(study),
         *aggregation_problems(study),
         *participation_problems(study),
+        *preregistration_problems(study),
         *_unreadable_numbers(study.model_dump(mode="json"), ""),
     ]
 

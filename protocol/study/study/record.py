@@ -14,8 +14,9 @@ from protocol.study.frozen_model import FrozenModel
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PerSitePrivacy, Privacy
 from protocol.study.strategies.registry import STRATEGIES, TrainingSection
 from protocol.study.strategies.training import Training
+from protocol.study.study.agreed.preregistration import Preregistration
+from protocol.study.study.agreed.release import ReleaseTerms
 from protocol.study.study.names import Name
-from protocol.study.study.release import ReleaseTerms
 from protocol.study.study.schedule import EvaluationSchedule
 from protocol.study.study.sites import Partitioning, Site
 from protocol.study.study.splits import KeyedHashSplit, Split
@@ -83,6 +84,9 @@ class StudyRecord(FrozenModel):
     participation: SiteBatches | None = Field(default=None, exclude_if=lambda named: named is None)
     robust: RobustRule | None = Field(default=None, exclude_if=lambda named: named is None)
     release: ReleaseTerms | None = Field(default=None, exclude_if=lambda terms: terms is None)
+    preregistration: Preregistration | None = Field(
+        default=None, exclude_if=lambda section: section is None
+    )
 
     @property
     def site_names(self) -> tuple[str, ...]:

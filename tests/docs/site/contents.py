@@ -59,6 +59,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "reports",
         "audit",
         "reproducibility",
+        "preregistration",
         "witnesses",
         "threat-model",
         "security-review",

@@ -9,9 +9,10 @@ from typing import Any
 from collegium.models.exports.documents.markdown import items, plain, table_text
 from collegium.models.exports.released import ReleasedModel
 from compliance.facts.dossier import Dossier
+from compliance.facts.dossier.preregistration import preregistration_outcome
 from compliance.facts.formatting import Format, show
 from compliance.reports.one_run.performance_table import heterogeneity_table, performance_table
-from compliance.reports.run_tables import privacy_table
+from compliance.reports.run_tables import criteria_table, privacy_table
 
 #: Limits that hold of every model.
 _ALWAYS = (
@@ -60,6 +61,7 @@ def model_card(
         "## Performance",
         "",
         *_performance(dossier),
+        *_preregistration(dossier),
         "## Attacks on the claim",
         "",
         *_red_team(released),
@@ -111,6 +113,29 @@ def _performance(dossier: Dossier) -> list[str]:
     return [
         *table_text(performance_table(dossier)),
         *table_text(heterogeneity_table(dossier)),
+    ]
+
+
+def _preregistration(dossier: Dossier) -> list[str]:
+    """Returns the outcome of a preregistration; nothing of a study without one."""
+    said = preregistration_outcome(dossier)
+    if said is None:
+        return []
+    return [
+        "## Preregistration",
+        "",
+        plain(f"{said.sentence} {said.timing}"),
+        "",
+        *table_text(criteria_table(said)),
+        *items(
+            [
+                *(("Deviation, found in the records", one.text) for one in said.found),
+                *(
+                    ("Deviation, declared", f"{one.text} ({said.declared_text(one)})")
+                    for one in said.declared
+                ),
+            ]
+        ),
     ]
 
 

@@ -7,8 +7,18 @@ Rules:
 2. A table or drawing follows statements that name the entries it was made from.
 """
 
+from compliance.reports.kinds.parts.preregistration import outcome_claims, preregistration_sections
 from compliance.reports.kinds.parts.prose import all_entries, of_the_method, with_basis
 from compliance.reports.kinds.parts.report import SUPPORTS, KindText, report
 
 #: What the kinds of report use.
-__all__ = ["SUPPORTS", "KindText", "all_entries", "of_the_method", "report", "with_basis"]
+__all__ = [
+    "SUPPORTS",
+    "KindText",
+    "all_entries",
+    "of_the_method",
+    "outcome_claims",
+    "preregistration_sections",
+    "report",
+    "with_basis",
+]

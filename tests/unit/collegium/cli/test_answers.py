@@ -101,7 +101,7 @@ ACTS = {
     "audit witness init", "audit witness trust", "audit witness start",
     "demo", "simulate", "network-demo", "sweep", "baselines", "compare", "redteam", "dashboard",
     "monitor plan", "monitor run",
-    "runs export-mlflow",
+    "runs export-mlflow", "runs deviate",
     "report export", "report performance", "report chart", "report declarations", "report sign",
     "study new", "study copy", "study synthetic", "study register",
     "study statistics", "study normalise", "silo freeze", "silo patients opt-out",
@@ -128,6 +128,7 @@ ACTS = {
 #: Questions that need a folder of another kind: their own tests ask them.
 ELSEWHERE = {
     "monitor show",
+    "runs preregistration",
     "audit verify-timestamp",
     "incident show",
     "models show",

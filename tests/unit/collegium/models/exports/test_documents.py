@@ -16,6 +16,7 @@ from collegium.models.exports.documents.model_card import model_card
 from collegium.models.exports.released import ReleasedModel, released_model
 from compliance.estimates.interval import Interval
 from compliance.facts.dossier import RedTeamFacts
+from tests.support.simulated.preregistered import preregistered
 
 #: Where ``make test`` unpacks the package of ``tests/support/data.lock`` that ships the schemas.
 _SCHEMAS = Path(sys.prefix, "share", "test-data", "cyclonedx", "schema", "_res")
@@ -109,3 +110,13 @@ def test_the_card_shows_no_exact_figure_and_no_foreign_markup(released: Released
     card = model_card(replace(released, dossier=dossier), {}, {})
     assert "<script>" not in card and "0.98765" not in card and "0.988" not in card
     assert card.startswith("# A \\| &lt;script&gt;")
+
+
+def test_the_card_says_what_came_of_a_preregistration(released: ReleasedModel) -> None:
+    assert "Preregistration" not in model_card(released, {}, {})
+    section = preregistered().model_dump(mode="json")["preregistration"]
+    dossier = replace(released.dossier, study=released.dossier.study | {"preregistration": section})
+    card = model_card(replace(released, dossier=dossier), {}, {})
+    assert "## Preregistration" in card and "Primary hypothesis discriminates:" in card
+    assert "| auroc | AUROC at least 0.6, by its 95 % interval |" in card
+    assert "Deviation, found in the records" in card

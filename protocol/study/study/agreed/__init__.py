@@ -1,0 +1,1 @@
+"""Sections that hospitals agree to and that compute nothing: terms of release, preregistration."""
