@@ -60,6 +60,7 @@ $(TOOLS): $(STAMP)
 	@$(INSTALL) -r requirements-dev.lock
 	@$(INSTALL) --upgrade --target $(VENV)/share/test-data -r tests/support/data.lock
 	@$(INSTALL) --upgrade --target $(VENV)/share/model-signing -r tests/support/model-signing.lock
+	@$(INSTALL) --upgrade --target $(VENV)/share/ro-crate -r tests/support/ro-crate.lock
 	@$(BIN)/python -m pip check
 	@$(BIN)/python -c "import altair, monai, opacus, pandas, pyarrow, ray, sklearn, streamlit"  # compiles them once
 	@touch $@

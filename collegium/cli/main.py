@@ -32,6 +32,7 @@ from collegium.cli.models.versions import app as models_app
 from collegium.cli.models.weights import app as weights_app
 from collegium.cli.monitoring.alerts import app as alerts_app
 from collegium.cli.monitoring.calendars import app as monitor_app
+from collegium.cli.runs.kit import app as kit_app
 from collegium.cli.runs.listing import app as runs_app
 from collegium.cli.runs.reports import app as report_app
 from collegium.cli.runs.reproducing import app as reproducing_app
@@ -54,6 +55,7 @@ app = typer.Typer(
 app.add_typer(simulations_app)
 app.add_typer(runs_app)
 app.add_typer(reproducing_app)
+app.add_typer(kit_app, name="kit")
 app.add_typer(report_app, name="report")
 audit_app.add_typer(timestamps_app)
 app.add_typer(audit_app, name="audit")

@@ -1,13 +1,14 @@
-"""``collegium runs export-mlflow``: runs told to an MLflow of one's own."""
+"""``collegium runs export-mlflow`` and ``crate``: runs for other software, and a crate's check."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from collegium.cli.coordinator.persons import As, read_key_file
-from collegium.cli.options import AsJson, Records, known_runs
+from collegium.cli.options import AsJson, Key, Records, Run, known_runs
 from collegium.extras import needs
-from collegium.output.console import console, emit
+from collegium.output.console import answer, console, emit, say
 from protocol.errors import MessageRefused
 from silos.config.folder import is_hospital
 
@@ -47,3 +48,79 @@ def export_mlflow(
     key = None if as_key is None else read_key_file(as_key)
     names = None if run is None else [run]
     emit(export_runs(out, names, to, console(), key=key, with_model=model), as_json)
+
+
+@app.command("crate")
+def crate(
+    run: Run,
+    out: Records,
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="The new folder.")],
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", metavar="FOLDER", help="An export of its model, taken in whole."),
+    ] = None,
+    url: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--url",
+            metavar="NAME=URL",
+            help="The web address of a hospital, or of consortium or collegium.",
+        ),
+    ] = None,
+    as_key: As = None,
+    as_json: AsJson = False,
+) -> None:
+    """Writes a run as an RO-Crate: documents, figures, evidence, described.
+
+    The folder is verified first. Nothing is written of one that was altered.
+    """
+    from collegium.models.publication.crate import CrateRequest, CrateTerms, write_crate
+
+    if is_hospital(out):
+        raise MessageRefused(
+            f"{out} is a hospital's own folder: a coordinator's or a simulation's holds crates' "
+            "runs"
+        )
+    terms = CrateTerms(urls=_addresses(url or []))
+    key = None if as_key is None else read_key_file(as_key)
+    told = write_crate(out, CrateRequest(run=run, to=to, model=model, terms=terms), key)
+    answer(as_json)(
+        f"wrote      {to}: {told['files']} files of run {told['run']}; collegium runs verify-crate "
+        f"{to} --key {out / 'coordinator.pub'}"
+    )
+    say(told["access"])
+    emit(told, as_json)
+
+
+@app.command("verify-crate")
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What was written.")],
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Checks an RO-Crate of a run: files, signatures, proofs in the log."""
+    from collegium.models.publication.crate import verify_crate
+    from collegium.verification.inputs import read_key
+
+    found = verify_crate(folder, None if key is None else read_key(key))
+    answer(as_json)(
+        f"verified   {found['files']} files are as they are described",
+        f"study      {found['study'][:16]}",
+        f"in the log {', '.join(sorted(found['proven'])) or 'nothing of it is proven'}",
+    )
+    if not found["key_was_given"]:
+        say(
+            "only       with itself does the folder agree: the log's key is the one in it "
+            f"({found['trusted_key'][:16]}...). Give --key, from somewhere you trust"
+        )
+    emit(found, as_json)
+
+
+def _addresses(given: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for each in given:
+        name, is_pair, url = each.partition("=")
+        if not is_pair:
+            raise MessageRefused(f"--url {each}: write NAME=URL")
+        found[name] = url
+    return found

@@ -3,7 +3,7 @@
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from collegium.cli.options import AsJson, Data, Records, Run
 from collegium.output.console import answer, console, emit, say
 from protocol.errors import MessageRefused
 from silos.config.folder import is_hospital
+
+if TYPE_CHECKING:
+    from collegium.models.reproduction import ReproductionAnswer
 
 app = typer.Typer()
 
@@ -57,12 +60,17 @@ def reproduce_run(
         )
     if keep is not None and against is not None:
         raise MessageRefused("--keep and --with: nothing is run again with --with; give one")
-    from collegium.models.reproduction import DIFFERENT, ReproductionPlaces, reproduce
+    from collegium.models.reproduction import ReproductionPlaces, reproduce
     from collegium.output.progress import on_screen
 
     places = ReproductionPlaces(out=out, data=data, beside=beside, keep=keep, against=against)
     with redirect_stdout(sys.stderr):  # Ray prints what it likes; stdout is for the answer alone
         found = reproduce(run, places, on_screen(console()), say)
+    tell_answer(found, as_json)
+
+
+def tell_answer(found: "ReproductionAnswer", as_json: bool) -> None:
+    """Tells an answer, and ends with the exit code that it has."""
     tell = answer(as_json)
     tell(found.sentence)
     for one in found.compared:
@@ -72,5 +80,5 @@ def reproduce_run(
     for difference in found.differences:
         tell(f"differs       {difference.text}")
     emit(found.to_json(), as_json)
-    if found.kind == DIFFERENT:
+    if found.kind == "different":
         raise typer.Exit(1)

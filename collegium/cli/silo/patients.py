@@ -55,6 +55,31 @@ def freeze(study: StudyFile, home: Home, by: By, as_json: AsJson = False) -> Non
     emit(done.to_json(), as_json)
 
 
+@freezing_app.command("croissant")
+def croissant(
+    study: StudyFile,
+    home: Home,
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The file to write.")],
+    as_json: AsJson = False,
+) -> None:
+    """Describes the frozen records of a study as Croissant, for this hospital.
+
+    It holds the digest of the hospital's file, and is for its owner alone.
+    """
+    from collegium.models.publication.croissant import (
+        DatasetTerms,
+        hospital_dataset,
+        write_dataset,
+    )
+    from protocol.study.study_file import read_study_file
+
+    described = hospital_dataset(home, read_study_file(study), DatasetTerms(published=""))
+    told = write_dataset(to, described, private=True)
+    answer(as_json)(f"wrote      {to}: {counted(told['fields'], 'field')}")
+    say("it holds the digest of the file of records: it stays in this hospital")
+    emit(told, as_json)
+
+
 @app.command("opt-out")
 def opt_out_command(
     home: Home,

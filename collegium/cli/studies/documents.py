@@ -9,7 +9,8 @@ import typer
 
 from collegium.cli.coordinator.persons import As, read_key_file
 from collegium.cli.options import AsJson, Data, Out, StudyFile, read_study
-from collegium.output.console import answers, console, emit
+from collegium.output.console import answer, answers, console, emit
+from protocol.counted import counted
 
 app = typer.Typer(help="Study documents.", no_args_is_help=True)
 
@@ -201,6 +202,31 @@ def study_schema() -> None:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "A Collegium study"
     sys.stdout.write(json.dumps(schema, indent=2, sort_keys=True) + "\n")
+
+
+@app.command("croissant")
+def study_croissant(
+    study: StudyFile,
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The file to write.")],
+    url: Annotated[str, typer.Option("--url", help="The cohort's page on the web.")] = "",
+    licence: Annotated[str, typer.Option("--licence", help="Of records that are public.")] = "",
+    published: Annotated[
+        str, typer.Option("--published", metavar="DAY", help="Default: today (UTC).")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Describes a study's cohort as Croissant: columns, labels, exclusions.
+
+    The study alone is read, and no record.
+    """
+    from collegium.models.publication.croissant import DatasetTerms, study_dataset, write_dataset
+    from compliance.storage.clock import utc_now
+
+    day = published or f"{utc_now():%Y-%m-%d}"
+    terms = DatasetTerms(published=day, url=url, licence=licence)
+    told = write_dataset(to, study_dataset(read_study(study), terms))
+    answer(as_json)(f"wrote      {to}: {counted(told['fields'], 'field')}, no record")
+    emit(told, as_json)
 
 
 @app.command("plan")

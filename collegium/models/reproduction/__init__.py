@@ -16,14 +16,33 @@ from collegium.models.reproduction.answer import (
     WITHIN,
     ReproductionAnswer,
 )
+from collegium.models.reproduction.comparison import (
+    CourseStep,
+    KeptSums,
+    RunSide,
+    compare_repeated,
+)
+from collegium.models.reproduction.differences import RunInputs
+from collegium.models.reproduction.reading import distance_of, recorded_run
 from collegium.models.reproduction.reproduce import ReproductionPlaces, reproduce
+from collegium.models.reproduction.rerun import RerunSettings, RerunSource, simulate_again
 
-#: What the command uses.
+#: What commands, crates and kits use.
 __all__ = [
     "DIFFERENT",
     "IDENTICAL",
     "WITHIN",
+    "CourseStep",
+    "KeptSums",
     "ReproductionAnswer",
     "ReproductionPlaces",
+    "RerunSettings",
+    "RerunSource",
+    "RunInputs",
+    "RunSide",
+    "compare_repeated",
+    "distance_of",
+    "recorded_run",
     "reproduce",
+    "simulate_again",
 ]

@@ -19,6 +19,7 @@ from coordinator.audit.verification import verify_records
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import ReleaseRow, RoundRow, RunRow, Store
 from coordinator.database.workspace import Workspace
+from coordinator.governance.models.snapshots import signed_snapshot_of
 from coordinator.rounds.evaluation.released import figures_from
 from coordinator.rounds.run_course import kinds_of
 from coordinator.views.one_run.dossiers import stored_manifest
@@ -31,7 +32,9 @@ from coordinator.views.one_run.rows import (
 )
 from protocol.encoding import digest
 from protocol.errors import StoreBroken, WorkspaceRefused
+from protocol.identity.roster import Roster, parse_roster
 from protocol.study.study import Study
+from protocol.transport.snapshot import SignedSnapshot
 from protocol.vectors.tensors import Tensors, flatten, layout_of
 
 #: A run's rounds, each once: its kind, its number and its rows.
@@ -59,6 +62,16 @@ class RecordedRun:
         return reproduction_of(
             self.manifest, simulation=self.simulation, test_noise=self.test_noise
         )
+
+    @property
+    def roster(self) -> Roster:
+        """The members of the consortium, of whom the run was."""
+        return parse_roster(self._row.roster_json.encode())
+
+    @property
+    def signed(self) -> SignedSnapshot | None:
+        """The snapshot of the final model with its signatures; None where the run has none."""
+        return signed_snapshot_of(self._session, self.run_id)
 
     def side(self) -> RunSide:
         """Returns the run as a side of a comparison."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from collegium.extras import require_extra
 from collegium.models.reproduction.answer import ReproductionAnswer
 from collegium.models.reproduction.comparison import (
     KeptSums,
@@ -25,14 +24,15 @@ from collegium.models.reproduction.reading import (
     document_of,
     recorded_run,
 )
+from collegium.models.reproduction.rerun import (
+    RerunSettings,
+    RerunSource,
+    bundled_data,
+    simulate_again,
+)
 from collegium.output.progress import Watch
-from collegium.simulation.settings import SimulationSettings, record_files
-from collegium.studies.bundled import BUNDLED_STUDIES
-from compliance.facts.dossier import GPU, Reproduction
-from pipelines.recipes.admission import admit_beside
-from protocol.errors import StudyRefused, WorkspaceRefused
-from protocol.study.study import Study
-from protocol.study.study_file import pretrained_beside
+from compliance.facts.dossier import Reproduction
+from protocol.errors import WorkspaceRefused
 
 Tell = Callable[[str], None]
 
@@ -132,37 +132,13 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 def _run_again(
     recorded: RecordedRun, places: ReproductionPlaces, folder: Path, watch: Watch
 ) -> None:
-    require_extra("silo")
-    from collegium.simulation.simulate import simulate_study
-
-    study, manifest = document_of(recorded.study), recorded.manifest
+    study = document_of(recorded.study)
     if study.calendar is not None:
         raise WorkspaceRefused(
             f"run {recorded.run_id} is a release of a calendar, which follows from the releases "
             "before it: only its sums can be computed again (collegium audit recompute)"
         )
-    data = places.data or _bundled_data(study)
-    beside = places.beside or data or places.out
-    admit_beside(study, beside)
-    if study.task.pretrained is not None:
-        parameters = pretrained_beside(study, beside)
-        if parameters is None:
-            raise StudyRefused("task.pretrained: the file of parameters is missing")
-        study.task.pretrained.attach(parameters)
-    settings = SimulationSettings(
-        data=data,
-        test_noise=recorded.test_noise,
-        workers=1 if manifest is None or manifest.workers is None else manifest.workers,
-        gpu=manifest is not None and manifest.device == GPU,
-        draw_seed=None if manifest is None else manifest.draw_seed,
-    )
-    simulate_study(study, beside, folder, settings, watch)
-
-
-def _bundled_data(study: Study) -> Path | None:
-    """Returns the folder of records that come with the software, where a study names these."""
-    names = record_files(study)
-    for one in BUNDLED_STUDIES.values():
-        if one.data is not None and names and all((one.data / name).is_file() for name in names):
-            return one.data
-    return None
+    data = places.data or bundled_data(study)
+    source = RerunSource(study=study, data=data, beside=places.beside or data or places.out)
+    as_before = RerunSettings.of(recorded.manifest, test_noise=recorded.test_noise)
+    simulate_again(source, as_before, folder, watch)

@@ -78,8 +78,9 @@ def test_tests_add_their_tools_and_nothing_else(checkout: Checkout) -> None:
     code, asked = checkout.make("test")
     installed = [line for line in asked if "install" in line]
     assert code == 0
-    tools, data, signing = installed
+    tools, data, signing, crates = installed
     assert "requirements-dev.lock" in tools
     assert "--target" in data and "tests/support/data.lock" in data  # no package of the environment
     assert "--target" in signing and "tests/support/model-signing.lock" in signing
+    assert "--target" in crates and "tests/support/ro-crate.lock" in crates
     assert asked[-1] == "-m pytest"

@@ -1,0 +1,131 @@
+"""Writes a run's crate: a whole folder, or nothing."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from collegium.models.exports.folder import digests_in
+from collegium.models.exports.verifying import verify_export
+from collegium.models.publication.crate.agents import NAMED
+from collegium.models.publication.crate.entity import METADATA
+from collegium.models.publication.crate.evidence import RunEvidence, run_evidence
+from collegium.models.publication.crate.files import CrateFile, crate_files
+from collegium.models.publication.crate.metadata import CrateTerms, crate_metadata
+from collegium.models.publication.crate.verifying import verify_crate
+from collegium.reports.access_record import record_export
+from protocol.encoding import digest
+from protocol.errors import MessageRefused, WorkspaceRefused
+from protocol.identity.roster import SigningKey
+
+_ENCODINGS = {
+    ".json": "application/json",
+    ".md": "text/markdown",
+    ".pub": "application/x-pem-file",
+    ".sig": "application/json",
+    ".tlog": "text/plain",
+}
+_OTHER = "application/octet-stream"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrateRequest:
+    """A run of which a crate is made, and where to.
+
+    Attributes:
+        run: the run's name, or its beginning.
+        to: the new folder.
+        model: a folder that ``models export`` wrote of the run's model; None leaves the parameters
+            out, and the signed snapshot stands for the model.
+        terms: what the folder does not say.
+    """
+
+    run: str
+    to: Path
+    model: Path | None = None
+    terms: CrateTerms = field(default_factory=CrateTerms)
+
+
+def write_crate(out: Path, asked: CrateRequest, key: SigningKey | None = None) -> dict[str, Any]:
+    """Writes a crate; returns what ``--json`` shows.
+
+    Args:
+        out: a simulation's or a coordinator's folder.
+        asked: the run, and where to.
+        key: of the person who exports it; None where nobody says who they are.
+
+    Raises:
+        PolicyRefused: people are registered here, and none of them exports it.
+        WorkspaceRefused: there is no such run, it is not over, or the folder cannot be written.
+        StoreBroken: the records are not what was logged.
+        MessageRefused: a signature is wrong, or the exported model is another run's.
+    """
+    if asked.to.exists() and (not asked.to.is_dir() or any(asked.to.iterdir())):
+        raise WorkspaceRefused(f"--to {asked.to} is there already: name a new folder")
+    with run_evidence(out, asked.run) as found:
+        _require_named(asked.terms, found)
+        held = (*crate_files(found), *_model_files(found, asked.model))
+        described = crate_metadata(found, held, asked.terms)
+        run, public = found.dossier.run_id, found.public
+    details = {"format": "ro-crate", "kind": "crate", "run": run, "sha256": digest(described)}
+    recorded = record_export(out, key, ("run", run), details)
+    contents = {METADATA: described} | {one.path: one.data for one in held}
+    _write(asked.to, contents)
+    return {
+        "folder": str(asked.to),
+        "run": run,
+        "sha256": digest(described),
+        "files": len(contents),
+        "act": recorded.act,
+        "access": recorded.note,
+        "checked": verify_crate(asked.to, public),
+    }
+
+
+def _require_named(terms: CrateTerms, found: RunEvidence) -> None:
+    known = {*NAMED, *(site.site for site in found.dossier.sites)}
+    for name, url in terms.urls.items():
+        if name not in known:
+            raise WorkspaceRefused(f"--url {name}: name one of {', '.join(sorted(known))}")
+        if not url.startswith(("https://", "http://")):
+            raise WorkspaceRefused(f"--url {name}: {url} is no web address")
+
+
+def _model_files(found: RunEvidence, folder: Path | None) -> Iterator[CrateFile]:
+    """Yields the files of an exported model, once the export was verified."""
+    if folder is None:
+        return
+    told = verify_export(folder, found.public)
+    if told["run"] != found.dossier.run_id:
+        raise MessageRefused(
+            f"--model {folder} is an export of run {told['run']}, not of {found.dossier.run_id}"
+        )
+    for name in digests_in(folder):
+        path = folder / name
+        yield CrateFile(
+            path=f"model/{name}",
+            data=path.read_bytes(),
+            name=name,
+            description=f"{name} of the exported model; collegium models verify model checks it.",
+            encoding=_ENCODINGS.get(path.suffix, _OTHER),
+        )
+
+
+def _write(to: Path, contents: dict[str, bytes]) -> None:
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{to.name}.", dir=to.parent))
+        try:
+            for name, data in contents.items():
+                path = draft / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+            if to.exists():
+                to.rmdir()
+            draft.replace(to)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    except OSError as error:
+        raise WorkspaceRefused(f"--to {to} cannot be written: {error.strerror}") from error

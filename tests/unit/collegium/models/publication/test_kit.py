@@ -1,0 +1,140 @@
+"""Kits: made of a run that can be repeated, checked, and what is named where something differs."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from collegium.cli import main as cli
+from collegium.models.publication.kit import KitCheck, KitRequest, check_kit, make_kit
+from protocol.errors import MessageRefused, WorkspaceRefused
+from protocol.study.study import Study
+from protocol.study.study_file import read_study, read_study_file
+from tests.support.simulated.federation import write_hospitals
+from tests.support.simulated.finished_run import make_finished
+from tests.support.simulated.studies import TABLE_STUDY
+
+
+def unwatched(*_: object) -> None:
+    pytest.fail("nothing is run")
+
+
+@pytest.fixture(scope="module")
+def whole(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    to = tmp_path_factory.mktemp("kits") / "kit"
+    make_kit(KitRequest(to=to, out=seeded / "out", data=seeded / "data"), unwatched)
+    return to
+
+
+@pytest.fixture
+def kit(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "kit"))
+
+
+def _answer(kit: Path, out: Path) -> str:
+    return check_kit(KitCheck(kit=kit, against=out), unwatched, lambda _: None).sentence
+
+
+def test_a_kit_holds_study_records_expectation_and_software(kit: Path) -> None:
+    names = {path.name for path in kit.iterdir()}
+    assert names == {
+        "README.md", "check.py", "expected", "kit.json", "model.safetensors", "records",
+        "requirements.lock", "study.yaml", "torch-cpu.lock",
+    }  # fmt: skip
+    assert read_study_file(kit / "study.yaml").digest == read_study(TABLE_STUDY).digest
+    assert {path.name for path in (kit / "records").iterdir()} == {
+        "east.csv", "north.csv", "south.csv", "west.csv",
+    }  # fmt: skip
+    assert "python check.py" in (kit / "README.md").read_text(encoding="utf-8")
+    assert "--require-hashes" in (kit / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_same_study_made_again_elsewhere_is_identical(kit: Path, tmp_path: Path) -> None:
+    again = make_finished(tmp_path / "again", read_study(TABLE_STUDY), seed=5)
+    assert _answer(kit, again) == "identical"
+
+
+def test_a_changed_seed_is_named(kit: Path, tmp_path: Path) -> None:
+    other = read_study(TABLE_STUDY.replace("model: 1", "model: 2"))
+    again = make_finished(tmp_path / "again", other, seed=5)
+    assert _answer(kit, again) == (
+        "different: first at training round 1, because the study says seeds.model 2, it was 1"
+    )
+
+
+def test_a_changed_data_file_is_named(kit: Path, tmp_path: Path) -> None:
+    def write(folder: Path, study: Study) -> None:
+        write_hospitals(folder, study)
+        lines = (folder / "south.csv").read_text().splitlines()
+        (folder / "south.csv").write_text("\n".join([*lines[:-1], "99.0,A,south-39,1"]) + "\n")
+
+    again = make_finished(tmp_path / "again", read_study(TABLE_STUDY), seed=5, write=write)
+    assert _answer(kit, again).startswith(
+        "different: first at training round 1, because the data file south.csv is another"
+    )
+
+
+def _course(kit: Path) -> str:
+    path = kit / "expected" / "course.json"
+    path.write_bytes(path.read_bytes().replace(b"training round 2", b"training round 3"))
+    return r"course\.json was changed"
+
+
+def _model(kit: Path) -> str:
+    path = kit / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x07")
+    return "is not the model of the recorded run"
+
+
+def _crate(kit: Path) -> str:
+    path = kit / "expected" / "ro-crate-metadata.json"
+    path.write_bytes(path.read_bytes() + b" ")
+    return "another crate than"
+
+
+def _record(kit: Path) -> str:
+    (kit / "kit.json").write_text("{}")
+    return "is damaged"
+
+
+@pytest.mark.parametrize("tamper", [_course, _model, _crate, _record])
+def test_an_expectation_that_was_changed_is_refused(
+    kit: Path, seeded: Path, tamper: Callable[[Path], str]
+) -> None:
+    said = tamper(kit)
+    with pytest.raises(MessageRefused, match=said):
+        _answer(kit, seeded / "out")
+
+
+def test_a_folder_that_is_no_kit_is_refused(tmp_path: Path, seeded: Path) -> None:
+    with pytest.raises(WorkspaceRefused, match="it is no kit"):
+        _answer(tmp_path, seeded / "out")
+
+
+def test_a_run_with_secret_noise_makes_no_kit(promised: Path, tmp_path: Path) -> None:
+    asked = KitRequest(to=tmp_path / "kit", out=promised, data=promised.parent / "data")
+    with pytest.raises(WorkspaceRefused, match="cannot be compared bit by bit"):
+        make_kit(asked, unwatched)
+    assert not (tmp_path / "kit").exists()
+
+
+def test_records_that_the_run_did_not_read_make_no_kit(seeded: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(seeded / "data", tmp_path / "data"))
+    (data / "east.csv").write_text((data / "east.csv").read_text() + "1,A,x,1\n")
+    asked = KitRequest(to=tmp_path / "kit", out=seeded / "out", data=data)
+    with pytest.raises(WorkspaceRefused, match=r"east\.csv in --data .* is another"):
+        make_kit(asked, unwatched)
+
+
+def test_the_commands_make_and_check_a_kit(seeded: Path, tmp_path: Path) -> None:
+    where = ["--out", str(seeded / "out"), "--data", str(seeded / "data"), "--json"]
+    made = CliRunner().invoke(cli.app, ["kit", "make", "--to", str(tmp_path / "kit"), *where])
+    assert made.exit_code == 0, made.output
+    assert json.loads(made.stdout)["records"] == ["east.csv", "north.csv", "south.csv", "west.csv"]
+    asked = ["kit", "check", str(tmp_path / "kit"), "--with", str(seeded / "out"), "--json"]
+    done = CliRunner().invoke(cli.app, asked)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["answer"] == "identical"
