@@ -33,7 +33,8 @@ class Examined:
     """The contents of a folder or bundle, as they were examined.
 
     ``quorum`` is how many entries of the log a quorum of the newest run's hospitals has cosigned;
-    ``files`` is None where a bundle holds none; ``checkpoints`` are the sizes of the heads that
+    ``files`` is None where a bundle holds none; ``encrypted`` counts the encrypted models whose
+    record is whole, None in a bundle; ``checkpoints`` are the sizes of the heads that
     were given; ``report`` is what the given report is about; ``is_founding`` says that no person
     is registered in a consortium.
     """
@@ -41,6 +42,7 @@ class Examined:
     records: Verified
     quorum: int
     files: FilesFound | None
+    encrypted: int | None
     hospitals: tuple[str, ...]
     checkpoints: tuple[int, ...]
     report: str | None
@@ -82,6 +84,7 @@ def answer_of(
         "acts": records.acts,
         "snapshots": files.models if files else 0,
         "kept_rounds": files.kept_rounds if files else 0,
+        "encrypted_models": found.encrypted or 0,
         "ledgers": len(found.hospitals),
         "checkpoints": list(found.checkpoints),
         "cosigners": [
@@ -108,6 +111,7 @@ def not_checked(found: Examined, given: AuditInputs) -> list[str]:
         "references and what a red team found are logged, and nobody else has signed them",
         *_whose_acts(found),
         *_kept_rounds(found.files),
+        *_encrypted(found),
         *_hospitals(found),
         *_other_files(found.files),
     ]
@@ -169,6 +173,21 @@ def _kept_rounds(files: FilesFound | None) -> Iterator[str]:
         )
 
 
+def _encrypted(found: Examined) -> Iterator[str]:
+    if found.encrypted is None:
+        yield "encrypted models (weights/): they are in no bundle"
+    elif found.encrypted:
+        yield (
+            "who opened an encrypted model with other software, or a copy of it: neither is "
+            "written down here"
+        )
+        if not found.records.acts:
+            yield (
+                "whether an encrypted model was removed whole: no person is registered here whose "
+                "acts would name it"
+            )
+
+
 def _hospitals(found: Examined) -> Iterator[str]:
     if found.hospitals:
         yield "which vectors the hospitals computed from which patients: only they can see that"
@@ -228,6 +247,8 @@ def _held(answer: dict[str, Any], found: Examined) -> Iterator[str]:
     if files is not None:
         kept = f"{counted(files.models, 'model')}, {counted(files.kept_rounds, 'kept round')}"
     yield f"files      {kept}"
+    if found.encrypted:
+        yield f"encrypted  {counted(found.encrypted, 'model')} with a whole record"
     yield f"hospitals  {', '.join(found.hospitals) or 'none: each keeps its database at home'}"
     for one in answer["cosigners"]:
         who = f"{one['name']} ({one['type']})"

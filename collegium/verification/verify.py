@@ -18,8 +18,10 @@ from collegium.verification.bundle.packing import BundleManifest
 from collegium.verification.bundle.restoring import restored
 from collegium.verification.hospital_checks import check_hospital, check_simulated, simulated_files
 from collegium.verification.inputs import AuditInputs, check_checkpoint, read_key
+from compliance.storage.encryption.folder import WEIGHTS
 from compliance.storage.engines.schema_check import schema_faults
 from compliance.storage.unnamed_files import named_text
+from coordinator.audit.acts import check_weights
 from coordinator.audit.cosignature_check import cosigned_by_quorum
 from coordinator.audit.faults import AuditFault, Faults
 from coordinator.audit.folder_checks import check_files
@@ -139,11 +141,14 @@ def _examine(
         records = check_records(session, public, faults, given.witnesses(public))
         quorum = cosigned_by_quorum(session, records.cosigned)
         is_founding = not records.acts and _is_consortium(session, workspace)
-        files = None
+        files, encrypted, elsewhere = None, None, set[str]()
+        if bundle is None:  # encrypted models are in no bundle
+            weights = check_weights(session, workspace.root, public, records.entries, faults)
+            encrypted = len(weights.histories)
+            elsewhere = {f"{WEIGHTS}/{name}" for name in weights.files}
+            elsewhere |= simulated_files(workspace)
         if bundle is None or bundle.scope == "all":
-            files = check_files(
-                session, workspace, public, records.entries, faults, simulated_files(workspace)
-            )
+            files = check_files(session, workspace, public, records.entries, faults, elsewhere)
     hospitals: tuple[str, ...] = ()
     if bundle is None:
         hospitals = check_simulated(workspace, records, public, faults)
@@ -157,6 +162,7 @@ def _examine(
         records=records,
         quorum=quorum,
         files=files,
+        encrypted=encrypted,
         hospitals=hospitals,
         checkpoints=tuple(
             check_checkpoint(path, records, public, faults) for path in given.checkpoints

@@ -18,6 +18,7 @@ from tests.make_vectors.primitives import (
 from tests.make_vectors.refusals import coordinator_sheet, silo_sheet
 from tests.make_vectors.rounds import MODEL, Bench, counting_round, round_json, training_round
 from tests.make_vectors.sheet import Sheet
+from tests.make_vectors.snapshots import serving_sheet, snapshot_sheet
 
 TRAINING, COUNTING = "round-training.json", "round-evaluation.json"
 
@@ -39,6 +40,8 @@ def contents() -> dict[str, Any]:
         "identity.json": identity_sheet(),
         "tensors.json": tensors_sheet(MODEL),
         "log.json": log_sheet(training),
+        "snapshot.json": snapshot_sheet(),
+        "serving.json": serving_sheet(),
         "messages.json": messages_sheet(training),
         "entries.json": entries_sheet(training),
         "silo.json": silo_sheet(bench, TRAINING, frozen),

@@ -43,6 +43,7 @@ from tests.make_vectors.recorded_round import (
     wire_bytes,
     wire_json,
 )
+from tests.make_vectors.released import RELEASED
 from tests.support.simulated.studies import small_study
 
 Given: TypeAlias = Mapping[str, Any]
@@ -507,4 +508,5 @@ OPERATIONS: Mapping[str, Operation] = {
     "log_proof": _log_proof,
     "silo": _silo,
     "coordinator": _coordinator,
+    **RELEASED,
 }

@@ -13,7 +13,8 @@ where the re-wrap was cut off before it was in place (``writer.py``).
 import hashlib
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from compliance.storage.atomic_file import open_regular, read_whole
@@ -21,12 +22,29 @@ from compliance.storage.encryption.history import WeightsHistory, read_history
 from compliance.storage.encryption.model_file import PIECE
 from compliance.storage.encryption.record import WeightsManifest
 from protocol.encoding import digest
-from protocol.errors import MessageRefused, PolicyRefused, StoreBroken
+from protocol.errors import FederationError, MessageRefused, PolicyRefused, StoreBroken
 
 #: Where a coordinator or a hospital keeps encrypted models in its folder.
 WEIGHTS = "weights"
 _HEADER, _PAYLOAD, _RECORD, _NEXT = ".age-header", ".age-payload", ".record.jsonl", ".next"
 _MODEL = re.compile(r"[0-9a-f]{64}")
+#: What keeps two processes from changing the folder at once, and from sealing one model at once.
+LOCK, SEALING = ".lock", ".{model}.sealing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsFound:
+    """The contents of a folder of encrypted models, as they were checked.
+
+    Attributes:
+        histories: by model, those whose record is whole and signed.
+        faults: what is wrong, a sentence each.
+        files: the names of all files that were looked at.
+    """
+
+    histories: Mapping[str, WeightsHistory]
+    faults: tuple[str, ...]
+    files: frozenset[str]
 
 
 class WeightsFolder:
@@ -150,6 +168,59 @@ class WeightsFolder:
                 f"the payload of {manifest.model[:12]} was changed or cut off: {size} bytes where "
                 f"{manifest.payload_bytes} were sealed, or others. Take a whole copy"
             )
+
+    def check(self) -> WeightsFound:
+        """Checks record, header and payload of every model; nothing is written or decrypted.
+
+        A model is every digest that a file of the folder is named by. A fault is what two looks
+        found, for a model may be re-wrapped meanwhile.
+        """
+        found = self._looked_at()
+        if not found.faults:
+            return found
+        again = self._looked_at()
+        return WeightsFound(
+            histories=again.histories,
+            faults=tuple(fault for fault in again.faults if fault in found.faults),
+            files=again.files,
+        )
+
+    def _looked_at(self) -> WeightsFound:
+        names = {path.name for path in self.root.glob("*")}
+        ends = (_HEADER, _PAYLOAD, _RECORD)
+        models = sorted({name[:64] for name in names if name[64:] in ends and _MODEL.match(name)})
+        histories: dict[str, WeightsHistory] = {}
+        faults: list[str] = []
+        for model in models:
+            try:
+                histories[model] = self.history(model)
+            except FederationError as error:
+                faults.append(f"encrypted model {model[:12]}: {error}")
+                continue
+            for fault in self._faults_of(histories[model]):
+                faults.append(f"encrypted model {model[:12]}: {fault}")
+        held = {f"{model}{end}" for model in models for end in (*ends, f"{_HEADER}{_NEXT}")}
+        held |= {LOCK, *(SEALING.format(model=model) for model in models)}
+        return WeightsFound(
+            histories=histories, faults=tuple(faults), files=frozenset(names & held)
+        )
+
+    def _faults_of(self, history: WeightsHistory) -> Iterator[str]:
+        model = history.manifest.model
+        if history.retired is None:
+            try:
+                self.header(history)
+            except FederationError as error:
+                yield str(error)
+        elif self.header_file(model).exists():
+            yield (
+                "it was retired, and its header is there again: with it any age program opens the "
+                "payload. Remove it"
+            )
+        try:
+            self.require_payload(history.manifest)
+        except FederationError as error:
+            yield str(error)
 
 
 def _bytes_of(path: Path) -> bytes | None:

@@ -19,7 +19,7 @@ from compliance.storage.atomic_file import (
     write_whole,
 )
 from compliance.storage.encryption.age_header import read_header
-from compliance.storage.encryption.folder import WeightsFolder
+from compliance.storage.encryption.folder import LOCK, SEALING, WeightsFolder
 from compliance.storage.encryption.history import WeightsHistory
 from compliance.storage.encryption.record import (
     NOTHING_BEFORE,
@@ -32,7 +32,6 @@ from protocol.encoding import digest
 from protocol.errors import MessageRefused, PolicyRefused, WorkspaceRefused
 from protocol.identity.roster import SigningKey
 
-_LOCK = ".lock"
 _MAX_REASON = 1000
 
 
@@ -75,7 +74,7 @@ class WeightsWriter:
         _require_header(manifest, header)
         if manifest.generation != 1:
             raise MessageRefused("a model is sealed as generation 1")
-        with self._lock(_LOCK, wait=True):
+        with self._lock(LOCK, wait=True):
             self.require_new(manifest.model)
             # Its digest was taken as it was written, under the lock of ``sealing``.
             self.folder.require_size(manifest)
@@ -91,7 +90,7 @@ class WeightsWriter:
             MessageRefused: the header is not the manifest's.
         """
         _require_header(manifest, header)
-        with self._lock(_LOCK, wait=True):
+        with self._lock(LOCK, wait=True):
             history = self.folder.history(manifest.model)
             history.require_in_use()
             now = history.manifest
@@ -114,7 +113,7 @@ class WeightsWriter:
         Raises:
             PolicyRefused: it is retired already.
         """
-        with self._lock(_LOCK, wait=True):
+        with self._lock(LOCK, wait=True):
             history = self.folder.history(model)
             history.require_in_use()
             self._add(history, _event(WeightsEventKind.RETIRED, decision), decision.key)
@@ -141,7 +140,7 @@ class WeightsWriter:
             recipient=opening.recipient,
             reason=_plain(opening.refusal or ""),
         )
-        with self._lock(_LOCK, wait=True):
+        with self._lock(LOCK, wait=True):
             history = self.folder.history(model)
             if kind is WeightsEventKind.OPENED:
                 history.require_may_open(opening.recipient)
@@ -157,7 +156,7 @@ class WeightsWriter:
             PolicyRefused: the model is sealed here already, or is being sealed.
             WorkspaceRefused: the folder cannot be written.
         """
-        with self._lock(f".{model}.sealing", wait=False):
+        with self._lock(SEALING.format(model=model), wait=False):
             self.require_new(model)
             partial = self.folder.payload_file(model).with_suffix(".partial")
             try:

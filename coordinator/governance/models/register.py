@@ -307,12 +307,19 @@ def rules_of(row: ModelLineRow) -> GateRules:
 def signed_snapshot(session: Session, beginning: str) -> SignedSnapshot:
     """Returns the one signed snapshot whose digest, run or model's digest begins so.
 
+    A whole run id is taken whatever its length, and before those of which it is the beginning.
+
     Raises:
         PolicyRefused: there is none, or there are several.
     """
     table = SignedSnapshotRow
+    whole = session.scalars(select(table).filter_by(run_id=beginning)).one_or_none()
+    if whole is not None:
+        return signed_of(whole)
     if len(beginning) < _LEAST_DIGITS:
-        raise PolicyRefused(f"a version is named by {_LEAST_DIGITS} characters at least")
+        raise PolicyRefused(
+            f"a version is named by {_LEAST_DIGITS} characters at least, or by a whole run's id"
+        )
     columns = (table.digest, table.run_id, table.model_digest)
     for column in columns:
         rows = session.scalars(

@@ -195,6 +195,20 @@ def test_a_version_is_found_by_the_beginning_of_its_digest_its_run_or_its_model(
             signed_snapshot(session, "f00f00f00")
 
 
+def test_a_whole_run_id_is_taken_whatever_its_length_and_before_longer_ones(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, small_study())
+    for run in ("r", "r-2"):
+        federation.run_id = run
+        federation.invitation = federation.invitation_of(run)
+        federation.run()
+    with federation.store.read() as session:
+        assert signed_snapshot(session, "r").snapshot.run == "r"
+        assert signed_snapshot(session, "r-2").snapshot.run == "r-2"
+        with pytest.raises(PolicyRefused, match="4 characters at least, or by a whole run's id"):
+            signed_snapshot(session, "r-")
+    federation.close()
+
+
 def test_a_canary_that_must_be_evaluated_has_hospitals_enough_for_a_secure_sum(
     register: Register,
 ) -> None:
