@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from axe_playwright_python.sync_playwright import Axe
 
@@ -20,6 +20,8 @@ _SETTLED = """() => {
 }"""
 _HEIGHT = """() => Math.max(...[...document.querySelectorAll('[data-testid="stMain"]')]
   .map(one => one.scrollHeight))"""
+_COLOUR = """getComputedStyle(document.querySelector('[data-testid="stApp"]')).backgroundColor"""
+_BACKGROUND, _OTHER_BACKGROUND = f"() => {_COLOUR}", f"before => {_COLOUR} !== before"
 #: How long an opened list of options is waited for before it is opened again.
 _LIST_SECONDS = 3.0
 #: The height of a table's head, and of each of its rows, in pixels: the cells are a picture.
@@ -76,6 +78,18 @@ class Visit:
         """Goes to an address of the dashboard and waits until it is drawn."""
         self.page.goto(f"{self.base}/{address}")
         self.settle()
+
+    def darken(self) -> None:
+        """Turns the browser's preference to dark, and waits until the page has followed."""
+        before = self.background()
+        self.page.emulate_media(color_scheme="dark")
+        self.page.wait_for_function(_OTHER_BACKGROUND, arg=before, timeout=1000.0 * PATIENCE)
+        self.settle()
+
+    def background(self) -> str:
+        """Returns the colour behind the page, as CSS has it."""
+        found: str = self.page.evaluate(_BACKGROUND)
+        return found
 
     def scripts(self) -> list[str]:
         """Returns the file names of the scripts that the page has loaded."""
@@ -180,12 +194,10 @@ class Visit:
 
 
 @contextmanager
-def visiting(
-    browser: "Browser", base: str, *, width: int = 1440, scheme: Literal["light", "dark"] = "light"
-) -> Iterator[Visit]:
+def visiting(browser: "Browser", base: str, *, width: int = 1440) -> Iterator[Visit]:
     """Yields a visit by somebody whom the dashboard has never seen."""
     context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, locale="en-GB"
+        viewport={"width": width, "height": 900}, color_scheme="light", locale="en-GB"
     )
     try:
         yield Visit(context.new_page(), base)

@@ -83,6 +83,7 @@ def test_a_link_to_a_run_leads_there_after_the_login(
     assert visit.page.url.endswith(f"/runs?run={run}")
 
 
+@pytest.mark.long
 def test_what_one_person_contains_another_confirms(
     seen_by: SeenBy, governed: GovernedFolder
 ) -> None:
@@ -130,6 +131,7 @@ def test_what_one_person_contains_another_confirms(
     assert not incident().incident.unconfirmed
 
 
+@pytest.mark.long
 def test_a_report_is_previewed_exported_as_an_act_and_signed_by_a_registered_key(
     seen_by: SeenBy, governed: GovernedFolder, run: str, tmp_path: Path
 ) -> None:

@@ -43,15 +43,19 @@ def test_the_first_visit_of_a_new_server_may_be_to_any_page(
         assert "Fairness" in visit.words()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_drawn_without_error_other_hosts_or_serious_faults(
-    name: str, scheme: str, browser: "Browser", address: str
+    name: str, browser: "Browser", address: str
 ) -> None:
-    with visiting(browser, address, scheme=scheme) as visit:  # type: ignore[arg-type]
+    with visiting(browser, address) as visit:
         visit.open("" if name == "today" else name)
+        faults = {"light": visit.serious_faults()}
+        light = visit.background()
+        visit.darken()
+        assert visit.background() != light
+        faults["dark"] = visit.serious_faults()
+        assert faults == {"light": [], "dark": []}
         assert visit.problems == []
-        assert visit.serious_faults() == []
 
 
 @pytest.mark.parametrize("name", ["", "utility", "audit"])

@@ -96,7 +96,7 @@ def test_runs_are_selected_and_stand_beside_each_other_with_what_differs(
     assert len(visit.rows(finished)) == 3
 
 
-@pytest.mark.parametrize("language", ["de", "fr"])
+@pytest.mark.parametrize("language", ["de", pytest.param("fr", marks=pytest.mark.long)])
 def test_a_language_is_chosen_for_headings_and_navigation_and_stays(
     language: str, visit: Visit
 ) -> None:
