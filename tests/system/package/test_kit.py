@@ -1,4 +1,4 @@
-"""A kit outside of the checkout, with the installed wheel alone: checked, changed, again checked."""
+"""A kit outside of the checkout, with the installed wheel alone: checked, changed, checked."""
 
 import json
 from pathlib import Path

@@ -25,7 +25,8 @@ from protocol.identity.timestamps import read_time
 
 _RUN = "#run"
 _DONE, _FAILED = "http://schema.org/CompletedActionStatus", "http://schema.org/FailedActionStatus"
-_WRITTEN_BY = {files.STUDY, files.MANIFEST_FILE, files.ROSTER, files.COHORT}
+_RESULTS = {files.FIGURES, files.TABLE, files.CARD, files.PREREGISTRATION}
+_INPUTS = {files.STUDY, files.MANIFEST_FILE, files.ROSTER, files.COHORT}
 
 
 def actions(
@@ -45,8 +46,8 @@ def actions(
 def _whole(found: RunEvidence, instrument: str, model: str | None, documents: list[str]) -> Entity:
     dossier = found.dossier
     done = dossier.state == "finished"
-    results = [name for name in documents if name in (files.FIGURES, files.TABLE, files.CARD)]
-    inputs = [name for name in documents if name in _WRITTEN_BY]
+    results = [name for name in documents if name in _RESULTS]
+    inputs = [name for name in documents if name in _INPUTS]
     return entity(
         _RUN, "CreateAction",
         name=f"Run {dossier.run_id} of the study {dossier.study_name}",

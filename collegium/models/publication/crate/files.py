@@ -12,6 +12,7 @@ from collegium.models.publication.croissant import (
     croissant_bytes,
     study_dataset,
 )
+from compliance.facts.dossier.preregistration import preregistration_outcome
 from compliance.reports.kinds import KINDS
 from compliance.reports.one_run.performance_table import performance_table
 from compliance.reports.renderers import rendered, wide_csv
@@ -20,6 +21,7 @@ JSON, CSV, HTML, TEXT = "application/json", "text/csv", "text/html", "text/plain
 STUDY, ROSTER, SNAPSHOT, CARD = "study.json", "roster.json", "snapshot.json", "model-card.html"
 MANIFEST_FILE, COURSE, LOG, KEY = "manifest.json", "course.json", "log.json", "coordinator.pub"
 COHORT, FIGURES, TABLE = "croissant.json", "figures.json", "figures.csv"
+PREREGISTRATION = "preregistration.json"
 STATEMENT, REPORT = "privacy-statement.html", "study-dossier.html"
 #: The proof of each entry of the log, by what it proves.
 PROOFS = {MANIFEST: "manifest.tlog", "snapshot": "snapshot.tlog", "run": "run.tlog"}
@@ -98,6 +100,14 @@ def _outcome(found: RunEvidence) -> Iterator[CrateFile]:
             path=TABLE, data=wide_csv(performance_table(dossier)).encode(), encoding=CSV,
             name="Table of performance",
             description="The released figures of all test patients, hospitals and groups.",
+        )  # fmt: skip
+    outcome = preregistration_outcome(dossier)
+    if outcome is not None:
+        yield CrateFile(
+            path=PREREGISTRATION, data=_json(outcome.to_json()), encoding=JSON,
+            name="What came of the preregistration",
+            description="Hypotheses and criteria of the study, what the released figures decide of "
+            "them, and the deviations.",
         )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from silos.training.counting.column_trainer import ColumnTrainer
 from tests.support.hospital.people import CLEO, people_of
 from tests.support.simulated.finished_run import RUN, make_finished
 from tests.support.simulated.output_folder import change
+from tests.support.simulated.preregistered import PREREGISTRATION
 from tests.support.simulated.released import released_study
 from tests.support.simulated.studies import STATISTICS_STUDY
 
@@ -56,7 +57,7 @@ def test_every_file_is_described_with_its_digest_and_nothing_else_lies_there(cra
 
 def test_study_manifest_and_model_are_those_of_the_log(crate: Path, promised: Path) -> None:
     found = verify_crate(crate, Workspace(promised).public_key())
-    assert found["study"] == released_study().digest
+    assert found["study"] == released_study(PREREGISTRATION).digest
     assert found["proven"] == {
         "manifest": "manifest", "snapshot": "snapshot-signed", "run": "run-finished",
     }  # fmt: skip
@@ -99,6 +100,12 @@ def test_each_round_is_an_action_of_the_hospitals_in_its_sum(crate: Path) -> Non
         assert one["startTime"] <= one["endTime"]
         assert one["actionStatus"].endswith("CompletedActionStatus")
     assert {*named(entities["./"]["mentions"])} == {"#run", *(one["@id"] for one in rounds)}
+
+
+def test_what_came_of_the_preregistration_is_a_result_of_the_run(crate: Path) -> None:
+    assert "preregistration.json" in named(graph(crate)["#run"]["result"])
+    said = json.loads((crate / "preregistration.json").read_bytes())
+    assert {one["name"] for one in said["hypotheses"]} == {"discriminates", "alike"}
 
 
 def test_a_promise_is_told_for_each_hospital_with_what_epsilon_is(crate: Path) -> None:
