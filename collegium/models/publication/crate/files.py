@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from collegium.models.publication.crate.evidence import MANIFEST, RunEvidence
+from collegium.models.publication.crate.evidence import MANIFEST, CrateEvidence
 from collegium.models.publication.croissant import (
     CROISSANT,
     DatasetTerms,
@@ -42,7 +42,7 @@ class CrateFile:
     schema: str = ""
 
 
-def crate_files(found: RunEvidence) -> tuple[CrateFile, ...]:
+def crate_files(found: CrateEvidence) -> tuple[CrateFile, ...]:
     """Returns the files of a run's crate, in the order in which they are described."""
     return (
         *_plan(found),
@@ -52,7 +52,7 @@ def crate_files(found: RunEvidence) -> tuple[CrateFile, ...]:
     )
 
 
-def _plan(found: RunEvidence) -> Iterator[CrateFile]:
+def _plan(found: CrateEvidence) -> Iterator[CrateFile]:
     yield CrateFile(
         path=STUDY, data=found.study.canonical_bytes, name="Study", encoding=JSON,
         description="The plan of the run, as hospitals approved it; SHA-256 of these bytes is the "
@@ -77,7 +77,7 @@ def _plan(found: RunEvidence) -> Iterator[CrateFile]:
     )  # fmt: skip
 
 
-def _outcome(found: RunEvidence) -> Iterator[CrateFile]:
+def _outcome(found: CrateEvidence) -> Iterator[CrateFile]:
     dossier = found.dossier
     if found.signed is not None:
         yield CrateFile(
@@ -111,7 +111,7 @@ def _outcome(found: RunEvidence) -> Iterator[CrateFile]:
         )  # fmt: skip
 
 
-def _course(found: RunEvidence) -> dict[str, Any]:
+def _course(found: CrateEvidence) -> dict[str, Any]:
     return {
         "run": found.dossier.run_id,
         "how": found.dossier.reproduction.value,
@@ -123,7 +123,7 @@ def _course(found: RunEvidence) -> dict[str, Any]:
     }
 
 
-def _figures(found: RunEvidence) -> dict[str, Any]:
+def _figures(found: CrateEvidence) -> dict[str, Any]:
     dossier = found.dossier
     return {
         "run": dossier.run_id,
@@ -135,7 +135,7 @@ def _figures(found: RunEvidence) -> dict[str, Any]:
     }
 
 
-def _reports(found: RunEvidence) -> Iterator[CrateFile]:
+def _reports(found: CrateEvidence) -> Iterator[CrateFile]:
     kinds = {"privacy-statement": STATEMENT, "study-dossier": REPORT}
     if found.dossier.has_model and found.signed is not None:
         kinds["model-card"] = CARD
@@ -147,7 +147,7 @@ def _reports(found: RunEvidence) -> Iterator[CrateFile]:
         )  # fmt: skip
 
 
-def _evidence(found: RunEvidence) -> Iterator[CrateFile]:
+def _evidence(found: CrateEvidence) -> Iterator[CrateFile]:
     log = found.dossier.audit
     entries = [
         {"entry": one.index, "time": one.time, "type": one.type, "payload": one.payload,
