@@ -1,1 +1,1 @@
-"""Released models: their snapshots, encrypted weights, exports, use and re-runs."""
+"""Released models: their snapshots, encrypted weights, exports, use, re-runs and publication."""

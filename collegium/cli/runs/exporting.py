@@ -78,17 +78,17 @@ def crate(
 
     if is_hospital(out):
         raise MessageRefused(
-            f"{out} is a hospital's own folder: a coordinator's or a simulation's holds crates' "
-            "runs"
+            f"{out} is a hospital's own folder: a crate is made from a coordinator's or a "
+            "simulation's"
         )
     terms = CrateTerms(urls=_addresses(url or []))
     key = None if as_key is None else read_key_file(as_key)
     told = write_crate(out, CrateRequest(run=run, to=to, model=model, terms=terms), key)
-    answer(as_json)(
+    say(
         f"wrote      {to}: {told['files']} files of run {told['run']}; collegium runs verify-crate "
-        f"{to} --key {out / 'coordinator.pub'}"
+        f"{to} --key {out / 'coordinator.pub'}",
+        told["access"],
     )
-    say(told["access"])
     emit(told, as_json)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from collegium.cli.options import AsJson, Data
 from collegium.cli.runs.reproducing import tell_answer
-from collegium.output.console import answer, console, emit, say
+from collegium.output.console import console, emit, say
 
 app = typer.Typer(no_args_is_help=True, help="Kits: a run on public records, to be done again.")
 
@@ -47,7 +47,7 @@ def make(
     )
     with redirect_stdout(sys.stderr):  # Ray prints what it likes
         told = make_kit(asked, on_screen(console()))
-    answer(as_json)(
+    say(
         f"wrote      {to}: run {told['run']}, {len(told['records'])} files of records; "
         f"python {to / 'check.py'}",
         f"kit        {told['kit']}",

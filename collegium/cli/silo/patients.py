@@ -75,8 +75,10 @@ def croissant(
 
     described = hospital_dataset(home, read_study_file(study), DatasetTerms(published=""))
     told = write_dataset(to, described, private=True)
-    answer(as_json)(f"wrote      {to}: {counted(told['fields'], 'field')}")
-    say("it holds the digest of the file of records: it stays in this hospital")
+    say(
+        f"wrote      {to}: {counted(told['fields'], 'field')}",
+        "it holds the digest of the file of records: it stays in this hospital",
+    )
     emit(told, as_json)
 
 

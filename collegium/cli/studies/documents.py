@@ -9,7 +9,7 @@ import typer
 
 from collegium.cli.coordinator.persons import As, read_key_file
 from collegium.cli.options import AsJson, Data, Out, StudyFile, read_study
-from collegium.output.console import answer, answers, console, emit
+from collegium.output.console import answers, console, emit, say
 from protocol.counted import counted
 
 app = typer.Typer(help="Study documents.", no_args_is_help=True)
@@ -225,7 +225,7 @@ def study_croissant(
     day = published or f"{utc_now():%Y-%m-%d}"
     terms = DatasetTerms(published=day, url=url, licence=licence)
     told = write_dataset(to, study_dataset(read_study(study), terms))
-    answer(as_json)(f"wrote      {to}: {counted(told['fields'], 'field')}, no record")
+    say(f"wrote      {to}: {counted(told['fields'], 'field')}, no record")
     emit(told, as_json)
 
 

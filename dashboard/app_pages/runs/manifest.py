@@ -1,4 +1,4 @@
-"""The manifest of a run, what doing it again can show, and the command for it."""
+"""The manifest of a run, what doing it again can show, and the commands for it and for a crate."""
 
 import streamlit as st
 
@@ -13,6 +13,8 @@ def show_manifest(dossier: Dossier) -> None:
     st.markdown(say(f"runs.reproduce_{dossier.reproduction.value}"))
     if dossier.state != "running":
         st.code(f"collegium reproduce {dossier.run_id} --out FOLDER", language=None)
+        st.caption(say("runs.crate"))
+        st.code(f"collegium runs crate {dossier.run_id} --out FOLDER --to CRATE", language=None)
     if dossier.manifest is None:
         st.caption(say("runs.no_manifest"))
         return

@@ -60,6 +60,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "audit",
         "reproducibility",
         "preregistration",
+        "crate",
         "witnesses",
         "threat-model",
         "security-review",

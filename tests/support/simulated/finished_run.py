@@ -6,6 +6,7 @@ from pathlib import Path
 from coordinator.rounds.run_records import RunRecord, manifest_of
 from protocol.study.study import Study
 from protocol.vectors.tensors import decode_tensors
+from silos.rounds.participation import LocalTrainer
 from tests.support.simulated.federation import Federation, LinearTrainer, write_hospitals
 
 RUN = "run-1"
@@ -16,7 +17,7 @@ def make_finished(
     study: Study,
     *,
     seed: int | None = None,
-    trainer: type[LinearTrainer] = LinearTrainer,
+    trainer: Callable[..., LocalTrainer] = LinearTrainer,
     write: Callable[[Path, Study], None] = write_hospitals,
 ) -> Path:
     """Runs a study once; returns the output folder.

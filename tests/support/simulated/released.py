@@ -15,11 +15,14 @@ from tests.support.simulated.studies import TABLE_STUDY
 _WEIGHT, _BIAS = "output.weight", "output.bias"
 
 
-def released_study() -> Study:
-    """Returns a study of logistic regression, whose model is released under terms."""
+def released_study(more: str = "") -> Study:
+    """Returns a study of logistic regression, whose model is released under terms.
+
+    ``more`` is added to its document.
+    """
     terms = "{licence: CC-BY-NC-4.0, permitted_use: Research on hospitals that do not exist.}"
     text = TABLE_STUDY.replace("hidden_channels: [4]", "hidden_channels: []")
-    return read_study(f"{text}release: {terms}\n")
+    return read_study(f"{text}release: {terms}\n{more}")
 
 
 class NetworkTrainer(LinearTrainer):

@@ -16,7 +16,7 @@ from collegium.models.publication.crate.entity import (
     refer_to,
     written_time,
 )
-from collegium.models.publication.crate.evidence import RunEvidence
+from collegium.models.publication.crate.evidence import CrateEvidence
 from collegium.models.publication.crate.records import promises_of, records_of
 from compliance.facts.dossier import Dossier, RoundFacts
 from compliance.facts.figures import figure_kind
@@ -25,11 +25,12 @@ from protocol.identity.timestamps import read_time
 
 _RUN = "#run"
 _DONE, _FAILED = "http://schema.org/CompletedActionStatus", "http://schema.org/FailedActionStatus"
-_WRITTEN_BY = {files.STUDY, files.MANIFEST_FILE, files.ROSTER, files.COHORT}
+_RESULTS = {files.FIGURES, files.TABLE, files.CARD, files.PREREGISTRATION}
+_INPUTS = {files.STUDY, files.MANIFEST_FILE, files.ROSTER, files.COHORT}
 
 
 def actions(
-    found: RunEvidence, instrument: str, model: str | None, documents: list[str]
+    found: CrateEvidence, instrument: str, model: str | None, documents: list[str]
 ) -> list[Entity]:
     """Returns the run's actions, the one of the whole run first.
 
@@ -42,11 +43,13 @@ def actions(
     return [_whole(found, instrument, model, documents), *_rounds(found, instrument)]
 
 
-def _whole(found: RunEvidence, instrument: str, model: str | None, documents: list[str]) -> Entity:
+def _whole(
+    found: CrateEvidence, instrument: str, model: str | None, documents: list[str]
+) -> Entity:
     dossier = found.dossier
     done = dossier.state == "finished"
-    results = [name for name in documents if name in (files.FIGURES, files.TABLE, files.CARD)]
-    inputs = [name for name in documents if name in _WRITTEN_BY]
+    results = [name for name in documents if name in _RESULTS]
+    inputs = [name for name in documents if name in _INPUTS]
     return entity(
         _RUN, "CreateAction",
         name=f"Run {dossier.run_id} of the study {dossier.study_name}",
@@ -113,7 +116,7 @@ def _pooled(dossier: Dossier) -> list[NamedFigure]:
     ]
 
 
-def _rounds(found: RunEvidence, instrument: str) -> Iterator[Entity]:
+def _rounds(found: CrateEvidence, instrument: str) -> Iterator[Entity]:
     for place, one in enumerate(found.dossier.rounds, start=1):
         done = one.state == "finished"
         yield entity(
@@ -132,7 +135,7 @@ def _rounds(found: RunEvidence, instrument: str) -> Iterator[Entity]:
         )  # fmt: skip
 
 
-def round_results(found: RunEvidence) -> list[Entity]:
+def round_results(found: CrateEvidence) -> list[Entity]:
     """Returns what each round gave: the digest of the model, or of the context of its sum."""
     return [
         entity(

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from urllib.parse import quote
 
 from collegium.models.publication.crate.entity import Entity, entity, refer
-from collegium.models.publication.crate.evidence import RunEvidence
+from collegium.models.publication.crate.evidence import CrateEvidence
 
 CONSORTIUM = "#consortium"
 #: The names under which an address is given, beside those of hospitals.
@@ -23,7 +23,7 @@ def software_name(urls: Mapping[str, str]) -> str:
     return urls.get("collegium", "#collegium")
 
 
-def agents(found: RunEvidence, urls: Mapping[str, str]) -> Iterator[Entity]:
+def agents(found: CrateEvidence, urls: Mapping[str, str]) -> Iterator[Entity]:
     """Yields the consortium, its hospitals and the people whose acts about the run are logged.
 
     Args:
@@ -49,7 +49,7 @@ def agents(found: RunEvidence, urls: Mapping[str, str]) -> Iterator[Entity]:
     yield from _people(found)
 
 
-def _people(found: RunEvidence) -> Iterator[Entity]:
+def _people(found: CrateEvidence) -> Iterator[Entity]:
     roles: dict[str, set[str]] = {}
     for act in found.facts.acts:
         if act.run == found.dossier.run_id and act.outcome == "done":
@@ -63,7 +63,7 @@ def _people(found: RunEvidence) -> Iterator[Entity]:
         )  # fmt: skip
 
 
-def software(found: RunEvidence, urls: Mapping[str, str]) -> list[Entity]:
+def software(found: CrateEvidence, urls: Mapping[str, str]) -> list[Entity]:
     """Returns Collegium and the libraries that compute, each with its version, Collegium first."""
     manifest = found.manifest
     libraries = [

@@ -23,7 +23,7 @@ _ENDS = ("run-finished", "run-stopped", "run-failed")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunEvidence:
+class CrateEvidence:
     """All that a crate is made of.
 
     Attributes:
@@ -60,7 +60,7 @@ class RunEvidence:
 
 
 @contextmanager
-def run_evidence(out: Path, run: str) -> Iterator[RunEvidence]:
+def run_evidence(out: Path, run: str) -> Iterator[CrateEvidence]:
     """Yields the evidence of a run that is over.
 
     Args:
@@ -81,7 +81,7 @@ def run_evidence(out: Path, run: str) -> Iterator[RunEvidence]:
             facts = views.subject("run", recorded.run_id)
         facts = replace(facts, verification=LogVerification(key=public.hex()))
         declared, digest = declarations_of(out, None)
-        yield RunEvidence(
+        yield CrateEvidence(
             subject=ReportSubject(facts=facts, declarations=declared, digest=digest),
             study=recorded.study,
             roster=recorded.roster,

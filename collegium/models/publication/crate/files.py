@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from collegium.models.publication.crate.evidence import MANIFEST, RunEvidence
+from collegium.models.publication.crate.evidence import MANIFEST, CrateEvidence
 from collegium.models.publication.croissant import (
     CROISSANT,
     DatasetTerms,
     croissant_bytes,
     study_dataset,
 )
+from compliance.facts.dossier.preregistration import preregistration_outcome
 from compliance.reports.kinds import KINDS
 from compliance.reports.one_run.performance_table import performance_table
 from compliance.reports.renderers import rendered, wide_csv
@@ -20,6 +21,7 @@ JSON, CSV, HTML, TEXT = "application/json", "text/csv", "text/html", "text/plain
 STUDY, ROSTER, SNAPSHOT, CARD = "study.json", "roster.json", "snapshot.json", "model-card.html"
 MANIFEST_FILE, COURSE, LOG, KEY = "manifest.json", "course.json", "log.json", "coordinator.pub"
 COHORT, FIGURES, TABLE = "croissant.json", "figures.json", "figures.csv"
+PREREGISTRATION = "preregistration.json"
 STATEMENT, REPORT = "privacy-statement.html", "study-dossier.html"
 #: The proof of each entry of the log, by what it proves.
 PROOFS = {MANIFEST: "manifest.tlog", "snapshot": "snapshot.tlog", "run": "run.tlog"}
@@ -40,7 +42,7 @@ class CrateFile:
     schema: str = ""
 
 
-def crate_files(found: RunEvidence) -> tuple[CrateFile, ...]:
+def crate_files(found: CrateEvidence) -> tuple[CrateFile, ...]:
     """Returns the files of a run's crate, in the order in which they are described."""
     return (
         *_plan(found),
@@ -50,7 +52,7 @@ def crate_files(found: RunEvidence) -> tuple[CrateFile, ...]:
     )
 
 
-def _plan(found: RunEvidence) -> Iterator[CrateFile]:
+def _plan(found: CrateEvidence) -> Iterator[CrateFile]:
     yield CrateFile(
         path=STUDY, data=found.study.canonical_bytes, name="Study", encoding=JSON,
         description="The plan of the run, as hospitals approved it; SHA-256 of these bytes is the "
@@ -75,7 +77,7 @@ def _plan(found: RunEvidence) -> Iterator[CrateFile]:
     )  # fmt: skip
 
 
-def _outcome(found: RunEvidence) -> Iterator[CrateFile]:
+def _outcome(found: CrateEvidence) -> Iterator[CrateFile]:
     dossier = found.dossier
     if found.signed is not None:
         yield CrateFile(
@@ -99,9 +101,17 @@ def _outcome(found: RunEvidence) -> Iterator[CrateFile]:
             name="Table of performance",
             description="The released figures of all test patients, hospitals and groups.",
         )  # fmt: skip
+    outcome = preregistration_outcome(dossier)
+    if outcome is not None:
+        yield CrateFile(
+            path=PREREGISTRATION, data=_json(outcome.to_json()), encoding=JSON,
+            name="What came of the preregistration",
+            description="Hypotheses and criteria of the study, what the released figures decide of "
+            "them, and the deviations.",
+        )  # fmt: skip
 
 
-def _course(found: RunEvidence) -> dict[str, Any]:
+def _course(found: CrateEvidence) -> dict[str, Any]:
     return {
         "run": found.dossier.run_id,
         "how": found.dossier.reproduction.value,
@@ -113,7 +123,7 @@ def _course(found: RunEvidence) -> dict[str, Any]:
     }
 
 
-def _figures(found: RunEvidence) -> dict[str, Any]:
+def _figures(found: CrateEvidence) -> dict[str, Any]:
     dossier = found.dossier
     return {
         "run": dossier.run_id,
@@ -125,7 +135,7 @@ def _figures(found: RunEvidence) -> dict[str, Any]:
     }
 
 
-def _reports(found: RunEvidence) -> Iterator[CrateFile]:
+def _reports(found: CrateEvidence) -> Iterator[CrateFile]:
     kinds = {"privacy-statement": STATEMENT, "study-dossier": REPORT}
     if found.dossier.has_model and found.signed is not None:
         kinds["model-card"] = CARD
@@ -137,7 +147,7 @@ def _reports(found: RunEvidence) -> Iterator[CrateFile]:
         )  # fmt: skip
 
 
-def _evidence(found: RunEvidence) -> Iterator[CrateFile]:
+def _evidence(found: CrateEvidence) -> Iterator[CrateFile]:
     log = found.dossier.audit
     entries = [
         {"entry": one.index, "time": one.time, "type": one.type, "payload": one.payload,

@@ -21,7 +21,7 @@ from collegium.models.publication.crate.entity import (
     refer,
     refer_to,
 )
-from collegium.models.publication.crate.evidence import RunEvidence
+from collegium.models.publication.crate.evidence import CrateEvidence
 from collegium.models.publication.crate.records import access_terms, promises_of, records_of
 from collegium.models.publication.croissant import CROISSANT
 from protocol.encoding import digest
@@ -41,12 +41,14 @@ _CARDS = (files.CARD, "model/MODEL_CARD.md", "model/mlbom.json")
 
 @dataclass(frozen=True, kw_only=True)
 class CrateTerms:
-    """What no folder of runs says: web addresses, by hospital, ``consortium`` or ``collegium``."""
+    """Terms that no folder of runs says: web addresses, by hospital, consortium or collegium."""
 
     urls: Mapping[str, str] = field(default_factory=dict)
 
 
-def crate_metadata(found: RunEvidence, held: Sequence[files.CrateFile], terms: CrateTerms) -> bytes:
+def crate_metadata(
+    found: CrateEvidence, held: Sequence[files.CrateFile], terms: CrateTerms
+) -> bytes:
     """Returns the file that describes a crate.
 
     Args:
@@ -82,7 +84,7 @@ def crate_metadata(found: RunEvidence, held: Sequence[files.CrateFile], terms: C
     return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _root(found: RunEvidence, names: list[str], done: list[Entity], model: str | None) -> Entity:
+def _root(found: CrateEvidence, names: list[str], done: list[Entity], model: str | None) -> Entity:
     dossier = found.dossier
     return entity(
         ROOT, "Dataset",
@@ -100,7 +102,7 @@ def _root(found: RunEvidence, names: list[str], done: list[Entity], model: str |
     )  # fmt: skip
 
 
-def _profiles(found: RunEvidence, model: str | None) -> list[Entity]:
+def _profiles(found: CrateEvidence, model: str | None) -> list[Entity]:
     """Returns the profiles; Federated Learning only where a run trained a model."""
     profiles = [entity(_PROCESS, "CreativeWork", name="Process Run Crate", version="0.5")]
     if model is not None and found.dossier.trains:
@@ -109,7 +111,7 @@ def _profiles(found: RunEvidence, model: str | None) -> list[Entity]:
     return profiles
 
 
-def _licence(found: RunEvidence) -> Entity:
+def _licence(found: CrateEvidence) -> Entity:
     release = found.study.release
     if release is None:
         return entity(
@@ -125,7 +127,9 @@ def _licence(found: RunEvidence) -> Entity:
     )  # fmt: skip
 
 
-def _file(one: files.CrateFile, found: RunEvidence, model: str | None, names: list[str]) -> Entity:
+def _file(
+    one: files.CrateFile, found: CrateEvidence, model: str | None, names: list[str]
+) -> Entity:
     is_model = one.path == model
     cards = [name for name in _CARDS if name in names]
     return entity(

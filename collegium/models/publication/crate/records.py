@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 from collegium.models.publication.crate.agents import hospital_name
 from collegium.models.publication.crate.entity import Entity, entity, refer
-from collegium.models.publication.crate.evidence import RunEvidence
+from collegium.models.publication.crate.evidence import CrateEvidence
 from collegium.models.publication.crate.files import COHORT, STATEMENT
 from compliance.facts.dossier import SiteFacts
 
 ACCESS, EPSILON, DELTA = "#conditions-of-access", "#epsilon", "#delta"
 
 
-def records_of(found: RunEvidence) -> list[Entity]:
+def records_of(found: CrateEvidence) -> list[Entity]:
     """Returns a data set for each hospital that joined; a frozen cohort by its public name.
 
     No digest of records leaves a hospital, and the number of patients is the round one that the
@@ -35,7 +35,7 @@ def _records(site: SiteFacts) -> Entity:
     )  # fmt: skip
 
 
-def promises_of(found: RunEvidence) -> list[Entity]:
+def promises_of(found: CrateEvidence) -> list[Entity]:
     """Returns what each hospital promised to its training patients, as property values."""
     return [one for site in found.dossier.sites for one in _promises(site)]
 

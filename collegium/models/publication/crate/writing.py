@@ -11,7 +11,7 @@ from collegium.models.exports.folder import digests_in
 from collegium.models.exports.verifying import verify_export
 from collegium.models.publication.crate.agents import NAMED
 from collegium.models.publication.crate.entity import METADATA
-from collegium.models.publication.crate.evidence import RunEvidence, run_evidence
+from collegium.models.publication.crate.evidence import CrateEvidence, run_evidence
 from collegium.models.publication.crate.files import CrateFile, crate_files
 from collegium.models.publication.crate.metadata import CrateTerms, crate_metadata
 from collegium.models.publication.crate.verifying import verify_crate
@@ -84,7 +84,7 @@ def write_crate(out: Path, asked: CrateRequest, key: SigningKey | None = None) -
     }
 
 
-def _require_named(terms: CrateTerms, found: RunEvidence) -> None:
+def _require_named(terms: CrateTerms, found: CrateEvidence) -> None:
     known = {*NAMED, *(site.site for site in found.dossier.sites)}
     for name, url in terms.urls.items():
         if name not in known:
@@ -93,7 +93,7 @@ def _require_named(terms: CrateTerms, found: RunEvidence) -> None:
             raise WorkspaceRefused(f"--url {name}: {url} is no web address")
 
 
-def _model_files(found: RunEvidence, folder: Path | None) -> Iterator[CrateFile]:
+def _model_files(found: CrateEvidence, folder: Path | None) -> Iterator[CrateFile]:
     """Yields the files of an exported model, once the export was verified."""
     if folder is None:
         return

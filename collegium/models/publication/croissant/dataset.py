@@ -26,7 +26,7 @@ _NO_LICENCE = (
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetTerms:
-    """What no study says of a data set.
+    """Terms of a data set that no study says.
 
     Attributes:
         published: the day (``2026-01-31``) of the description.

@@ -38,7 +38,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class KitRecord:
-    """What ``kit.json`` says of the recorded run.
+    """The record of a run in ``kit.json``.
 
     Attributes:
         run: its name.

@@ -32,7 +32,7 @@ from collegium.models.reproduction import (
 from collegium.output.progress import Watch
 from collegium.studies.bundled import BUNDLED_STUDIES, DEFAULT_STUDY, bundled_study
 from compliance.facts.dossier import Reproduction, RunManifest
-from protocol.encoding import blob_digest
+from protocol.encoding import digest
 from protocol.errors import WorkspaceRefused
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors, encode_tensors
@@ -131,7 +131,7 @@ def _fill(draft: Path, asked: KitRequest, out: Path, data: Path | None) -> dict[
     return {
         "run": run,
         "study": study.digest,
-        "kit": blob_digest(texts[KIT]),
+        "kit": digest(texts[KIT]),
         "records": [one.name for one in manifest.files],
         "locked": [path.name for path in _locks(asked)],
         "wheel": None if asked.wheel is None else asked.wheel.name,
@@ -166,7 +166,7 @@ def _write_records(to: Path, manifest: RunManifest, data: Path | None) -> None:
         if not path.is_file():
             raise WorkspaceRefused(f"--data {data} holds no {one.name}, which the run read")
         held = path.read_bytes()
-        if blob_digest(held) != one.digest:
+        if digest(held) != one.digest:
             raise WorkspaceRefused(f"{one.name} in --data {data} is another than the run read")
         (to / one.name).parent.mkdir(parents=True, exist_ok=True)
         (to / one.name).write_bytes(held)

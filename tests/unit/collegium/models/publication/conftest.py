@@ -8,6 +8,7 @@ import pytest
 from collegium.models.publication.crate import CrateRequest, write_crate
 from protocol.study.study_file import read_study
 from tests.support.simulated.finished_run import RUN, make_finished
+from tests.support.simulated.preregistered import PREREGISTRATION
 from tests.support.simulated.released import NetworkTrainer, released_study
 from tests.support.simulated.studies import TABLE_STUDY
 
@@ -16,7 +17,7 @@ from tests.support.simulated.studies import TABLE_STUDY
 def promised(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output folder of a run with differential privacy; tests change copies of it."""
     folder = tmp_path_factory.mktemp("promised")
-    return make_finished(folder, released_study(), trainer=NetworkTrainer)
+    return make_finished(folder, released_study(PREREGISTRATION), trainer=NetworkTrainer)
 
 
 @pytest.fixture(scope="session")

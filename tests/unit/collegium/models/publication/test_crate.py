@@ -23,9 +23,11 @@ from coordinator.views.views import open_views
 from protocol.encoding import digest
 from protocol.errors import MessageRefused, PolicyRefused, StoreBroken, WorkspaceRefused
 from protocol.study.study_file import read_study
+from silos.training.counting.column_trainer import ColumnTrainer
 from tests.support.hospital.people import CLEO, people_of
 from tests.support.simulated.finished_run import RUN, make_finished
 from tests.support.simulated.output_folder import change
+from tests.support.simulated.preregistered import PREREGISTRATION
 from tests.support.simulated.released import released_study
 from tests.support.simulated.studies import STATISTICS_STUDY
 
@@ -55,7 +57,7 @@ def test_every_file_is_described_with_its_digest_and_nothing_else_lies_there(cra
 
 def test_study_manifest_and_model_are_those_of_the_log(crate: Path, promised: Path) -> None:
     found = verify_crate(crate, Workspace(promised).public_key())
-    assert found["study"] == released_study().digest
+    assert found["study"] == released_study(PREREGISTRATION).digest
     assert found["proven"] == {
         "manifest": "manifest", "snapshot": "snapshot-signed", "run": "run-finished",
     }  # fmt: skip
@@ -91,13 +93,19 @@ def test_each_round_is_an_action_of_the_hospitals_in_its_sum(crate: Path) -> Non
     entities = graph(crate)
     rounds = [one for name, one in entities.items() if name.startswith("#action-")]
     assert [one["name"] for one in rounds] == [
-        "training round 1, attempt 1", "training round 2, attempt 1", "evaluation, attempt 1",
+        "training round 1", "training round 2", "evaluation",
     ]  # fmt: skip
     for one in rounds:
         assert len(one["participant"]) == 4
         assert one["startTime"] <= one["endTime"]
         assert one["actionStatus"].endswith("CompletedActionStatus")
     assert {*named(entities["./"]["mentions"])} == {"#run", *(one["@id"] for one in rounds)}
+
+
+def test_what_came_of_the_preregistration_is_a_result_of_the_run(crate: Path) -> None:
+    assert "preregistration.json" in named(graph(crate)["#run"]["result"])
+    said = json.loads((crate / "preregistration.json").read_bytes())
+    assert {one["name"] for one in said["hypotheses"]} == {"discriminates", "alike"}
 
 
 def test_a_promise_is_told_for_each_hospital_with_what_epsilon_is(crate: Path) -> None:
@@ -237,7 +245,7 @@ def test_addresses_are_of_whom_the_run_knows(promised: Path, tmp_path: Path) -> 
 
 
 def test_a_study_that_counts_columns_claims_no_learning(tmp_path: Path) -> None:
-    out = make_finished(tmp_path / "counted", read_study(STATISTICS_STUDY))
+    out = make_finished(tmp_path / "counted", read_study(STATISTICS_STUDY), trainer=ColumnTrainer)
     write_crate(out, CrateRequest(run=RUN, to=tmp_path / "crate"))
     entities = graph(tmp_path / "crate")
     assert named(entities["./"]["conformsTo"]) == ["https://w3id.org/ro/wfrun/process/0.5"]
