@@ -28,6 +28,7 @@ from collegium.cli.coordinator.people import app as people_app
 from collegium.cli.coordinator.service import app as service_app
 from collegium.cli.models.exports import app as exports_app
 from collegium.cli.models.infer import app as infer_app
+from collegium.cli.models.serving import app as serving_app
 from collegium.cli.models.versions import app as models_app
 from collegium.cli.models.weights import app as weights_app
 from collegium.cli.monitoring.alerts import app as alerts_app
@@ -63,6 +64,7 @@ app.add_typer(alerts_app, name="alerts")
 app.add_typer(study_app, name="study")
 models_app.add_typer(exports_app)
 app.add_typer(models_app, name="models")
+infer_app.add_typer(serving_app)
 app.add_typer(infer_app, name="infer")
 app.add_typer(monitor_app, name="monitor")
 app.add_typer(weights_app, name="weights")

@@ -1,16 +1,23 @@
-"""The version of a model that a hospital was to serve at a time, with its proof in the log."""
+"""The version of a model that a hospital was to serve, with its proof, and what it stated.
+
+A statement comes as a file from the hospital, and is taken into the log here.
+"""
 
 from contextlib import closing
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from collegium.models.typed_time import span_of
 from collegium.verification.proofs import make_proof
-from compliance.storage.atomic_file import write_named
+from compliance.governance.acts import ActRequest
+from compliance.storage.atomic_file import read_named, write_named
+from coordinator.governance.models.serving import serving_payload
+from coordinator.runs.person_acts import perform
 from coordinator.views.views import open_views
-from protocol.errors import PolicyRefused
-from protocol.identity.timestamps import write_time
+from protocol.encoding import digest
+from protocol.identity.roster import SigningKey
+from protocol.transport.serving_statement import MAX_STATEMENT, parse_serving_statement
 
 
 def prove_served(
@@ -30,23 +37,33 @@ def prove_served(
         WorkspaceRefused: the proof cannot be written.
     """
     with closing(open_views(out)) as views:
-        found = views.served(name, site, _time_of(at))
+        found = views.served(name, site, span_of(at)[1])
     if to is not None and found.entry is not None:
         write_named(to, make_proof(out, str(found.entry)).proof.to_bytes)
-    return asdict(found)
+    told = asdict(found)
+    if found.stated is not None:
+        told["stated"]["agrees"] = found.stated.agrees
+    return told
 
 
-def _time_of(at: str) -> str:
-    """Returns a time as the log writes it.
+def take_statement(out: Path, file: Path, person: SigningKey | None) -> dict[str, Any]:
+    """Takes a hospital's signed statement of serving into the log, as an act; returns what is told.
 
-    >>> _time_of("2026-03-03"), _time_of("2026-03-03T12:00")
-    ('2026-03-03T23:59:59.999Z', '2026-03-03T12:00:00.000Z')
+    Args:
+        out: the folder.
+        file: that ``collegium infer statement`` wrote.
+        person: the key of whoever takes it; None where nobody says who they are.
+
+    Raises:
+        WorkspaceRefused: the file cannot be read.
+        MessageRefused, PolicyRefused: see ``ServingRegister.take``.
     """
-    try:
-        if len(at) == len("2026-03-03"):
-            datetime.fromisoformat(at)
-            return f"{at}T23:59:59.999Z"
-        read = datetime.fromisoformat(at.replace("Z", "+00:00"))
-        return write_time(read if read.tzinfo else datetime.fromisoformat(f"{at}+00:00"))
-    except ValueError as error:
-        raise PolicyRefused(f"--at {at}: a day or a time, such as 2026-03-03") from error
+    data = read_named(file, "FILE", MAX_STATEMENT)
+    said = parse_serving_statement(data).statement
+    request = ActRequest(
+        action="model.confirm-served",
+        subject_kind="hospital",
+        subject=said.site,
+        details={"statement": digest(data)},
+    )
+    return perform(out, request, person, serving_payload(data))

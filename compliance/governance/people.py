@@ -114,6 +114,9 @@ RIGHTS: Mapping[str, Right] = {
     ),
     "model.retire": Right(what="take a model out of use", roles=_RUNNERS | _OFFICER),
     "model.name": Right(what="give a model's version a name", roles=_RUNNERS),
+    "model.confirm-served": Right(
+        what="take a hospital's statement of what it served into the log", roles=_RUNNERS | _OFFICER
+    ),
     "model.export": Right(
         what="export a model, signed with the release key", roles=_RUNNERS | _OFFICER
     ),

@@ -37,6 +37,10 @@ rules:
   # Incidents: the 72 hours of GDPR article 33, and containments that nobody confirmed.
   - {name: incident-due, kind: incident, hours: 24, severity: critical}
 
+  # Released models: a canary that was worse, and what hospitals state that they served.
+  - {name: canary-ended, kind: canary, severity: warning}
+  - {name: served-other, kind: served_other, hours: 24, severity: critical}
+
   # The records against the signed log.
   - {name: not-verified, kind: verification, hours: 24, severity: critical}
 """

@@ -7,7 +7,7 @@ about it are neither raised nor closed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from compliance.estimates.binned_scores.risk_figures import RiskFigures
 from compliance.estimates.largest_gap import LargestGap
@@ -99,6 +99,33 @@ class DriftReading:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EndedCanary:
+    """A canary that the coordinator has ended as a regression: of which model, which version, when.
+
+    ``version`` is the snapshot's digest.
+    """
+
+    model: str
+    version: str
+    at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedOther:
+    """A time in which a hospital stated another version of a model than it was to serve.
+
+    ``expected`` and ``stated`` are digests of snapshots; ``expected`` is None where it was to serve
+    none.
+    """
+
+    model: str
+    site: str
+    expected: str | None
+    stated: str
+    lasted: timedelta
+
+
+@dataclass(frozen=True, kw_only=True)
 class AlertFacts:
     """Everything that one look found.
 
@@ -112,6 +139,8 @@ class AlertFacts:
         expiries: the certificates in use, and the signed roster.
         faults: how many faults verifying the records has found.
         incidents: those that are not closed.
+        canaries: those that ended as a regression, until another one begins.
+        served_other: where the newest statement of a hospital disagrees with the register.
     """
 
     now: datetime
@@ -123,3 +152,5 @@ class AlertFacts:
     expiries: tuple[Expiry, ...] | None = None
     faults: int | None = None
     incidents: tuple[OpenIncident, ...] | None = None
+    canaries: tuple[EndedCanary, ...] | None = None
+    served_other: tuple[ServedOther, ...] | None = None

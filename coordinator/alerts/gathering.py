@@ -21,10 +21,12 @@ from compliance.facts.groups import GroupFacts, group_gaps
 from coordinator.alerts.drift_readings import DriftReadings
 from coordinator.alerts.facts import (
     AlertFacts,
+    EndedCanary,
     EvaluatedRun,
     Expiry,
     OpenIncident,
     RunRounds,
+    ServedOther,
     SignedShare,
 )
 from coordinator.alerts.rules import MAX_ROUNDS
@@ -33,6 +35,7 @@ from coordinator.audit.verification import check_records
 from coordinator.database.store import RoundRow, RunRow, Store, StudyRow, stored_study
 from coordinator.database.workspace import Workspace
 from coordinator.governance.incident_register import incidents_in
+from coordinator.governance.models.register import line_of, lines_in
 from coordinator.membership.authority import Authority
 from coordinator.membership.directory import is_coordinator
 from coordinator.membership.tables import CertificateRow, MemberRow
@@ -40,6 +43,7 @@ from coordinator.membership.transactions import newest_roster
 from coordinator.rounds.attempts.conduct import conduct_from
 from coordinator.rounds.evaluation.released import figures_from, groups_from, risks_from
 from coordinator.views.one_run.rows import released_figures
+from coordinator.views.several_runs.models import disagreements_in
 from protocol.errors import FederationError
 from protocol.identity.timestamps import read_time
 from protocol.study.study import Study
@@ -110,6 +114,8 @@ def gathered(
             expiries=_part(lambda: _expiries(session, workspace)),
             faults=_faults(session, workspace) if verify else None,
             incidents=_part(lambda: _incidents(session)),
+            canaries=_part(lambda: _canaries(session)),
+            served_other=_part(lambda: _served_other(session)),
         )
 
 
@@ -276,6 +282,29 @@ def _incidents(session: Session) -> tuple[OpenIncident, ...]:
                 )
             )
     return tuple(found)
+
+
+def _canaries(session: Session) -> tuple[EndedCanary, ...]:
+    ended = [(name, line_of(session, name).canary_ended_by_rule) for name in lines_in(session)]
+    return tuple(
+        EndedCanary(model=name, version=event.version, at=event.time)
+        for name, event in ended
+        if event is not None
+    )
+
+
+def _served_other(session: Session) -> tuple[ServedOther, ...]:
+    return tuple(
+        ServedOther(
+            model=name,
+            site=one.site,
+            expected=one.expected,
+            stated=one.stated,
+            lasted=one.lasted,
+        )
+        for name in lines_in(session)
+        for one in disagreements_in(session, name)
+    )
 
 
 def _faults(session: Session, workspace: Workspace) -> int:

@@ -18,10 +18,12 @@ from compliance.facts.figures import figure_kind
 from coordinator.alerts.facts import (
     AlertFacts,
     DriftReading,
+    EndedCanary,
     EvaluatedRun,
     Expiry,
     OpenIncident,
     RunRounds,
+    ServedOther,
     SignedShare,
 )
 from coordinator.alerts.rules import (
@@ -31,12 +33,14 @@ from coordinator.alerts.rules import (
     AlertRules,
     BudgetRule,
     CalibrationRule,
+    CanaryRule,
     CertificateRule,
     DriftRule,
     FairnessGapRule,
     FairnessGrowthRule,
     IncidentRule,
     RosterRule,
+    ServedOtherRule,
     SilenceRule,
     VerificationRule,
 )
@@ -418,6 +422,42 @@ def _incident(rule: IncidentRule, found: Sequence[OpenIncident], now: datetime) 
     return causes
 
 
+def _canary(rule: CanaryRule, found: Sequence[EndedCanary], _now: datetime) -> list[Cause]:
+    return [
+        _cause(
+            rule,
+            f"{one.model}/{one.version}",
+            text=f"The coordinator ended the canary {one.version[:12]} of model {one.model} at "
+            f"{one.at}: it was worse than the version in production at the canary's hospitals.",
+            remedy=f"collegium models show {one.model} --out DIR has both figures. Another canary, "
+            "or collegium models retire, closes this.",
+        )
+        for one in found
+    ]
+
+
+def _served_other(
+    rule: ServedOtherRule, found: Sequence[ServedOther], _now: datetime
+) -> list[Cause]:
+    causes: dict[str, Cause] = {}
+    for one in found:
+        if one.lasted <= timedelta(hours=rule.hours):
+            continue
+        meant = "none" if one.expected is None else one.expected[:12]
+        subject = f"{one.model}/{one.site}"
+        causes[subject] = _cause(
+            rule,
+            subject,
+            sites=(one.site,),
+            threshold=rule.hours,
+            text=f"{one.site} stated that it served version {one.stated[:12]} of model {one.model} "
+            f"for more than {rule.hours:g} hours while it was to serve {meant}.",
+            remedy=f"Ask {one.site} which model it serves, and why. Its next statement closes "
+            "this: collegium models confirm-served.",
+        )
+    return list(causes.values())
+
+
 #: By kind of rule the part of the facts that it is about, and what judges it.
 _JUDGES: Mapping[type[AlertRule], tuple[str, Callable[[Any, Any, datetime], list[Cause]]]] = {
     BudgetRule: ("shares", _budget),
@@ -432,4 +472,6 @@ _JUDGES: Mapping[type[AlertRule], tuple[str, Callable[[Any, Any, datetime], list
     RosterRule: ("expiries", _roster),
     VerificationRule: ("faults", _verification),
     IncidentRule: ("incidents", _incident),
+    CanaryRule: ("canaries", _canary),
+    ServedOtherRule: ("served_other", _served_other),
 }

@@ -178,6 +178,19 @@ class IncidentRule(AlertRule):
     hours: float = Field(default=24.0, gt=0, le=72)
 
 
+class CanaryRule(AlertRule):
+    """The coordinator has ended a canary, because it is worse than the version in production."""
+
+    kind: Literal["canary"]
+
+
+class ServedOtherRule(AlertRule):
+    """A hospital stated that it served another version than it was to, for more than ``hours``."""
+
+    kind: Literal["served_other"]
+    hours: float = Field(default=24.0, ge=0, le=8784)
+
+
 Rule: TypeAlias = Annotated[
     BudgetRule
     | DriftRule
@@ -190,7 +203,9 @@ Rule: TypeAlias = Annotated[
     | CertificateRule
     | RosterRule
     | VerificationRule
-    | IncidentRule,
+    | IncidentRule
+    | CanaryRule
+    | ServedOtherRule,
     Field(discriminator="kind"),
 ]
 

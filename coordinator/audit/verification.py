@@ -26,6 +26,7 @@ from coordinator.database.store import (
     logged_entries,
     signed_heads,
 )
+from coordinator.governance.models.serving import check_statements
 from coordinator.membership.tables import require_chain
 from coordinator.rounds.ending.end_statement import result_of
 from protocol.encoding import digest
@@ -106,6 +107,8 @@ def check_records(
         check_tables(session, faults)
     with faults.checking("the chain of rosters"):
         require_chain(session)
+    with faults.checking("the statements of serving"):
+        check_statements(session, public)
     watch("rows", 0, 1)
     check_rows(session, entries, faults)
     acts = check_acts(session, entries, tuple(heads), public, faults)

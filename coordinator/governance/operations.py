@@ -35,6 +35,7 @@ from coordinator.governance.incident_register import (
 )
 from coordinator.governance.models.register import ModelRegister, ReadsFacts
 from coordinator.governance.models.release_key import ReleaseRegister
+from coordinator.governance.models.serving import ServingRegister
 from coordinator.governance.models.weights_register import WeightsRegister
 from coordinator.governance.people_register import PeopleWriter, is_governed
 from coordinator.governance.run_deviations import declare_deviation
@@ -102,6 +103,7 @@ class Operations:
         self._store, self._key, self._clock = store, key, clock
         self._members, self._runs, self._accounts = members, runs, accounts
         self._weights, self._releases = weights, releases
+        self._serving = ServingRegister(store, key)
         self.governance = Governance(store, key, clock)
         self._incidents = IncidentRegister(store, key, clock)
         own = self._incidents
@@ -140,6 +142,7 @@ class Operations:
             "model.retire": self._model_step,
             "model.name": self._model_step,
             "model.export": lambda taken, beside: self.releases.export(taken, beside),
+            "model.confirm-served": lambda taken, beside: self._serving.take(taken, beside),
             "login": self._login,
             "weights.seal": lambda taken, beside: self.weights.seal(taken, beside),
             "weights.open": lambda taken, _: self.weights.open(taken),

@@ -116,17 +116,41 @@ def serve(
         Path | None, typer.Option("--private-key", help="PEM; the certificate's.")
     ] = None,
     key: Key = None,
+    expect: Annotated[
+        Path | None,
+        typer.Option(
+            "--expect",
+            metavar="PROOF",
+            help="What the hospital is to serve: the proof of collegium models served.",
+        ),
+    ] = None,
+    log_key: Annotated[
+        str | None, typer.Option("--log-key", help="Of --expect: the log's public key, trusted.")
+    ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Serve also another model than --expect names.")
+    ] = False,
 ) -> None:
     """Scores over HTTP: POST /score, GET /model, GET /healthz."""
+    from collegium.models.inference.expected import require_expected
     from collegium.models.inference.serving import ServicePlace, server_of
+    from collegium.models.inference.serving import serve as serve_until_ended
+    from collegium.verification.inputs import read_key
+    from protocol.errors import PolicyRefused
 
     where = ServicePlace(address=address, port=port, certificate=certificate, key=private_key)
     place = _place(model, home, run, own, key)
+    if (expect is None) != (log_key is None):
+        raise PolicyRefused("--expect and --log-key go together")
+    if expect is not None and log_key is not None:
+        fault = require_expected(place, expect, read_key(log_key), anyway=anyway)
+        if fault is not None:
+            complain(f"WARNING: {fault}. It is served all the same (--anyway)")
     server = server_of(place, where, tokens or _tokens(home), complain)
     scheme = "http" if certificate is None else "https"
     say(f"model      {place.model.digest[:16]}, run {place.model.run}: {place.model.vouched}")
     say(f"serving    {scheme}://{address}:{port}/score")
-    server.run()
+    serve_until_ended(place, server)
 
 
 @app.command()

@@ -11,8 +11,10 @@ from collegium.cli.options import AsJson, Records
 from collegium.output.console import answer, emit, say
 
 if TYPE_CHECKING:
+    from compliance.governance.models.serving import Disagreement
     from compliance.governance.models.stages import StageEvent
     from coordinator.views.several_runs.models import ModelLineView, ModelVersion
+    from protocol.transport.serving_statement import ServingStatement
 
 app = typer.Typer(
     help="Released models: signed snapshots, versions and their stages.", no_args_is_help=True
@@ -76,6 +78,11 @@ def models_show(name: Name, out: Records, as_json: AsJson = False) -> None:
         alias = f" {event.alias}" if event.alias else ""
         why = f": {event.reason}" if event.reason else ""
         tell(f"  {event.time}  {event.kind}{alias} {event.version[:12]}{at}, {by}{why}")
+    for said in line.statements:
+        if line.stated_by(said.site) is said:
+            tell(f"  {said.site} stated what it served from {said.since} to {said.until}")
+    for found in line.disagreements:
+        tell(f"  DISAGREES  {_disagreement(found)}")
     emit(_line_json(line), as_json)
 
 
@@ -217,9 +224,36 @@ def served(
         since = found["since"]
         tell(f"{found['version']}  {name} at {site}, {found['time']}")
         tell(f"  {since['kind']} at {since['time']}, entry {found['entry']} of the log")
+    for said in _stated(found):
+        tell(f"  {said}")
     if to is not None and found["entry"] is not None:
         say(f"proof      {to}: collegium audit verify-proof {to} --key KEY")
     emit(found, as_json)
+
+
+@app.command("confirm-served")
+def confirm_served(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="From collegium infer statement there.")
+    ],
+    out: Records,
+    as_key: As = None,
+    as_json: AsJson = False,
+) -> None:
+    """Takes a hospital's signed statement of what it served."""
+    from collegium.cli.coordinator.persons import read_key_file
+    from collegium.models.served import take_statement
+
+    told = take_statement(out, file, None if as_key is None else read_key_file(as_key))
+    say(
+        f"taken      statement {told['number']} of {told['site']}, {told['since']} to "
+        f"{told['until']}, about {', '.join(told['models'])}"
+    )
+    for name in told["models"]:
+        for one in _line(out, name).disagreements:
+            if one.site == told["site"]:
+                say(f"DISAGREES  {_disagreement(one)}")
+    emit(told, as_json)
 
 
 @app.command()
@@ -349,7 +383,50 @@ def _line_json(line: "ModelLineView") -> dict[str, Any]:
         "aliases": dict(state.aliases),
         "versions": [_version_json(one) for one in line.versions],
         "history": [vars(event) for event in line.line.events],
+        "statements": [_statement_json(said) for said in line.statements],
+        "disagreements": [vars(one) for one in line.disagreements],
     }
+
+
+def _statement_json(said: "ServingStatement") -> dict[str, Any]:
+    from protocol.codec import to_json
+
+    return to_json(said) | {"statement": said.digest}
+
+
+def _disagreement(one: "Disagreement") -> str:
+    meant = "none" if one.expected is None else one.expected[:12]
+    return (
+        f"{one.site} stated {one.stated[:12]} ({one.use}) from {one.since} to {one.until}; it was "
+        f"to serve {meant}"
+    )
+
+
+def _stated(found: dict[str, Any]) -> list[str]:
+    """Returns what the hospital stated of the time that was asked about, in lines."""
+    site, stated = found["site"], found["stated"]
+    if stated is None:
+        return [f"{site} has not stated what it served then"]
+    place = f"statement {stated['number']}, entry {found['stated_entry']} of the log"
+    if stated["agrees"] is None:
+        lines = [f"{site} stated that it had no version of {found['line']} loaded then ({place})"]
+    elif stated["agrees"]:
+        lines = [f"{site} stated that it served it ({place})"]
+    else:
+        lines = [f"DISAGREES: {site} stated another version ({place})"]
+    for one in stated["own"]:
+        lines.append(f"  {one['snapshot'][:12]} {one['use']}, {one['since']} to {_until(one)}")
+    for one in stated["others"]:
+        named = "a model that no snapshot names"
+        if one["snapshot"] is not None:
+            named = f"{one['snapshot'][:12]}, of another model"
+        lines.append(f"  beside it {named}: {one['use']}, {one['since']} to {_until(one)}")
+    return lines
+
+
+def _until(one: dict[str, Any]) -> str:
+    told = {"running": " (still loaded then)", "unrecorded": " (at least: its end is unknown)"}
+    return f"{one['until']}{told.get(one['end'], '')}"
 
 
 def _version_json(one: "ModelVersion") -> dict[str, Any]:

@@ -23,6 +23,7 @@ import numpy as np
 from collegium.models.inference.scoring_place import ScoringPlace
 from compliance.storage.atomic_file import put_in_place, sync_file, write_whole
 from protocol.errors import WorkspaceRefused
+from protocol.transport.serving_statement import BATCH as SERVED_BATCH
 from silos.results.inference.extraction_alarm import DAILY_VOLUME, ExtractionWatch
 from silos.results.inference.input_places import input_places
 from silos.results.inference.record_batches import RecordBatch, batches_of, source_at
@@ -67,7 +68,7 @@ def header_file(to: Path) -> Path:
 def score_records(
     place: ScoringPlace, records: Path, to: Path, table: Path | None = None, caller: str = BATCH
 ) -> BatchScores:
-    """Scores records, writes the table and its header, and logs that it was asked.
+    """Scores records, writes the table and its header, and logs model and question.
 
     Args:
         place: the model and the hospital.
@@ -81,6 +82,13 @@ def score_records(
             written.
         WorkspaceRefused: a file or the log cannot be written; nothing is left behind.
     """
+    with place.serving(SERVED_BATCH):
+        return _scored(place, records, to, table, caller)
+
+
+def _scored(
+    place: ScoringPlace, records: Path, to: Path, table: Path | None, caller: str
+) -> BatchScores:
     model, cohort = place.model, place.model.study.cohort
     source = source_at(records, cohort, table, place.source)
     batches = batches_of(source, cohort, place.site)

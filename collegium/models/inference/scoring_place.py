@@ -1,5 +1,6 @@
 """The place where a model scores: its files, and the hospital whose statements and log count."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from silos.config.site_file import SiteFile, site_file_of, source_of
 from silos.results.inference.model_places import model_of_folder, model_of_run, trusted_keys
 from silos.results.inference.query_log import QueryLog
 from silos.results.inference.scoring_model import ScoringModel
+from silos.results.serving import LoadedModel, ServingLog, serving_log_of, snapshot_of_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,8 @@ class ScoringPlace:
         source: the hospital's own source; None without one.
         log: the hospital's log of queries; None without a hospital's folder.
         records_a_day: that the hospital declares.
+        loaded: what the hospital's log of serving says of the model.
+        serving_log: that log; None without a hospital's folder.
     """
 
     model: ScoringModel
@@ -48,6 +52,18 @@ class ScoringPlace:
     source: Source | None
     log: QueryLog | None
     records_a_day: int
+    loaded: LoadedModel
+    serving_log: ServingLog | None
+
+    def serving(self, use: str) -> AbstractContextManager[None]:
+        """Writes into the hospital's log that the model serves while the block lasts.
+
+        Raises:
+            WorkspaceRefused, StoreBroken: the log cannot be used; then nothing is scored.
+        """
+        if self.serving_log is None:
+            return nullcontext()
+        return self.serving_log.serving(self.loaded, use)
 
 
 def scoring_place(named: ModelPlace) -> ScoringPlace:
@@ -76,7 +92,18 @@ def scoring_place(named: ModelPlace) -> ScoringPlace:
         source=_source(named.home, site),
         log=None if named.home is None else QueryLog(named.home),
         records_a_day=0 if site is None else site.inference.records_a_day,
+        loaded=_loaded(named, model),
+        serving_log=None if named.home is None else serving_log_of(named.home),
     )
+
+
+def _loaded(named: ModelPlace, model: ScoringModel) -> LoadedModel:
+    """Returns what is logged of a model: of a kept run the snapshot that this hospital signed."""
+    snapshot, source = model.snapshot, f"folder {(named.folder or Path()).resolve().name}"
+    if named.run is not None and named.home is not None:
+        snapshot = None if named.own else snapshot_of_run(named.home, model.run)
+        source = f"the hospital's {'own ' if named.own else ''}model of a run that it keeps"
+    return LoadedModel(snapshot=snapshot, model=model.digest, run=model.run, source=source)
 
 
 def _site(home: Path) -> SiteFile:

@@ -1,7 +1,11 @@
 """Serving: the service on an address of this machine, with limits before a request is read."""
 
 import ipaddress
+import signal
 import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +18,7 @@ from collegium.models.inference.scoring_place import ScoringPlace
 from collegium.models.inference.service import Complain, ScoringService
 from dashboard.server.http.header_limits import HeaderLimitedProtocol
 from protocol.errors import PolicyRefused, WorkspaceRefused
+from protocol.transport.serving_statement import SERVICE
 
 #: Connections at once; more are told to come back.
 _CONNECTIONS = 64
@@ -84,6 +89,33 @@ def server_of(
             ssl_context_factory=None if context is None else partial(_given, context),
         )
     )
+
+
+def serve(place: ScoringPlace, server: uvicorn.Server) -> None:
+    """Serves until a signal ends it; begin and end are lines of the hospital's log of serving.
+
+    Raises:
+        WorkspaceRefused, StoreBroken: that log cannot be used.
+    """
+    with place.serving(SERVICE), _ended_by_signals():
+        server.run()
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Lets a signal end the block: uvicorn raises it again, which would end the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise SystemExit(0)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _given(context: ssl.SSLContext, *_: object) -> ssl.SSLContext:

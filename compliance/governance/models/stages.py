@@ -11,6 +11,7 @@ Rules:
 4. A roll-back always succeeds where there is a version to go back to: one that is being tried again
    as a canary is in production from then on, and no canary.
 5. A retired version returns to no stage: whoever wants it again registers it anew.
+6. What a hospital stated that it served (``serving.py``) is an event that moves no version.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,6 +43,7 @@ class EventKind(StrEnum):
     ROLLED_BACK = "rolled-back"
     RETIRED = "retired"
     NAMED = "named"
+    SERVED_STATED = "served-stated"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +55,8 @@ class StageEvent:
         version: the digest of the snapshot that it happened to; of a roll-back, of the version that
             left production.
         time: when, as the log says it (RFC 3339, UTC).
-        sites: the hospitals of a canary that began, sorted.
+        sites: the hospitals of a canary that began, sorted; of ``SERVED_STATED`` the hospital whose
+            statement of serving was taken.
         alias: the name that was given, of ``NAMED``.
         by: who did it; empty where the coordinator did, by a rule.
         reason: why, in words.
@@ -123,6 +126,20 @@ class ModelLine:
         """The time at which the canary began; None where no version is one."""
         begun = [one.time for one in self.events if one.kind is EventKind.CANARY_BEGUN]
         return begun[-1] if self.state.canary is not None else None
+
+    @property
+    def canary_ended_by_rule(self) -> StageEvent | None:
+        """The end of the line's last canary, where the coordinator ended it as a regression.
+
+        None where a person ended it, another canary has begun since, or its version was retired.
+        """
+        moved = (EventKind.CANARY_BEGUN, EventKind.CANARY_ENDED, EventKind.PROMOTED)
+        last = next((one for one in reversed(self.events) if one.kind in moved), None)
+        if last is None or last.kind is not EventKind.CANARY_ENDED or last.by:
+            return None
+        is_regression = last.reason.startswith("regression:")
+        is_in_use = self.state.stages[last.version] is not Stage.RETIRED
+        return last if is_regression and is_in_use else None
 
     @cached_property
     def state(self) -> LineState:
@@ -244,6 +261,12 @@ def _named(state: LineState, event: StageEvent) -> LineState:
     return replace(state, aliases={**state.aliases, event.alias: event.version})
 
 
+def _served_stated(state: LineState, event: StageEvent) -> LineState:
+    if len(event.sites) != 1 or event.version not in state.stages:
+        raise PolicyRefused("a statement of serving is one hospital's, about versions of the model")
+    return state
+
+
 _FOLLOWS = {
     EventKind.REGISTERED: _registered,
     EventKind.CANARY_BEGUN: _canary_begun,
@@ -253,4 +276,5 @@ _FOLLOWS = {
     EventKind.ROLLED_BACK: _rolled_back,
     EventKind.RETIRED: _retired,
     EventKind.NAMED: _named,
+    EventKind.SERVED_STATED: _served_stated,
 }

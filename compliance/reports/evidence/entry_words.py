@@ -32,6 +32,7 @@ _WORDS = {
     "model-rolled-back": "A model went back to the version before",
     "model-retired": "A version of a model was retired",
     "model-named": "A version of a model was given a name",
+    "model-served-stated": "A hospital's signed statement of what it served was taken",
     "exact-figures": "A simulation's exact figures were kept",
     "run-finished": "The run finished",
     "run-failed": "The run failed",

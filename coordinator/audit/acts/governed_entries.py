@@ -41,6 +41,7 @@ _GOVERNED: Mapping[str, frozenset[str]] = {
     "model-rolled-back": frozenset({"model.roll-back"}),
     "model-retired": frozenset({"model.retire"}),
     "model-named": frozenset({"model.name"}),
+    "model-served-stated": frozenset({"model.confirm-served"}),
     "release-key": frozenset({"model.export"}),
     **{
         f"{kind}-{state}": _INCIDENT

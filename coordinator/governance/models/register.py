@@ -34,6 +34,7 @@ from coordinator.governance.models.tables import ModelEventRow, ModelLineRow, Si
 from protocol.errors import MessageRefused, PolicyRefused
 from protocol.identity.roster import SigningKey, parse_roster
 from protocol.identity.timestamps import write_time
+from protocol.transport.serving_statement import parse_serving_statement
 from protocol.transport.snapshot import SignedSnapshot, Snapshot
 
 #: The beginning of the types of the log's entries; the kind of the event follows.
@@ -373,10 +374,18 @@ def _event_of(row: ModelEventRow) -> StageEvent:
             sites=tuple(json.loads(row.sites_json)),
             alias=row.alias,
             by=row.by,
-            reason=row.reason,
+            reason=_reason_of(row),
         )
     except (ValueError, TypeError) as error:
         raise MessageRefused(f"event {row.id} of model {row.line} was changed") from error
+
+
+def _reason_of(row: ModelEventRow) -> str:
+    """Returns why an event happened, in words; of a statement of serving what it covers."""
+    if row.kind != EventKind.SERVED_STATED:
+        return row.reason
+    said = parse_serving_statement(row.reason.encode()).statement
+    return f"statement {said.number}: {said.since} to {said.until}"
 
 
 def _entry(

@@ -47,7 +47,9 @@ class ModelEventRow(LoggedRow):
     """An event in the life of a model's version; see ``compliance.governance.models.stages``.
 
     ``line`` is the model's name, ``version`` the digest of a signed snapshot, ``act`` the digest
-    of the act that asked for it; empty where a rule of the coordinator did.
+    of the act that asked for it; empty where a rule of the coordinator did. Of a statement of
+    serving (kind ``served-stated``) ``reason`` holds the statement as the hospital signed it, and
+    ``sites_json`` the hospital's name.
     """
 
     __tablename__ = "model_event"

@@ -1,7 +1,7 @@
 """Released models as people see them: the lines of the register, and snapshots in none of them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -9,13 +9,27 @@ from sqlalchemy.orm import Session
 from compliance.estimates.interval import Interval
 from compliance.facts.figures import TASK_FIGURES
 from compliance.governance.models.gates import Gate, GateRules, judge
-from compliance.governance.models.stages import LineState, ModelLine, Stage, StageEvent
+from compliance.governance.models.serving import (
+    Disagreement,
+    StatedServing,
+    disagreements,
+    stated_at,
+)
+from compliance.governance.models.stages import (
+    EventKind,
+    LineState,
+    ModelLine,
+    Stage,
+    StageEvent,
+)
 from coordinator.database.store import LogEntryRow, logged_entry, place_in_entry
 from coordinator.governance.models.register import MODEL_ENTRY, line_of, lines_in, rules_of
+from coordinator.governance.models.serving import statements_in
 from coordinator.governance.models.snapshots import signed_of
 from coordinator.governance.models.tables import ModelEventRow, ModelLineRow, SignedSnapshotRow
 from coordinator.rounds.ending.gate_facts import gate_facts, headline_of, study_of_snapshot
 from protocol.errors import PolicyRefused
+from protocol.transport.serving_statement import ServingStatement
 from protocol.transport.snapshot import SignedSnapshot, Snapshot
 
 
@@ -50,11 +64,22 @@ class ModelVersion:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelLineView:
-    """A line of the register: its thresholds, its history, its versions by their last event."""
+    """A line of the register: its thresholds, its history, its versions by their last event.
+
+    ``statements`` are what hospitals stated that they served, in the order of the log;
+    ``disagreements`` are where the newest one of a hospital names another version than the
+    hospital was to serve.
+    """
 
     line: ModelLine
     rules: GateRules
     versions: tuple[ModelVersion, ...]
+    statements: tuple[ServingStatement, ...] = ()
+    disagreements: tuple[Disagreement, ...] = ()
+
+    def stated_by(self, site: str) -> ServingStatement | None:
+        """Returns a hospital's newest statement; None where it made none about this line."""
+        return _newest(self.statements).get(site)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +90,8 @@ class ServedVersion:
         version: the snapshot's digest; None where none was.
         since: the event by which it was that hospital's; None likewise.
         entry: the number of the log's entry of that event.
+        stated: what the hospital stated of that time; None where it has not stated it.
+        stated_entry: the number of the log's entry of that statement.
     """
 
     line: str
@@ -73,6 +100,8 @@ class ServedVersion:
     version: str | None = None
     since: StageEvent | None = None
     entry: int | None = None
+    stated: StatedServing | None = None
+    stated_entry: int | None = None
 
 
 def models_in(session: Session) -> tuple[ModelLineView, ...]:
@@ -105,12 +134,19 @@ def served_in(session: Session, line: str, site: str, time: str) -> ServedVersio
         state = state.after(event)
         if state.served_at(site) != before:
             before, place = state.served_at(site), number
-    if version is None or place is None:
-        return ServedVersion(line=line, site=site, time=time)
-    return ServedVersion(
+    statements = [one.statement for one in statements_in(session, site, line)]
+    stated = stated_at(found, statements, site, time)
+    served = ServedVersion(
         line=line,
         site=site,
         time=time,
+        stated=stated,
+        stated_entry=None if stated is None else _entry_of_statement(session, found, stated, site),
+    )
+    if version is None or place is None:
+        return served
+    return replace(
+        served,
         version=version,
         since=found.events[place],
         entry=_entry_of(session, line, place),
@@ -121,7 +157,9 @@ def _line_view(session: Session, name: str) -> ModelLineView:
     line = line_of(session, name)
     rules = rules_of(session.get_one(ModelLineRow, name))
     state = line.state
-    digests = list(dict.fromkeys(event.version for event in reversed(line.events)))
+    moved = [one for one in line.events if one.kind is not EventKind.SERVED_STATED]
+    digests = list(dict.fromkeys(event.version for event in reversed(moved)))
+    statements = tuple(one.statement for one in statements_in(session, line=name))
     table = SignedSnapshotRow
     rows = session.scalars(select(table).where(table.digest.in_(digests)))
     signed = {row.digest: signed_of(row) for row in rows}
@@ -137,7 +175,38 @@ def _line_view(session: Session, name: str) -> ModelLineView:
         if stage is not Stage.RETIRED:
             gates = judge(gate_facts(session, signed[digest], beside, line), rules)
         versions.append(_version(session, signed[digest], stage, gates))
-    return ModelLineView(line=line, rules=rules, versions=tuple(versions))
+    return ModelLineView(
+        line=line,
+        rules=rules,
+        versions=tuple(versions),
+        statements=statements,
+        disagreements=_disagreements(line, statements),
+    )
+
+
+def disagreements_in(session: Session, name: str) -> tuple[Disagreement, ...]:
+    """Returns where the newest statements of hospitals disagree with a line, by hospital and time.
+
+    Raises:
+        PolicyRefused: there is no such line.
+    """
+    statements = [one.statement for one in statements_in(session, line=name)]
+    return _disagreements(line_of(session, name), statements)
+
+
+def _disagreements(
+    line: ModelLine, statements: Iterable[ServingStatement]
+) -> tuple[Disagreement, ...]:
+    newest = _newest(statements).values()
+    return tuple(one for said in newest for one in disagreements(line, said))
+
+
+def _newest(statements: Iterable[ServingStatement]) -> dict[str, ServingStatement]:
+    """Returns each hospital's newest statement, by site."""
+    found: dict[str, ServingStatement] = {}
+    for one in sorted(statements, key=lambda said: (said.site, said.number)):
+        found[one.site] = one
+    return found
 
 
 def _version(
@@ -157,6 +226,18 @@ def _version(
         stage=stage,
         gates=tuple(gates),
     )
+
+
+def _entry_of_statement(
+    session: Session, line: ModelLine, stated: StatedServing, site: str
+) -> int | None:
+    """Returns the number of the log's entry of a statement; each hospital counts its own."""
+    said = f"statement {stated.number}: "
+    for place, event in enumerate(line.events):
+        is_taken = event.kind is EventKind.SERVED_STATED and event.sites == (site,)
+        if is_taken and event.reason.startswith(said):
+            return _entry_of(session, line.name, place)
+    return None
 
 
 def _entry_of(session: Session, line: str, place: int) -> int | None:

@@ -24,6 +24,8 @@ def show_register(page: Page, lines: tuple[ModelLineView, ...]) -> ModelLineView
     with judged:
         _show_gates(chosen)
     with serving:
+        for sentence in rows.disagreement_lines(chosen):
+            st.warning(sentence, icon=":material/warning:")
         show_lines(rows.serving_rows(chosen))
         st.caption(say("models.served_note"))
     with history:

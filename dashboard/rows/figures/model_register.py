@@ -47,7 +47,7 @@ def history_rows(line: ModelLineView) -> list[dict[str, str]]:
     """Returns a row for each event of a model, the newest first."""
     return [
         {
-            say("models.time"): event.time[:16].replace("T", " "),
+            say("models.time"): _minute(event.time),
             say("models.event"): _event(event),
             say("models.version"): event.version[:_DIGITS],
             say("models.by"): event.by or say("models.by_rule"),
@@ -58,15 +58,53 @@ def history_rows(line: ModelLineView) -> list[dict[str, str]]:
 
 
 def serving_rows(line: ModelLineView) -> list[dict[str, str]]:
-    """Returns a row for each hospital that any version was signed by: what it is to serve now."""
+    """Returns a row for each hospital of the versions: what it is to serve, and what it stated."""
     sites = sorted({site for one in line.versions for site in one.snapshot.sites})
     state, rows = line.line.state, []
     for site in sites:
         version = state.served_at(site)
         tries = say("models.tries") if site in state.canary_sites else ""
         told = say("models.serves_none") if version is None else f"{version[:_DIGITS]} {tries}"
-        rows.append({say("models.hospital"): site, say("models.serves"): told.strip()})
+        rows.append(
+            {
+                say("models.hospital"): site,
+                say("models.serves"): told.strip(),
+                say("models.stated"): _stated(line, site),
+            }
+        )
     return rows
+
+
+def disagreement_lines(line: ModelLineView) -> list[str]:
+    """Returns a sentence for each time in which a hospital stated another version."""
+    return [
+        say(
+            "models.disagrees",
+            hospital=one.site,
+            stated=one.stated[:_DIGITS],
+            since=_minute(one.since),
+            until=_minute(one.until),
+            expected=say("models.serves_none") if one.expected is None else one.expected[:_DIGITS],
+        )
+        for one in line.disagreements
+    ]
+
+
+def _stated(line: ModelLineView, site: str) -> str:
+    """Returns what a hospital's newest statement says of its end."""
+    said = line.stated_by(site)
+    if said is None:
+        return say("models.stated_nothing")
+    known = {one.snapshot.digest for one in line.versions}
+    loaded = {one.snapshot for one in said.at(said.until) or () if one.snapshot in known}
+    if not loaded:
+        return say("models.stated_none", time=_minute(said.until))
+    versions = ", ".join(sorted(str(one)[:_DIGITS] for one in loaded))
+    return say("models.stated_at", version=versions, time=_minute(said.until))
+
+
+def _minute(time: str) -> str:
+    return time[:16].replace("T", " ")
 
 
 def version_label(one: ModelVersion) -> str:
@@ -113,6 +151,6 @@ def unregistered(
 
 def _event(event: StageEvent) -> str:
     name = say(f"models.event_{event.kind.replace('-', '_')}")
-    if event.kind is EventKind.CANARY_BEGUN:
+    if event.kind in (EventKind.CANARY_BEGUN, EventKind.SERVED_STATED):
         return f"{name}: {', '.join(event.sites)}"
     return f"{name}: {event.alias}" if event.alias else name

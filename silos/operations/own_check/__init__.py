@@ -22,7 +22,8 @@ Rules:
    run draws from a cohort of its own study.
 9. Every encrypted model has its record, signed with a key of this hospital, and the header
    and the payload that the record names.
-10. Every kept head of the coordinator's log is signed by the log's key, and none
+10. The log of which models were loaded to score is a chain, signed with keys of this hospital.
+11. Every kept head of the coordinator's log is signed by the log's key, and none
    contradicts another.
 
 What the coordinator did is not checked here: the signed note of ``silo log`` is

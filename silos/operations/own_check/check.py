@@ -20,7 +20,12 @@ from silos.database.identity_keys import IdentityKeys
 from silos.database.joined_runs import JoinedRuns
 from silos.database.tables import RunDecisionRow
 from silos.database.trusted_rosters import TrustedRosters
-from silos.operations.own_check.files import check_results, check_weights, named_files
+from silos.operations.own_check.files import (
+    check_results,
+    check_serving,
+    check_weights,
+    named_files,
+)
 from silos.operations.own_check.runs import Tell, check_runs, entries_of
 from silos.patients.entries import PatientEntries
 from silos.patients.frozen_cohorts import FrozenCohorts
@@ -105,6 +110,7 @@ def check_own(home: Path) -> OwnCheck:
             "patients": lambda tell: _check_patients(hospital, tell),
             "results": lambda tell: check_results(home, hospital, tell),
             "weights": lambda tell: check_weights(home, hospital, tell),
+            "serving": lambda tell: check_serving(home),
             "log": lambda tell: _check_log(hospital, key, tell),
         }
         holds: dict[str, str] = {}

@@ -15,6 +15,7 @@ from silos.database.joined_runs import JoinedRun, JoinedRuns
 from silos.operations.own_check.runs import Tell
 from silos.results.kept_models import HELD, evaluated_files, require_about
 from silos.results.run_results import own_results
+from silos.results.serving import serving_log_of
 
 
 def check_results(home: Path, hospital: SiteDatabase, tell: Tell) -> str:
@@ -56,6 +57,16 @@ def check_weights(home: Path, hospital: SiteDatabase, tell: Tell) -> str:
     return f"{counted(len(found.histories), 'encrypted model')}, each as this hospital signed it"
 
 
+def check_serving(home: Path) -> str:
+    """Checks the log of which models were loaded to score, and when.
+
+    Raises:
+        FederationError: a line was changed or removed, or is signed by somebody else.
+    """
+    events = serving_log_of(home).read().events
+    return f"{counted(len(events), 'event')} of serving, each signed by this hospital"
+
+
 def _weights(home: Path, hospital: SiteDatabase) -> WeightsFolder:
     trusted = {bytes.fromhex(key) for key in IdentityKeys(hospital).public()}
     return WeightsFolder(home / WEIGHTS, trusted)
@@ -73,6 +84,8 @@ def named_files(home: Path, hospital: SiteDatabase) -> set[str]:
         named |= {f"results/{run}/{name}" for run in runs for name in HELD}
         earlier = (file for run in runs for file in evaluated_files(home, run))
         named |= {file.relative_to(home).as_posix() for file in earlier}
+    with suppress(FederationError):
+        named |= serving_log_of(home).files()
     with suppress(FederationError):
         named |= {f"{WEIGHTS}/{name}" for name in _weights(home, hospital).check().files}
     return named

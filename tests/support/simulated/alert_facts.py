@@ -12,10 +12,12 @@ from coordinator.alerts.default_rules import DEFAULT_RULES
 from coordinator.alerts.facts import (
     AlertFacts,
     DriftReading,
+    EndedCanary,
     EvaluatedRun,
     Expiry,
     OpenIncident,
     RunRounds,
+    ServedOther,
     SignedShare,
 )
 from coordinator.alerts.rules import AlertRules, read_rules
@@ -88,6 +90,14 @@ def incident(notify: float | None, confirm: float | None = None) -> OpenIncident
     return OpenIncident(number=4, notify_by=notify_by, confirm_by=confirm_by)
 
 
+def other(hours: float) -> ServedOther:
+    """Returns that a hospital served another version for so long."""
+    return ServedOther(
+        model="heart", site="north", expected="a" * 64, stated="b" * 64,
+        lasted=timedelta(hours=hours),
+    )  # fmt: skip
+
+
 #: Facts of which no rule by default makes anything.
 CALM = AlertFacts(
     now=NOW,
@@ -104,6 +114,8 @@ CALM = AlertFacts(
               ends("roster", "roster 1", 200)),
     faults=0,
     incidents=(incident(25, confirm=1), incident(None)),
+    canaries=(),
+    served_other=(other(23),),
 )  # fmt: skip
 
 #: By kind, what has to change for its alert.
@@ -128,6 +140,10 @@ TROUBLE: Mapping[str, Mapping[str, Any]] = {
     },
     "roster": {"expiries": (ends("roster", "roster 1", 29),)},
     "verification": {"faults": 2},
+    "canary": {
+        "canaries": (EndedCanary(model="heart", version="c" * 64, at="2026-05-01T00:00:00.000Z"),)
+    },
+    "served_other": {"served_other": (other(25),)},
     "incident": {"incidents": (incident(23), incident(40, confirm=-1))},
 }
 
@@ -145,7 +161,17 @@ EVERYTHING = replace(
             (found[field.name] for found in TROUBLE.values() if field.name in found), ()
         )
         for field in fields(AlertFacts)
-        if field.name in ("shares", "evaluated", "rounds", "drift", "expiries", "incidents")
+        if field.name
+        in (
+            "shares",
+            "evaluated",
+            "rounds",
+            "drift",
+            "expiries",
+            "incidents",
+            "canaries",
+            "served_other",
+        )
     },
     heard=TROUBLE["silent"]["heard"],
     faults=2,

@@ -94,6 +94,7 @@ QUESTIONS = {
     "incident playbook": ("lost-key", "suspend"),
     "models list": ("--out FOLDER", "in no model yet"),
     "infer log": ("--home EAST", "no query was logged yet"),
+    "infer served": ("--home EAST --at 2026-03-03", "nothing was ever loaded here"),
     "models diff": ("run-1 run-2 --out FOLDER", "moved by"),
 }
 #: What changes something, or starts something: all that it tells is for a person.
@@ -122,7 +123,7 @@ ACTS = {
     "models register", "models canary", "models end-canary", "models promote", "models roll-back",
     "models retire", "models name", "models shadow", "models export", "reproduce",
     "weights keygen", "weights seal", "weights rewrap", "weights retire", "weights open",
-    "infer score", "infer serve",
+    "infer score", "infer serve", "infer statement", "models confirm-served",
     "incident open", "incident contain", "incident confirm", "incident notify", "incident close",
 }  # fmt: skip
 #: Questions that need a folder of another kind: their own tests ask them.

@@ -14,11 +14,15 @@ from collegium.verification.proofs import verify_proof
 from compliance.reports.basis import Evidenced
 from compliance.reports.evidence import ReportSubject
 from compliance.reports.kinds.run_claims import result_claims
+from compliance.storage.clock import timestamp
 from coordinator.database.store import Store, logged_entries
 from coordinator.database.workspace import Workspace
 from coordinator.governance.models.register import line_of
 from coordinator.views.views import open_views
 from protocol.errors import FederationError, PolicyRefused
+from protocol.identity.roster import SigningKey
+from protocol.transport.serving_statement import ServedPeriod, ServingStatement, sign_serving
+from silos.database.database import open_hospital
 from tests.support.hospital.people import BEA, CLEO, People
 from tests.support.simulated.output_folder import make_folder
 
@@ -163,3 +167,35 @@ def test_a_report_names_who_signed_the_snapshot_by_its_entry_of_the_log(desk: De
     with closing(Store(Workspace.open(desk.out).database)) as store, store.read() as session:
         content = logged_entries(session)[entry].content
     assert (content.type, content.payload) == ("snapshot-signed", signed.digest)
+
+
+def test_a_hospitals_statement_is_taken_and_stands_beside_what_it_was_to_serve(desk: Desk) -> None:
+    asked = ("models", "served", "heart", "west", "--at", "2099-01-01")
+    assert desk.told(*asked)["stated"] is None
+    with closing(open_hospital(desk.out / "silos" / "west" / "hospital.db", site="west")) as west:
+        key = SigningKey.from_bytes(west.identity_key)
+    now = timestamp()
+    with closing(open_views(desk.out)) as views:
+        other = views.snapshot("run-2").snapshot.digest
+        (line,) = views.models()
+    begun = line.line.events[-1].time
+    period = ServedPeriod(snapshot=other, use="service", since=begun, until=now, end="running")
+    statement = ServingStatement(
+        coordinator=Workspace.open(desk.out).public_key().hex(), site="west", number=1,
+        since=begun, until=now, periods=(period,), head="0" * 64,
+    )  # fmt: skip
+    file = desk.folder / "west.json"
+    file.write_bytes(sign_serving(statement, key).to_bytes())
+    assert desk.told("models", "confirm-served", str(file), as_=CLEO)["models"] == ["heart"]
+    found = desk.told(*asked[:-1], now)
+    assert found["stated"]["others"][0]["snapshot"] == other  # it is no version of heart
+    assert found["stated"]["agrees"] is None and found["stated_entry"] > found["entry"]
+    desk.told("models", "register", "heart", "run-2", as_=CLEO)
+    found = desk.told(*asked[:-1], now)
+    assert found["stated"]["agrees"] is False
+    (disagreement,) = desk.told("models", "show", "heart")["disagreements"]
+    assert (disagreement["site"], disagreement["stated"]) == ("west", other)
+    given = ["models", "served", "heart", "west", "--at", now, "--out", str(desk.out)]
+    assert "DISAGREES: west stated another version" in CliRunner().invoke(cli.app, given).stdout
+    given = ["models", "show", "heart", "--out", str(desk.out)]
+    assert f"DISAGREES  west stated {other[:12]}" in CliRunner().invoke(cli.app, given).stdout

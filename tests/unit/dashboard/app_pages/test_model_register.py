@@ -2,19 +2,46 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from compliance.governance.models.gates import GateRules
+from compliance.storage.clock import timestamp
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
+from coordinator.governance.models.register import line_of, signed_snapshot
+from coordinator.governance.models.serving import serving_payload
 from coordinator.views.views import Views, open_views
+from protocol.encoding import digest
+from protocol.identity.roster import SigningKey
+from protocol.transport.serving_statement import ServedPeriod, ServingStatement, sign_serving
+from silos.database.database import open_hospital
 from tests.support.hospital.people import BEA, CLEO, People
 from tests.support.simulated.output_folder import make_folder
 from tests.support.simulated.shown_page import sentences, show
 
 HEART = ("model", "heart")
+
+
+def state_other_version(out: Path, store: Store, people: People) -> None:
+    """Has east state that it serves the candidate."""
+    with store.read() as session:
+        other = signed_snapshot(session, "run-2").snapshot.digest
+        since = line_of(session, "heart").events[-1].time
+    with closing(open_hospital(out / "silos" / "east" / "hospital.db", site="east")) as east:
+        key = SigningKey.from_bytes(east.identity_key)
+    now = timestamp()
+    period = ServedPeriod(snapshot=other, use="service", since=since, until=now, end="running")
+    said = ServingStatement(
+        coordinator=Workspace.open(out).public_key().hex(), site="east", number=1, since=since,
+        until=now, periods=(period,), head="0" * 64,
+    )  # fmt: skip
+    data = sign_serving(said, key).to_bytes()
+    details = {"statement": digest(data)}
+    east_itself = ("hospital", "east")
+    people.act(CLEO, "model.confirm-served", east_itself, details, serving_payload(data))
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         people.act(CLEO, "model.register", HEART, {"version": run, "rules": rules})
     people.act(CLEO, "model.canary", HEART, {"version": "run-1", "sites": ("east",)})
     people.together(CLEO, BEA, "model.promote", HEART, version="run-1")
+    state_other_version(out, store, people)
     store.close()
     return out
 
@@ -58,10 +86,18 @@ def test_gates_history_and_who_serves_what_stand_in_tables(views: Views) -> None
     assert set(gates["Result"]) == {"passed"}
     assert list(serving["Hospital"]) == ["east", "north", "south", "west"]
     assert len(set(serving["Is to serve"])) == 1
+    assert list(serving["Stated"])[1:] == ["not stated"] * 3
+    (line,) = views.models()
+    (found,) = line.disagreements
+    assert list(serving["Stated"])[0].startswith(found.stated[:12])
+    assert [one.value for one in page.warning if "stated that it served" in one.value][
+        0
+    ].startswith(f"east stated that it served {found.stated[:12]} from ")
     assert list(history["Event"]) == [
-        "promoted", "canary begun\\: east", "registered", "registered"
+        "statement of serving\\: east", "promoted", "canary begun\\: east", "registered",
+        "registered",
     ]  # fmt: skip
-    assert history["By"][0] == BEA
+    assert list(history["By"][:2]) == [CLEO, BEA]
 
 
 def test_steps_that_are_possible_are_offered_and_no_others(views: Views) -> None:

@@ -187,7 +187,7 @@ def test_a_sound_folder_is_verified_with_its_keys(
     assert found["verified"] is True and found["faults"] == []
     assert set(found["holds"]) == {
         "database", "ledger", "approvals", "rosters", "runs", "studies", "patients", "results",
-        "weights", "log",
+        "weights", "serving", "log",
     }  # fmt: skip
     assert found["coordinator"] == Workspace(run_once[0].home).public_key().hex()
     assert found["coordinator"] in person.err

@@ -1,7 +1,7 @@
 """The register of models: gates before each step, two people for production, history in the log."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 from compliance.estimates.interval import Interval
 from compliance.governance.models.gates import CanaryFigures, GateFacts, GateRules
 from compliance.governance.models.stages import ModelLine, Stage
+from compliance.storage.clock import utc_now
+from coordinator.alerts.gathering import gathered
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import check_records
 from coordinator.database.store import logged_entries
@@ -44,8 +46,10 @@ def _with_figures(
 class Register:
     """A consortium with people, and two runs whose models are registered."""
 
-    def __init__(self, folder: Path) -> None:
-        self.federation = Federation(folder, small_study())
+    def __init__(
+        self, folder: Path, addresses: Callable[[str], str | None] = lambda name: None
+    ) -> None:
+        self.federation = Federation(folder, small_study(), addresses=addresses)
         self.federation.run()
         self.federation.run_id = "run-2"
         self.federation.invitation = self.federation.invitation_of("run-2")
@@ -166,6 +170,12 @@ def test_a_canary_that_is_worse_is_ended_without_anybody(register: Register) -> 
         line = line_of(session, "heart")
     assert line.state.served_at("east") == register.first
     assert line.events[-1] == event and event.by == ""
+    assert line.canary_ended_by_rule == event
+    federation = register.federation
+    (told,) = gathered(federation.store, federation.workspace, utc_now()).canaries or ()
+    assert (told.model, told.version, told.at) == ("heart", register.second, event.time)
+    register.act("canary", version=register.second, sites=("east",))
+    assert gathered(federation.store, federation.workspace, utc_now()).canaries == ()
 
 
 def test_one_person_rolls_back_and_the_version_before_is_served_again(
