@@ -1,4 +1,4 @@
-"""Metrics of what the alerts' watch has found: certificates, budgets, incidents, faults."""
+"""Metrics of what the alerts' watch has found: certificates, budgets, incidents, models, faults."""
 
 from coordinator.alerts.facts import AlertFacts
 from coordinator.http.metrics.service_metrics import Metrics
@@ -25,5 +25,10 @@ def show_facts(metrics: Metrics, facts: AlertFacts) -> None:
         due = [one.notify_by.timestamp() for one in facts.incidents if one.notify_by is not None]
         metrics.incidents.set(len(facts.incidents))
         metrics.incident_due.set(min(due, default=0.0))
+    if facts.canaries is not None:
+        metrics.canaries_ended.set(len(facts.canaries))
+    if facts.served_other is not None:
+        longest = max((one.lasted.total_seconds() for one in facts.served_other), default=0.0)
+        metrics.served_other.set(longest)
     if facts.faults is not None:
         metrics.faults.set(facts.faults)

@@ -123,6 +123,17 @@ class Metrics:
             "When the first open incident is to be notified at the latest; 0 where none is due",
             registry=registry,
         )
+        self.canaries_ended = Gauge(
+            "collegium_canaries_ended",
+            "Models whose last canary the coordinator has ended as a regression",
+            registry=registry,
+        )
+        self.served_other = Gauge(
+            "collegium_served_other_seconds",
+            "Longest time in which hospitals state another version of a model than they were to "
+            "serve; 0 where none does",
+            registry=registry,
+        )
         self.faults = Gauge(
             "collegium_record_faults",
             "Faults that the newest verification of all records has found",
