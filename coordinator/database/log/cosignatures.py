@@ -124,8 +124,9 @@ def cosigned_notes(session: Session) -> Iterator[tuple[int, bytes]]:
         .order_by(CosignaturesRow.size.desc())
         .execution_options(yield_per=_AT_ONCE)  # the newest ones are mostly enough
     )
-    for row, note in session.execute(query):
-        yield row.size, with_lines(note, row.signatures)
+    with session.execute(query) as rows:  # whoever stops early leaves no cursor open on a server
+        for row, note in rows:
+            yield row.size, with_lines(note, row.signatures)
 
 
 def newest_sizes(session: Session, count: int) -> frozenset[int]:
