@@ -80,7 +80,7 @@ class ServedPeriod:
 
 @dataclass(frozen=True, kw_only=True)
 class ServingStatement:
-    """What a hospital served in a time.
+    """A statement of what a hospital served in a time.
 
     Attributes:
         coordinator: the public key that signs the consortium's log.

@@ -1,4 +1,4 @@
-"""What a hospital itself served, by its own log, and the statement that it makes of it."""
+"""Models that a hospital itself served, by its own log, and the statement that it makes of them."""
 
 from dataclasses import asdict
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What hospitals were to serve, held against what they stated that they served.
+"""Comparison of what hospitals were to serve with what they stated that they served.
 
 Rules:
 
@@ -45,7 +45,7 @@ class Disagreement:
 
     @property
     def lasted(self) -> timedelta:
-        """How long it lasted."""
+        """The length of the time."""
         return read_time(self.until) - read_time(self.since)
 
 
