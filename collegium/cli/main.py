@@ -26,6 +26,7 @@ from collegium.cli.coordinator.incidents import app as incident_app
 from collegium.cli.coordinator.members import app as coordinator_app
 from collegium.cli.coordinator.people import app as people_app
 from collegium.cli.coordinator.service import app as service_app
+from collegium.cli.models.attacks import app as attacks_app
 from collegium.cli.models.exports import app as exports_app
 from collegium.cli.models.infer import app as infer_app
 from collegium.cli.models.serving import app as serving_app
@@ -62,6 +63,7 @@ audit_app.add_typer(timestamps_app)
 app.add_typer(audit_app, name="audit")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(study_app, name="study")
+models_app.add_typer(attacks_app)
 models_app.add_typer(exports_app)
 app.add_typer(models_app, name="models")
 infer_app.add_typer(serving_app)

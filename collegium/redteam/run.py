@@ -22,7 +22,8 @@ from collegium.redteam.adversary import Claim
 from collegium.redteam.attack import red_team
 from collegium.redteam.findings import Findings, PastRun, Target
 from collegium.redteam.harness import AttackRandomness, MakeTrainer
-from collegium.redteam.records import Parts
+from collegium.redteam.records.drawn import drawn_hospitals
+from collegium.redteam.records.together import Parts
 from collegium.simulation.records import read_hospitals
 from collegium.simulation.settings import SimulationSettings
 from compliance.audit.log import NewEntry
@@ -49,13 +50,15 @@ from silos.training.trainer import Trainer
 class Places:
     """The folders that a run's red team reads and writes.
 
-    ``beside`` is the folder of the study document, ``to`` that of the page.
+    ``beside`` is the folder of the study document, ``to`` that of the page. ``stand_in`` has a run
+    of real hospitals attacked by a training of its study on drawn records, which are nobody's.
     """
 
     out: Path
     data: Path | None = None
     beside: Path | None = None
     to: Path | None = None
+    stand_in: bool = False
 
 
 def red_team_run(
@@ -78,14 +81,18 @@ def red_team_run(
         with store.read() as session:
             verify_records(session, workspace.public_key())
             row = find_run(session, run)
-            target = _target(session, workspace, row)
+            target = _target(session, workspace, row, stand_in=places.stand_in)
             counts = exact_figures(row).get("sites", {})
         run_id = _past(target).run_id
         console.print(f"run {run_id}: log, records and signatures are genuine", markup=False)
-        index = _index_file(target.study, places)
-        SimulationSettings(data=places.data).require_sources(target.study)
-        hospitals = read_hospitals(target.study, index, places.data)
-        _require_same_records(hospitals, counts)
+        randomness = randomness or AttackRandomness()
+        if target.stand_in:
+            hospitals = drawn_hospitals(target.study, randomness.random)
+        else:
+            index = _index_file(target.study, places)
+            SimulationSettings(data=places.data).require_sources(target.study)
+            hospitals = read_hospitals(target.study, index, places.data)
+            _require_same_records(hospitals, counts)
         to = places.to or places.out / "redteam" / run_id
         findings = red_team(target, hospitals, to, console, make, randomness)
         record_findings(store, workspace, findings)
@@ -115,11 +122,16 @@ def record_findings(store: Store, workspace: Workspace, findings: Findings) -> N
         transaction.log(entries, workspace.signing_key())
 
 
-def _target(session: Session, workspace: Workspace, row: RunRow) -> Target:
-    if not row.simulation:
+def _target(session: Session, workspace: Workspace, row: RunRow, *, stand_in: bool) -> Target:
+    if not row.simulation and not stand_in:
         raise WorkspaceRefused(
-            f"run {row.id} was made by real hospitals: an attack on their records is a release; "
-            "each hospital attacks the study on its own records"
+            f"run {row.id} was made by real hospitals: an attack on their records is a release. "
+            "--stand-in attacks a training of its study on drawn records; each hospital checks the "
+            "model on its own records, for its own eyes: collegium silo leak-check"
+        )
+    if row.simulation and stand_in:
+        raise WorkspaceRefused(
+            f"--stand-in: run {row.id} is a simulation, whose own model is attacked: leave it out"
         )
     if row.model_digest is None:
         raise WorkspaceRefused(f"run {row.id} is {row.state}: only a finished run is attacked")
@@ -131,7 +143,8 @@ def _target(session: Session, workspace: Workspace, row: RunRow) -> Target:
     }
     claims = _claims(study, summaries, row.id)
     prices = {site: epsilon(claim.event, claim.delta) for site, claim in claims.items()}
-    checks = [check_price({site: claim.epsilon for site, claim in claims.items()}, prices)]
+    signed = {site: claim.epsilon for site, claim in claims.items()}
+    checks = [check_price(signed, prices)] if claims else []
     pairs = _masked_pairs(session, workspace, row, roster)
     if pairs:
         checks.append(check_masks(pairs))
@@ -142,20 +155,27 @@ def _target(session: Session, workspace: Workspace, row: RunRow) -> Target:
         not_checked=() if pairs else ("masks: fewer than two rounds are kept",),
         other_software=_other_software(json.loads(row.environment_json)),
     )
-    return Target(study=study, claims=claims, run=past)
+    if stand_in and not claims:
+        raise StudyRefused(f"run {row.id} claims no privacy: a run of real hospitals must")
+    return Target(study=study, claims=claims, run=past, stand_in=stand_in)
 
 
 def _claims(study: Study, summaries: Mapping[str, Summary], run_id: str) -> dict[str, Claim]:
-    claims = {}
+    """Returns what every hospital claims; nothing where none does.
+
+    Raises:
+        StudyRefused: the run's noise is a test's, or some claim what others do not.
+    """
+    if all(summary.noise == "none" for summary in summaries.values()):
+        return {}
+    claims = {site: Claim.signed(study, summary) for site, summary in summaries.items()}
     for site, summary in summaries.items():
-        claim = Claim.signed(study, summary)
-        if claim is None or summary.noise != "exact":
+        if claims[site] is None or summary.noise != "exact":
             raise StudyRefused(
                 f"run {run_id} claims no privacy ({site} signed noise: {summary.noise}): there is "
                 "nothing to contradict"
             )
-        claims[site] = claim
-    return claims
+    return {site: claim for site, claim in claims.items() if claim is not None}
 
 
 def _masked_pairs(

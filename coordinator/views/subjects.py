@@ -9,11 +9,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from compliance.audit.log import LoggedEntry, LogHead
-from compliance.facts.dossier import ActFacts, Dossier, RedTeamFacts, SubjectFacts
+from compliance.facts.dossier import ActFacts, Dossier, SubjectFacts
 from coordinator.database.log.cosignatures import COSIGNED, CosignaturesRow
 from coordinator.database.store import (
     LogEntryRow,
-    ReleaseRow,
     RunRow,
     StudyRow,
     entries_about,
@@ -24,6 +23,7 @@ from coordinator.database.store import (
 from coordinator.governance.governance import ACT_ENTRY
 from coordinator.governance.models.register import MODEL_ENTRY
 from coordinator.governance.models.snapshots import SNAPSHOT_SIGNED
+from coordinator.rounds.ending.red_teams import red_teams_of
 from coordinator.views.governance import acts_in
 from coordinator.views.one_run.dossiers import log_facts
 from coordinator.views.one_run.preregistered import last_deviation
@@ -83,7 +83,7 @@ def subject_facts(
         name=called,
         dossiers=found,
         log=log_facts(head, entries),
-        red_team=tuple(one for row in rows for one in _red_team(session, row)),
+        red_team=tuple(one for row in rows for one in red_teams_of(session, row.id)),
         rosters=tuple((row.id, valid) for row in rows if (valid := _roster_end(row))),
         acts=_acts(session, entries, runs),
         clocks=clocks_of(session, entries),
@@ -206,22 +206,6 @@ def _is_about(entry: LoggedEntry, runs: set[str], digests: set[str], snapshots: 
     if content.type == SNAPSHOT_SIGNED or content.type.startswith(MODEL_ENTRY):
         return content.payload in snapshots
     return content.type not in _OF_NO_ONE
-
-
-def _red_team(session: Session, row: RunRow) -> list[RedTeamFacts]:
-    query = select(ReleaseRow).filter_by(run_id=row.id, kind="redteam").order_by(ReleaseRow.id)
-    found = []
-    for release in session.scalars(query):
-        said = json.loads(release.payload_json)
-        found.append(
-            RedTeamFacts(
-                run_id=row.id,
-                contradicted=bool(said.get("contradicted")),
-                reasons=tuple(map(str, said.get("reasons", ()))),
-                found_at=release.released_at,
-            )
-        )
-    return found
 
 
 def _roster_end(row: RunRow) -> str:

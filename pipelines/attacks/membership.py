@@ -46,6 +46,8 @@ class Membership:
 
     ``true_alarms`` is the share of members found while 1 % of the others are
     accused. Guessing gives an ``auroc`` of 0.5 and ``true_alarms`` of 0.01.
+    ``advantage`` is the share of members that are called members less that of others who are, at
+    the limit which is best for the other half of the patients: guessing gives 0.
     """
 
     attack: str
@@ -53,6 +55,7 @@ class Membership:
     patients: int
     auroc: AttackEstimate
     true_alarms: AttackEstimate
+    advantage: AttackEstimate
 
 
 def halves(models: int, patients: int, random: np.random.Generator) -> Members:
@@ -127,7 +130,9 @@ def measure(
     if members.all() or not members.any():
         raise ValueError("an attack needs members and others")
     models, patients = found.shape
+    accused = _accused(found, members, random)
     areas, alarms = [_area(found, members)], [true_alarms(found, members)]
+    leads = [_lead(accused, members)]
     while len(areas) <= _RESAMPLES:
         rows = random.integers(models, size=models)
         columns = random.integers(patients, size=patients)
@@ -136,12 +141,14 @@ def measure(
             continue  # of few others, chance may draw none
         areas.append(_area(found[drawn], members[drawn]))
         alarms.append(true_alarms(found[drawn], members[drawn]))
+        leads.append(_lead(accused[drawn], members[drawn]))
     return Membership(
         attack=attack,
         models=models,
         patients=patients,
         auroc=_estimate(areas),
         true_alarms=_estimate(alarms),
+        advantage=_estimate(leads),
     )
 
 
@@ -155,6 +162,35 @@ def true_alarms(found: Floats, members: Members) -> float:
     others = np.sort(found[~members])
     limit = others[len(others) - 1 - int(FALSE_ALARMS * len(others))]
     return float((found[members] > limit).mean())
+
+
+def _accused(found: Floats, members: Members, random: np.random.Generator) -> Members:
+    """Returns whom the attacker calls members, by limits that their own scores did not choose.
+
+    The best limit of the scores that are judged by it would find members where none are.
+    """
+    half = random.integers(2, size=found.shape[1]) == 1
+    accused = np.zeros(found.shape, dtype=np.bool_)
+    for tried in (half, ~half):
+        accused[:, tried] = found[:, tried] > _best_limit(found[:, ~tried], members[:, ~tried])
+    return accused
+
+
+def _best_limit(found: Floats, members: Members) -> float:
+    """Returns the limit above which most members lie, and fewest others; infinity of neither."""
+    if members.all() or not members.any():
+        return float("inf")
+    values = np.unique(found)
+    inside, outside = np.sort(found[members]), np.sort(found[~members])
+    above = [
+        1 - np.searchsorted(part, values, side="right") / len(part) for part in (inside, outside)
+    ]
+    return float(values[np.argmax(above[0] - above[1])])
+
+
+def _lead(accused: Members, members: Members) -> float:
+    """Returns the share of members who are accused less that of others (Yeom et al. 2018)."""
+    return float(accused[members].mean() - accused[~members].mean())
 
 
 def overtrained(

@@ -82,6 +82,10 @@ class _TrainingService:
                 from silos.isolation.own_comparison import compare
 
                 return compare(*given)
+            case "leaks":
+                from silos.isolation.own_leaks import leaks
+
+                return leaks(*given)
             case "size":
                 from pipelines.networks.networks import num_parameters
 

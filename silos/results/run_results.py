@@ -240,6 +240,25 @@ def compare_with_own(home: Path, run_id: str) -> dict[str, Any]:
         CohortRefused: the records cannot be read, or do not fit.
         UpdateRefused: training failed.
     """
+    return ask_about_model(home, run_id, "compare")[1]
+
+
+def ask_about_model(home: Path, run_id: str, question: str) -> tuple[str, dict[str, Any]]:
+    """Returns the run, and what the process that trains answers about its model here.
+
+    It is given study, site, the run's two parts of records, the final model and the personalised
+    one, where there is one.
+
+    Args:
+        home: the hospital's folder.
+        run_id: the run, or a unique beginning.
+        question: a name that ``silos.isolation.training_process`` knows.
+
+    Raises:
+        PolicyRefused: no model of the run is here, or its study trains nothing; a recipe of the
+            study is not allowed any more, or not as in its wheel.
+        StudyRefused, CohortRefused: see ``compare_with_own``.
+    """
     with _run(home, run_id) as (site, hospital, run):
         found = own_results(home, hospital, run)
         if found.model_file is None:
@@ -248,7 +267,7 @@ def compare_with_own(home: Path, run_id: str) -> dict[str, Any]:
         if not study.trains:
             raise PolicyRefused(
                 f"run {run.run_id}: its study trains nothing, so there is no training of it to "
-                "compare with"
+                "compare with, and no training patient in its model"
             )
         cohort = FrozenCohorts(hospital).of_run(run.run_id)
         own = read_own_records(home, site, study, index, hospital, cohort)
@@ -258,13 +277,13 @@ def compare_with_own(home: Path, run_id: str) -> dict[str, Any]:
     process = TrainingProcess(machine, sorted({*train.descriptors, *test.descriptors}))
     try:
         model, personalised = read_model(found.model_file), found.personalised_file
-        compared: dict[str, Any] = process.ask(
-            "compare", study, site.name, train, test, model,
+        answered: dict[str, Any] = process.ask(
+            question, study, site.name, train, test, model,
             None if personalised is None else read_model(personalised),
         )  # fmt: skip
     finally:
         process.close()
-    return compared
+    return run.run_id, answered
 
 
 @contextmanager

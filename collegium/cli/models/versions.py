@@ -66,10 +66,14 @@ def models_show(name: Name, out: Records, as_json: AsJson = False) -> None:
     tried = "asked for" if rules.canary_evaluation else "not asked for"
     tell(
         f"{name}: least {_number(rules.least)}, margin {rules.margin:g}, largest gap "
-        f"{_number(rules.largest_gap)}, red team {asked}, canary's evaluation {tried}"
+        f"{_number(rules.largest_gap)}, red team {asked}, largest advantage "
+        f"{rules.largest_advantage:g}, largest exposure {rules.largest_exposure:g} bits, canary's "
+        f"evaluation {tried}"
     )
     for one in line.versions:
         tell(f"  {_told(one)}")
+        for figure in one.attack_figures:
+            tell(f"      {figure.kind.title}: {figure.text}")
         for gate in one.gates:
             tell(f"      {gate.result:<7}{gate.name}: {gate.said}")
     for event in line.line.events:
@@ -103,6 +107,14 @@ def register(
     no_red_team: Annotated[
         bool, typer.Option("--no-red-team", help="Ask for no attack by a red team.")
     ] = False,
+    largest_advantage: Annotated[
+        float | None,
+        typer.Option("--largest-advantage", help="Of an attack on membership; 0.1 unless given."),
+    ] = None,
+    largest_exposure: Annotated[
+        float | None,
+        typer.Option("--largest-exposure", help="Of single records, in bits; 0.5 unless given."),
+    ] = None,
     no_canary_evaluation: Annotated[
         bool,
         typer.Option(
@@ -117,7 +129,13 @@ def register(
     from protocol.encoding import canonical
     from protocol.errors import PolicyRefused
 
-    given = {"least": least, "margin": margin, "largest_gap": largest_gap}
+    given = {
+        "least": least,
+        "margin": margin,
+        "largest_gap": largest_gap,
+        "largest_advantage": largest_advantage,
+        "largest_exposure": largest_exposure,
+    }
     said: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if no_red_team:
         said["red_team"] = False
@@ -359,8 +377,23 @@ def _told(one: "ModelVersion") -> str:
     snapshot = one.snapshot
     return (
         f"{snapshot.digest[:12]}  {one.stage or '-':<10} {one.study}, run {snapshot.run}, "
-        f"{one.figure} {figure}, {epsilon}, signed by {one.signatures} of {len(snapshot.sites)}"
+        f"{one.figure} {figure}, {epsilon}, signed by {one.signatures} of {len(snapshot.sites)}, "
+        f"{_attacked(one)}"
     )
+
+
+def _attacked(one: "ModelVersion") -> str:
+    """Returns in few words what attacks found; that none was made, where that is so."""
+    if not one.attacks:
+        return "not attacked"
+    if any(attack.contradicted for attack in one.attacks):
+        return "CONTRADICTED by a red team"
+    measured = [
+        f"{figure.kind.name} {figure.found.value:.2f}"
+        for figure in one.attack_figures
+        if figure.found is not None and figure.found.value is not None
+    ]
+    return f"attacked ({', '.join(measured) or 'no figure'})"
 
 
 def _number(value: float | None) -> str:
@@ -448,4 +481,6 @@ def _version_json(one: "ModelVersion") -> dict[str, Any]:
         "permitted_use": snapshot.permitted_use,
         "created": snapshot.created,
         "gates": [asdict(gate) for gate in one.gates],
+        "attacks": [figure.to_json() for figure in one.attack_figures],
+        "attacked_by_stand_in": any(attack.stand_in for attack in one.attacks),
     }

@@ -14,6 +14,7 @@ import typer
 
 from collegium.cli.options import AsJson, StudyFile, read_study
 from collegium.cli.silo.keys import app as key_app
+from collegium.cli.silo.leaks import app as leaks_app
 from collegium.cli.silo.options import By, Home, Reason, Yes
 from collegium.cli.silo.patients import app as patients_app
 from collegium.cli.silo.patients import freezing_app
@@ -38,6 +39,7 @@ app.add_typer(patients_app, name="patients")
 app.add_typer(freezing_app)
 app.add_typer(restoring_app)
 app.add_typer(results_app)
+app.add_typer(leaks_app)
 app.add_typer(supervisor_app)
 
 

@@ -325,6 +325,13 @@ def redteam(
         Path | None,
         typer.Option("--to", help="Of a run: where the page goes. Default: OUT/redteam/RUN."),
     ] = None,
+    stand_in: Annotated[
+        bool,
+        typer.Option(
+            "--stand-in",
+            help="Of a run of real hospitals: attack a training of its study on drawn records.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Attacks a study or a run, to test its privacy claim."""
@@ -337,7 +344,7 @@ def redteam(
             folder = Path(target).parent
             findings = red_team_study(read_study(Path(target)), folder, data, to or out, console())
         elif (out / "collegium.db").is_file():
-            places = Places(out=out, data=data, beside=beside, to=to)
+            places = Places(out=out, data=data, beside=beside, to=to, stand_in=stand_in)
             findings = red_team_run(target, places, console())
         else:
             raise WorkspaceRefused(

@@ -6,6 +6,15 @@ hospitals' records in one place, which no real consortium can do; they are
 ``None`` for a real run.
 """
 
+from compliance.facts.dossier.attack_facts import (
+    ADVANTAGE,
+    ATTACK_FIGURES,
+    EXTRACTION,
+    AttackFigure,
+    RedTeamFacts,
+    read_red_team,
+    strongest_figures,
+)
 from compliance.facts.dossier.course_facts import CourseFacts, EvaluationFacts
 from compliance.facts.dossier.record import (
     CONTRADICTED,
@@ -40,7 +49,7 @@ from compliance.facts.dossier.run_manifest import (
     printable,
     reproduction_of,
 )
-from compliance.facts.dossier.subject_facts import ActFacts, RedTeamFacts, SubjectFacts
+from compliance.facts.dossier.subject_facts import ActFacts, SubjectFacts
 
 #: What pages, reports and views use.
 __all__ = [
@@ -48,7 +57,11 @@ __all__ = [
     "CPU",
     "FAR",
     "GPU",
+    "ADVANTAGE",
+    "ATTACK_FIGURES",
+    "EXTRACTION",
     "ActFacts",
+    "AttackFigure",
     "CourseFacts",
     "DataFile",
     "DeclaredDeviation",
@@ -76,6 +89,8 @@ __all__ = [
     "distributions_digest",
     "parse_manifest",
     "printable",
+    "read_red_team",
     "reproduction_of",
     "run_json",
+    "strongest_figures",
 ]

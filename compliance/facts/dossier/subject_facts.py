@@ -2,17 +2,8 @@
 
 from dataclasses import dataclass
 
+from compliance.facts.dossier.attack_facts import RedTeamFacts
 from compliance.facts.dossier.record import Dossier, LogFacts, LogVerification
-
-
-@dataclass(frozen=True, kw_only=True)
-class RedTeamFacts:
-    """Findings of a red team about a run: whether they contradict its claim, and why."""
-
-    run_id: str
-    contradicted: bool
-    reasons: tuple[str, ...]
-    found_at: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,34 +7,21 @@ Rules:
 2. Figures have intervals, of chance and noise. A version is *worse* than another where the interval
    of their difference lies below 0, or where the difference itself is below the margin: a step
    back costs little, and a worse model may harm patients.
-3. The thresholds are a line's own. They stand in the log before the versions that they judge.
+3. What attacks find fails a gate where it is shown to lie above a threshold: the interval's lower
+   end does. Of several attacks the one that showed most counts.
+4. The thresholds are a line's own. They stand in the log before the versions that they judge.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any
 
 from compliance.estimates.interval import Interval
+from compliance.facts.dossier import RedTeamFacts
+from compliance.governance.models.attack_gates import extraction_gate, membership_gate
+from compliance.governance.models.gate import Gate, GateResult
 from protocol.errors import MessageRefused
-
-
-class GateResult(StrEnum):
-    """A result of a gate."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    OPEN = "open"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gate:
-    """One gate with its result, and in words what it was judged by."""
-
-    name: str
-    result: GateResult
-    said: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +34,10 @@ class GateRules:
         margin: by how much a version may be worse than the one in production.
         largest_gap: the largest gap between hospitals that is allowed, by its released value; None
             asks for nothing.
-        red_team: whether a red team must have attacked the run.
+        red_team: whether a red team must have attacked the run, and found little enough.
+        largest_advantage: the largest advantage of a membership attack that is allowed.
+        largest_exposure: the largest exposure of records that is allowed, in bits beyond what is
+            said of records that nobody trained on.
         canary_evaluation: whether a canary must have been evaluated at its hospitals before it is
             promoted.
 
@@ -60,9 +50,17 @@ class GateRules:
     largest_gap: float | None = None
     red_team: bool = True
     canary_evaluation: bool = True
+    largest_advantage: float = 0.1
+    largest_exposure: float = 0.5
 
     def __post_init__(self) -> None:
-        named = {"least": self.least, "margin": self.margin, "largest_gap": self.largest_gap}
+        named = {
+            "least": self.least,
+            "margin": self.margin,
+            "largest_gap": self.largest_gap,
+            "largest_advantage": self.largest_advantage,
+            "largest_exposure": self.largest_exposure,
+        }
         for name, value in named.items():
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} is a number, 0 or more")
@@ -125,7 +123,7 @@ class GateFacts:
         headline: the released figure of all hospitals; None where none was released.
         production: the same of the version in production; None where none is, or of another task.
         gap: the released largest gap between hospitals; None where none was released.
-        contradicted: whether a red team's findings contradict the claim; None where none attacked.
+        attacks: what red teams found about the run; none where none attacked.
         canary: how the canary does at its hospitals; None where the version is no canary.
     """
 
@@ -137,7 +135,7 @@ class GateFacts:
     higher_is_better: bool = True
     production: Interval | None = None
     gap: float | None = None
-    contradicted: bool | None = None
+    attacks: tuple[RedTeamFacts, ...] = ()
     canary: CanaryFigures | None = None
 
 
@@ -145,7 +143,10 @@ def judge(facts: GateFacts, rules: GateRules) -> tuple[Gate, ...]:
     """Returns every gate of a version, in the order in which people read them."""
     gates = [_signed(facts), _protected(facts)]
     if rules.red_team:
-        gates.append(_attacked(facts))
+        gates += [
+            membership_gate(facts.attacks, rules.largest_advantage),
+            extraction_gate(facts.attacks, rules.largest_exposure),
+        ]
     if rules.least is not None:
         gates.append(_useful(facts, rules.least))
     if facts.production is not None:
@@ -213,22 +214,6 @@ def _protected(facts: GateFacts) -> Gate:
         said="every hospital promised its patients differential privacy, with secret noise"
         if facts.protects
         else "a hospital trained without privacy, or with a test's noise: for nobody's patients",
-    )
-
-
-def _attacked(facts: GateFacts) -> Gate:
-    if facts.contradicted is None:
-        return Gate(
-            name="red-team",
-            result=GateResult.OPEN,
-            said="no red team has attacked the run: collegium redteam RUN",
-        )
-    return Gate(
-        name="red-team",
-        result=GateResult.FAILED if facts.contradicted else GateResult.PASSED,
-        said="a red team's findings contradict the claim"
-        if facts.contradicted
-        else "a red team's attacks, tested again, do not contradict the claim",
     )
 
 

@@ -172,7 +172,7 @@ CONTROLS: tuple[Control, ...] = (
     ),
     Control(
         control="Implementation", text=NIST, asks="The mechanism's implementation is tested.",
-        shown=_types("redteam"), gap="No red team has attacked these runs: collegium redteam run.",
+        shown=_types("redteam"), gap="No red team has attacked these runs: collegium redteam RUN.",
     ),
     Control(
         control="Art. 9", text=AI_ACT, asks="Risk management system.", shown=_nothing,

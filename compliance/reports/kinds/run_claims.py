@@ -1,6 +1,6 @@
 """Statements about one run, each with the entries that show it: plan, privacy, course, results."""
 
-from compliance.facts.dossier import Dossier, SnapshotFacts
+from compliance.facts.dossier import Dossier, RedTeamFacts, SnapshotFacts
 from compliance.facts.figures import FigureKind
 from compliance.facts.formatting import Format, show
 from compliance.privacy.claims import OWN_NOISE, shared_noise, whose_patients
@@ -237,10 +237,7 @@ def red_team_claims(subject: ReportSubject) -> Claims:
     items = tuple(
         subject.evidenced(
             f"Red team, run {one.run_id}",
-            "It contradicted the claim: " + "; ".join(one.reasons) + "."
-            if one.contradicted
-            else "It did not contradict the claim. That proves nothing: an attack bounds ε from "
-            "below.",
+            _found_by(one),
             subject.entries(one.run_id, "redteam"),
             why="the log has no entry of it",
             remedy="collegium audit verify",
@@ -251,7 +248,19 @@ def red_team_claims(subject: ReportSubject) -> Claims:
         "Red team",
         "No red team has attacked these runs.",
         (),
-        why="collegium redteam run was not used on them",
-        remedy="collegium redteam run --study STUDY (before a run), or --run RUN",
+        why="collegium redteam was not used on them",
+        remedy="collegium redteam STUDY (before a run), or RUN",
     )
     return Claims(title="Attacks that were tried", items=items or (lacking,))
+
+
+def _found_by(one: RedTeamFacts) -> str:
+    """Returns what a red team found in words, each figure with its interval, or why it lacks."""
+    said = (
+        "It contradicted the claim: " + "; ".join(one.reasons) + "."
+        if one.contradicted
+        else "It did not contradict the claim. That proves nothing: an attack bounds ε from below."
+    )
+    on = " It attacked a training of the study on drawn records, for the run's are its hospitals'."
+    figures = "".join(f" {figure.kind.title}: {figure.text}." for figure in one.figures)
+    return f"{said}{on * one.stand_in}{figures}"

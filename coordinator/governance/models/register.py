@@ -15,11 +15,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.audit.log import NewEntry
+from compliance.governance.models.gate import Gate, GateResult
 from compliance.governance.models.gates import (
     CanaryFigures,
-    Gate,
     GateFacts,
-    GateResult,
     GateRules,
     canary_verdict,
     judge,

@@ -2,7 +2,6 @@
 
 import json
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.estimates.interval import Interval
@@ -10,8 +9,9 @@ from compliance.estimates.largest_gap import largest_gap
 from compliance.facts.figures import TASK_FIGURES, FigureKind
 from compliance.governance.models.gates import GateFacts
 from compliance.governance.models.stages import ModelLine
-from coordinator.database.store import ReleaseRow, stored_study
+from coordinator.database.store import stored_study
 from coordinator.rounds.ending.canary_figures import canary_figures
+from coordinator.rounds.ending.red_teams import red_teams_of
 from coordinator.rounds.evaluation.released import released_from
 from coordinator.rounds.run_course import released_at_end
 from protocol.study.study import Study
@@ -52,7 +52,7 @@ def gate_facts(
         higher_is_better=kind.higher_is_better,
         production=other,
         gap=_gap(session, snapshot, study, kind),
-        contradicted=_contradicted(session, snapshot.run),
+        attacks=red_teams_of(session, snapshot.run),
         canary=canary_figures(session, line) if line is not None and is_canary else None,
     )
 
@@ -81,10 +81,3 @@ def _gap(session: Session, snapshot: Snapshot, study: Study, kind: FigureKind) -
         if gap is not None:
             return gap.value
     return None
-
-
-def _contradicted(session: Session, run_id: str) -> bool | None:
-    """Returns whether a red team's findings contradict a run's claim; None where none attacked."""
-    query = select(ReleaseRow.payload_json).filter_by(run_id=run_id, kind="redteam")
-    found = [json.loads(text) for text in session.scalars(query)]
-    return any(one.get("contradicted") for one in found) if found else None

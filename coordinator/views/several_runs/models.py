@@ -7,8 +7,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.estimates.interval import Interval
+from compliance.facts.dossier import AttackFigure, RedTeamFacts, strongest_figures
 from compliance.facts.figures import TASK_FIGURES
-from compliance.governance.models.gates import Gate, GateRules, judge
+from compliance.governance.models.gate import Gate
+from compliance.governance.models.gates import GateRules, judge
 from compliance.governance.models.serving import (
     Disagreement,
     StatedServing,
@@ -28,6 +30,7 @@ from coordinator.governance.models.serving import statements_in
 from coordinator.governance.models.snapshots import signed_of
 from coordinator.governance.models.tables import ModelEventRow, ModelLineRow, SignedSnapshotRow
 from coordinator.rounds.ending.gate_facts import gate_facts, headline_of, study_of_snapshot
+from coordinator.rounds.ending.red_teams import red_teams_of
 from protocol.errors import PolicyRefused
 from protocol.transport.serving_statement import ServingStatement
 from protocol.transport.snapshot import SignedSnapshot, Snapshot
@@ -45,6 +48,7 @@ class ModelVersion:
         headline: the released figure; None where none was released.
         stage: in its line.
         gates: how each gate stands now; none where it is in no line, or retired.
+        attacks: what red teams found about its run, the oldest first; none where none attacked.
     """
 
     snapshot: Snapshot
@@ -54,6 +58,12 @@ class ModelVersion:
     headline: Interval | None
     stage: Stage | None = None
     gates: tuple[Gate, ...] = ()
+    attacks: tuple[RedTeamFacts, ...] = ()
+
+    @property
+    def attack_figures(self) -> tuple[AttackFigure, ...]:
+        """Every figure of attacks, by the one that showed most; each says why where it lacks."""
+        return strongest_figures(self.attacks)
 
     @property
     def epsilon(self) -> float | None:
@@ -225,6 +235,7 @@ def _version(
         headline=headline_of(signed.snapshot, kind),
         stage=stage,
         gates=tuple(gates),
+        attacks=red_teams_of(session, signed.snapshot.run),
     )
 
 

@@ -44,3 +44,7 @@ def _show_gates(line: ModelLineView) -> None:
     )
     (chosen,) = (one for one in judged if one.snapshot.digest == digest)
     show_lines(rows.gate_rows(chosen.gates))
+    st.caption(say("models.attacks_note"))
+    show_lines(rows.attack_rows(chosen))
+    if any(one.stand_in for one in chosen.attacks):
+        st.warning(say("models.attacked_stand_in"), icon=":material/warning:")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from compliance.facts.formatting import Format, show
-from compliance.governance.models.gates import Gate
+from compliance.governance.models.gate import Gate
 from compliance.governance.models.stages import EventKind, Stage, StageEvent
 from coordinator.views.several_runs.models import ModelLineView, ModelVersion
 from dashboard.texts import say
@@ -40,6 +40,19 @@ def gate_rows(gates: Sequence[Gate]) -> list[dict[str, str]]:
             say("models.judged_by"): gate.said,
         }
         for gate in gates
+    ]
+
+
+def attack_rows(one: ModelVersion) -> list[dict[str, str]]:
+    """Returns a row for each figure of attacks on a version, also for those that are missing."""
+    return [
+        {
+            say("models.attack"): say(f"models.attack_{figure.kind.name.replace('-', '_')}"),
+            say("models.found"): "—" if figure.found is None else show(figure.found, Format.RATIO),
+            say("models.guessing"): f"{figure.kind.guess:g}",
+            say("models.about"): figure.missing or figure.beside,
+        }
+        for figure in one.attack_figures
     ]
 
 

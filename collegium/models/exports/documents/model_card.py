@@ -8,7 +8,7 @@ from typing import Any
 
 from collegium.models.exports.documents.markdown import items, plain, table_text
 from collegium.models.exports.released import ReleasedModel
-from compliance.facts.dossier import Dossier
+from compliance.facts.dossier import Dossier, strongest_figures
 from compliance.facts.dossier.preregistration import preregistration_outcome
 from compliance.facts.formatting import Format, show
 from compliance.reports.one_run.performance_table import heterogeneity_table, performance_table
@@ -140,8 +140,25 @@ def _preregistration(dossier: Dossier) -> list[str]:
 
 
 def _red_team(released: ReleasedModel) -> list[str]:
+    figures = [(one.kind.title, one.text) for one in strongest_figures(released.red_team)]
     if not released.red_team:
-        return ["No red team has attacked this run: `collegium redteam run` does.", ""]
+        said = "No red team has attacked this run: `collegium models attack` does."
+        return [said, "", *items(figures)]
+    stand_in = [
+        "The run was made by real hospitals, so its own model was not attacked: a training of its "
+        "study, on drawn records that are nobody's, was attacked in its place.",
+        "",
+    ] * any(one.stand_in for one in released.red_team)
+    explained = [
+        "Membership: can an attacker who knows everybody's records tell who was a training "
+        "patient? Extraction: can one who knows half of a record read the rest from the model? "
+        "Intervals are of 95 %. That an attack finds little proves nothing: a better one may come.",
+        "",
+    ]
+    return [*stand_in, *_found(released), *explained, *items(figures)]
+
+
+def _found(released: ReleasedModel) -> list[str]:
     return items(
         (
             show(one.found_at, Format.TIME),

@@ -94,7 +94,7 @@ def test_a_model_in_production_is_shown_with_thresholds_gates_and_history(desk: 
     shown = desk.told("models", "show", "heart")
     assert shown["rules"] == {
         "least": None, "margin": 1.0, "largest_gap": None, "red_team": False,
-        "canary_evaluation": False,
+        "canary_evaluation": False, "largest_advantage": 0.1, "largest_exposure": 0.5,
     }  # fmt: skip
     (version,) = shown["versions"]
     assert version["stage"] == "production" and version["run"] == "run-1"

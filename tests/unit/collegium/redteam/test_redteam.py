@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from collegium.cli import main as cli
-from collegium.redteam import records as redteam_records
 from collegium.redteam.adversary import Claim, hospital_at, views_of
 from collegium.redteam.attack import red_team
 from collegium.redteam.evaluation import evaluation_checks
@@ -25,7 +24,10 @@ from collegium.redteam.noise import checks as noise_checks
 from collegium.redteam.noise.canaries import OneRunAudit, one_run_audits
 from collegium.redteam.noise.checks import conformance
 from collegium.redteam.patients import patient_checks
-from collegium.redteam.records import inversion, trained_model
+from collegium.redteam.records import inversion as redteam_inversion
+from collegium.redteam.records import membership as redteam_membership
+from collegium.redteam.records.inversion import inversion
+from collegium.redteam.records.together import trained_model
 from collegium.simulation.records import read_hospitals
 from compliance.privacy.empirical_audit.checks import AuditCheck, check_price
 from compliance.privacy.noise import DiscreteGaussian
@@ -475,12 +477,25 @@ def test_membership_attacks_find_nothing_where_nothing_is() -> None:
     for found in attacked(0.0):
         assert found.auroc.low < 0.5 < found.auroc.high
         assert found.true_alarms.low < 0.015
+        assert found.advantage.low < 0.02
+
+
+def test_the_advantage_is_measured_by_limits_that_other_patients_chose() -> None:
+    random = np.random.default_rng(1)
+    members = np.arange(100)[None] < 50
+    found = [
+        measure("LOSS", random.normal(size=(1, 100)), members, random).advantage for _ in range(8)
+    ]
+    assert abs(np.mean([one.value for one in found])) < 0.06  # the best own limit: 0.11
+    assert sum(one.low > 0.1 for one in found) == 0
+    assert measure("LOSS", members * 1.0, members, random).advantage.low == 1.0
 
 
 def test_membership_attacks_find_members_of_models_that_learned_by_heart() -> None:
     strong, light = attacked(3.0)
     assert strong.auroc.low > 0.95
     assert strong.true_alarms.low > 0.3
+    assert strong.advantage.low > 0.8
     assert light.auroc.low > 0.75
 
 
@@ -554,10 +569,10 @@ def test_model_that_hospitals_train_together_is_the_one_that_the_secure_sum_trai
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer numbers and models: for the way through, not for power."""
     monkeypatch.setattr(noise_checks, "_COORDINATES", 4_000)
-    monkeypatch.setattr(redteam_records, "_LIRA_MODELS", 6)
-    monkeypatch.setattr(redteam_records, "_OVERTRAINING", 30)
+    monkeypatch.setattr(redteam_membership, "_LIRA_MODELS", 6)
+    monkeypatch.setattr(redteam_membership, "_OVERTRAINING", 30)
     monkeypatch.setattr(canaries, "_MAX_CANARIES", 200)
-    monkeypatch.setattr(redteam_records, "_DRAWS", 4)
+    monkeypatch.setattr(redteam_inversion, "_DRAWS", 4)
 
 
 @pytest.fixture

@@ -10,12 +10,13 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from rich.console import Console
 
 from collegium.cli import main as cli
-from collegium.redteam import records as redteam_records
 from collegium.redteam import run as redteam_run
 from collegium.redteam.findings import Findings
 from collegium.redteam.harness import AttackRandomness
 from collegium.redteam.noise import canaries
 from collegium.redteam.noise import checks as noise_checks
+from collegium.redteam.records import inversion as redteam_inversion
+from collegium.redteam.records import membership as redteam_membership
 from collegium.redteam.run import Places, red_team_run
 from collegium.simulation.settings import simulated_split_key
 from compliance.audit.log import NewEntry
@@ -86,9 +87,9 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(noise_checks, "_COORDINATES", 4_000)
     monkeypatch.setattr(noise_checks, "_SUM_COORDINATES", 4_000)
     monkeypatch.setattr(canaries, "_MAX_CANARIES", 200)
-    monkeypatch.setattr(redteam_records, "_LIRA_MODELS", 4)
-    monkeypatch.setattr(redteam_records, "_OVERTRAINING", 10)
-    monkeypatch.setattr(redteam_records, "_DRAWS", 4)
+    monkeypatch.setattr(redteam_membership, "_LIRA_MODELS", 4)
+    monkeypatch.setattr(redteam_membership, "_OVERTRAINING", 10)
+    monkeypatch.setattr(redteam_inversion, "_DRAWS", 4)
 
 
 @pytest.fixture

@@ -82,7 +82,9 @@ def test_each_version_has_its_stage_figure_price_and_signatures(views: Views) ->
 def test_gates_history_and_who_serves_what_stand_in_tables(views: Views) -> None:
     page = show(views, "models")
     tables = [table.value.reset_index() for table in page.table]
-    gates, serving, history = tables
+    gates, attacks, serving, history = tables
+    assert set(attacks["Found"]) == {"—"}
+    assert set(attacks["About it"]) == {"no red team has attacked this run"}
     assert set(gates["Result"]) == {"passed"}
     assert list(serving["Hospital"]) == ["east", "north", "south", "west"]
     assert len(set(serving["Is to serve"])) == 1

@@ -15,8 +15,9 @@ from collegium.models.exports.documents.mlbom import ml_bom
 from collegium.models.exports.documents.model_card import model_card
 from collegium.models.exports.released import ReleasedModel, released_model
 from compliance.estimates.interval import Interval
-from compliance.facts.dossier import RedTeamFacts
+from compliance.facts.dossier import ATTACK_FIGURES, RedTeamFacts, read_red_team
 from tests.support.simulated.preregistered import preregistered
+from tests.support.simulated.red_team_findings import findings
 
 #: Where ``make test`` unpacks the package of ``tests/support/data.lock`` that ships the schemas.
 _SCHEMAS = Path(sys.prefix, "share", "test-data", "cyclonedx", "schema", "_res")
@@ -97,10 +98,26 @@ def test_the_card_says_use_privacy_figures_attacks_limits_and_forms(
     assert "| east | patient |" in card
     assert "| All test patients | all |" in card and "| Hospital | east |" in card
     assert "the claim is contradicted: a canary was found" in card
+    assert "drawn records" not in card
     assert "nothing could be said: too few patients for the noise" in card
     assert "largest difference from the model on reference inputs 6e-08" in card
     assert "bundle: left out: MONAI has no such network" in card
     assert "This model comes from a simulation." in card
+
+
+def test_the_card_gives_figures_of_attacks_with_intervals_or_says_why_they_are_missing(
+    released: ReleasedModel,
+) -> None:
+    said = findings(advantage=0.02, exposure=0.1, stand_in=True, missing={"inserted": "few"})
+    del said["extraction"]["inserted"]
+    attack = read_red_team("run-1", "2026-03-04T05:06:07.000Z", said)
+    card = model_card(replace(released, red_team=(attack,)), {}, {})
+    assert "Membership: advantage of the attacker: 0.020 (-0.030 to 0.070)" in card
+    assert "guessing gives 0; LiRA on 256 patients" in card
+    assert "Extraction: inserted records, bits beyond guessing: missing: few" in card
+    assert "so its own model was not attacked" in card
+    without = model_card(released, {}, {})
+    assert without.count("missing: no red team has attacked this run") == len(ATTACK_FIGURES)
 
 
 def test_the_card_shows_no_exact_figure_and_no_foreign_markup(released: ReleasedModel) -> None:

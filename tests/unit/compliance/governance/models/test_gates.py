@@ -7,16 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compliance.estimates.interval import Interval
+from compliance.facts.dossier import RedTeamFacts, read_red_team, strongest_figures
+from compliance.governance.models.gate import GateResult
 from compliance.governance.models.gates import (
     CanaryFigures,
     GateFacts,
-    GateResult,
     GateRules,
     improvement,
     judge,
     read_rules,
 )
 from protocol.errors import MessageRefused
+from tests.support.simulated.red_team_findings import findings
+
+
+def _attack(advantage: float = 0.02, exposure: float = 0.1, **said: object) -> RedTeamFacts:
+    found = findings(advantage, exposure, **said)
+    return read_red_team("run-1", "2026-03-04T05:06:07.000Z", found)
+
 
 GOOD = GateFacts(
     signatures=3,
@@ -26,7 +34,7 @@ GOOD = GateFacts(
     headline=Interval(value=0.82, low=0.78, high=0.86),
     production=Interval(value=0.81, low=0.77, high=0.85),
     gap=0.05,
-    contradicted=False,
+    attacks=(_attack(),),
 )
 RULES = GateRules(least=0.8, margin=0.02, largest_gap=0.1)
 
@@ -38,7 +46,7 @@ def _results(facts: GateFacts, rules: GateRules = RULES) -> dict[str, GateResult
 def test_a_version_that_shows_all_that_is_asked_for_passes_every_gate() -> None:
     found = _results(GOOD)
     assert set(found) == {
-        "signatures", "privacy", "red-team", "utility", "regression", "fairness"
+        "signatures", "privacy", "red-team", "extraction", "utility", "regression", "fairness"
     }  # fmt: skip
     assert set(found.values()) == {GateResult.PASSED}
 
@@ -48,8 +56,17 @@ def test_a_version_that_shows_all_that_is_asked_for_passes_every_gate() -> None:
     [
         (replace(GOOD, signatures=2), "signatures", GateResult.OPEN),
         (replace(GOOD, protects=False), "privacy", GateResult.FAILED),
-        (replace(GOOD, contradicted=None), "red-team", GateResult.OPEN),
-        (replace(GOOD, contradicted=True), "red-team", GateResult.FAILED),
+        (
+            replace(GOOD, attacks=(_attack(contradicted=True, reasons=["noise"]),)),
+            "red-team",
+            GateResult.FAILED,
+        ),
+        (replace(GOOD, attacks=(_attack(advantage=0.2),)), "red-team", GateResult.FAILED),
+        (replace(GOOD, attacks=(_attack(advantage=0.14),)), "red-team", GateResult.PASSED),
+        (replace(GOOD, attacks=(_attack(candidate=None),)), "red-team", GateResult.OPEN),
+        (replace(GOOD, attacks=(_attack(exposure=0.6),)), "extraction", GateResult.FAILED),
+        (replace(GOOD, attacks=(_attack(exposure=0.54),)), "extraction", GateResult.PASSED),
+        (replace(GOOD, attacks=(_attack(extraction={}),)), "extraction", GateResult.OPEN),
         (replace(GOOD, headline=None), "utility", GateResult.OPEN),
         (replace(GOOD, headline=Interval.withheld("few")), "utility", GateResult.OPEN),
         (
@@ -77,8 +94,38 @@ def test_each_gate_keeps_back_what_it_is_for_and_nothing_else(
 
 
 def test_gates_that_a_line_does_not_ask_for_are_not_judged() -> None:
-    facts = replace(GOOD, production=None, gap=None, contradicted=None)
+    facts = replace(GOOD, production=None, gap=None, attacks=())
     assert set(_results(facts, GateRules(red_team=False))) == {"signatures", "privacy"}
+
+
+def test_without_an_attack_both_of_its_gates_are_open() -> None:
+    found = _results(replace(GOOD, attacks=()))
+    assert (found["red-team"], found["extraction"]) == (GateResult.OPEN, GateResult.OPEN)
+
+
+def test_attacking_again_does_not_hide_what_was_found() -> None:
+    for attacks in ((_attack(0.4), _attack()), (_attack(), _attack(0.4))):
+        assert _results(replace(GOOD, attacks=attacks))["red-team"] is GateResult.FAILED
+    later = _attack(extraction={}, missing={"own-records": "too few", "inserted": "too few"})
+    found = strongest_figures((_attack(exposure=3.0), later))
+    assert [one.found.value for one in found if one.kind.part == "inserted" and one.found] == [3.0]
+
+
+def test_thresholds_of_attacks_are_the_lines_own() -> None:
+    facts = replace(GOOD, attacks=(_attack(advantage=0.3, exposure=2.0),))
+    wide = replace(RULES, largest_advantage=0.3, largest_exposure=2.0)
+    assert set(_results(facts, wide).values()) == {GateResult.PASSED}
+
+
+def test_a_gate_says_that_drawn_records_stood_in_and_why_a_figure_is_missing() -> None:
+    said = {gate.name: gate.said for gate in judge(GOOD, RULES)}
+    assert "drawn records" not in said["red-team"]
+    facts = replace(
+        GOOD, attacks=(_attack(stand_in=True, extraction={}, missing={"inserted": "few"}),)
+    )
+    said = {gate.name: gate.said for gate in judge(facts, RULES)}
+    assert "on drawn records: the run's own model was not attacked" in said["red-team"]
+    assert "missing: few" in said["extraction"] and "attack again" in said["extraction"]
 
 
 def test_narrow_intervals_show_what_the_margin_would_allow() -> None:

@@ -27,6 +27,7 @@ from protocol.transport.snapshot import SignedSnapshot
 from protocol.transport.steps import SNAPSHOT
 from tests.support.hospital.people import ADA, BEA, CLEO, People
 from tests.support.simulated.federation import Federation
+from tests.support.simulated.red_team_findings import findings, keep_findings
 from tests.support.simulated.studies import changed, small_study
 
 HEART = ("model", "heart")
@@ -77,6 +78,10 @@ class Register:
         self.to_canary(version)
         change = self.act("promote", version=version)["change"]
         self.people.confirm(BEA, change)
+
+    def attacked(self, run: str, found: dict[str, object]) -> None:
+        """Keeps with a run what a red team found."""
+        keep_findings(self.federation.store, self.federation.workspace.signing_key(), run, found)
 
     @property
     def stages(self) -> dict[str, Stage]:
@@ -130,6 +135,29 @@ def test_a_gate_that_is_open_or_failed_keeps_a_version_back_and_says_why(
     found = {gate.name: gate.result for gate in register.people.operations.models.gates(
         "heart", register.first)}  # fmt: skip
     assert found["signatures"] == found["privacy"] == "passed"
+
+
+def test_what_a_red_team_finds_keeps_a_version_from_canary_and_from_production(
+    register: Register,
+) -> None:
+    rules = json.dumps(GateRules(margin=1.0, canary_evaluation=False).to_json())
+    for version in (register.first, register.second):
+        register.act("register", version=version, rules=rules)
+    with pytest.raises(PolicyRefused, match="red-team is open.*extraction is open"):
+        register.act("canary", version=register.first, sites=("east",))
+    register.attacked("run-1", findings(advantage=0.4))
+    with pytest.raises(PolicyRefused, match=r"red-team failed: .*0\.400 .0\.350"):
+        register.act("canary", version=register.first, sites=("east",))
+    register.attacked("run-2", findings())
+    register.act("canary", version=register.second, sites=("east",))
+    change = register.act("promote", version=register.second)["change"]
+    register.attacked("run-2", findings(exposure=3.0))
+    with pytest.raises(PolicyRefused, match="extraction failed"):
+        register.people.confirm(BEA, change)
+    assert register.stages == {
+        register.first: Stage.CANDIDATE,
+        register.second: Stage.CANARY,
+    }
 
 
 def test_thresholds_stay_what_they_were_when_the_model_was_founded(register: Register) -> None:

@@ -1,13 +1,18 @@
 """The attacker's findings, as one page and in a few lines."""
 
-import math
 from pathlib import Path
 
 from rich.console import Console
 
+from collegium.redteam.adversary import Claim, View
 from collegium.redteam.findings import Findings
 from collegium.redteam.noise.canaries import OneRunAudit
-from compliance.estimates.interval import Interval
+from collegium.redteam.report.on_records import (
+    estimate_text,
+    extraction_section,
+    inversion_section,
+    membership_section,
+)
 from compliance.facts.formatting import Format, show
 from compliance.privacy.empirical_audit.checks import CHECK_LEVEL, AuditCheck
 from compliance.reports.document import (
@@ -24,7 +29,7 @@ from compliance.reports.document import (
     Table,
     Tone,
 )
-from pipelines.attacks.membership import FALSE_ALARMS, AttackEstimate
+from pipelines.attacks.membership import FALSE_ALARMS
 from protocol.study.privacy import DistributedPrivacy
 from protocol.study.strategies.registry import strategy_of
 
@@ -36,15 +41,16 @@ def page(findings: Findings) -> Document:
         kind="red-team",
         title="Red team: is the claimed privacy there?",
         subtitle=f"{study.title}, {f'run {run.run_id}' if run else f'study {study.digest}'}",
-        banner=(_verdict(findings), _whose_eyes()),
+        banner=(_verdict(findings), _whose_eyes(findings)),
         sections=(
             _summary(findings),
             _claim(findings),
-            _conformance(findings),
+            *((_conformance(findings),) if findings.view is not None else ()),
             *_evidence(findings),
-            _audit(findings),
-            _membership(findings),
-            _inversion(findings),
+            *((_audit(findings),) if findings.audits else ()),
+            membership_section(findings),
+            inversion_section(findings),
+            extraction_section(findings),
             _not_covered(findings),
         ),
         footer=(
@@ -73,29 +79,47 @@ def summarise(findings: Findings, out: Path, console: Console) -> None:
     console.print(f"  checks        {passed} of {len(findings.checks)} passed")
     for audit in findings.audits:
         console.print(f"  one run       {_said_of(audit)}", markup=False, soft_wrap=True)
-    for attack in findings.attacks[2:]:
+    for attack in findings.attacks[2:] or findings.attacks:
+        found = attack.found
         console.print(
-            f"  membership    {attack.training}: {attack.found.attack}, AUROC "
-            f"{_estimate_text(attack.found.auroc)}, {_estimate_text(attack.found.true_alarms)} "
-            "found at 1 % false alarms",
+            f"  membership    {attack.training}: {found.attack}, AUROC "
+            f"{estimate_text(found.auroc)}, {estimate_text(found.true_alarms)} "
+            f"found at 1 % false alarms, advantage {estimate_text(found.advantage)}",
             soft_wrap=True,
         )
-    for found in findings.inversions:
+    for name, exposure in findings.exposures.items():
         console.print(
-            f"  inversion     {found.seen}: cosine {found.inside:.3f} (others {found.outside:.3f})"
+            f"  extraction    {name}: {estimate_text(exposure.excess)} bits more than of records "
+            "that it was not trained on",
+            soft_wrap=True,
         )
-    if not findings.inversions:
+    for name, why in findings.missing.items():
+        console.print(f"  not attacked  {name}: {why}", markup=False, soft_wrap=True)
+    for seen in findings.inversions:
+        console.print(
+            f"  inversion     {seen.seen}: cosine {seen.inside:.3f} (others {seen.outside:.3f})"
+        )
+    if not findings.inversions and findings.view is not None:
         console.print("  inversion     not run: the network does not begin with a linear layer")
     console.print(f"The page: {out / 'redteam.html'}", markup=False, soft_wrap=True)
 
 
 def _verdict(findings: Findings) -> Statement:
+    if findings.claim is None:
+        return Statement(
+            text="Nothing is claimed, so nothing is contradicted.",
+            detail="The run promised its patients no privacy. What follows is what its model gives "
+            "away of them.",
+            tone=Tone.CAUTION,
+        )
     if not findings.contradicted:
         return Statement(
             text="Nothing contradicts the claim.",
             detail="The released noise is what the proof assumes, as far as these checks see. The "
-            "attacks give lower bounds: that they stay below the claim proves nothing.",
-            tone=Tone.GOOD,
+            "attacks give lower bounds: that they stay below the claim proves nothing."
+            if findings.view is not None
+            else f"Noise and canaries were not examined: {findings.missing['noise']}.",
+            tone=Tone.GOOD if findings.view is not None else Tone.CAUTION,
         )
     return Statement(
         text="The claim is contradicted.",
@@ -108,7 +132,16 @@ def _verdict(findings: Findings) -> Statement:
     )
 
 
-def _whose_eyes() -> Statement:
+def _whose_eyes(findings: Findings) -> Statement:
+    if findings.target.stand_in:
+        return Statement(
+            text="On drawn records, which are nobody's: the run's own model was not attacked.",
+            detail="The run was made by real hospitals. A training of its study, with the software "
+            "that is installed here, was attacked on records drawn from what the study declares, "
+            "with drawn labels. What the run's own model keeps of its patients only its hospitals "
+            "can look for: collegium silo leak-check.",
+            tone=Tone.CAUTION,
+        )
     return Statement(
         text="For simulations and synthetic records, or for the hospital's own eyes only.",
         detail="An audit on real patients' records is itself a release, outside every claim: the "
@@ -118,19 +151,28 @@ def _whose_eyes() -> Statement:
 
 
 def _summary(findings: Findings) -> Section:
-    protected, audit = findings.attacks[2].found, findings.audits[0]
-    passed = sum(check.passed for check in findings.checks)
-    items = [
-        Highlight(
-            label="checks passed", value=f"{passed} of {len(findings.checks)}",
-            form=Format.TEXT, note="the strongest test",
-        ),
-        _bound(audit),
-        Highlight(
-            label="members found", value=protected.true_alarms.value, form=Format.RATIO,
-            note=f"at 1 % false alarms; guessing finds {FALSE_ALARMS:g}",
-        ),
-    ]  # fmt: skip
+    passed, items = sum(check.passed for check in findings.checks), []
+    if findings.checks:
+        items.append(
+            Highlight(
+                label="checks passed",
+                value=f"{passed} of {len(findings.checks)}",
+                form=Format.TEXT,
+                note="the strongest test",
+            )  # fmt: skip
+        )
+    if findings.audits:
+        items.append(_bound(findings.audits[0]))
+    attack = findings.attacks[2] if findings.view is not None else findings.candidate_attack
+    if attack is not None:
+        items.append(
+            Highlight(
+                label="members found",
+                value=attack.found.true_alarms.value,
+                form=Format.RATIO,
+                note=f"at 1 % false alarms; guessing finds {FALSE_ALARMS:g}",
+            )  # fmt: skip
+        )
     if findings.inversions:
         last = findings.inversions[-1]
         items.append(
@@ -169,20 +211,18 @@ def _said_of(audit: OneRunAudit) -> str:
     return f"{audit.view.title}: epsilon is at least {audit.bound:.2f} (95 %); {claim}"
 
 
-def _seen(findings: Findings) -> str:
+def _seen(findings: Findings, view: View) -> str:
     training = findings.target.study.training
     if strategy_of(training).shows_gradients:
-        return findings.view.title
+        return view.title
     return (
-        f"{findings.view.title}; as plain steps, for updates of {training.strategy} do not hold "
+        f"{view.title}; as plain steps, for updates of {training.strategy} do not hold "
         "every noised gradient that is paid for"
     )
 
 
 def _claim(findings: Findings) -> Section:
-    claim, run = findings.claim, findings.target.run
-    event, bands = claim.event, findings.target.study.privacy.bands
-    of_cycles = f" of a cycle of {bands} steps" if bands > 1 else ""
+    run, view = findings.target.run, findings.view
     facts = Facts(
         title="Claim and target",
         rows=(
@@ -190,26 +230,36 @@ def _claim(findings: Findings) -> Section:
             *((Fact(label="Run", value=run.run_id, form=Format.CODE),) if run else ()),
             Fact(label="Study", value=findings.target.study.digest, form=Format.CODE),
             Fact(label="Mode of privacy", value=findings.target.study.privacy.mode),
-            Fact(
-                label="Who claims it",
-                value="the hospitals signed it" if run else "this software, before a run",
-            ),
-            Fact(label="ε for one patient, training", value=claim.epsilon, form=Format.EPSILON),
-            Fact(label="δ", value=claim.delta, form=Format.SMALL),
-            Fact(label="Noise multiplier", value=event.noise_multiplier, form=Format.NUMBER),
-            Fact(label=f"Sampling rate{of_cycles}", value=event.sampling_rate, form=Format.NUMBER),
-            Fact(
-                label="Cycles that are paid for" if of_cycles else "Steps that are paid for",
-                value=event.steps,
-                form=Format.COUNT,
-            ),
-            Fact(label="What the attacker sees", value=_seen(findings)),
-            Fact(label="Hospital whose records were attacked", value=claim.site),
+            *(() if findings.claim is None else _claimed(findings, findings.claim)),
+            *((Fact(label="What the attacker sees", value=_seen(findings, view)),) if view else ()),
+            Fact(label="Hospital whose records were attacked", value=findings.site),
             *(_software(run.other_software) if run else ()),
             Fact(label="Took", value=sum(findings.seconds.values()), form=Format.SECONDS),
         ),
     )
     return Section(key="claim", title="What is claimed, and what was attacked", blocks=(facts,))
+
+
+def _claimed(findings: Findings, claim: Claim) -> tuple[Fact, ...]:
+    event, bands = claim.event, findings.target.study.privacy.bands
+    of_cycles = f" of a cycle of {bands} steps" if bands > 1 else ""
+    return (
+        Fact(
+            label="Who claims it",
+            value="the hospitals signed it"
+            if findings.target.run
+            else "this software, before a run",
+        ),
+        Fact(label="ε for one patient, training", value=claim.epsilon, form=Format.EPSILON),
+        Fact(label="δ", value=claim.delta, form=Format.SMALL),
+        Fact(label="Noise multiplier", value=event.noise_multiplier, form=Format.NUMBER),
+        Fact(label=f"Sampling rate{of_cycles}", value=event.sampling_rate, form=Format.NUMBER),
+        Fact(
+            label="Cycles that are paid for" if of_cycles else "Steps that are paid for",
+            value=event.steps,
+            form=Format.COUNT,
+        ),
+    )
 
 
 def _software(other: tuple[str, ...]) -> tuple[Fact, ...]:
@@ -310,71 +360,6 @@ def _audit(findings: Findings) -> Section:
     return Section(key="one-run", title="Audit in one run", blocks=blocks)
 
 
-def _membership(findings: Findings) -> Section:
-    first, claim = findings.attacks[0].found, findings.claim
-    permitted = min(1.0, math.exp(claim.epsilon) * FALSE_ALARMS + claim.delta)
-    source = {
-        "LiRA": "Carlini et al. 2022, arXiv 2112.03570",
-        "RMIA": "Zarifzadeh et al. 2024, arXiv 2312.03262",
-    }
-    idle = (
-        " Here the control finds nothing that chance does not: on these records this attack says "
-        "little."
-    ) * (first.auroc.low <= 0.5)
-    own = (
-        " The last row attacks the run's own model: all hospitals train the reference models, and "
-        "who was in it is known."
-    ) * (findings.target.run is not None)
-    text = Paragraph(
-        text=f"{first.attack} on {first.patients} patients of {claim.site}: {first.models} "
-        "models, each trained on a random half by this hospital alone, with the noise in "
-        f"{findings.view.title}; each is attacked with the help of the others. The control shows "
-        f"whether the attack has teeth on these records.{idle}{own}"
-    )
-    table = Table(
-        title="Who was a training patient?",
-        columns=(
-            Column(title="Models trained"), Column(title="Steps", form=Format.COUNT),
-            Column(title="AUROC of the attack", form=Format.RATIO),
-            Column(title="Members found at 1 % false alarms", form=Format.RATIO),
-        ),
-        rows=tuple(
-            (a.training, a.steps, _interval(a.found.auroc), _interval(a.found.true_alarms))
-            for a in findings.attacks
-        ),
-        note="Guessing gives 0.5 and 0.01. The claim permits at most "
-        f"{permitted:.3f} found at 1 % false alarms. Intervals: 95 %, by resampling models and "
-        f"patients. {source[first.attack]}.",
-    )  # fmt: skip
-    return Section(key="membership", title="Membership inference", blocks=(text, table))
-
-
-def _inversion(findings: Findings) -> Section:
-    if not findings.inversions:
-        text = "Not run: this network does not begin with a linear layer that has a bias."
-        return Section(
-            key="inversion", title="First-layer inversion", blocks=(Paragraph(text=text),)
-        )
-    before = Paragraph(
-        text="Where a record meets a linear layer, the weights' gradient divided by the bias' "
-        "gradient is the record. The best cosine with a true record, of all neurons, everybody "
-        "being in the batch. What guessing gives is shown beside it: the best cosine with as many "
-        "patients who were not in the update."
-    )
-    table = Table(
-        title="The best recovered record",
-        columns=(
-            Column(title="What the attacker sees"),
-            Column(title="Cosine with a patient in it", form=Format.RATIO),
-            Column(title="Cosine with other patients", form=Format.RATIO),
-        ),
-        rows=tuple((i.seen, i.inside, i.outside) for i in findings.inversions),
-        note=f"Noised: with the noise in {findings.view.title}. Means over 20 patients, or 5 draws "
-        "of the noise. 1 is the record itself.",
-    )
-    return Section(key="inversion", title="First-layer inversion", blocks=(before, table))
-
-
 def _not_covered(findings: Findings) -> Section:
     shared = isinstance(findings.target.study.privacy, DistributedPrivacy)
     secure_sum = (
@@ -392,11 +377,3 @@ def _not_covered(findings: Findings) -> Section:
          "attacked, and held against what the plan claims for so many."),
     )  # fmt: skip
     return Section(key="not-covered", title="What is not covered", blocks=(Bullets(items=items),))
-
-
-def _interval(estimate: AttackEstimate) -> Interval:
-    return Interval(value=estimate.value, low=estimate.low, high=estimate.high)
-
-
-def _estimate_text(estimate: AttackEstimate) -> str:
-    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"

@@ -1,0 +1,1 @@
+"""The page of a red team, and the lines that a person reads at the command."""
