@@ -33,7 +33,7 @@ def export_mlflow(
     as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tells an MLflow about a run, or about all: settings, figures.
+    """Tells an MLflow about a run, or about all of them.
 
     A second export updates what the first one made.
     """
@@ -70,7 +70,7 @@ def crate(
     as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """Writes a run as an RO-Crate: documents, figures, evidence, described.
+    """Writes a run as an RO-Crate, described for others.
 
     The folder is verified first. Nothing is written of one that was altered.
     """
@@ -98,7 +98,7 @@ def verify(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Checks an RO-Crate of a run: files, signatures, proofs in the log."""
+    """Checks files, signatures and proofs of an RO-Crate."""
     from collegium.models.publication.crate import verify_crate
     from collegium.verification.inputs import read_key
 

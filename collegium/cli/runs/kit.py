@@ -35,7 +35,7 @@ def make(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Writes a kit: study, public records, what the run came to, one command.
+    """Writes a kit: study, public records, what the run came to.
 
     The records are handed out with it. No privacy is claimed of its run.
     """
