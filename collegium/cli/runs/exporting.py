@@ -51,6 +51,7 @@ def export_mlflow(
 
 
 @app.command("crate")
+@needs("coordinator")
 def crate(
     run: Run,
     out: Records,
@@ -75,6 +76,7 @@ def crate(
     The folder is verified first. Nothing is written of one that was altered.
     """
     from collegium.models.publication.crate import CrateRequest, CrateTerms, write_crate
+    from collegium.reports.access_record import record_run_export
 
     if is_hospital(out):
         raise MessageRefused(
@@ -83,7 +85,8 @@ def crate(
         )
     terms = CrateTerms(urls=_addresses(url or []))
     key = None if as_key is None else read_key_file(as_key)
-    told = write_crate(out, CrateRequest(run=run, to=to, model=model, terms=terms), key)
+    asked = CrateRequest(run=run, to=to, model=model, terms=terms)
+    told = write_crate(out, asked, record_run_export(out, key))
     say(
         f"wrote      {to}: {told['files']} files of run {told['run']}; collegium runs verify-crate "
         f"{to} --key {out / 'coordinator.pub'}",
