@@ -1,7 +1,8 @@
 """The record of who exported a report or evidence: every export goes through it, beforehand."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from compliance.governance.acts import ActRequest
 from coordinator.runs.person_acts import Recorded, record_act
@@ -33,3 +34,15 @@ def record_export(
         action="report.export", subject_kind=subject[0], subject=subject[1], details=said
     )
     return record_act(out, request, key)
+
+
+def record_run_export(
+    out: Path, key: SigningKey | None
+) -> Callable[[str, Mapping[str, str | bool | None]], dict[str, Any]]:
+    """Returns what logs that a run is exported, as ``record_export`` does, for ``--json``."""
+
+    def record(run: str, details: Mapping[str, str | bool | None]) -> dict[str, Any]:
+        recorded = record_export(out, key, ("run", run), details)
+        return {"act": recorded.act, "access": recorded.note}
+
+    return record

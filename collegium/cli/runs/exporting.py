@@ -33,7 +33,7 @@ def export_mlflow(
     as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tells an MLflow about a run, or about all: settings, figures.
+    """Tells an MLflow about a run, or about all of them.
 
     A second export updates what the first one made.
     """
@@ -51,6 +51,7 @@ def export_mlflow(
 
 
 @app.command("crate")
+@needs("coordinator")
 def crate(
     run: Run,
     out: Records,
@@ -70,11 +71,12 @@ def crate(
     as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """Writes a run as an RO-Crate: documents, figures, evidence, described.
+    """Writes a run as an RO-Crate, described for others.
 
     The folder is verified first. Nothing is written of one that was altered.
     """
     from collegium.models.publication.crate import CrateRequest, CrateTerms, write_crate
+    from collegium.reports.access_record import record_run_export
 
     if is_hospital(out):
         raise MessageRefused(
@@ -83,7 +85,8 @@ def crate(
         )
     terms = CrateTerms(urls=_addresses(url or []))
     key = None if as_key is None else read_key_file(as_key)
-    told = write_crate(out, CrateRequest(run=run, to=to, model=model, terms=terms), key)
+    asked = CrateRequest(run=run, to=to, model=model, terms=terms)
+    told = write_crate(out, asked, record_run_export(out, key))
     say(
         f"wrote      {to}: {told['files']} files of run {told['run']}; collegium runs verify-crate "
         f"{to} --key {out / 'coordinator.pub'}",
@@ -98,7 +101,7 @@ def verify(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Checks an RO-Crate of a run: files, signatures, proofs in the log."""
+    """Checks files, signatures and proofs of an RO-Crate."""
     from collegium.models.publication.crate import verify_crate
     from collegium.verification.inputs import read_key
 

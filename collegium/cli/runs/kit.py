@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from collegium.cli.coordinator.persons import As, read_key_file
 from collegium.cli.options import AsJson, Data
 from collegium.cli.runs.reproducing import tell_answer
+from collegium.extras import require_extra
 from collegium.output.console import console, emit, say
 
 app = typer.Typer(no_args_is_help=True, help="Kits: a run on public records, to be done again.")
@@ -33,9 +35,10 @@ def make(
     wheel: Annotated[
         Path | None, typer.Option("--wheel", metavar="FILE", help="The package that goes with it.")
     ] = None,
+    as_key: As = None,
     as_json: AsJson = False,
 ) -> None:
-    """Writes a kit: study, public records, what the run came to, one command.
+    """Writes a kit: study, public records, what the run came to.
 
     The records are handed out with it. No privacy is claimed of its run.
     """
@@ -45,8 +48,14 @@ def make(
     asked = KitRequest(
         to=to, study=study, out=out, run=run, data=data, locks=tuple(lock or ()), wheel=wheel
     )
+    record = None
+    if out is not None:
+        require_extra("coordinator")
+        from collegium.reports.access_record import record_run_export
+
+        record = record_run_export(out, None if as_key is None else read_key_file(as_key))
     with redirect_stdout(sys.stderr):  # Ray prints what it likes
-        told = make_kit(asked, on_screen(console()))
+        told = make_kit(asked, on_screen(console()), record)
     say(
         f"wrote      {to}: run {told['run']}, {len(told['records'])} files of records; "
         f"python {to / 'check.py'}",

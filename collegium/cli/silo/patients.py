@@ -62,9 +62,9 @@ def croissant(
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The file to write.")],
     as_json: AsJson = False,
 ) -> None:
-    """Describes the frozen records of a study as Croissant, for this hospital.
+    """Describes the frozen records of a study as Croissant.
 
-    It holds the digest of the hospital's file, and is for its owner alone.
+    It holds the digest of the hospital's file: it is for this hospital alone.
     """
     from collegium.models.publication.croissant import (
         DatasetTerms,

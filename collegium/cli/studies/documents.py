@@ -215,9 +215,9 @@ def study_croissant(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Describes a study's cohort as Croissant: columns, labels, exclusions.
+    """Describes a study's cohort as Croissant.
 
-    The study alone is read, and no record.
+    Columns, labels, exclusions; the study alone is read, and no record.
     """
     from collegium.models.publication.croissant import DatasetTerms, study_dataset, write_dataset
     from compliance.storage.clock import utc_now

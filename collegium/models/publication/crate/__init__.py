@@ -10,7 +10,7 @@ Rules:
 
 from collegium.models.publication.crate.metadata import CrateTerms
 from collegium.models.publication.crate.verifying import verify_crate
-from collegium.models.publication.crate.writing import CrateRequest, write_crate
+from collegium.models.publication.crate.writing import CrateRequest, Recording, write_crate
 
 #: What commands and kits use.
-__all__ = ["CrateRequest", "CrateTerms", "verify_crate", "write_crate"]
+__all__ = ["CrateRequest", "CrateTerms", "Recording", "verify_crate", "write_crate"]

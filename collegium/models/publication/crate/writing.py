@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,8 @@ from collegium.models.publication.crate.evidence import CrateEvidence, run_evide
 from collegium.models.publication.crate.files import CrateFile, crate_files
 from collegium.models.publication.crate.metadata import CrateTerms, crate_metadata
 from collegium.models.publication.crate.verifying import verify_crate
-from collegium.reports.access_record import record_export
 from protocol.encoding import digest
 from protocol.errors import MessageRefused, WorkspaceRefused
-from protocol.identity.roster import SigningKey
 
 _ENCODINGS = {
     ".json": "application/json",
@@ -48,13 +46,18 @@ class CrateRequest:
     terms: CrateTerms = field(default_factory=CrateTerms)
 
 
-def write_crate(out: Path, asked: CrateRequest, key: SigningKey | None = None) -> dict[str, Any]:
+#: Logs that a run of this name is exported, with details; returns what ``--json`` shows of it.
+Recording = Callable[[str, Mapping[str, str | bool | None]], dict[str, Any]]
+
+
+def write_crate(out: Path, asked: CrateRequest, record: Recording | None) -> dict[str, Any]:
     """Writes a crate; returns what ``--json`` shows.
 
     Args:
         out: a simulation's or a coordinator's folder.
         asked: the run, and where to.
-        key: of the person who exports it; None where nobody says who they are.
+        record: logs the export before it is written; None of a folder that was made for a crate
+            just now, which nobody else knows.
 
     Raises:
         PolicyRefused: people are registered here, and none of them exports it.
@@ -70,7 +73,7 @@ def write_crate(out: Path, asked: CrateRequest, key: SigningKey | None = None) -
         described = crate_metadata(found, held, asked.terms)
         run, public = found.dossier.run_id, found.public
     details = {"format": "ro-crate", "kind": "crate", "run": run, "sha256": digest(described)}
-    recorded = record_export(out, key, ("run", run), details)
+    recorded = {} if record is None else record(run, details)
     contents = {METADATA: described} | {one.path: one.data for one in held}
     _write(asked.to, contents)
     return {
@@ -78,8 +81,7 @@ def write_crate(out: Path, asked: CrateRequest, key: SigningKey | None = None) -
         "run": run,
         "sha256": digest(described),
         "files": len(contents),
-        "act": recorded.act,
-        "access": recorded.note,
+        **recorded,
         "checked": verify_crate(asked.to, public),
     }
 

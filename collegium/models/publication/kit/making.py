@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from collegium.models.publication.crate import CrateRequest, write_crate
+from collegium.models.publication.crate import CrateRequest, Recording, write_crate
 from collegium.models.publication.kit.contents import (
     CHECK,
     CHECK_SCRIPT,
@@ -63,26 +63,30 @@ class KitRequest:
     wheel: Path | None = None
 
 
-def make_kit(asked: KitRequest, watch: Watch) -> dict[str, Any]:
+def make_kit(asked: KitRequest, watch: Watch, record: Recording | None = None) -> dict[str, Any]:
     """Writes a kit; returns what ``--json`` shows.
 
     Args:
         asked: what, and where to.
         watch: shows the progress of a simulation.
+        record: logs that the run of ``out`` is exported; needed with it.
 
     Raises:
+        PolicyRefused: people are registered in ``out``, and none of them exports it.
         WorkspaceRefused: the run is no simulation whose draws follow from seeds, its records are
             not those that it read, or the folder cannot be written.
         StoreBroken: the records of the folder are not what was logged.
     """
     if asked.to.exists() and (not asked.to.is_dir() or any(asked.to.iterdir())):
         raise WorkspaceRefused(f"--to {asked.to} is there already: name a new folder")
+    if asked.out is not None and record is None:
+        raise WorkspaceRefused("an export of a run that is kept is logged: give what logs it")
     with _recorded(asked, watch) as (out, data):
         try:
             asked.to.parent.mkdir(parents=True, exist_ok=True)
             draft = Path(tempfile.mkdtemp(prefix=f".{asked.to.name}.", dir=asked.to.parent))
             try:
-                told = _fill(draft, asked, out, data)
+                told = _fill(draft, asked, out, data, record)
                 if asked.to.exists():
                     asked.to.rmdir()
                 draft.replace(asked.to)
@@ -113,18 +117,20 @@ def _recorded(asked: KitRequest, watch: Watch) -> Iterator[tuple[Path, Path | No
         yield out, bundled.data
 
 
-def _fill(draft: Path, asked: KitRequest, out: Path, data: Path | None) -> dict[str, Any]:
+def _fill(
+    draft: Path, asked: KitRequest, out: Path, data: Path | None, record: Recording | None
+) -> dict[str, Any]:
     run, manifest, study, exact, noise, model = _run_of(out, asked.run)
     _write_records(draft / RECORDS, manifest, data or _bundled_folder(study))
     (draft / STUDY_FILE).write_bytes(_study_bytes(study))
     (draft / MODEL).write_bytes(encode_tensors(model))
-    crate = write_crate(out, CrateRequest(run=run, to=draft / EXPECTED))
-    record = KitRecord(run=run, test_noise=noise, exact=exact, crate=crate["sha256"])
+    crate = write_crate(out, CrateRequest(run=run, to=draft / EXPECTED), record)
+    kept = KitRecord(run=run, test_noise=noise, exact=exact, crate=crate["sha256"])
     installs = _write_software(draft, asked, manifest)
     texts = {
-        KIT: record.to_bytes(),
+        KIT: kept.to_bytes(),
         CHECK: CHECK_SCRIPT.encode(),
-        README: readme(record, manifest, study.title, installs).encode(),
+        README: readme(kept, manifest, study.title, installs).encode(),
     }
     for name, text in texts.items():
         (draft / name).write_bytes(text)

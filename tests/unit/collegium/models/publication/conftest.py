@@ -32,7 +32,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole_crate(promised: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The crate of the promised run; tests change copies of it."""
     to = tmp_path_factory.mktemp("crates") / "crate"
-    write_crate(promised, CrateRequest(run=RUN, to=to))
+    write_crate(promised, CrateRequest(run=RUN, to=to), None)
     return to
 
 

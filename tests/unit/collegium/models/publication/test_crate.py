@@ -18,6 +18,7 @@ from collegium.models.publication.crate import (
     verify_crate,
     write_crate,
 )
+from collegium.reports.access_record import record_run_export
 from coordinator.database.workspace import Workspace
 from coordinator.views.views import open_views
 from protocol.encoding import digest
@@ -129,7 +130,9 @@ def test_no_exact_figure_count_or_secret_is_in_a_crate(crate: Path, promised: Pa
 def test_two_crates_of_one_run_are_equal_byte_by_byte(
     crate: Path, promised: Path, tmp_path: Path
 ) -> None:
-    write_crate(promised, CrateRequest(run="run", to=tmp_path / "again"))
+    write_crate(
+        promised, CrateRequest(run="run", to=tmp_path / "again"), record_run_export(promised, None)
+    )
     assert digests_in(crate) == digests_in(tmp_path / "again")
 
 
@@ -137,7 +140,9 @@ def test_no_crate_is_made_of_an_altered_folder(promised: Path, tmp_path: Path) -
     copy = Path(shutil.copytree(promised, tmp_path / "copy"))
     change(copy, "UPDATE run SET exact_json = replace(exact_json, '0.9', '0.8')")
     with pytest.raises(StoreBroken, match="run-1"):
-        write_crate(copy, CrateRequest(run=RUN, to=tmp_path / "crate"))
+        write_crate(
+            copy, CrateRequest(run=RUN, to=tmp_path / "crate"), record_run_export(copy, None)
+        )
     assert not (tmp_path / "crate").exists()
 
 
@@ -211,13 +216,13 @@ def test_an_exported_model_goes_in_whole_and_only_of_the_same_run(
     runs = Path(shutil.copytree(promised, tmp_path / "runs"))
     export_model(runs, ExportRequest(version=RUN, to=tmp_path / "export", forms=()))
     asked = CrateRequest(run=RUN, to=tmp_path / "crate", model=tmp_path / "export")
-    write_crate(runs, asked)
+    write_crate(runs, asked, record_run_export(runs, None))
     entities = graph(tmp_path / "crate")
     assert named(entities["#run"]["result"])[0] == "model/model.safetensors"
     assert "model/mlbom.json" in named(entities["model/model.safetensors"]["subjectOf"])
     other = CrateRequest(run=RUN, to=tmp_path / "other", model=tmp_path / "export")
     with pytest.raises(MessageRefused):
-        write_crate(seeded / "out", other)
+        write_crate(seeded / "out", other, record_run_export(seeded / "out", None))
 
 
 def test_where_people_are_registered_a_crate_is_a_persons_act(
@@ -226,8 +231,14 @@ def test_where_people_are_registered_a_crate_is_a_persons_act(
     runs = Path(shutil.copytree(promised, tmp_path / "runs"))
     with people_of(runs) as people:
         with pytest.raises(PolicyRefused):
-            write_crate(runs, CrateRequest(run=RUN, to=tmp_path / "nobodys"))
-        told = write_crate(runs, CrateRequest(run=RUN, to=tmp_path / "hers"), people.key(CLEO))
+            write_crate(
+                runs, CrateRequest(run=RUN, to=tmp_path / "nobodys"), record_run_export(runs, None)
+            )
+        told = write_crate(
+            runs,
+            CrateRequest(run=RUN, to=tmp_path / "hers"),
+            record_run_export(runs, people.key(CLEO)),
+        )
     assert told["act"] is not None and not (tmp_path / "nobodys").exists()
     views = open_views(runs)
     assert [act.action for act in views.acts()][-1] == "report.export"
@@ -241,12 +252,12 @@ def test_addresses_are_of_whom_the_run_knows(promised: Path, tmp_path: Path) -> 
     ):
         asked = CrateRequest(run=RUN, to=tmp_path / "crate", terms=CrateTerms(urls={name: url}))
         with pytest.raises(WorkspaceRefused, match=said):
-            write_crate(promised, asked)
+            write_crate(promised, asked, record_run_export(promised, None))
 
 
 def test_a_study_that_counts_columns_claims_no_learning(tmp_path: Path) -> None:
     out = make_finished(tmp_path / "counted", read_study(STATISTICS_STUDY), trainer=ColumnTrainer)
-    write_crate(out, CrateRequest(run=RUN, to=tmp_path / "crate"))
+    write_crate(out, CrateRequest(run=RUN, to=tmp_path / "crate"), record_run_export(out, None))
     entities = graph(tmp_path / "crate")
     assert named(entities["./"]["conformsTo"]) == ["https://w3id.org/ro/wfrun/process/0.5"]
     assert json.loads((tmp_path / "crate" / "figures.json").read_bytes())["columns"]

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from collegium.cli import main as cli
 from collegium.models.publication.kit import KitCheck, KitRequest, check_kit, make_kit
+from collegium.reports.access_record import record_run_export
 from protocol.errors import MessageRefused, WorkspaceRefused
 from protocol.study.study import Study
 from protocol.study.study_file import read_study, read_study_file
@@ -25,7 +26,8 @@ def unwatched(*_: object) -> None:
 @pytest.fixture(scope="module")
 def whole(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     to = tmp_path_factory.mktemp("kits") / "kit"
-    make_kit(KitRequest(to=to, out=seeded / "out", data=seeded / "data"), unwatched)
+    asked = KitRequest(to=to, out=seeded / "out", data=seeded / "data")
+    make_kit(asked, unwatched, record_run_export(seeded / "out", None))
     return to
 
 
@@ -117,7 +119,7 @@ def test_a_folder_that_is_no_kit_is_refused(tmp_path: Path, seeded: Path) -> Non
 def test_a_run_with_secret_noise_makes_no_kit(promised: Path, tmp_path: Path) -> None:
     asked = KitRequest(to=tmp_path / "kit", out=promised, data=promised.parent / "data")
     with pytest.raises(WorkspaceRefused, match="cannot be compared bit by bit"):
-        make_kit(asked, unwatched)
+        make_kit(asked, unwatched, unwatched)
     assert not (tmp_path / "kit").exists()
 
 
@@ -126,7 +128,7 @@ def test_records_that_the_run_did_not_read_make_no_kit(seeded: Path, tmp_path: P
     (data / "east.csv").write_text((data / "east.csv").read_text() + "1,A,x,1\n")
     asked = KitRequest(to=tmp_path / "kit", out=seeded / "out", data=data)
     with pytest.raises(WorkspaceRefused, match=r"east\.csv in --data .* is another"):
-        make_kit(asked, unwatched)
+        make_kit(asked, unwatched, unwatched)
 
 
 def test_the_commands_make_and_check_a_kit(seeded: Path, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def addressed(promised: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     to = tmp_path_factory.mktemp("addressed") / "crate"
     names = ("east", "north", "south", "west", "consortium", "collegium")
     terms = CrateTerms(urls={name: f"https://{name}.example.org" for name in names})
-    write_crate(promised, CrateRequest(run=RUN, to=to, terms=terms))
+    write_crate(promised, CrateRequest(run=RUN, to=to, terms=terms), None)
     return to
 
 
