@@ -146,6 +146,7 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
             ("study", f"{study.title} ({study.name})"),
             ("digest", study.digest),
             ("purpose", " ".join(study.purpose.split())),
+            *_sets_out_to_show(study),
             ("with", ", ".join(name for name in study.site_names if name != site.name)),
             ("columns", ", ".join(columns_here(site, study))),
             ("network", _network(study)),
@@ -161,6 +162,21 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
                 f"{while_few_collude(study.aggregation.colluders)}",
             ),
         )
+
+
+def _sets_out_to_show(study: Study) -> tuple[tuple[str, str], ...]:
+    """Returns the hypotheses of a preregistration and what decides them; nothing without one."""
+    said = study.preregistration
+    if said is None:
+        return ()
+    return tuple(
+        pair
+        for one in said.hypotheses
+        for pair in (
+            ("to show", f"{one.text}{' (primary)' if one.primary else ''}"),
+            ("decided by", "; ".join(each.words for each in said.criteria_of(one))),
+        )
+    )
 
 
 def _of_all(study: Study) -> str:

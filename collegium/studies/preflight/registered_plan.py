@@ -24,11 +24,7 @@ def describe_preregistration(study: Study, console: Console) -> dict[str, Any] |
         markup=False, soft_wrap=True,
     )  # fmt: skip
     for one in said.success:
-        bound = "at least" if one.wants_more else "at most"
-        console.print(
-            f"    {one.name}: {one.figure} ({one.of}) {bound} {one.threshold:g}, by its {one.by}",
-            markup=False, soft_wrap=True,
-        )  # fmt: skip
+        console.print(f"    {one.name}: {one.words}", markup=False, soft_wrap=True)
     console.print(
         f"    secondary hypotheses: {len(said.hypotheses) - 1}; contingencies: "
         f"{len(said.contingencies)}; the log registers it before the first round",

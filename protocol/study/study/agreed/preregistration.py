@@ -114,6 +114,15 @@ class SuccessCriterion(FrozenModel):
         return (given or 0.0) + (0.0 if self.baseline is None else self.baseline.value)
 
     @property
+    def words(self) -> str:
+        """The criterion in a few words."""
+        whose = self.of.replace("_", " ") + (f" of {self.grouping}" if self.grouping else "")
+        bound = "at least" if self.wants_more else "at most"
+        return (
+            f"{self.figure} ({self.outcome or whose}) {bound} {self.threshold:g}, by its {self.by}"
+        )
+
+    @property
     def wants_more(self) -> bool:
         """Whether the figure must lie at or above the threshold; False: at or below."""
         return self.at_least is not None

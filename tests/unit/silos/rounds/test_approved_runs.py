@@ -26,8 +26,12 @@ from tests.support.hospital.rosters import COORDINATOR_KEY, roster_with
 from tests.support.hospital.sites import SITE
 from tests.support.networked.network import Network
 from tests.support.simulated.federation import LinearTrainer
+from tests.support.simulated.preregistered import preregistered
 from tests.support.simulated.studies import TABLE_STUDY, small_study
 from tests.unit.compliance.ledger.test_rollback import event, send
+
+#: What an approver reads of a preregistration.
+_SHOWN = frozenset({"to show", "decided by"})
 
 STUDY = "a" * 64
 ONE_RUN = "of 1 approved runs of study .* are used here"
@@ -202,6 +206,21 @@ def test_the_approver_reads_how_many_runs_and_what_counts(home: Path) -> None:
     runs_joined(home)
     again = dict(describe_request(home, small_study()))["runs"]
     assert again.startswith("this approval is for 1 run; 1 before.")
+
+
+def test_the_approver_reads_what_a_preregistered_study_sets_out_to_show(home: Path) -> None:
+    assert "to show" not in dict(describe_request(home, small_study()))
+    said = [pair for pair in describe_request(home, preregistered()) if pair[0] in _SHOWN]
+    assert said == [
+        ("to show", "It tells who is ill better than chance. (primary)"),
+        ("decided by", "auroc (all) at least 0.6, by its interval"),
+        ("to show", "It does as well in every hospital."),
+        (
+            "decided by",
+            "accuracy (hospital gap) at most 0.5, by its interval; accuracy (every hospital) at "
+            "least 0.65, by its estimate",
+        ),
+    ]
 
 
 def test_approvers_are_named_in_what_the_hospital_signs_only_where_its_policy_says_so(
