@@ -245,6 +245,7 @@ def test_where_people_are_registered_a_crate_is_a_persons_act(
     views.close()
 
 
+@pytest.mark.long
 def test_addresses_are_of_whom_the_run_knows(promised: Path, tmp_path: Path) -> None:
     for name, url, said in (
         ("nowhere", "https://example.org", "name one of"),
@@ -255,6 +256,7 @@ def test_addresses_are_of_whom_the_run_knows(promised: Path, tmp_path: Path) -> 
             write_crate(promised, asked, record_run_export(promised, None))
 
 
+@pytest.mark.long
 def test_a_study_that_counts_columns_claims_no_learning(tmp_path: Path) -> None:
     out = make_finished(tmp_path / "counted", read_study(STATISTICS_STUDY), trainer=ColumnTrainer)
     write_crate(out, CrateRequest(run=RUN, to=tmp_path / "crate"), record_run_export(out, None))

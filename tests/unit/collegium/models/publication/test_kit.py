@@ -59,6 +59,7 @@ def test_the_same_study_made_again_elsewhere_is_identical(kit: Path, tmp_path: P
     assert _answer(kit, again) == "identical"
 
 
+@pytest.mark.long
 def test_a_changed_seed_is_named(kit: Path, tmp_path: Path) -> None:
     other = read_study(TABLE_STUDY.replace("model: 1", "model: 2"))
     again = make_finished(tmp_path / "again", other, seed=5)
