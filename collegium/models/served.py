@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from collegium.models.typed_time import span_of
 from collegium.verification.proofs import make_proof
 from compliance.governance.acts import ActRequest
 from compliance.storage.atomic_file import read_named, write_named
@@ -17,6 +16,7 @@ from coordinator.runs.person_acts import perform
 from coordinator.views.views import open_views
 from protocol.encoding import digest
 from protocol.identity.roster import SigningKey
+from protocol.identity.timestamps import span_of
 from protocol.transport.serving_statement import MAX_STATEMENT, parse_serving_statement
 
 

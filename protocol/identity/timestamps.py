@@ -4,12 +4,14 @@ from datetime import UTC, datetime
 from typing import Annotated, TypeAlias
 
 from protocol.codec import text
+from protocol.errors import PolicyRefused
 
 #: A time as ``write_time`` writes it.
 TIME = text(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 Time: TypeAlias = Annotated[str, TIME]
 #: Beyond any time that a clock shows: what holds only while a simulation runs needs no end.
 NEVER = "9999-12-31T23:59:59.999Z"
+_DAY_LENGTH = len("2026-03-03")
 
 
 def write_time(time_point: datetime) -> str:
@@ -32,3 +34,25 @@ def read_time(written: str) -> datetime:
         ValueError: it is no time.
     """
     return datetime.fromisoformat(written)
+
+
+def span_of(at: str, option: str = "--at") -> tuple[str, str]:
+    """Returns the first and the last moment of a day that people type; of a time that moment twice.
+
+    >>> span_of("2026-03-03")
+    ('2026-03-03T00:00:00.000Z', '2026-03-03T23:59:59.999Z')
+    >>> span_of("2026-03-03T12:00")
+    ('2026-03-03T12:00:00.000Z', '2026-03-03T12:00:00.000Z')
+
+    Raises:
+        PolicyRefused: it is neither.
+    """
+    try:
+        if len(at) == _DAY_LENGTH:
+            datetime.fromisoformat(at)
+            return f"{at}T00:00:00.000Z", f"{at}T23:59:59.999Z"
+        read = datetime.fromisoformat(at.replace("Z", "+00:00"))
+        moment = write_time(read if read.tzinfo else datetime.fromisoformat(f"{at}+00:00"))
+    except ValueError as error:
+        raise PolicyRefused(f"{option} {at}: a day or a time, such as 2026-03-03") from error
+    return moment, moment

@@ -4,9 +4,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from collegium.models.typed_time import span_of
 from compliance.storage.atomic_file import write_named
 from protocol.errors import PolicyRefused, SiteFileRefused
+from protocol.identity.timestamps import span_of
 from silos.config.credentials import Credentials
 from silos.config.folder import is_hospital
 from silos.config.site_file import site_file_of
