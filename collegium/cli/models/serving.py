@@ -23,7 +23,7 @@ def served(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Says which models were loaded to score, by the hospital's own log."""
+    """Says which models were loaded to score here."""
     from collegium.models.inference.served_here import served_here
 
     found = served_here(home, at)
