@@ -12,7 +12,6 @@ from collegium.output.console import answer, emit, say
 
 if TYPE_CHECKING:
     from compliance.governance.models.serving import Disagreement
-    from compliance.governance.models.stages import StageEvent
     from coordinator.views.several_runs.models import ModelLineView, ModelVersion
     from protocol.transport.serving_statement import ServingStatement
 
@@ -77,7 +76,7 @@ def models_show(name: Name, out: Records, as_json: AsJson = False) -> None:
         for gate in one.gates:
             tell(f"      {gate.result:<7}{gate.name}: {gate.said}")
     for event in line.line.events:
-        by = event.by or ("the coordinator, by its rule" if _is_by_rule(event) else "NOBODY")
+        by = event.by or ("the coordinator, by its rule" if event.is_by_rule else "NOBODY")
         at = f" at {', '.join(event.sites)}" if event.sites else ""
         alias = f" {event.alias}" if event.alias else ""
         why = f": {event.reason}" if event.reason else ""
@@ -398,11 +397,6 @@ def _attacked(one: "ModelVersion") -> str:
 
 def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:g}"
-
-
-def _is_by_rule(event: "StageEvent") -> bool:
-    is_ended = event.kind == "canary-ended" and event.reason.startswith("regression:")
-    return is_ended or event.kind == "canary-evaluated"
 
 
 def _line_json(line: "ModelLineView") -> dict[str, Any]:

@@ -58,7 +58,7 @@ class StageEvent:
         sites: the hospitals of a canary that began, sorted; of ``SERVED_STATED`` the hospital whose
             statement of serving was taken.
         alias: the name that was given, of ``NAMED``.
-        by: who did it; empty where the coordinator did, by a rule.
+        by: who did it; empty where the coordinator did, by a rule, and where nobody is registered.
         reason: why, in words.
     """
 
@@ -69,6 +69,13 @@ class StageEvent:
     alias: str = ""
     by: str = ""
     reason: str = ""
+
+    @property
+    def is_by_rule(self) -> bool:
+        """Whether the coordinator did it by itself, by what the model's thresholds say."""
+        is_regression = self.reason.startswith("regression:")
+        ended = self.kind is EventKind.CANARY_ENDED and is_regression
+        return not self.by and (ended or self.kind is EventKind.CANARY_EVALUATED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,11 +142,9 @@ class ModelLine:
         """
         moved = (EventKind.CANARY_BEGUN, EventKind.CANARY_ENDED, EventKind.PROMOTED)
         last = next((one for one in reversed(self.events) if one.kind in moved), None)
-        if last is None or last.kind is not EventKind.CANARY_ENDED or last.by:
+        if last is None or last.kind is not EventKind.CANARY_ENDED or not last.is_by_rule:
             return None
-        is_regression = last.reason.startswith("regression:")
-        is_in_use = self.state.stages[last.version] is not Stage.RETIRED
-        return last if is_regression and is_in_use else None
+        return None if self.state.stages[last.version] is Stage.RETIRED else last
 
     @cached_property
     def state(self) -> LineState:

@@ -63,7 +63,8 @@ def history_rows(line: ModelLineView) -> list[dict[str, str]]:
             say("models.time"): _minute(event.time),
             say("models.event"): _event(event),
             say("models.version"): event.version[:_DIGITS],
-            say("models.by"): event.by or say("models.by_rule"),
+            say("models.by"): event.by
+            or say("models.by_rule" if event.is_by_rule else "models.by_none"),
             say("models.why"): event.reason or "—",
         }
         for event in reversed(line.line.events)

@@ -159,3 +159,19 @@ def test_an_evaluation_of_a_canary_changes_no_stage_and_is_of_a_canary_alone() -
     after = begun.with_event(_event(EventKind.CANARY_EVALUATED, SECOND, 12))
     assert after.state == begun.state
     assert after.canary_since == begun.events[-1].time
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "expected"),
+    [
+        (EventKind.CANARY_ENDED, {"reason": "regression: 0.7 and 0.8"}, True),
+        (EventKind.CANARY_EVALUATED, {"reason": "not worse"}, True),
+        (EventKind.CANARY_ENDED, {"reason": "regression: 0.7", "by": "Cleo"}, False),
+        (EventKind.CANARY_ENDED, {"reason": "a complaint"}, False),
+        (EventKind.PROMOTED, {}, False),
+    ],
+)
+def test_an_event_without_a_person_is_the_coordinators_only_where_a_rule_decides(
+    kind: EventKind, more: dict[str, str], expected: bool
+) -> None:
+    assert _event(kind, "v1", 1, **more).is_by_rule is expected
