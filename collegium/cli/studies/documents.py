@@ -54,10 +54,13 @@ def study_new(
     sites: Annotated[
         str | None, typer.Option("--sites", help="The hospitals, for example st-mary,charite,ucsf.")
     ] = None,
-    epsilon: Annotated[float, typer.Option("--epsilon", help="What each patient may pay.")] = 1.0,
+    epsilon: Annotated[
+        float | None,
+        typer.Option("--epsilon", help="What each patient may pay. Default: the template's."),
+    ] = None,
     template: Annotated[
         str | None,
-        typer.Option("--template", help="What it begins from, for example survival."),
+        typer.Option("--template", help="What it begins from: collegium study templates."),
     ] = None,
     bundle: Annotated[
         Path | None,
@@ -75,7 +78,10 @@ def study_new(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Writes a commented study document, to be filled in. With --bundle, from a MONAI bundle."""
+    """Writes a commented study document, to be filled in.
+
+    From a template, or with --bundle from a MONAI bundle.
+    """
     from collegium.studies.authoring.new_study import NewStudyOptions, write_new_study
 
     given = {
@@ -87,6 +93,14 @@ def study_new(
     )
     chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     emit(write_new_study(to, options, chosen, console()), as_json)
+
+
+@app.command("templates")
+def study_templates(as_json: AsJson = False) -> None:
+    """Lists what a new study can begin from, with measured figures."""
+    from collegium.studies.authoring.worked.listing import list_templates
+
+    emit(list_templates(answers(as_json)), as_json)
 
 
 @app.command("copy")

@@ -68,6 +68,7 @@ QUESTIONS = {
     "study check": ("STUDY", "a valid study"),
     "study plan": ("--patients 900,900,900 --epsilon 1", "AUROC"),
     "study schema": ("", "A Collegium study"),
+    "study templates": ("", "worked template"),
     "silo budget": ("--home EAST", "epsilon 20"),
     "silo status": ("--home EAST", "never started: collegium silo start"),
     "silo check": ("STUDY --home EAST", "site file"),

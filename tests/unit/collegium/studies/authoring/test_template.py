@@ -55,4 +55,4 @@ def test_the_command_writes_it_and_the_check_takes_it(tmp_path: Path) -> None:
     assert "published sources" in to.read_text()
     assert ask("study", "check", to).returncode == 0
     refused = ask("study", "new", "--to", tmp_path / "other.yaml", "--template", "none")
-    assert refused.returncode == 2 and "--template none: one of" in refused.stderr
+    assert refused.returncode == 2 and "--template none: there is none of" in refused.stderr

@@ -1,0 +1,1 @@
+"""Worked templates of ``study new``: studies on public records, each with a measured figure."""

@@ -1,0 +1,1 @@
+"""Measures the worked templates of ``study new`` on their records."""
