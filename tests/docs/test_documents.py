@@ -20,7 +20,12 @@ from tests import ROOT
 from tests.structure.floors import ROOMS
 
 DOCUMENTS = sorted(
-    [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")]
+    [
+        ROOT / "README.md",
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("docs/tutorials/*.md"),
+        *ROOT.glob("examples/*/README.md"),
+    ]
 )
 #: Pages of other projects that documents name.
 ELSEWHERE = {"MODEL_CARD.md", "docs/design/distributed_provisioning.md", "Security.md"}

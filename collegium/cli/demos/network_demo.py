@@ -180,7 +180,7 @@ class NetworkDemo:
                 self._say(f"  {site}")
 
     def _await_service(self) -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + _SECONDS
         while True:
             try:
                 self._command("coordinator", "status", "--home", self._coordinator)

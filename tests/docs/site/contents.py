@@ -4,7 +4,15 @@ from collections.abc import Collection
 
 #: Pages by the part of the site in which they stand; decisions and reference follow.
 PARTS: dict[str, tuple[str, ...]] = {
-    "Start": ("Overview <overview>", "architecture", "glossary"),
+    "Start": (
+        "Overview <overview>",
+        "tutorials/data-scientist",
+        "tutorials/lead",
+        "tutorials/officer",
+        "tutorials/study-to-paper",
+        "architecture",
+        "glossary",
+    ),
     "Studies": (
         "study",
         "strategies",
