@@ -34,13 +34,13 @@ def desk(postgres: Server, tmp_path: Path) -> Iterator[Stating]:
 
     made = Stating(tmp_path, address)
     yield made
-    made.register.federation.close()
+    made.register.store.close()
 
 
 def test_a_register_lives_through_every_kind_of_event_and_its_log_verifies(
     desk: Stating, tmp_path: Path
 ) -> None:
-    register, store = desk.register, desk.register.federation.store
+    register, store = desk.register, desk.register.store
     first, second, models = register.first, register.second, register.people.operations.models
 
     def followed(figure: Interval) -> EventKind | None:
@@ -70,11 +70,11 @@ def test_a_register_lives_through_every_kind_of_event_and_its_log_verifies(
         register.act("canary", version=second, sites=("east",))
 
     proof = tmp_path / "served.tlog-proof"
-    out = register.federation.workspace.root
+    out = register.workspace.root
     found = prove_served(out, "heart", "east", promoted, proof)
     assert (found["version"], found["since"]["kind"]) == (second, "promoted")
     assert found["stated"]["agrees"] is True
-    public = register.federation.workspace.public_key()
+    public = register.workspace.public_key()
     assert verify_proof(proof, public=public)["index"] == found["entry"]
 
     with store.read() as session:

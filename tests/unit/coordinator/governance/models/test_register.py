@@ -1,17 +1,17 @@
 """The register of models: gates before each step, two people for production, history in the log."""
 
 import json
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
 from compliance.estimates.interval import Interval
-from compliance.governance.models.gates import CanaryFigures, GateFacts, GateRules
-from compliance.governance.models.stages import ModelLine, Stage
+from compliance.governance.models.gates import CanaryFigures, GateRules
+from compliance.governance.models.stages import Stage
 from compliance.storage.clock import utc_now
 from coordinator.alerts.gathering import gathered
 from coordinator.audit.faults import Faults
@@ -19,81 +19,21 @@ from coordinator.audit.verification import check_records
 from coordinator.database.store import logged_entries
 from coordinator.governance.models.register import line_of, signed_snapshot
 from coordinator.governance.models.snapshots import signed_snapshot_of
-from coordinator.governance.operations import Operations
-from coordinator.rounds.ending.gate_facts import gate_facts
 from protocol.errors import MessageRefused, PolicyRefused, QuorumLost
 from protocol.study.study_file import read_study
-from protocol.transport.snapshot import SignedSnapshot
 from protocol.transport.steps import SNAPSHOT
 from tests.support.hospital.people import ADA, BEA, CLEO, People
 from tests.support.simulated.federation import Federation
-from tests.support.simulated.red_team_findings import findings, keep_findings
+from tests.support.simulated.red_team_findings import findings
+from tests.support.simulated.registered_models import HEART, RULES, Register
 from tests.support.simulated.studies import changed, small_study
-
-HEART = ("model", "heart")
-#: Without a red team, whose attacks have tests of their own.
-RULES = json.dumps(GateRules(red_team=False, margin=1.0, canary_evaluation=False).to_json())
-
-
-def _with_figures(
-    session: Session, signed: SignedSnapshot, production: SignedSnapshot | None, line: ModelLine
-) -> GateFacts:
-    """Returns a run's facts, with figures that so few patients would not have."""
-    figure = Interval(value=0.8, low=0.75, high=0.85)
-    facts = gate_facts(session, signed, production, line)
-    return replace(facts, headline=figure, production=None if production is None else figure)
-
-
-class Register:
-    """A consortium with people, and two runs whose models are registered."""
-
-    def __init__(
-        self, folder: Path, addresses: Callable[[str], str | None] = lambda name: None
-    ) -> None:
-        self.federation = Federation(folder, small_study(), addresses=addresses)
-        self.federation.run()
-        self.federation.run_id = "run-2"
-        self.federation.invitation = self.federation.invitation_of("run-2")
-        self.federation.run()
-        store, key = self.federation.store, self.federation.workspace.signing_key()
-        operations = Operations(store, key, gate_facts=_with_figures)
-        self.people = People(operations)
-        self.people.found()
-        self.first, self.second = (self._digest(run) for run in ("run-1", "run-2"))
-
-    def _digest(self, run: str) -> str:
-        with self.federation.store.read() as session:
-            signed = signed_snapshot_of(session, run)
-        assert signed is not None
-        return signed.snapshot.digest
-
-    def act(self, action: str, name: str = CLEO, **details: object) -> dict[str, object]:
-        return self.people.act(name, f"model.{action}", HEART, details)
-
-    def to_canary(self, version: str, *sites: str) -> None:
-        self.act("register", version=version, rules=RULES)
-        self.act("canary", version=version, sites=sites or ("east", "north"))
-
-    def to_production(self, version: str) -> None:
-        self.to_canary(version)
-        change = self.act("promote", version=version)["change"]
-        self.people.confirm(BEA, change)
-
-    def attacked(self, run: str, found: dict[str, object]) -> None:
-        """Keeps with a run what a red team found."""
-        keep_findings(self.federation.store, self.federation.workspace.signing_key(), run, found)
-
-    @property
-    def stages(self) -> dict[str, Stage]:
-        with self.federation.store.read() as session:
-            return dict(line_of(session, "heart").state.stages)
 
 
 @pytest.fixture
-def register(tmp_path: Path) -> Iterator[Register]:
-    made = Register(tmp_path)
+def register(two_runs: Path, tmp_path: Path) -> Iterator[Register]:
+    made = Register(Path(shutil.copytree(two_runs, tmp_path / "registered")))
     yield made
-    made.federation.close()
+    made.store.close()
 
 
 def test_a_version_reaches_production_by_two_people_and_its_history_is_in_the_log(
@@ -106,10 +46,10 @@ def test_a_version_reaches_production_by_two_people_and_its_history_is_in_the_lo
         register.people.confirm(CLEO, proposed["change"])
     register.people.confirm(BEA, proposed["change"])
     assert register.stages == {register.first: Stage.PRODUCTION}
-    with register.federation.store.read() as session:
+    with register.store.read() as session:
         types = [entry.content.type for entry in logged_entries(session)]
         faults = Faults()
-        check_records(session, register.federation.workspace.public_key(), faults)
+        check_records(session, register.workspace.public_key(), faults)
     kinds = [kind for kind in types if kind.startswith("model-")]
     told = [fault.what for fault in faults.found]
     assert not [what for what in told if "past the service" in what or "model" in what]
@@ -194,16 +134,16 @@ def test_a_canary_that_is_worse_is_ended_without_anybody(register: Register) -> 
     event = models.follow("heart", replace(found, canary=bad), figure="AUROC")
     assert event is not None and "regression: -0.100" in event.reason and "east" in event.reason
     assert register.stages[register.second] is Stage.CANDIDATE
-    with register.federation.store.read() as session:
+    with register.store.read() as session:
         line = line_of(session, "heart")
     assert line.state.served_at("east") == register.first
     assert line.events[-1] == event and event.by == ""
     assert line.canary_ended_by_rule == event
-    federation = register.federation
-    (told,) = gathered(federation.store, federation.workspace, utc_now()).canaries or ()
+    store, workspace = register.store, register.workspace
+    (told,) = gathered(store, workspace, utc_now()).canaries or ()
     assert (told.model, told.version, told.at) == ("heart", register.second, event.time)
     register.act("canary", version=register.second, sites=("east",))
-    assert gathered(federation.store, federation.workspace, utc_now()).canaries == ()
+    assert gathered(store, workspace, utc_now()).canaries == ()
 
 
 def test_one_person_rolls_back_and_the_version_before_is_served_again(
@@ -224,7 +164,7 @@ def test_one_person_rolls_back_and_the_version_before_is_served_again(
 def test_a_version_is_found_by_the_beginning_of_its_digest_its_run_or_its_model(
     register: Register,
 ) -> None:
-    with register.federation.store.read() as session:
+    with register.store.read() as session:
         signed = signed_snapshot(session, register.first[:10])
         assert signed_snapshot(session, signed.snapshot.model[:10]) == signed
         with pytest.raises(PolicyRefused, match="4 characters"):
@@ -272,7 +212,7 @@ def test_figures_of_another_canary_end_none(register: Register) -> None:
 
 
 def test_a_snapshot_whose_signatures_do_not_verify_is_no_candidate(register: Register) -> None:
-    store = register.federation.store
+    store = register.store
     with store.read() as session:
         signed = signed_snapshot_of(session, "run-1")
     assert signed is not None

@@ -29,7 +29,7 @@ from protocol.transport.serving_statement import (
 )
 from silos.database.database import open_hospital
 from tests.support.hospital.people import ADA, BEA, CLEO
-from tests.unit.coordinator.governance.models.test_register import Register
+from tests.support.simulated.registered_models import Register, run_twice
 
 LONG_AGO = "2026-01-01T00:00:00.000Z"
 
@@ -40,7 +40,7 @@ class Stating:
     def __init__(
         self, folder: Path, addresses: Callable[[str], str | None] = lambda name: None
     ) -> None:
-        self.register = Register(folder, addresses)
+        self.register = Register(run_twice(folder, addresses))
         self.folder = folder
         self.register.to_production(self.register.first)
         self.since = self.now()
@@ -50,7 +50,7 @@ class Stating:
         return write_time(utc_now() + timedelta(minutes=minutes))
 
     def key(self, site: str = "east") -> SigningKey:
-        place = self.register.federation.workspace.silos / site / "hospital.db"
+        place = self.register.workspace.silos / site / "hospital.db"
         with closing(open_hospital(place, site=site)) as hospital:
             return SigningKey.from_bytes(hospital.identity_key)
 
@@ -64,7 +64,7 @@ class Stating:
             for one in snapshots
         ]
         said: dict[str, Any] = {
-            "coordinator": self.register.federation.workspace.public_key().hex(),
+            "coordinator": self.register.workspace.public_key().hex(),
             "site": "east", "number": number, "since": begin, "until": end,
             "periods": tuple(sorted(periods, key=lambda one: one.place)), "head": "0" * 64,
         }  # fmt: skip
@@ -86,18 +86,18 @@ class Stating:
         )
 
     def served(self, time: str, site: str = "east") -> Any:
-        with self.register.federation.store.read() as session:
+        with self.register.store.read() as session:
             return served_in(session, "heart", site, time)
 
     def disagreements(self, site: str) -> list[Disagreement]:
-        with self.register.federation.store.read() as session:
+        with self.register.store.read() as session:
             return [one for one in disagreements_in(session, "heart") if one.site == site]
 
     @property
     def faults(self) -> list[str]:
-        with self.register.federation.store.read() as session:
+        with self.register.store.read() as session:
             found = Faults()
-            check_records(session, self.register.federation.workspace.public_key(), found)
+            check_records(session, self.register.workspace.public_key(), found)
         return [one.what for one in found.found]
 
 
@@ -107,7 +107,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stating]:
     made = Stating(tmp_path_factory.mktemp("stated"))
     made.register.act("register", version=made.register.second)
     yield made
-    made.register.federation.close()
+    made.register.store.close()
 
 
 REFUSED: dict[str, tuple[Callable[[Stating], object], type[FederationError], str]] = {
@@ -195,8 +195,7 @@ def test_another_version_than_was_to_be_served_is_a_disagreement_until_it_is_sta
         "south", desk.register.first, desk.register.second,
     )  # fmt: skip
     assert (found.since, found.until) == (said.since, said.until)
-    federation = desk.register.federation
-    facts = gathered(federation.store, federation.workspace, utc_now())
+    facts = gathered(desk.register.store, desk.register.workspace, utc_now())
     (told,) = facts.served_other or ()
     assert (told.model, told.site, told.stated) == ("heart", "south", desk.register.second)
     assert told.lasted == found.lasted and facts.canaries == ()
@@ -231,7 +230,7 @@ def test_the_verification_finds_a_statement_that_no_key_of_the_hospital_signed(
     desk: Stating,
 ) -> None:
     forged = sign_serving(desk.statement(desk.register.first), SigningKey.generate())
-    store, public = desk.register.federation.store, desk.register.federation.workspace.public_key()
+    store, public = desk.register.store, desk.register.workspace.public_key()
     for document, said in (
         (forged.to_bytes().decode(), "is not signed by a key that a roster has"),
         ("{}", "the statement of serving was changed"),
