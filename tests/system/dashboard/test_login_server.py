@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from itertools import product
 
 import httpx2
 import pytest
@@ -15,7 +16,7 @@ from compliance.governance.acts import ActRequest
 from compliance.storage.clock import utc_now
 from coordinator.runs.person_acts import perform
 from coordinator.views.views import open_views
-from tests.support.dashboard.browser import Browser, Served, left, rerun, serving, shown
+from tests.support.dashboard.browser import NO_TLS, Browser, Served, left, rerun, serving, shown
 from tests.support.dashboard.identity_provider import (
     CLIENT,
     SECRET,
@@ -104,9 +105,12 @@ PATHS = [
 
 @pytest.mark.parametrize("path", PATHS)
 def test_without_a_session_no_path_answers(served: Served, path: str) -> None:
-    for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"):
-        for headers in ({}, {"origin": served.url}, {"cookie": f"collegium-{served.port}=guess"}):
-            answer = httpx2.request(method, served.url + path, headers=headers, timeout=30)
+    methods = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
+    guess = {"cookie": f"collegium-{served.port}=guess"}
+    with httpx2.Client(timeout=30, verify=NO_TLS) as http:
+        for method, headers in product(methods, ({}, {"origin": served.url}, guess)):
+            http.cookies.clear()
+            answer = http.request(method, served.url + path, headers=headers)
             assert answer.status_code in (401, 403, 404, 405), (method, path)
             assert len(answer.content) < 100
 

@@ -266,7 +266,7 @@ def test_an_act_leaves_stdout_empty(places: dict[str, str], command: str) -> Non
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("command", short_form(QUESTIONS, 2))
+@pytest.mark.parametrize("command", short_form(QUESTIONS, 4))
 def test_eighty_columns_cut_nothing_off(
     places: dict[str, str], monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:

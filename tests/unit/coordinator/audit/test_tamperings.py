@@ -387,7 +387,7 @@ OWN: dict[str, Tampering] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", short_form([*REVIEWED, *OWN], 4))
+@pytest.mark.parametrize("name", short_form([*REVIEWED, *OWN], 8))
 def test_no_tampering_passes(folder: Path, name: str) -> None:
     (REVIEWED | OWN)[name](folder)
     assert told(folder), f"{name}: it verifies"
@@ -617,7 +617,7 @@ LATER: dict[str, Forgery] = {
 }
 
 
-@pytest.mark.parametrize("name", short_form(LATER, 3))
+@pytest.mark.parametrize("name", short_form(LATER, 6))
 def test_nothing_can_be_appended_to_a_run_that_has_ended(folder: Path, name: str) -> None:
     append_to_log(folder, LATER[name], Workspace(folder).signing_key())
     assert any("run-2" in fault for fault in told(folder))

@@ -371,7 +371,7 @@ def other(value: object) -> list[object]:
     return [f"{value}x", str(value)[:-1], b"bytes", None]
 
 
-@pytest.mark.parametrize(("table", "column"), short_form(cells(), 2))
+@pytest.mark.parametrize(("table", "column"), short_form(cells(), 5))
 def test_no_cell_can_be_changed(
     busy: ConsortiumHome, tmp_path: Path, table: str, column: str
 ) -> None:
