@@ -32,6 +32,7 @@ from silos.patients.frozen_cohorts import FrozenCohorts
 from silos.patients.marks import as_marks
 from silos.rounds.openings.log_heads import LogHeads
 
+#: What a hospital cannot check in its own folder, in words.
 NOT_CHECKED = (
     "the coordinator's records: give its auditor the note that collegium silo log --to writes",
     "the records of patients, and what training did with them",

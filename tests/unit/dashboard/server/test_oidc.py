@@ -354,7 +354,7 @@ def test_a_provider_that_publishes_something_else_is_told_as_away(
     "wrong",
     [
         {"status": 500}, {"status": 302}, {"answer": b"no json"}, {"answer": b"[]"},
-        {"pause": 0.6},
+        {"pause": 4.0},
     ],
 )  # fmt: skip
 def test_while_the_provider_is_away_accounts_still_log_in(
@@ -363,7 +363,7 @@ def test_while_the_provider_is_away_accounts_still_log_in(
     wrong: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(provider_module.OidcProvider.__init__, "__defaults__", (0.3,))
+    monkeypatch.setattr(provider_module.OidcProvider.__init__, "__defaults__", (2.0,))
     asked = AskedServer(accounts, oidc=settings_of(provider))
     for name, value in wrong.items():
         setattr(provider, name, value)
