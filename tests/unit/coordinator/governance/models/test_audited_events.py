@@ -1,6 +1,7 @@
 """Events of models under audit: what who holds the log's key alone can write, and what finds it."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,20 +14,20 @@ from coordinator.audit.faults import Faults
 from coordinator.audit.verification import check_records
 from coordinator.governance.models.tables import ModelEventRow, ModelLineRow
 from tests.support.hospital.people import ADA
-from tests.unit.coordinator.governance.models.test_register import RULES, Register
+from tests.support.simulated.registered_models import RULES, Register
 
 
 @pytest.fixture
-def register(tmp_path: Path) -> Iterator[Register]:
-    made = Register(tmp_path)
+def register(two_runs: Path, tmp_path: Path) -> Iterator[Register]:
+    made = Register(Path(shutil.copytree(two_runs, tmp_path / "registered")))
     yield made
-    made.federation.close()
+    made.store.close()
 
 
 def _faults(register: Register) -> list[str]:
     faults = Faults()
-    with register.federation.store.read() as session:
-        check_records(session, register.federation.workspace.public_key(), faults)
+    with register.store.read() as session:
+        check_records(session, register.workspace.public_key(), faults)
     return [one.what for one in faults.found if "model heart" in one.what]
 
 
@@ -34,7 +35,7 @@ def _rewritten(
     register: Register, table: type[ModelEventRow] | type[ModelLineRow], **said: str
 ) -> None:
     """Changes the newest row of a table, and logs it: who holds the log's key can."""
-    store, key = register.federation.store, register.federation.workspace.signing_key()
+    store, key = register.store, register.workspace.signing_key()
     with store.transaction() as transaction:
         row = transaction.session.scalars(select(table)).all()[-1]
         for name, value in said.items():
