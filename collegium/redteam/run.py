@@ -8,6 +8,7 @@ they contradict is marked failed in the same transaction.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import file_digest
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ from collegium.redteam.harness import AttackRandomness, MakeTrainer
 from collegium.redteam.records.drawn import drawn_hospitals
 from collegium.redteam.records.together import Parts
 from collegium.simulation.records import read_hospitals
-from collegium.simulation.settings import SimulationSettings
+from collegium.simulation.settings import SimulationSettings, record_files
 from compliance.audit.log import NewEntry
+from compliance.facts.dossier import RunManifest, printable
 from compliance.privacy.accounting import epsilon
 from compliance.privacy.empirical_audit.checks import check_masks, check_price
 from coordinator.audit.run_checks import FINDINGS, failure_of
@@ -35,8 +37,10 @@ from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.rounds.run_records import environment
+from coordinator.views.one_run.dossiers import stored_manifest
 from coordinator.views.one_run.rows import find_run, rounds_of, study_of
 from coordinator.views.one_run.simulated import exact_figures
+from protocol.encoding import digest
 from protocol.errors import StudyRefused, WorkspaceRefused
 from protocol.identity.roster import Roster, parse_roster
 from protocol.secagg.transcript import vectors_of
@@ -71,7 +75,8 @@ def red_team_run(
     """Attacks a run, keeps what was found with it, and marks it failed if it is contradicted.
 
     Raises:
-        WorkspaceRefused: there is no such run, or nothing of it can be attacked.
+        WorkspaceRefused: there is no such run, nothing of it can be attacked, or the records or the
+            split's file are not those that it read.
         StudyRefused: it claims nothing, or its split's index file is not at hand.
         StoreBroken: the run's records are not what was logged.
     """
@@ -83,6 +88,7 @@ def red_team_run(
             row = find_run(session, run)
             target = _target(session, workspace, row, stand_in=places.stand_in)
             counts = exact_figures(row).get("sites", {})
+            manifest = stored_manifest(session, row.id)
         run_id = _past(target).run_id
         console.print(f"run {run_id}: log, records and signatures are genuine", markup=False)
         randomness = randomness or AttackRandomness()
@@ -91,6 +97,7 @@ def red_team_run(
         else:
             index = _index_file(target.study, places)
             SimulationSettings(data=places.data).require_sources(target.study)
+            _require_same_files(manifest, target.study, index, places.data)
             hospitals = read_hospitals(target.study, index, places.data)
             _require_same_records(hospitals, counts)
         to = places.to or places.out / "redteam" / run_id
@@ -218,6 +225,41 @@ def _past(target: Target) -> PastRun:
     if target.run is None:
         raise ValueError("expected a run, not a study")
     return target.run
+
+
+def _require_same_files(
+    manifest: RunManifest | None, study: Study, index: bytes | None, data: Path | None
+) -> None:
+    """Refuses files of records, and a split, that are not those whose digests the run logged.
+
+    Other records were not trained on: an attack on them finds nothing, whatever the model leaks.
+
+    Args:
+        manifest: of the run; None of one that an earlier version made, which names no files.
+        study: of the run.
+        index: the split's index file, where the study names one.
+        data: the folder of the records.
+
+    Raises:
+        WorkspaceRefused: a file is another.
+    """
+    logged = {} if manifest is None else {one.name: one.digest for one in manifest.files}
+    held = {} if data is None else {name: data / name for name in record_files(study)}
+    for name, path in held.items():
+        with path.open("rb") as file:
+            found = file_digest(file, "sha256").hexdigest()
+        if logged.get(printable(name), found) != found:
+            raise WorkspaceRefused(
+                f"--data: {name} is not the file that the run read: give the records that the run "
+                "was made with"
+            )
+    if index is None or not isinstance(study.split, FileSplit):
+        return
+    if logged.get(printable(study.split.file), digest(index)) != digest(index):
+        raise WorkspaceRefused(
+            f"--beside: {study.split.file} is not the split that the run read: other patients were "
+            "trained on; give the file that lay beside the run's study"
+        )
 
 
 def _require_same_records(

@@ -19,6 +19,8 @@ def declare_deviation(store: Store, taken: Authorised) -> dict[str, Any]:
     run, said = taken.request.subject, str(taken.request.details.get("text", ""))
     if not said.strip() or len(said) > MOST_LETTERS:
         raise PolicyRefused(f"say what was done otherwise, and why, in 1 to {MOST_LETTERS} letters")
+    if not said.isprintable():
+        raise PolicyRefused("a deviation is declared in one line: where it is shown, a line is one")
     with store.read() as session:
         row = session.get(RunRow, run)
         if row is None:

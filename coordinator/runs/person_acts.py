@@ -14,6 +14,7 @@ from typing import Any
 
 from compliance.governance.acts import SALT_BYTES, Act, ActRequest, sign_act
 from compliance.storage.clock import Clock, utc_now
+from coordinator.audit.verification import of_logged_rows
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.governance.accounts import AccountFolder, AccountRegister
@@ -195,7 +196,7 @@ def operations_over(home: Path, clock: Clock) -> Iterator[Operations]:
             members,
             clock=clock,
             accounts=accounts,
-            gate_facts=gate_facts,
+            gate_facts=of_logged_rows(gate_facts, key.public),
             weights=WeightsRegister(store, key, home, clock),
             releases=ReleaseRegister(store, key, home),
         )

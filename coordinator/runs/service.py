@@ -19,6 +19,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
+from coordinator.audit.verification import of_logged_rows
 from coordinator.database.log.cosignatures import newest_cosignatures
 from coordinator.database.store import RunRow, Store, StudyRow
 from coordinator.database.workspace import Workspace
@@ -93,7 +94,7 @@ class Service:
             accounts=accounts,
             weights=WeightsRegister(self._store, self._key, home),
             releases=ReleaseRegister(self._store, self._key, home),
-            gate_facts=gate_facts,
+            gate_facts=of_logged_rows(gate_facts, self._key.public),
         )
         mailbox, blobs = Mailbox(), BlobStore(home / "blobs")
         self._metrics = Metrics()

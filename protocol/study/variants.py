@@ -34,8 +34,15 @@ def question(study: Study) -> str:
 
 
 def target(study: Study) -> str:
-    """Returns the digest of what a study learns or counts: the kind of task, and the label."""
+    """Returns the digest of what a study learns or counts: the kind of task, and the label.
+
+    Of a label in a column the column alone counts: a value more that means disease, and that no
+    record has, would else make of the same study an unrelated one.
+    """
+    label = study.cohort.label
     asked = study.cohort.model_dump(mode="json", include={"label"})
+    if label.column is not None:
+        asked = {"column": label.column}
     return digest_json({**asked, "task": study.task.kind})
 
 

@@ -9,12 +9,13 @@ Rules:
    approved.
 3. The coordinator signs it first. A hospital signs the same bytes once it has held them to what it
    knows itself, and signs no other snapshot of that run.
-4. It is valid with the signatures of as many hospitals as the study's secure sum needs. An
-   accepted snapshot has no signature that does not verify.
+4. It is valid with the signatures of as many hospitals as the study's secure sum needs, which
+   whoever accepts it holds to the study. An accepted snapshot has no signature that does not
+   verify.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -145,6 +146,26 @@ class Snapshot:
     def digest(self) -> str:
         """The snapshot's name: the SHA-256 of its canonical bytes."""
         return digest(self.canonical_bytes)
+
+    def require_quorum(self, least: int, sites: Collection[str]) -> None:
+        """Checks that as many hospitals have to sign as the study says, and that all are its own.
+
+        A coordinator and one hospital could else make a snapshot that asks for one signature.
+
+        Args:
+            least: the study's own threshold.
+            sites: the hospitals of the study that the snapshot names.
+
+        Raises:
+            MessageRefused: it asks for another number, or names other hospitals.
+        """
+        if self.quorum != least:
+            raise MessageRefused(
+                f"the snapshot asks for {self.quorum} signatures, and its study for {least}"
+            )
+        others = sorted(set(self.sites) - set(sites))
+        if others:
+            raise MessageRefused(f"the snapshot names {others[0]}, which is not of its study")
 
     def promised_to(self, site: str) -> PromisedPrivacy:
         """Returns what a hospital promised its patients.

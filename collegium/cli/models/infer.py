@@ -166,7 +166,7 @@ def token(
     path = tokens or _tokens(home)
     made = add_token(path, name)
     answer(as_json)(made)
-    say(f"for        {name}; its digest is in {path}. Restart the service; the token is not kept")
+    say(f"for        {name}; its digest is in {path}. The token is not kept; one before it is void")
     emit({"name": name, "token": made, "file": str(path)}, as_json)
 
 

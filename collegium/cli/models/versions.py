@@ -79,7 +79,7 @@ def models_show(name: Name, out: Records, as_json: AsJson = False) -> None:
         by = event.by or ("the coordinator, by its rule" if event.is_by_rule else "NOBODY")
         at = f" at {', '.join(event.sites)}" if event.sites else ""
         alias = f" {event.alias}" if event.alias else ""
-        why = f": {event.reason}" if event.reason else ""
+        why = f": {' '.join(event.reason.split())}" if event.reason else ""
         tell(f"  {event.time}  {event.kind}{alias} {event.version[:12]}{at}, {by}{why}")
     for said in line.statements:
         if line.stated_by(said.site) is said:

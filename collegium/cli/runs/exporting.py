@@ -1,7 +1,7 @@
 """``collegium runs export-mlflow`` and ``crate``: runs for other software, and a crate's check."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -109,7 +109,8 @@ def verify(
     answer(as_json)(
         f"verified   {found['files']} files are as they are described",
         f"study      {found['study'][:16]}",
-        f"in the log {', '.join(sorted(found['proven'])) or 'nothing of it is proven'}",
+        f"in the log {', '.join(sorted(found['proven']))}",
+        *_signatures(found),
     )
     if not found["key_was_given"]:
         say(
@@ -117,6 +118,15 @@ def verify(
             f"({found['trusted_key'][:16]}...). Give --key, from somewhere you trust"
         )
     emit(found, as_json)
+
+
+def _signatures(found: dict[str, Any]) -> list[str]:
+    """Returns how many hospitals signed the snapshot, in a line; none of a crate without one."""
+    if found["quorum"] is None:
+        return []
+    count, least = len(found["signed_by"]), found["quorum"]
+    short = "" if count >= least else ": TOO FEW, so no candidate for a register and no export"
+    return [f"signed by  {count} hospitals, {least} must{short}"]
 
 
 def _addresses(given: list[str]) -> dict[str, str]:

@@ -20,6 +20,7 @@ import hashlib
 from pathlib import Path
 
 from protocol.errors import MessageRefused, WorkspaceRefused
+from protocol.vectors.tensors import MAX_BYTES
 
 SNAPSHOT, ROSTER, STUDY, PROOF = "snapshot.json", "roster.json", "study.json", "proof.tlog"
 WEIGHTS, FIDELITY = "model.safetensors", "fidelity.json"
@@ -29,6 +30,8 @@ BUNDLE, PROGRAM = "models/model.pt", "models/model.pt2"
 ONNX, INT8 = "models/model.onnx", "models/model-int8.onnx"
 _BLOCK = 1 << 20
 _MOST_FILES = 1000
+#: No file of an export is larger: some forms hold the parameters twice.
+_MOST_BYTES = 4 * MAX_BYTES
 
 
 def digests_in(folder: Path, without: str = "") -> dict[str, str]:
@@ -53,6 +56,8 @@ def digests_in(folder: Path, without: str = "") -> dict[str, str]:
             continue
         if len(found) == _MOST_FILES:
             raise MessageRefused(f"{folder} holds more files than any export")
+        if path.stat().st_size > _MOST_BYTES:
+            raise MessageRefused(f"{name} is larger than any file of an export")
         found[name] = _digest_of(path)
     return found
 

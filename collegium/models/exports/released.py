@@ -1,7 +1,7 @@
 """A released model with its evidence: all that an exported folder is made of."""
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import select
@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from collegium.verification.proofs import make_proof
 from compliance.facts.dossier import Dossier, RedTeamFacts
+from coordinator.audit.verification import verify_rows
 from coordinator.database.store import LogEntryRow, RunRow, Store, logged_entry, place_in_entry
 from coordinator.database.workspace import Workspace
 from coordinator.governance.models.register import signed_snapshot
@@ -69,12 +70,14 @@ def released_model(out: Path, beginning: str, study_file: Path | None = None) ->
         PolicyRefused: there is no such snapshot, or there are several.
         QuorumLost: too few hospitals have signed it.
         MessageRefused: a signature is wrong.
-        StoreBroken: the model's file, or the snapshot's entry in the log, is missing or changed.
+        StoreBroken: the model's file, or the snapshot's entry in the log, is missing or changed, or
+            a row that the card is made of is not what was logged.
         StudyRefused: the file is of another study.
     """
     workspace = Workspace.open(out)
     public = workspace.public_key()
     with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
+        verify_rows(session, public)
         signed = signed_snapshot(session, beginning)
         snapshot = signed.snapshot
         roster = parse_roster(session.get_one(RunRow, snapshot.run).roster_json.encode())
@@ -90,12 +93,14 @@ def released_model(out: Path, beginning: str, study_file: Path | None = None) ->
         study = read
     with closing(open_views(out)) as views:
         facts = views.subject("run", snapshot.run)
+        # Not as the run's last entry left it: runs that began since are told as well.
+        registration = views.dossier(snapshot.run).registration
     return ReleasedModel(
         signed=signed,
         study=study,
         roster=roster,
         model=workspace.read_snapshot(snapshot.model),
-        dossier=facts.dossiers[0],
+        dossier=replace(facts.dossiers[0], registration=registration),
         red_team=facts.red_team,
         proof=make_proof(out, str(entry)).proof.to_bytes,
     )

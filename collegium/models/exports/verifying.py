@@ -31,13 +31,14 @@ from compliance.governance.models.release_signature import (
 from coordinator.governance.models.release_key import KEY_PROOF, RELEASE_KEY
 from coordinator.governance.models.snapshots import SNAPSHOT_SIGNED
 from protocol.encoding import digest
-from protocol.errors import MessageRefused, QuorumLost, WorkspaceRefused
+from protocol.errors import MessageRefused, QuorumLost, StudyRefused, WorkspaceRefused
 from protocol.identity.roster import parse_roster
 from protocol.log.cosignature import log_key
 from protocol.log.entry import parse_log_entry
 from protocol.log.tlog_proof import parse_tlog_proof, verify_tlog_proof
 from protocol.log.witness_policy import PolicyLog, WitnessPolicy
-from protocol.transport.snapshot import SignedSnapshot, parse_snapshot
+from protocol.study.study_file import read_study
+from protocol.transport.snapshot import SignedSnapshot, Snapshot, parse_snapshot
 from protocol.vectors.tensors import MAX_BYTES, decode_tensors, layout_of, model_digest
 
 _MOST = 1 << 20
@@ -61,6 +62,7 @@ def verify_export(folder: Path, public: bytes | None = None) -> dict[str, Any]:
     _check_signatures(folder, signed, trusted)
     if digest(_read(folder, STUDY)) != snapshot.study:
         raise MessageRefused(f"{STUDY} is not the study that the snapshot names")
+    _check_quorum(folder, snapshot)
     place = _proven(folder, PROOF, trusted, SNAPSHOT_SIGNED, snapshot.digest)
     key = key_digest(_read(folder, PUBLIC_KEY))
     _proven(folder, KEY_PROOF, trusted, RELEASE_KEY, key)
@@ -105,6 +107,15 @@ def _check_signatures(folder: Path, signed: SignedSnapshot, trusted: bytes) -> N
         signed.require_signed(trusted, roster)
     except (MessageRefused, QuorumLost) as error:
         raise type(error)(f"{SNAPSHOT}: {error}") from error
+
+
+def _check_quorum(folder: Path, snapshot: Snapshot) -> None:
+    """Checks that as many hospitals had to sign as the study says."""
+    try:
+        study = read_study(_read(folder, STUDY).decode("utf-8"), STUDY)
+    except (StudyRefused, UnicodeDecodeError) as error:
+        raise MessageRefused(f"{STUDY} holds no study: {error}") from error
+    snapshot.require_quorum(study.threshold, study.site_names)
 
 
 def _proven(folder: Path, name: str, trusted: bytes, kind: str, payload: str) -> int:

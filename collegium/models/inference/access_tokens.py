@@ -1,12 +1,14 @@
 """Access tokens: who may ask the service, in a file for its owner alone.
 
 A line is ``NAME SHA256``: the digest of a token of 256 random bits. Whoever reads the file can ask
-nothing with it.
+nothing with it. A service reads it again once it was changed: a token that was replaced opens
+nothing from then on.
 """
 
 import hmac
 import re
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from compliance.storage.atomic_file import read_whole, write_whole
@@ -30,18 +32,41 @@ class AccessTokens:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path, self._version = path, _version_of(path)
         self._digests = _read(path)
         if not self._digests:
             raise PolicyRefused(f"{path} names nobody: collegium infer token NAME adds somebody")
 
     def caller(self, header: str) -> str | None:
-        """Returns whose token an ``Authorization`` header holds; None where it is nobody's."""
+        """Returns whose token an ``Authorization`` header holds; None where it is nobody's.
+
+        It is nobody's where the file was changed and is none any more.
+        """
+        self._follow()
         kind, _, token = header.partition(" ")
         given, found = digest(token.strip().encode()), None
         for name, known in self._digests.items():
             if hmac.compare_digest(known, given):
                 found = name
         return found if kind.lower() == "bearer" else None
+
+    def _follow(self) -> None:
+        """Reads the file again where it is another than was read last."""
+        version = _version_of(self._path)
+        if version == self._version:
+            return
+        self._version, self._digests = version, {}
+        with suppress(PolicyRefused, WorkspaceRefused):
+            self._digests = _read(self._path)
+
+
+def _version_of(path: Path) -> tuple[int, ...]:
+    """Returns what tells a file from the one before it in its place; empty where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
 def add_token(path: Path, name: str) -> str:

@@ -4,7 +4,8 @@ Pure. What "within tolerance" means:
 
 1. Where all draws follow from recorded seeds, models are to be equal bit by bit. They are within
    tolerance where study and data are the same, and the Euclidean distance of the final parameters
-   is at most ``ROUNDING`` of their norm: another processor or library rounds otherwise.
+   is above 0 and at most ``ROUNDING`` of their norm: another processor or library rounds otherwise.
+   Where these are equal bit by bit, rounding explains no other difference.
 2. Where noise was secret, everything before the noise is to be equal. It is within tolerance where
    the 95 % intervals of the first released figure overlap. Intervals count the noise and the
    patients of the evaluation, not the noise of training, which moves a model too.
@@ -91,7 +92,7 @@ def compare_repeated(
     if where is None:
         return answer
     same = not any(one.kind in (STUDY, DATA) for one in found)
-    if same and why is None and distance is not None and distance <= ROUNDING:
+    if same and why is None and distance is not None and 0 < distance <= ROUNDING:
         tolerance = (
             f"the final models are {distance:.1e} of their norm apart, and up to {ROUNDING:.0e} is "
             "called rounding"

@@ -64,6 +64,11 @@ class RecordedRun:
         )
 
     @property
+    def name(self) -> tuple[str, str]:
+        """The run's name with its consortium's key: a copy of the folder has the same."""
+        return self._workspace.public_key().hex(), self.run_id
+
+    @property
     def roster(self) -> Roster:
         """The members of the consortium, of whom the run was."""
         return parse_roster(self._row.roster_json.encode())

@@ -110,6 +110,11 @@ def _against(
 ) -> ReproductionAnswer:
     """Returns the answer by the newest run of another folder."""
     with recorded_run(folder, None) as again:
+        if again.name == recorded.name:
+            raise WorkspaceRefused(
+                f"run {again.run_id} of {folder} is the run itself, and not one that was made "
+                "again: name the folder of another"
+            )
         after = again.side()
         if recorded.how is Reproduction.REPEATED and again.how is Reproduction.REPEATED:
             distance = distance_of(recorded.model(), again.model())

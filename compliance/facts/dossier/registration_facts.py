@@ -30,7 +30,7 @@ class LoggedMoment:
 
 @dataclass(frozen=True, kw_only=True)
 class EarlierRun:
-    """A run that began before this one, of the same study or of one that is related.
+    """A run that began before this one, or after it, of the same study or of a related one.
 
     Attributes:
         run_id, started_at: of the run.
@@ -40,6 +40,7 @@ class EarlierRun:
         relation: of that study to this run's.
         released: the entry of its first released figures; None where it released none.
         same_patients: whether its figures were of test patients that this run tests again.
+        began: the entry of its begin; None where it is not known.
     """
 
     run_id: str
@@ -51,6 +52,7 @@ class EarlierRun:
     released: LoggedMoment | None
     same_patients: bool
     ended: LoggedMoment | None = None
+    began: LoggedMoment | None = None
 
     def until(self, size: int) -> "EarlierRun":
         """Returns the run as the first ``size`` entries of the log have it."""
@@ -85,11 +87,14 @@ class RegistrationFacts:
         registered: the entry that registered the study; None where the log has none.
         earlier: runs that began before this one, oldest first.
         declared: deviations, in the order in which they were declared.
+        later: runs that began after this one, oldest first: whoever runs ten studies may report the
+            first of them.
     """
 
     registered: LoggedMoment | None
     earlier: tuple[EarlierRun, ...] = ()
     declared: tuple[DeclaredDeviation, ...] = ()
+    later: tuple[EarlierRun, ...] = ()
 
     def until(self, size: int) -> "RegistrationFacts":
         """Returns the same as the first ``size`` entries of the log have it."""
@@ -97,4 +102,9 @@ class RegistrationFacts:
             self,
             earlier=tuple(one.until(size) for one in self.earlier),
             declared=tuple(one for one in self.declared if one.entry.index < size),
+            later=tuple(
+                one.until(size)
+                for one in self.later
+                if one.began is not None and one.began.index < size
+            ),
         )

@@ -119,7 +119,7 @@ def open_release(data: bytes, pem: bytes) -> Mapping[str, str]:
         statement = base64.b64decode(envelope["payload"], validate=True)
         signature = base64.b64decode(signed["sig"], validate=True)
         is_ours = (bundle["mediaType"], envelope["payloadType"]) == (_BUNDLE_TYPE, _PAYLOAD_TYPE)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise MessageRefused(f"{SIGNATURE} is no signature of a release") from error
     if not is_ours:
         raise MessageRefused(f"{SIGNATURE} is no signature of a release: it is of another type")
@@ -164,7 +164,7 @@ def _files(payload: bytes) -> Mapping[str, str]:
             raise ValueError("a file is named twice, or there are too many")
         (subject,) = statement["subject"]
         same = json.loads(release_statement(str(subject["name"]), files))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise MessageRefused(f"the statement in {SIGNATURE} is not about a folder") from error
     if statement != same:
         raise MessageRefused(f"the statement in {SIGNATURE} is not as model signing 1.0 has it")

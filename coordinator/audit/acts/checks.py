@@ -11,6 +11,7 @@ from coordinator.audit.acts.governed_entries import check_entries, check_rows
 from coordinator.audit.acts.history import history_of
 from coordinator.audit.acts.holds import check_holds
 from coordinator.audit.acts.incidents import check_incidents
+from coordinator.audit.acts.models import check_models
 from coordinator.audit.acts.people import check_people
 from coordinator.audit.acts.signed_acts import check_act
 from coordinator.audit.faults import Faults
@@ -37,6 +38,8 @@ def check_acts(
     """
     rows = session.scalars(select(ActRow).order_by(ActRow.id)).all()
     history = history_of(session, entries, faults)
+    with faults.checking("the models"):
+        check_models(session, rows, entries, faults)
     if not rows and not history.people:
         return 0
     taken = _taken_at(entries)

@@ -85,6 +85,8 @@ class ModelRegister:
                 )
             roster = session.get_one(RunRow, signed.snapshot.run).roster_json
             signed.require_signed(self._key.public, parse_roster(roster.encode()))
+            study = stored_study(session, signed.snapshot.study)
+            signed.snapshot.require_quorum(study.threshold, study.site_names)
             _require_alike(session, line, signed.snapshot)
             entries = []
             if row is None:

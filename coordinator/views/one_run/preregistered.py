@@ -43,10 +43,12 @@ def registration_of(session: Session, row: RunRow, study: Study) -> Registration
     if study.preregistration is None:
         return None
     registered = _first(session, "study-registered", row.study_digest)
+    began, related = _related(session, row, line_of(study))
     return RegistrationFacts(
         registered=registered,
-        earlier=_earlier(session, row, line_of(study)),
+        earlier=tuple(one for place, one in related if began is not None and place < began),
         declared=_declared(session, row.id),
+        later=tuple(one for place, one in related if began is not None and place > began),
     )
 
 
@@ -72,8 +74,10 @@ def _moment(entry: LogEntry) -> LoggedMoment:
     return LoggedMoment(index=entry.seq, time=entry.time)
 
 
-def _earlier(session: Session, row: RunRow, own: StudyLine) -> tuple[EarlierRun, ...]:
-    """Returns the related runs that the log says began before this one, oldest first."""
+def _related(
+    session: Session, row: RunRow, own: StudyLine
+) -> tuple[int | None, list[tuple[int, EarlierRun]]]:
+    """Returns the entry at which a run began, and related ones with theirs, oldest first."""
     columns = RunRow.id, RunRow.study_digest, RunRow.started_at, RunRow.simulation
     runs = session.execute(select(*columns)).all()
     lines = study_lines(session, {one.study_digest for one in runs})
@@ -89,7 +93,6 @@ def _earlier(session: Session, row: RunRow, own: StudyLine) -> tuple[EarlierRun,
         for kind, state in _ENDS.items()
         for name, at in _of_runs(session, kind, related).items()
     }
-    limit = began[row.id].index if row.id in began else None
     found = [
         (
             began[name].index,
@@ -103,12 +106,16 @@ def _earlier(session: Session, row: RunRow, own: StudyLine) -> tuple[EarlierRun,
                 released=released.get(name),
                 same_patients=_tests_again(row, own, one, lines[one.study_digest]),
                 ended=ended[name][0] if name in ended else None,
+                began=began[name],
             ),
         )
         for name, (one, relation) in related.items()
-        if name in began and limit is not None and began[name].index < limit
+        if name in began
     ]
-    return tuple(one for _, one in sorted(found, key=lambda pair: pair[0]))
+    return (
+        began[row.id].index if row.id in began else None,
+        sorted(found, key=lambda pair: pair[0]),
+    )
 
 
 def _relation(own: StudyLine, other: StudyLine) -> Relation | None:

@@ -1,7 +1,8 @@
 """HTTP/1.1 with limits: a request's header is small, and comes soon.
 
 uvicorn sets neither: one connection that sends a header without end would take all memory, and all
-time, before anybody has logged in.
+time, before anybody has logged in. Nor does it end a connection whose request was refused before
+its body came.
 """
 
 import asyncio
@@ -63,6 +64,15 @@ class HeaderLimitedProtocol(HttpToolsProtocol):
         """Ends the request: the answer may take long."""
         self._expect(None)
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Ends the connection where a request was answered before its body was here.
+
+        Who was refused could else send that body byte by byte, and keep the connection for ever.
+        """
+        if self.cycle.response_complete and self.cycle.more_body:
+            self.transport.close()
+        super().on_response_complete()
 
     def handle_websocket_upgrade(self) -> None:
         """Hands the connection on to a websocket, which has a clock of its own."""

@@ -73,6 +73,7 @@ def model_of_folder(
     study = read_study(_text(document), _STUDY)
     if study.digest != snapshot.study:
         raise MessageRefused(f"{_STUDY} is not written as the study's digest is taken")
+    snapshot.require_quorum(study.threshold, study.site_names)
     tensors = decode_tensors(_read(folder, _MODEL, MAX_BYTES))
     if (model_digest(tensors), layout_of(tensors).digest) != (snapshot.model, snapshot.layout):
         raise MessageRefused(

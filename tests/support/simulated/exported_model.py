@@ -10,14 +10,21 @@ from protocol.vectors.tensors import Tensors, encode_tensors, layout_of, model_d
 from tests.support.hospital.rosters import COORDINATOR_KEY, roster_with
 
 
-def export(folder: Path, study: Study, tensors: Tensors | None = None, signers: int = 3) -> Path:
+def export(
+    folder: Path,
+    study: Study,
+    tensors: Tensors | None = None,
+    signers: int = 3,
+    quorum: int | None = None,
+) -> Path:
     """Returns a folder with a study's model: drawn parameters where none are given.
 
     Args:
         folder: made here.
         study: its sites have keys of their own.
         tensors: the parameters.
-        signers: so many of the hospitals sign, of whom 3 must.
+        signers: so many of the hospitals sign.
+        quorum: so many must, as the snapshot says; as the study says when None.
     """
     model = tensors or parameters_of(build(study.task, study.cohort, 5))
     keys = {
@@ -36,7 +43,7 @@ def export(folder: Path, study: Study, tensors: Tensors | None = None, signers: 
         parents=("a" * 64,),
         aggregates=(),
         manifest=None,
-        quorum=3,
+        quorum=study.threshold if quorum is None else quorum,
         privacy=tuple(_promised(site) for site in keys),
         figures=(),
         licence="",

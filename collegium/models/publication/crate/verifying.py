@@ -8,27 +8,33 @@ Rules:
    alone.
 3. Figures, reports and the description are files whose digests agree; what hospitals signed and
    what the log holds is proven: study, manifest, model, the end of the run.
+4. A proof that was taken out is missed: the end of the run stands in the log, so does each manifest
+   and snapshot that is here, and of a run that finished one of the two says which study it was.
 """
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from collegium.models.exports.folder import digests_in
+from collegium.models.exports.verifying import verify_export
 from collegium.models.publication.crate import files
 from collegium.models.publication.crate.entity import METADATA
-from collegium.models.publication.crate.evidence import MANIFEST
+from collegium.models.publication.crate.evidence import ENDS, MANIFEST
 from coordinator.governance.models.snapshots import SNAPSHOT_SIGNED
 from protocol.encoding import digest
-from protocol.errors import MessageRefused, QuorumLost
+from protocol.errors import MessageRefused, QuorumLost, StudyRefused
 from protocol.identity.roster import parse_roster
 from protocol.log.cosignature import log_key
 from protocol.log.entry import LogEntry, parse_log_entry
 from protocol.log.tlog_proof import parse_tlog_proof, verify_tlog_proof
 from protocol.log.witness_policy import PolicyLog, WitnessPolicy
-from protocol.transport.snapshot import Snapshot, parse_snapshot
+from protocol.study.study_file import read_study
+from protocol.transport.snapshot import SignedSnapshot, Snapshot, parse_snapshot
 
 _MOST = 1 << 24
+_MODEL, _FINISHED, _KEY_BYTES = "model/", "run-finished", 32
 
 
 def verify_crate(folder: Path, public: bytes | None = None) -> dict[str, Any]:
@@ -45,16 +51,28 @@ def verify_crate(folder: Path, public: bytes | None = None) -> dict[str, Any]:
     names = _check_files(folder)
     trusted = _key(folder) if public is None else public
     study = digest(_read(folder, files.STUDY))
+    end = _proven(folder, files.PROOFS["run"], trusted)
     proven = {
         what: _proven(folder, path, trusted).type
         for what, path in files.PROOFS.items()
         if path in names
     }
-    snapshot = _snapshot(folder, trusted, names) if files.SNAPSHOT in names else None
+    signed = _snapshot(folder, trusted) if files.SNAPSHOT in names else None
+    snapshot = None if signed is None else signed.snapshot
     if snapshot is not None and snapshot.study != study:
         raise MessageRefused(f"{files.STUDY} is not the study that the snapshot names")
-    manifest = _manifest(folder, trusted, study) if files.MANIFEST_FILE in names else None
-    _check_course(folder, snapshot)
+    if snapshot is not None:
+        _check_quorum(folder, snapshot)
+    manifest = _manifest(folder, trusted, study, end) if files.MANIFEST_FILE in names else None
+    _check_course(folder, end, snapshot)
+    if snapshot is not None and snapshot.manifest not in (None, manifest):
+        raise MessageRefused(f"{files.MANIFEST_FILE} is not the manifest that the snapshot names")
+    if end.type == _FINISHED and snapshot is None and manifest is None:
+        raise MessageRefused(
+            f"neither {files.MANIFEST_FILE} nor {files.SNAPSHOT} is here: nothing proves the study"
+        )
+    if any(name.startswith(_MODEL) for name in names):
+        _check_model(folder, trusted, snapshot)
     return {
         "verified": True,
         "trusted_key": trusted.hex(),
@@ -63,6 +81,8 @@ def verify_crate(folder: Path, public: bytes | None = None) -> dict[str, Any]:
         "manifest": manifest,
         "snapshot": None if snapshot is None else snapshot.digest,
         "model": None if snapshot is None else snapshot.model,
+        "signed_by": [] if signed is None else sorted(signed.signatures),
+        "quorum": None if snapshot is None else snapshot.quorum,
         "proven": proven,
         "files": len(names) + 1,
     }
@@ -102,6 +122,8 @@ def _key(folder: Path) -> bytes:
         key = bytes.fromhex(_read(folder, files.KEY).decode().strip())
     except ValueError as error:
         raise MessageRefused(f"{files.KEY} holds no key") from error
+    if len(key) != _KEY_BYTES:
+        raise MessageRefused(f"{files.KEY} holds no key")
     return key
 
 
@@ -118,39 +140,59 @@ def _proven(folder: Path, name: str, trusted: bytes) -> LogEntry:
         raise MessageRefused(f"{name} proves nothing in the trusted log: {error}") from error
 
 
-def _snapshot(folder: Path, trusted: bytes, names: set[str]) -> Snapshot:
-    """Returns the snapshot, once its signatures were checked."""
+def _snapshot(folder: Path, trusted: bytes) -> SignedSnapshot:
+    """Returns the snapshot, once every signature was checked that it has; few are no fault."""
     signed = parse_snapshot(_read(folder, files.SNAPSHOT))
-    snapshot = signed.snapshot
     try:
-        if len(signed.signatures) >= snapshot.quorum:
+        with suppress(QuorumLost):
             signed.require_signed(trusted, parse_roster(_read(folder, files.ROSTER)))
-        else:
-            signed.require_of(trusted)
-    except (MessageRefused, QuorumLost) as error:
+    except MessageRefused as error:
         raise MessageRefused(f"{files.SNAPSHOT}: {error}") from error
-    if files.PROOFS["snapshot"] in names:
-        entry = _proven(folder, files.PROOFS["snapshot"], trusted)
-        if (entry.type, entry.payload) != (SNAPSHOT_SIGNED, snapshot.digest):
-            raise MessageRefused(f"{files.PROOFS['snapshot']} is the proof of another entry")
-    return snapshot
+    entry = _proven(folder, files.PROOFS["snapshot"], trusted)
+    if (entry.type, entry.payload) != (SNAPSHOT_SIGNED, signed.snapshot.digest):
+        raise MessageRefused(f"{files.PROOFS['snapshot']} is the proof of another entry")
+    return signed
 
 
-def _manifest(folder: Path, trusted: bytes, study: str) -> str:
-    """Returns the digest of the manifest, once the log was shown to hold it."""
+def _manifest(folder: Path, trusted: bytes, study: str, end: LogEntry) -> str:
+    """Returns the digest of the manifest, once the log was shown to hold it for this run."""
     data = _read(folder, files.MANIFEST_FILE)
     entry = _proven(folder, files.PROOFS[MANIFEST], trusted)
-    if (entry.type, entry.payload) != (MANIFEST, digest(data)):
+    if (entry.type, entry.payload, entry.run) != (MANIFEST, digest(data), end.run):
         raise MessageRefused(f"{files.PROOFS[MANIFEST]} is the proof of another manifest")
     if _json(folder, files.MANIFEST_FILE).get("study") != study:
         raise MessageRefused(f"{files.MANIFEST_FILE} is of another study than {files.STUDY}")
     return digest(data)
 
 
-def _check_course(folder: Path, snapshot: Snapshot | None) -> None:
-    said = _json(folder, files.COURSE).get("model")
-    if snapshot is not None and said != snapshot.model:
+def _check_course(folder: Path, end: LogEntry, snapshot: Snapshot | None) -> None:
+    """Checks that the course, the snapshot and the proof of the run's end are of one run."""
+    said = _json(folder, files.COURSE)
+    if end.type not in ENDS or end.run != said.get("run"):
+        raise MessageRefused(f"{files.PROOFS['run']} is not the proof of this run's end")
+    if end.type == _FINISHED and end.payload != said.get("model"):
+        raise MessageRefused(f"{files.COURSE} names another model than the run's end in the log")
+    if snapshot is None:
+        return
+    if said.get("model") != snapshot.model:
         raise MessageRefused(f"{files.COURSE} names another model than the snapshot")
+    if snapshot.run != end.run:
+        raise MessageRefused(f"{files.SNAPSHOT} is of another run than {files.COURSE}")
+
+
+def _check_quorum(folder: Path, snapshot: Snapshot) -> None:
+    try:
+        study = read_study(_read(folder, files.STUDY).decode("utf-8"), files.STUDY)
+    except (StudyRefused, UnicodeDecodeError) as error:
+        raise MessageRefused(f"{files.STUDY} holds no study: {error}") from error
+    snapshot.require_quorum(study.threshold, study.site_names)
+
+
+def _check_model(folder: Path, trusted: bytes, snapshot: Snapshot | None) -> None:
+    """Checks the exported model in the crate: as a folder of its own, and of this snapshot."""
+    told = verify_export(folder / _MODEL, trusted)
+    if snapshot is None or told["snapshot"] != snapshot.digest:
+        raise MessageRefused(f"{_MODEL} is an export of another model than the run's")
 
 
 def _json(folder: Path, name: str) -> dict[str, Any]:

@@ -85,16 +85,14 @@ def expected_run(folder: Path) -> ExpectedRun:
     except (OSError, StoreBroken) as error:
         raise MessageRefused(f"{EXPECTED}/{MANIFEST_FILE} is missing or damaged") from error
     course: dict[str, Any] = json.loads((crate / COURSE).read_bytes())
-    steps = tuple(
-        CourseStep(name=one["round"], result=one["result"], sites=tuple(one["hospitals"]))
-        for one in course["rounds"]
-    )
+    if course.get("run") != record.run:
+        raise MessageRefused(f"{EXPECTED} is of another run than {KIT}")
     study = json.loads((crate / STUDY).read_bytes())
     side = RunSide(
         run_id=record.run,
         inputs=RunInputs(study=study, manifest=manifest),
-        steps=steps,
-        model=course["model"],
+        steps=_steps(course),
+        model=course.get("model"),
         exact=record.exact,
         figure=None,
     )
@@ -102,6 +100,16 @@ def expected_run(folder: Path) -> ExpectedRun:
         raise MessageRefused(f"{EXPECTED} is of another study than its manifest")
     model = _model(folder, side.model)
     return ExpectedRun(record=record, manifest=manifest, side=side, model=model)
+
+
+def _steps(course: dict[str, Any]) -> tuple[CourseStep, ...]:
+    try:
+        return tuple(
+            CourseStep(name=one["round"], result=one["result"], sites=tuple(one["hospitals"]))
+            for one in course["rounds"]
+        )
+    except (KeyError, TypeError) as error:
+        raise MessageRefused(f"{EXPECTED}/{COURSE} tells no rounds") from error
 
 
 def _model(folder: Path, wanted: str | None) -> Tensors:
@@ -121,7 +129,7 @@ def _record(folder: Path) -> KitRecord:
     try:
         said = json.loads(path.read_bytes())
         record = KitRecord(**said)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise MessageRefused(f"{KIT} is damaged") from error
     if record.kit != _FORMAT:
         raise MessageRefused(f"{KIT} is of format {record.kit}, and this software reads {_FORMAT}")

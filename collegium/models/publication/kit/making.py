@@ -169,6 +169,8 @@ def _write_records(to: Path, manifest: RunManifest, data: Path | None) -> None:
         )
     for one in manifest.files:
         path = data / one.name
+        if Path(one.name).is_absolute() or ".." in Path(one.name).parts:
+            raise WorkspaceRefused(f"{one.name}: the run read no file below --data")
         if not path.is_file():
             raise WorkspaceRefused(f"--data {data} holds no {one.name}, which the run read")
         held = path.read_bytes()

@@ -79,6 +79,14 @@ def number_of(facts: RegistrationFacts) -> int:
     return 1 + sum(one.relation in _SAME for one in facts.earlier)
 
 
+def later_runs(
+    facts: RegistrationFacts,
+) -> tuple[tuple[EarlierRun, ...], tuple[EarlierRun, ...]]:
+    """Returns the runs that began after one: of its preregistration, and of related studies."""
+    same = tuple(one for one in facts.later if one.relation in _SAME)
+    return same, tuple(one for one in facts.later if one.relation not in _SAME)
+
+
 def _registered_late(dossier: Dossier, facts: RegistrationFacts) -> Iterator[FoundDeviation]:
     began = first_round(dossier)
     if facts.registered is None:

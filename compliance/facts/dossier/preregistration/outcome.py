@@ -14,11 +14,16 @@ from compliance.facts.dossier.preregistration.deviations import (
     first_release,
     first_round,
     found_deviations,
+    later_runs,
     number_of,
     seconds_between,
 )
 from compliance.facts.dossier.record import Dossier
-from compliance.facts.dossier.registration_facts import DeclaredDeviation, RegistrationFacts
+from compliance.facts.dossier.registration_facts import (
+    DeclaredDeviation,
+    EarlierRun,
+    RegistrationFacts,
+)
 from protocol.counted import counted
 from protocol.study.study import Preregistration
 from protocol.study.study.agreed.preregistration import Contingency, Hypothesis
@@ -144,7 +149,7 @@ class PreregistrationOutcome:
     @property
     def timing(self) -> str:
         """The time of the registration, and the number of this run, in a sentence."""
-        which = f"This is run {self.number} of this preregistration."
+        which = f"This is run {self.number} of this preregistration.{self._later}"
         at = self.facts.registered
         if at is None:
             return f"The log has no entry that registered the study. {which}"
@@ -154,6 +159,20 @@ class PreregistrationOutcome:
         if not self.is_before:
             return f"{said}, after the first round was opened. {which}"
         return f"{said}, {_duration(self.seconds_before)} before the first round. {which}"
+
+    @property
+    def _later(self) -> str:
+        """The runs that began after this one, in sentences; empty without any."""
+        same, related = later_runs(self.facts)
+        told = [
+            (same, "more of it began afterwards"),
+            (related, "of related studies began afterwards"),
+        ]
+        return "".join(
+            f" {counted(len(runs), 'run')} {what}: {', '.join(one.run_id for one in runs)}."
+            for runs, what in told
+            if runs
+        )
 
     def is_after_release(self, one: DeclaredDeviation) -> bool:
         """Whether a deviation was declared after figures of the run had been released."""
@@ -200,20 +219,22 @@ class PreregistrationOutcome:
                 }
                 for one in self.declared
             ],
-            "earlier_runs": [
-                {
-                    "run": one.run_id,
-                    "state": one.state,
-                    "started_at": one.started_at,
-                    "study_name": one.study_name,
-                    "study": one.study_digest,
-                    "relation": one.relation.value,
-                    "released_at": None if one.released is None else one.released.time,
-                    "same_test_patients": one.same_patients,
-                }
-                for one in facts.earlier
-            ],
+            "earlier_runs": [_run_json(one) for one in facts.earlier],
+            "later_runs": [_run_json(one) for one in facts.later],
         }
+
+
+def _run_json(one: EarlierRun) -> dict[str, Any]:
+    return {
+        "run": one.run_id,
+        "state": one.state,
+        "started_at": one.started_at,
+        "study_name": one.study_name,
+        "study": one.study_digest,
+        "relation": one.relation.value,
+        "released_at": None if one.released is None else one.released.time,
+        "same_test_patients": one.same_patients,
+    }
 
 
 def preregistration_outcome(dossier: Dossier) -> PreregistrationOutcome | None:

@@ -1,6 +1,7 @@
 """Commands of the register of models, used as its people use them."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,12 +20,12 @@ from coordinator.database.store import Store, logged_entries
 from coordinator.database.workspace import Workspace
 from coordinator.governance.models.register import line_of
 from coordinator.views.views import open_views
-from protocol.errors import FederationError, PolicyRefused
+from protocol.errors import FederationError, PolicyRefused, StoreBroken
 from protocol.identity.roster import SigningKey
 from protocol.transport.serving_statement import ServedPeriod, ServingStatement, sign_serving
 from silos.database.database import open_hospital
 from tests.support.hospital.people import BEA, CLEO, People
-from tests.support.simulated.output_folder import make_folder
+from tests.support.simulated.output_folder import change, make_folder
 
 
 class Desk:
@@ -199,3 +200,28 @@ def test_a_hospitals_statement_is_taken_and_stands_beside_what_it_was_to_serve(d
     assert "DISAGREES: west stated another version" in CliRunner().invoke(cli.app, given).stdout
     given = ["models", "show", "heart", "--out", str(desk.out)]
     assert f"DISAGREES  west stated {other[:12]}" in CliRunner().invoke(cli.app, given).stdout
+
+
+def test_a_reason_of_several_lines_looks_like_no_other_event(desk: Desk) -> None:
+    forged = "spoilt\n  2026-11-29T00:00:00.000Z  promoted 000000000000, Dr. Ada Admin"
+    desk.told("models", "register", "kidney", "run-2", "--no-red-team", as_=CLEO)
+    desk.told("models", "retire", "kidney", "run-2", "--reason", forged, as_=CLEO)
+    asked = ["models", "show", "kidney", "--out", str(desk.out)]
+    lines = CliRunner().invoke(cli.app, asked).stdout.splitlines()
+    assert not [line for line in lines if line.startswith("  2026-11-29T00:00:00.000Z")]
+    assert any(" retired " in line and "spoilt" in line for line in lines)
+
+
+def test_no_gate_is_judged_by_rows_that_were_changed_in_the_database(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """Who can write the database, and has no key, takes a red team's findings away."""
+    words = ("--no-red-team", "--no-canary-evaluation", "--least", "0")
+    desk.told("models", "register", "liver", "run-2", *words, as_=CLEO)
+    copied = Path(shutil.copytree(desk.out, tmp_path / "copied"))
+    change(copied, "UPDATE run SET failure = 'none'")
+    asked = ["models", "canary", "liver", "run-2", "--site", "east", "--out", str(copied)]
+    given = [*asked, "--as", str(desk.file(CLEO))]
+    found = CliRunner().invoke(cli.app, given, standalone_mode=False)
+    assert isinstance(found.exception, StoreBroken)
+    assert "is not what was logged" in str(found.exception)

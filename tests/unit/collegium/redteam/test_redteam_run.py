@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from collegium.redteam.records import membership as redteam_membership
 from collegium.redteam.run import Places, red_team_run
 from collegium.simulation.settings import simulated_split_key
 from compliance.audit.log import NewEntry
+from compliance.facts.dossier import DataFile
 from compliance.privacy.empirical_audit.checks import check_masks
 from coordinator.audit.verification import verify_records
 from coordinator.database.store import ReleaseRow, logged_entries
@@ -280,6 +282,27 @@ def test_other_records_than_the_runs_are_refused(tmp_path: Path) -> None:
     federation = made(tmp_path, small_study())
     write_hospitals(federation.data, small_study(), patients=36)
     refused(federation, WorkspaceRefused, "give the records that the run was made with")
+
+
+def test_records_that_were_never_trained_on_are_refused_also_of_as_many_patients(
+    tmp_path: Path,
+) -> None:
+    """An attack on them would find nothing, and pass the gates of a model that leaks."""
+    federation = made(tmp_path, small_study())
+    lines = (federation.data / "east.csv").read_text().splitlines()
+    older = [f"{float(age) + 1},{rest}" for age, rest in (one.split(",", 1) for one in lines[1:])]
+    (federation.data / "east.csv").write_text("\n".join([lines[0], *older]) + "\n")
+    refused(federation, WorkspaceRefused, r"east\.csv is not the file that the run read")
+
+
+def test_a_split_that_swaps_training_and_test_patients_is_refused(tmp_path: Path) -> None:
+    study = read_study(
+        changed("method: keyed_hash, test_fraction: 0.3", "method: file, file: a.csv")
+    )
+    manifest = SimpleNamespace(files=(DataFile(name="a.csv", digest=digest(b"as it was")),))
+    redteam_run._require_same_files(manifest, study, b"as it was", None)
+    with pytest.raises(WorkspaceRefused, match="is not the split that the run read"):
+        redteam_run._require_same_files(manifest, study, b"swapped", None)
 
 
 def test_a_run_with_an_index_file_says_what_to_give(tmp_path: Path) -> None:

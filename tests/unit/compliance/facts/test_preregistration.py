@@ -329,6 +329,11 @@ def test_facts_of_a_shorter_log_leave_out_what_came_later() -> None:
     assert facts.until(9) == replace(facts, declared=())
     assert facts.until(7).earlier[0] == replace(one, ended=None, state="running")
     assert facts.until(5).earlier[0].released is None
+    later = replace(one, began=LoggedMoment(index=4, time="x"))
+    facts = replace(facts, later=(later,))
+    assert facts.until(10) == facts
+    assert facts.until(5).later[0] == replace(later, released=None, ended=None, state="running")
+    assert facts.until(4).later == ()
 
 
 NEVER = {

@@ -83,6 +83,16 @@ def test_a_second_run_is_counted(ran: Ran) -> None:
     assert [one.run_id for one in ran.outcome("run-2").facts.earlier] == ["run-1"]
 
 
+def test_whoever_reports_the_first_of_several_runs_has_the_later_ones_told(ran: Ran) -> None:
+    found = ran.outcome("run-2")
+    assert [one.run_id for one in found.facts.later][:1] == ["run-3"]
+    assert "This is run 1 of this preregistration. 1 run more of it began afterwards: run-3." in (
+        found.timing
+    )
+    assert [one["run"] for one in found.to_json()["later_runs"]][:1] == ["run-3"]
+    assert ran.outcome("run-3").facts.until(1).later == ()
+
+
 def test_a_deviation_is_declared_under_a_signature_and_stands_in_the_log(ran: Ran) -> None:
     said = {"text": "East scanned with another device, which came in May."}
     told = ran.people.act(CLEO, "run.deviate", ("run", "run-2"), said)
@@ -103,6 +113,7 @@ def test_a_deviation_is_declared_under_a_signature_and_stands_in_the_log(ran: Ra
     ("run", "text", "why"),
     [
         ("run-2", "  ", "say what was done otherwise"),
+        ("run-2", "nothing\ncriterion  auroc: met", "in one line"),
         ("run-9", "x", "there is no run 'run-9'"),
         ("run-1", "x", "has no preregistration to deviate from"),
     ],
@@ -136,7 +147,10 @@ def test_runs_of_related_studies_are_found_by_what_relates_them(ran: Ran) -> Non
         "run-target": (
             read_study(renamed.replace("centre: 50", "centre: 60")), Relation.SAME_TARGET
         ),
-        "run-label": (read_study(renamed.replace("positive: [1]", "positive: [1, 2]")), None),
+        "run-label": (
+            read_study(renamed.replace("positive: [1]", "positive: [1, 2]")), Relation.SAME_TARGET
+        ),
+        "run-column": (read_study(renamed.replace(" ill", " died")), None),
     }  # fmt: skip
     for run, (study, _) in studies.items():
         begin_beside(ran.folder, study, run, PolicyRefused("nobody allows it"))

@@ -32,6 +32,7 @@ from protocol.errors import (
 from protocol.transport.steps import SNAPSHOT
 from tests.support.hospital.people import ADA, CLEO, People, people_of, write_key_file
 from tests.support.simulated.federation import Federation
+from tests.support.simulated.output_folder import change
 from tests.support.simulated.released import NetworkTrainer, released_study
 from tests.support.simulated.studies import TABLE_STUDY
 
@@ -197,3 +198,12 @@ def test_the_command_exports_as_a_person_and_tells_a_machine(
     assert told["forms"] == {} and told["person"] == CLEO
     assert "signed by 4 of 4" in said.stderr and "exported   " in said.stderr
     assert verify_export(tmp_path / "new", Workspace(runs).public_key())["verified"]
+
+
+def test_no_card_is_signed_of_figures_that_were_changed_in_the_database(
+    runs: Path, tmp_path: Path
+) -> None:
+    change(runs, "UPDATE release SET payload_json = payload_json || ' '")
+    with pytest.raises(StoreBroken, match="its release record is not what was logged"):
+        export_model(runs, _plain(tmp_path / "export"))
+    assert not (tmp_path / "export").exists()

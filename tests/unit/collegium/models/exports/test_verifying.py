@@ -6,6 +6,8 @@ Some of them are signed anew with the real release key: what a thief of that key
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,8 +31,9 @@ from coordinator.database.workspace import Workspace
 from coordinator.governance.models.release_key import KEY_PROOF
 from protocol.errors import MessageRefused, QuorumLost, WorkspaceRefused
 from protocol.identity.roster import SigningKey
-from protocol.transport.snapshot import SignedSnapshot, parse_snapshot
+from protocol.transport.snapshot import SignedSnapshot, cosign_snapshot, parse_snapshot
 from protocol.vectors.tensors import decode_tensors, encode_tensors
+from silos.database.database import open_hospital
 
 
 def _sign_anew(folder: Path, key: ec.EllipticCurvePrivateKey) -> None:
@@ -117,6 +120,19 @@ def test_a_folder_that_a_stranger_signed_is_refused(exported: Path, two_runs: Pa
         verify_export(exported)
 
 
+def test_a_file_larger_than_any_is_refused_before_it_is_read(exported: Path) -> None:
+    with (exported / "models.bin").open("wb") as file:
+        file.truncate(1 << 42)  # four tebibytes that take no room
+    with pytest.raises(MessageRefused, match=r"models\.bin is larger than any file"):
+        verify_export(exported)
+
+
+def test_a_signature_nested_without_end_is_refused(exported: Path) -> None:
+    (exported / SIGNATURE).write_bytes(b"[" * 100_000)
+    with pytest.raises(MessageRefused, match="is no signature of a release"):
+        verify_export(exported)
+
+
 def test_changed_weights_are_found_by_the_snapshot_even_where_the_release_key_was_stolen(
     exported: Path, two_runs: Path
 ) -> None:
@@ -139,6 +155,28 @@ def test_another_snapshot_is_found_by_parameters_and_proof(
     _sign_anew(exported, _stolen(two_runs))
     with pytest.raises(MessageRefused, match="holds other parameters than the snapshot names"):
         verify_export(exported)
+
+
+def test_a_coordinator_with_one_hospital_makes_no_snapshot_that_asks_for_one_signature(
+    exported: Path, two_runs: Path
+) -> None:
+    signed = parse_snapshot((exported / "snapshot.json").read_bytes())
+    site = signed.snapshot.sites[0]
+    with closing(open_hospital(two_runs / "silos" / site / "hospital.db", site=site)) as hospital:
+        key = SigningKey.from_bytes(hospital.identity_key)
+    made = replace(signed.snapshot, quorum=1)
+    forged = SignedSnapshot(
+        snapshot=made,
+        coordinator_signature=cosign_snapshot(made, Workspace(two_runs).signing_key()),
+        signatures={site: cosign_snapshot(made, key)},
+    )
+    (exported / "snapshot.json").write_bytes(forged.to_bytes())
+    _sign_anew(exported, _stolen(two_runs))
+    with pytest.raises(MessageRefused, match="asks for 1 signatures, and its study for 3"):
+        verify_export(exported)
+    with pytest.raises(MessageRefused, match="asks for 1 signatures, and its study for 3"):
+        place = ModelPlace(folder=exported, key=Workspace(two_runs).public_key())
+        scoring_place(place)
 
 
 def _drop_signatures(folder: Path) -> None:

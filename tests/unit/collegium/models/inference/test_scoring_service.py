@@ -2,9 +2,11 @@
 
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from collegium.models.inference.requests import MOST_RECORDS, RequestScoring
 from collegium.models.inference.scoring_place import ModelPlace, ScoringPlace, scoring_place
 from collegium.models.inference.service import ALARM_HEADER, MAX_BODY, ScoringService
 from collegium.models.inference.serving import ServicePlace, server_of
+from dashboard.server.http.header_limits import HeaderLimitedProtocol
 from protocol.errors import PolicyRefused, WorkspaceRefused
 from protocol.study.study_file import read_study
 from silos.results.inference.query_log import QueryLog
@@ -153,6 +156,35 @@ def test_a_file_of_tokens_is_its_owners_alone(tmp_path: Path) -> None:
         AccessTokens(path)
 
 
+def test_a_running_service_forgets_a_token_that_was_replaced(served: Served) -> None:
+    before = served.token
+    after = add_token(served.tokens, "ward-3")
+    assert served.post([RECORD]).status_code == 401
+    served.token = after
+    assert served.post([RECORD]).status_code == 200
+    served.tokens.chmod(0o644)
+    assert served.post([RECORD]).status_code == 401
+    served.tokens.chmod(0o600)
+    assert served.post([RECORD]).status_code == 200
+    served.tokens.unlink()
+    assert [served.post([RECORD]).status_code for served.token in (before, after)] == [401, 401]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"records": [{"age": 50, "ward": "\\ud800"}]}', b'{"records": [{"age": "\\udfff"}]}',
+        b'{"records": [{"age": 1e308, "ward": "A"}]}', b'{"records": [{"age": "1e400"}]}',
+        b'{"records": [{"age": "' + b"9" * 900 + b'"}]}', b'{"records": [{"\\ud800": 1}]}',
+        b'{"records": [{"age": "\\u0000"}]}', b'{"records": [{"age": -0.0}]}',
+    ],
+)  # fmt: skip
+def test_no_value_of_json_brings_the_service_into_trouble(served: Served, body: bytes) -> None:
+    headers = {"authorization": f"Bearer {served.token}", "content-type": "application/json"}
+    reply = served.client.post("/score", content=body, headers=headers)
+    assert reply.status_code in (200, 400)
+
+
 def test_other_machines_reach_the_service_by_tls_alone(tmp_path: Path) -> None:
     for address in ("127.0.0.1", "::1", "localhost"):
         assert ServicePlace(address=address).address == address
@@ -171,7 +203,9 @@ def test_a_model_of_images_and_a_place_without_a_log_are_not_served(tmp_path: Pa
         RequestScoring(scoring_place(ModelPlace(folder=table)))
 
 
-def test_the_server_answers_on_a_socket_and_cuts_off_a_header_without_end(served: Served) -> None:
+@contextmanager
+def listening(served: Served) -> Iterator[int]:
+    """Yields the port of the running service."""
     server = server_of(served.place, ServicePlace(port=0), served.tokens, served.said.append)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -179,7 +213,34 @@ def test_the_server_answers_on_a_socket_and_cuts_off_a_header_without_end(served
         deadline = time.monotonic() + PATIENCE
         while not server.started and time.monotonic() < deadline:
             time.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+def test_who_is_refused_keeps_no_connection_by_a_body_that_never_ends(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HeaderLimitedProtocol, "silent_seconds", 10 * PATIENCE)
+    begun = b"POST /score HTTP/1.1\r\nhost: here\r\ncontent-length: 900000\r\n\r\n{"
+    with (
+        listening(served) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as line,
+    ):
+        line.sendall(begun)
+        told = b""
+        while b"}" not in told:
+            told += line.recv(4096)
+        assert told.startswith(b"HTTP/1.1 401 ")
+        with suppress(ConnectionError):  # it may be gone already
+            line.sendall(b"more")
+            assert line.recv(4096) == b""
+
+
+def test_the_server_answers_on_a_socket_and_cuts_off_a_header_without_end(served: Served) -> None:
+    with listening(served) as port:
         line = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         headers = {"authorization": f"Bearer {served.token}", "content-type": "application/json"}
         line.request("POST", "/score", json.dumps({"records": [RECORD]}), headers)
@@ -190,7 +251,3 @@ def test_the_server_answers_on_a_socket_and_cuts_off_a_header_without_end(served
         with pytest.raises((http.client.HTTPException, OSError)):
             line.getresponse()
         line.close()
-    finally:
-        server.should_exit = True
-        thread.join(PATIENCE)
-    assert not thread.is_alive()

@@ -21,9 +21,10 @@ from collegium.models.publication.crate import (
 from collegium.reports.access_record import record_run_export
 from coordinator.database.workspace import Workspace
 from coordinator.views.views import open_views
-from protocol.encoding import digest
+from protocol.encoding import canonical, digest
 from protocol.errors import MessageRefused, PolicyRefused, StoreBroken, WorkspaceRefused
 from protocol.study.study_file import read_study
+from protocol.vectors.tensors import decode_tensors, encode_tensors
 from silos.training.counting.column_trainer import ColumnTrainer
 from tests.support.hospital.people import CLEO, people_of
 from tests.support.simulated.finished_run import RUN, make_finished
@@ -184,7 +185,7 @@ def _another_manifest(crate: Path) -> str:
 def _another_model(crate: Path) -> str:
     course = json.loads((crate / "course.json").read_bytes()) | {"model": "0" * 64}
     _redescribe(crate, "course.json", json.dumps(course).encode())
-    return "names another model than the snapshot"
+    return "names another model than the run's end in the log"
 
 
 def _another_promise(crate: Path) -> str:
@@ -205,6 +206,88 @@ def test_a_crate_that_was_tampered_with_is_refused(
         verify_crate(crate, Workspace(promised).public_key())
 
 
+def _without(crate: Path, *names: str) -> None:
+    """Takes files out of a crate, and what describes them."""
+    path = crate / "ro-crate-metadata.json"
+    said = json.loads(path.read_bytes())
+    said["@graph"] = [one for one in said["@graph"] if one["@id"] not in names]
+    path.write_text(json.dumps(said))
+    for name in names:
+        (crate / name).unlink()
+
+
+def _no_end(crate: Path) -> str:
+    _without(crate, "run.tlog")
+    return r"run\.tlog is missing"
+
+
+def _nothing_proven(crate: Path) -> str:
+    _without(
+        crate, *(f"{one}.{kind}" for one in ("snapshot", "manifest") for kind in ("json", "tlog"))
+    )
+    _another_study(crate)
+    return "nothing proves the study"
+
+
+def _no_proof_of_the_snapshot(crate: Path) -> str:
+    _without(crate, "snapshot.tlog")
+    return r"snapshot\.tlog is missing"
+
+
+def _no_manifest(crate: Path) -> str:
+    _without(crate, "manifest.json", "manifest.tlog")
+    return "is not the manifest that the snapshot names"
+
+
+def _another_run(crate: Path) -> str:
+    course = json.loads((crate / "course.json").read_bytes()) | {"run": "run-2"}
+    _redescribe(crate, "course.json", json.dumps(course).encode())
+    return "is not the proof of this run's end"
+
+
+def _another_end(crate: Path) -> str:
+    _redescribe(crate, "run.tlog", (crate / "manifest.tlog").read_bytes())
+    return "is not the proof of this run's end"
+
+
+def _model_of_the_log_alone(crate: Path) -> str:
+    _without(crate, "snapshot.json", "snapshot.tlog")
+    _another_model(crate)
+    return "names another model than the run's end in the log"
+
+
+def _wrong_signature_of_too_few(crate: Path) -> str:
+    said = json.loads((crate / "snapshot.json").read_bytes())
+    said["signatures"] = {"east": said["signatures"]["north"]}
+    _redescribe(crate, "snapshot.json", canonical(said))
+    return "east did not sign this snapshot"
+
+
+@pytest.mark.parametrize(
+    "downgrade",
+    [
+        _no_end, _nothing_proven, _no_proof_of_the_snapshot, _no_manifest, _another_run,
+        _another_end, _model_of_the_log_alone, _wrong_signature_of_too_few,
+    ],
+)  # fmt: skip
+def test_a_crate_from_which_evidence_was_taken_is_refused(
+    crate: Path, promised: Path, downgrade: Callable[[Path], str]
+) -> None:
+    said = downgrade(crate)
+    with pytest.raises(MessageRefused, match=said):
+        verify_crate(crate, Workspace(promised).public_key())
+
+
+def test_too_few_signatures_of_hospitals_are_told(crate: Path, promised: Path) -> None:
+    said = json.loads((crate / "snapshot.json").read_bytes()) | {"signatures": {}}
+    _redescribe(crate, "snapshot.json", canonical(said))
+    found = verify_crate(crate, Workspace(promised).public_key())
+    assert (found["signed_by"], found["quorum"]) == ([], 3)
+    key = str(promised / "coordinator.pub")
+    done = CliRunner().invoke(cli.app, ["runs", "verify-crate", str(crate), "--key", key])
+    assert "signed by  0 hospitals, 3 must: TOO FEW" in done.stdout
+
+
 def test_a_crate_of_another_log_is_refused(crate: Path, seeded: Path) -> None:
     with pytest.raises(MessageRefused, match="proves nothing in the trusted log"):
         verify_crate(crate, Workspace(seeded / "out").public_key())
@@ -220,6 +303,11 @@ def test_an_exported_model_goes_in_whole_and_only_of_the_same_run(
     entities = graph(tmp_path / "crate")
     assert named(entities["#run"]["result"])[0] == "model/model.safetensors"
     assert "model/mlbom.json" in named(entities["model/model.safetensors"]["subjectOf"])
+    weights = tmp_path / "crate" / "model" / "model.safetensors"
+    others = {name: value + 1 for name, value in decode_tensors(weights.read_bytes()).items()}
+    _redescribe(tmp_path / "crate", "model/model.safetensors", encode_tensors(others))
+    with pytest.raises(MessageRefused, match=r"model\.safetensors was changed after it was signed"):
+        verify_crate(tmp_path / "crate", Workspace(runs).public_key())
     other = CrateRequest(run=RUN, to=tmp_path / "other", model=tmp_path / "export")
     with pytest.raises(MessageRefused):
         write_crate(seeded / "out", other, record_run_export(seeded / "out", None))

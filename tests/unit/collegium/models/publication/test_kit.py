@@ -4,13 +4,17 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 from collegium.cli import main as cli
 from collegium.models.publication.kit import KitCheck, KitRequest, check_kit, make_kit
+from collegium.models.publication.kit.making import _write_records
 from collegium.reports.access_record import record_run_export
+from compliance.facts.dossier import DataFile
+from protocol.encoding import digest
 from protocol.errors import MessageRefused, WorkspaceRefused
 from protocol.study.study import Study
 from protocol.study.study_file import read_study, read_study_file
@@ -103,7 +107,40 @@ def _record(kit: Path) -> str:
     return "is damaged"
 
 
-@pytest.mark.parametrize("tamper", [_course, _model, _crate, _record])
+def _redescribed(kit: Path, name: str, data: bytes) -> None:
+    """Changes a file of the crate, with every digest that is told of it."""
+    described, path = kit / "expected" / "ro-crate-metadata.json", kit / "expected" / name
+    before, was = digest(path.read_bytes()), digest(described.read_bytes())
+    path.write_bytes(data)
+    described.write_text(described.read_text().replace(before, digest(data)))
+    told = (kit / "kit.json").read_text().replace(was, digest(described.read_bytes()))
+    (kit / "kit.json").write_text(told)
+
+
+def _run(kit: Path) -> str:
+    (kit / "kit.json").write_text((kit / "kit.json").read_text().replace("run-1", "run-2"))
+    return "is of another run than"
+
+
+def _nested(kit: Path) -> str:
+    (kit / "kit.json").write_bytes(b"[" * 100_000)
+    return "is damaged"
+
+
+def _no_rounds(kit: Path) -> str:
+    course = json.loads((kit / "expected" / "course.json").read_bytes()) | {"rounds": [1]}
+    _redescribed(kit, "course.json", json.dumps(course).encode())
+    return "tells no rounds"
+
+
+def test_a_round_that_was_changed_with_every_digest_is_no_rounding(kit: Path, seeded: Path) -> None:
+    course = json.loads((kit / "expected" / "course.json").read_bytes())
+    course["rounds"][0]["result"] = "0" * 64
+    _redescribed(kit, "course.json", json.dumps(course).encode())
+    assert _answer(kit, seeded / "out").startswith("different: first at training round 1")
+
+
+@pytest.mark.parametrize("tamper", [_course, _model, _crate, _record, _run, _nested, _no_rounds])
 def test_an_expectation_that_was_changed_is_refused(
     kit: Path, seeded: Path, tamper: Callable[[Path], str]
 ) -> None:
@@ -130,6 +167,16 @@ def test_records_that_the_run_did_not_read_make_no_kit(seeded: Path, tmp_path: P
     asked = KitRequest(to=tmp_path / "kit", out=seeded / "out", data=data)
     with pytest.raises(WorkspaceRefused, match=r"east\.csv in --data .* is another"):
         make_kit(asked, unwatched, unwatched)
+
+
+@pytest.mark.parametrize("name", ["../outside.csv", "records/../../outside.csv", "/outside.csv"])
+def test_a_manifest_writes_no_file_outside_of_a_kit(tmp_path: Path, name: str) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "outside.csv").write_bytes(b"x")
+    manifest = SimpleNamespace(files=(DataFile(name=name, digest=digest(b"x")),))
+    with pytest.raises(WorkspaceRefused, match="the run read no file below --data"):
+        _write_records(tmp_path / "kit" / "records", manifest, tmp_path / "data")
+    assert not (tmp_path / "kit").exists()
 
 
 def test_the_commands_make_and_check_a_kit(seeded: Path, tmp_path: Path) -> None:

@@ -72,6 +72,14 @@ def test_rounding_excuses_no_other_study() -> None:
     )
 
 
+def test_rounding_excuses_no_other_figures_of_an_equal_model() -> None:
+    """A round or a figure that alone differs was changed: the models were not rounded otherwise."""
+    for before in (side("a", "b"), replace(side("x", "b"), exact="f")):
+        after = replace(side("x", "b"), exact="e")
+        found = compare_repeated(before, after, KEPT, 0.0)
+        assert found.kind == DIFFERENT
+
+
 def test_another_sum_is_the_cause_before_any_input() -> None:
     after = side("c")
     alone = replace(after, steps=(replace(after.steps[0], sites=("east",)),))

@@ -108,6 +108,14 @@ def test_a_run_made_again_in_a_second_folder_is_identical(made: Made) -> None:
     assert json.loads(json.dumps(found.to_json()))["answer"] == IDENTICAL
 
 
+def test_a_run_is_not_compared_with_itself_or_a_copy(made: Made, tmp_path: Path) -> None:
+    before = made("one")
+    copied = Path(shutil.copytree(before, tmp_path / "copied"))
+    for again in (before, copied):
+        with pytest.raises(WorkspaceRefused, match="is the run itself"):
+            compared(before, again)
+
+
 def test_a_changed_seed_is_named_with_the_first_round(made: Made) -> None:
     found = compared(made("one"), made("two", FREE.replace("model: 1", "model: 2")))
     assert found.sentence == (
