@@ -20,6 +20,7 @@ from collegium.models.exports.forms.headline import SimulatedHeadline
 from collegium.models.exports.forms.network import built_model
 from collegium.models.exports.forms.registry import chosen_forms
 from collegium.models.exports.released import ReleasedModel, released_model
+from collegium.models.exports.signed_files import digests_in
 from collegium.models.exports.verifying import verify_export
 from compliance.governance.acts import ActRequest
 from compliance.governance.models.release_signature import PUBLIC_KEY, SIGNATURE
@@ -97,7 +98,7 @@ def _filled(
     fidelity, left_out = _write_forms(draft, released, asked, say)
     _write_json(draft / files.FIDELITY, _fidelity_json(fidelity, left_out))
     (draft / files.CARD).write_text(model_card(released, fidelity, left_out), encoding="utf-8")
-    _write_json(draft / files.BOM, ml_bom(released, files.digests_in(draft)))
+    _write_json(draft / files.BOM, ml_bom(released, digests_in(draft)))
     act = _signed(out, draft, released, tuple(fidelity), key)
     say(f"signed     {SIGNATURE}, by the release key {PUBLIC_KEY}")
     return {
@@ -175,7 +176,7 @@ def _signed(
     key: SigningKey | None,
 ) -> dict[str, Any]:
     """Has the coordinator sign the files, and writes signature, key and the key's proof."""
-    found = files.digests_in(draft)
+    found = digests_in(draft)
     request = ActRequest(
         action="model.export",
         subject_kind="snapshot",

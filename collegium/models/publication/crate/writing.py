@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from collegium.models.exports.folder import digests_in
+from collegium.models.exports.signed_files import digests_in
 from collegium.models.exports.verifying import verify_export
 from collegium.models.publication.crate.agents import NAMED
 from collegium.models.publication.crate.entity import METADATA

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from collegium.cli import main as cli
 from collegium.models.exports.exporting import ExportRequest, export_model
-from collegium.models.exports.folder import digests_in
+from collegium.models.exports.signed_files import digests_in
 from collegium.models.publication.crate import (
     CrateRequest,
     CrateTerms,
