@@ -19,7 +19,7 @@ from protocol.transport.snapshot import SignedSnapshot
 
 #: The entry of the log that a manifest has, and those that end a run.
 MANIFEST = "manifest"
-_ENDS = ("run-finished", "run-stopped", "run-failed")
+ENDS = ("run-finished", "run-stopped", "run-failed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ def _proofs(
     found: dict[str, int] = {}
     snapshot = None if signed is None else signed.snapshot.digest
     for entry in facts.log.entries:
-        if entry.type in (*_ENDS, MANIFEST) and entry.run == facts.name:
+        if entry.type in (*ENDS, MANIFEST) and entry.run == facts.name:
             found[MANIFEST if entry.type == MANIFEST else "run"] = entry.index
         elif (entry.type, entry.payload) == (SNAPSHOT_SIGNED, snapshot):
             found["snapshot"] = entry.index

@@ -17,7 +17,7 @@ from typing import Any
 from collegium.models.exports.signed_files import digests_in, proven_entry, read_file
 from collegium.models.publication.crate import files
 from collegium.models.publication.crate.entity import METADATA
-from collegium.models.publication.crate.evidence import MANIFEST
+from collegium.models.publication.crate.evidence import ENDS, MANIFEST
 from coordinator.governance.models.snapshots import SNAPSHOT_SIGNED
 from protocol.encoding import digest
 from protocol.errors import MessageRefused, QuorumLost
@@ -47,8 +47,10 @@ def verify_crate(folder: Path, public: bytes | None = None) -> dict[str, Any]:
     snapshot = _snapshot(folder, trusted, names) if files.SNAPSHOT in names else None
     if snapshot is not None and snapshot.study != study:
         raise MessageRefused(f"{files.STUDY} is not the study that the snapshot names")
-    manifest = _manifest(folder, trusted, study) if files.MANIFEST_FILE in names else None
-    _check_course(folder, snapshot)
+    run = _run_of(folder, snapshot)
+    manifest = _manifest(folder, trusted, study, run) if files.MANIFEST_FILE in names else None
+    if files.PROOFS["run"] in names:
+        _check_end(folder, trusted, run)
     return {
         "verified": True,
         "trusted_key": trusted.hex(),
@@ -117,21 +119,33 @@ def _snapshot(folder: Path, trusted: bytes, names: set[str]) -> Snapshot:
     return snapshot
 
 
-def _manifest(folder: Path, trusted: bytes, study: str) -> str:
+def _manifest(folder: Path, trusted: bytes, study: str, run: str) -> str:
     """Returns the digest of the manifest, once the log was shown to hold it."""
     data = read_file(folder, files.MANIFEST_FILE)
     _, entry = proven_entry(folder, files.PROOFS[MANIFEST], trusted)
-    if (entry.type, entry.payload) != (MANIFEST, digest(data)):
+    if (entry.type, entry.payload, entry.run) != (MANIFEST, digest(data), run):
         raise MessageRefused(f"{files.PROOFS[MANIFEST]} is the proof of another manifest")
     if _json(folder, files.MANIFEST_FILE).get("study") != study:
         raise MessageRefused(f"{files.MANIFEST_FILE} is of another study than {files.STUDY}")
     return digest(data)
 
 
-def _check_course(folder: Path, snapshot: Snapshot | None) -> None:
-    said = _json(folder, files.COURSE).get("model")
-    if snapshot is not None and said != snapshot.model:
+def _run_of(folder: Path, snapshot: Snapshot | None) -> str:
+    """Returns the name of the run in the course, once that was held to the snapshot."""
+    said = _json(folder, files.COURSE)
+    if snapshot is not None and said.get("run") != snapshot.run:
+        raise MessageRefused(f"{files.COURSE} names another run than {files.SNAPSHOT}")
+    if snapshot is not None and said.get("model") != snapshot.model:
         raise MessageRefused(f"{files.COURSE} names another model than the snapshot")
+    return str(said.get("run"))
+
+
+def _check_end(folder: Path, trusted: bytes, run: str) -> None:
+    """Checks that the proof of the run's end is of just that."""
+    name = files.PROOFS["run"]
+    _, entry = proven_entry(folder, name, trusted)
+    if entry.type not in ENDS or entry.run != run:
+        raise MessageRefused(f"{name} is the proof of another entry than the end of run {run}")
 
 
 def _json(folder: Path, name: str) -> dict[str, Any]:
