@@ -9,8 +9,7 @@ from compliance.facts.dossier import Dossier, RedTeamFacts
 from coordinator.database.log.entry_proofs import entry_of
 from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
-from coordinator.governance.models.register import signed_snapshot
-from coordinator.governance.models.snapshots import SNAPSHOT_SIGNED
+from coordinator.governance.models.snapshots import SNAPSHOT_SIGNED, signed_snapshot
 from coordinator.rounds.ending.gate_facts import study_of_snapshot
 from coordinator.views.views import open_views
 from protocol.errors import StoreBroken, StudyRefused

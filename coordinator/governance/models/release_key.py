@@ -31,7 +31,7 @@ from compliance.storage.atomic_file import FOR_ALL, read_whole, write_new, write
 from coordinator.database.log.entry_proofs import entry_of, prove_entry
 from coordinator.database.store import Store
 from coordinator.governance.governance import Authorised
-from coordinator.governance.models.register import signed_snapshot
+from coordinator.governance.models.snapshots import signed_snapshot
 from protocol.encoding import digest, digest_json
 from protocol.errors import MessageRefused, PolicyRefused, StoreBroken
 from protocol.identity.roster import SigningKey

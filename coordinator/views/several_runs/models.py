@@ -25,7 +25,7 @@ from compliance.governance.models.stages import (
     StageEvent,
 )
 from coordinator.database.store import LogEntryRow, logged_entry, place_in_entry
-from coordinator.governance.models.register import MODEL_ENTRY, line_of, lines_in, rules_of
+from coordinator.governance.models.lines import MODEL_ENTRY, line_of, lines_in, rules_of
 from coordinator.governance.models.serving import statements_in
 from coordinator.governance.models.snapshots import signed_of
 from coordinator.governance.models.tables import ModelEventRow, ModelLineRow, SignedSnapshotRow

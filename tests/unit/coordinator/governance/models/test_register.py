@@ -17,7 +17,8 @@ from coordinator.alerts.gathering import gathered
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import check_records
 from coordinator.database.store import logged_entries
-from coordinator.governance.models.register import line_of, signed_snapshot
+from coordinator.governance.models.lines import line_of
+from coordinator.governance.models.snapshots import signed_snapshot
 from coordinator.governance.models.snapshots import signed_snapshot_of
 from protocol.errors import MessageRefused, PolicyRefused, QuorumLost
 from protocol.study.study_file import read_study
