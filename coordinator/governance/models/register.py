@@ -14,15 +14,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from compliance.audit.log import NewEntry
+from compliance.governance.models.comparison import CanaryFigures, canary_verdict
 from compliance.governance.models.gate import Gate, GateResult
-from compliance.governance.models.gates import (
-    CanaryFigures,
-    GateFacts,
-    GateRules,
-    canary_verdict,
-    judge,
-    read_rules,
-)
+from compliance.governance.models.gates import GateFacts, GateRules, judge, read_rules
 from compliance.governance.models.stages import EventKind, ModelLine, Stage, StageEvent
 from compliance.storage.clock import Clock
 from coordinator.database.store import RunRow, Store, Transaction, stored_study

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from collegium.models.served import prove_served
 from collegium.verification.proofs import verify_proof
 from compliance.estimates.interval import Interval
-from compliance.governance.models.gates import CanaryFigures
+from compliance.governance.models.comparison import CanaryFigures
 from compliance.governance.models.stages import EventKind, Stage
 from coordinator.audit.verification import verify_records
 from coordinator.database.store import ManifestRow, SnapshotRow
