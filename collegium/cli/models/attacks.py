@@ -2,35 +2,16 @@
 
 import sys
 from contextlib import redirect_stdout
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from collegium.cli.models.options import Name, Version, model_version
-from collegium.cli.options import AsJson, Data, Records
+from collegium.cli.options import AsJson, BesideIndex, Data, PageTo, Records, StandIn
 from collegium.extras import needs
 from collegium.output.console import answer, console, emit
 
 app = typer.Typer()
 
-Beside = Annotated[
-    Path | None,
-    typer.Option(
-        "--beside",
-        help="Of a run whose split stands in an index file: the folder with that file.",
-    ),
-]
-To = Annotated[
-    Path | None, typer.Option("--to", help="Where the page goes. Default: OUT/redteam/RUN.")
-]
-StandIn = Annotated[
-    bool,
-    typer.Option(
-        "--stand-in",
-        help="Of real hospitals: attack a training of the study on drawn records instead.",
-    ),
-]
 #: The gates that a red team's findings decide.
 JUDGED = ("red-team", "extraction")
 
@@ -42,8 +23,8 @@ def attack(
     version: Version,
     out: Records,
     data: Data = None,
-    beside: Beside = None,
-    to: To = None,
+    beside: BesideIndex = None,
+    to: PageTo = None,
     stand_in: StandIn = False,
     as_json: AsJson = False,
 ) -> None:
