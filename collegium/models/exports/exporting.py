@@ -1,8 +1,8 @@
 """The export of a released model: a whole signed folder, or nothing.
 
 All is written beside the place first. The coordinator signs the digests of the files (an act
-``model.export`` where people are registered), the folder is verified as a stranger would, and only
-then does it stand under its name.
+``model.export`` where people are registered), the folder is verified as whoever gets it would, and
+only then does it stand under its name.
 """
 
 import json
