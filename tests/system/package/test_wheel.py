@@ -182,6 +182,14 @@ def test_a_bare_installation_verifies_a_log_and_writes_reports(
     assert json.loads(verified.stdout)["verified"] is True
 
 
+def test_a_bare_installation_reads_who_may_open_encrypted_models(
+    bare: Environment, folder: Path
+) -> None:
+    done = bare.collegium("weights", "list", "--out", folder, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == []
+
+
 def told_to_install(done: Done) -> str:
     """What a command that lacks its extra says to install: one line, nothing on stdout."""
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
