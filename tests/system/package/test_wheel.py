@@ -190,6 +190,14 @@ def test_a_bare_installation_reads_who_may_open_encrypted_models(
     assert json.loads(done.stdout) == []
 
 
+@pytest.mark.parametrize("words", [("models", "verify"), ("runs", "verify-crate")])
+def test_a_bare_installation_verifies_exports_and_crates(
+    bare: Environment, words: tuple[str, str]
+) -> None:
+    done = bare.collegium(*words, "nowhere", "--key", "0" * 64)
+    assert (done.returncode, done.stderr) == (2, "collegium: nowhere is no folder\n")
+
+
 def told_to_install(done: Done) -> str:
     """What a command that lacks its extra says to install: one line, nothing on stdout."""
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
