@@ -164,7 +164,7 @@ def test_a_bare_installation_checks_a_study(bare: Environment) -> None:
 
 
 @pytest.mark.long
-def test_a_bare_installation_verifies_a_log_and_writes_reports(
+def test_a_bare_installation_verifies_a_log_and_writes_reports_and_a_crate(
     bare: Environment, folder: Path
 ) -> None:
     assert RUNS[0] in bare.collegium("runs", "list", "--out", folder).stdout
@@ -172,6 +172,7 @@ def test_a_bare_installation_verifies_a_log_and_writes_reports(
     for words in (
         ("report", "export", RUNS[0], "--to", page, "--out", folder),
         ("report", "chart", "--to", chart, "--out", folder),
+        ("runs", "crate", RUNS[0], "--to", folder / "crate", "--out", folder),
     ):
         done = bare.collegium(*words)
         assert done.returncode == 0, done.stderr
