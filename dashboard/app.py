@@ -16,7 +16,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from coordinator.runs.admin_socket import ask, is_served
+from coordinator.runs.admin_socket.asking import ask, is_served
 from coordinator.runs.person_acts import has_people
 from coordinator.views.several_runs.comparisons import baselines_in, strategies_in
 from dashboard.app_pages import (

@@ -29,7 +29,9 @@ from collegium.cli.coordinator.service import app as service_app
 from collegium.cli.models.attacks import app as attacks_app
 from collegium.cli.models.exports import app as exports_app
 from collegium.cli.models.infer import app as infer_app
+from collegium.cli.models.served import app as served_app
 from collegium.cli.models.serving import app as serving_app
+from collegium.cli.models.steps import app as steps_app
 from collegium.cli.models.versions import app as models_app
 from collegium.cli.models.weights import app as weights_app
 from collegium.cli.monitoring.alerts import app as alerts_app
@@ -63,6 +65,8 @@ audit_app.add_typer(timestamps_app)
 app.add_typer(audit_app, name="audit")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(study_app, name="study")
+models_app.add_typer(steps_app)
+models_app.add_typer(served_app)
 models_app.add_typer(attacks_app)
 models_app.add_typer(exports_app)
 app.add_typer(models_app, name="models")

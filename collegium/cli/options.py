@@ -38,6 +38,25 @@ Declared = Annotated[
 Data = Annotated[
     Path | None, typer.Option("--data", help="Folder that holds the records the study names.")
 ]
+#: Options of an attack on a run.
+BesideIndex = Annotated[
+    Path | None,
+    typer.Option(
+        "--beside",
+        help="Of a run whose split stands in an index file: the folder with that file.",
+    ),
+]
+PageTo = Annotated[
+    Path | None,
+    typer.Option("--to", help="Of a run: where the page goes. Default: OUT/redteam/RUN."),
+]
+StandIn = Annotated[
+    bool,
+    typer.Option(
+        "--stand-in",
+        help="Of a run of real hospitals: attack a training of its study on drawn records.",
+    ),
+]
 Budget = Annotated[
     float | None,
     typer.Option(

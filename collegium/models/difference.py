@@ -9,7 +9,7 @@ import numpy as np
 
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
-from coordinator.governance.models.register import signed_snapshot
+from coordinator.governance.models.snapshots import signed_snapshot
 from protocol.encoding import Json
 from protocol.errors import StoreBroken
 from protocol.transport.snapshot import Snapshot

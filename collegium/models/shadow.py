@@ -11,7 +11,8 @@ from compliance.governance.study_store import StudyStore
 from compliance.storage.atomic_file import write_named
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
-from coordinator.governance.models.register import line_of, signed_snapshot
+from coordinator.governance.models.lines import line_of
+from coordinator.governance.models.snapshots import signed_snapshot
 from coordinator.rounds.ending.gate_facts import study_of_snapshot
 from protocol.encoding import digest
 from protocol.errors import FederationError, PolicyRefused, StudyRefused

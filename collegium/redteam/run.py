@@ -134,7 +134,7 @@ def _target(session: Session, workspace: Workspace, row: RunRow, *, stand_in: bo
         raise WorkspaceRefused(
             f"run {row.id} was made by real hospitals: an attack on their records is a release. "
             "--stand-in attacks a training of its study on drawn records; each hospital checks the "
-            "model on its own records, for its own eyes: collegium silo leak-check"
+            "model on its own records, for itself alone: collegium silo leak-check"
         )
     if row.simulation and stand_in:
         raise WorkspaceRefused(

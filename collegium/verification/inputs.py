@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from compliance.audit.policy_file import read_witness_policy
 from compliance.storage.atomic_file import read_named
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import Verified
-from coordinator.membership.witnesses import read_witness_policy
 from protocol.errors import MessageRefused
 from protocol.log.cosignature import VerifierKey
 from protocol.secagg.log_proof import open_head

@@ -35,7 +35,7 @@ from coordinator.audit.verification import check_records
 from coordinator.database.store import RoundRow, RunRow, Store, StudyRow, stored_study
 from coordinator.database.workspace import Workspace
 from coordinator.governance.incident_register import incidents_in
-from coordinator.governance.models.register import line_of, lines_in
+from coordinator.governance.models.lines import line_of, lines_in
 from coordinator.membership.authority import Authority
 from coordinator.membership.directory import is_coordinator
 from coordinator.membership.tables import CertificateRow, MemberRow

@@ -14,17 +14,15 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx2
 
 from compliance.audit.log import LogHead
-from compliance.storage.atomic_file import read_named
-from protocol.errors import LinkLost, MessageRefused, QuorumLost, WorkspaceRefused
-from protocol.log.cosignature import Cosignature, cosigned_lines, log_key
+from protocol.errors import LinkLost, MessageRefused, QuorumLost
+from protocol.log.cosignature import Cosignature, cosigned_lines
 from protocol.log.signed_note import parse_lines, split_note
 from protocol.log.witness import CONFLICT, WitnessRequest, parse_size
-from protocol.log.witness_policy import MAX_POLICY_BYTES, WitnessPolicy, parse_policy
+from protocol.log.witness_policy import WitnessPolicy
 
 log = logging.getLogger("collegium.coordinator")
 
@@ -142,22 +140,6 @@ class PolicyWitnesses:
         if not found:
             raise MessageRefused("none of its lines is by a key of the policy")
         return found
-
-
-def read_witness_policy(path: Path, public: bytes) -> WitnessPolicy:
-    """Returns the policy in a file, for the log that a key signs.
-
-    Raises:
-        WorkspaceRefused: it cannot be read, is none, or names other logs only.
-    """
-    try:
-        policy = parse_policy(read_named(path, "the policy", MAX_POLICY_BYTES))
-    except MessageRefused as error:
-        raise WorkspaceRefused(f"the policy {path} cannot be used: {error}") from error
-    own = log_key(public)
-    if policy.logs and own not in [one.key for one in policy.logs]:
-        raise WorkspaceRefused(f"the policy {path} names other logs than this one: {own.text}")
-    return policy
 
 
 def _post(url: str, body: bytes, seconds: float) -> _Answer:

@@ -27,7 +27,7 @@ from coordinator.membership.authority import Authority
 from coordinator.membership.directory import is_coordinator
 from coordinator.membership.members import Members
 from coordinator.rounds.ending.gate_facts import gate_facts
-from coordinator.runs.admin_socket import ask, is_served
+from coordinator.runs.admin_socket.asking import ask, is_served
 from protocol.errors import PolicyRefused, StoreBroken, WorkspaceRefused
 from protocol.identity.roster import SigningKey
 from protocol.identity.timestamps import write_time

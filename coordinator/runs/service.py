@@ -19,6 +19,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
+from compliance.audit.policy_file import read_witness_policy
 from coordinator.audit.verification import of_logged_rows
 from coordinator.database.log.cosignatures import newest_cosignatures
 from coordinator.database.store import RunRow, Store, StudyRow
@@ -39,7 +40,7 @@ from coordinator.http.protocol_limits import server_config
 from coordinator.membership.authority import Authority
 from coordinator.membership.cosigning import submit_newest
 from coordinator.membership.members import Members
-from coordinator.membership.witnesses import PolicyWitnesses, read_witness_policy
+from coordinator.membership.witnesses import PolicyWitnesses
 from coordinator.rounds.ending.gate_facts import gate_facts
 from coordinator.rounds.run_records import new_run_id
 from coordinator.runs.network_run import NetworkRun, failure_of, status_of

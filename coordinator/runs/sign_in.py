@@ -43,7 +43,7 @@ from coordinator.governance.accounts import (
     read_attempt,
 )
 from coordinator.membership.directory import is_coordinator
-from coordinator.runs.admin_socket import ask, is_served
+from coordinator.runs.admin_socket.asking import ask, is_served
 from coordinator.runs.person_acts import governance_of, has_people, operations_over, perform
 from protocol.errors import PolicyRefused
 from protocol.identity.roster import SigningKey

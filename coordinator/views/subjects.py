@@ -21,7 +21,7 @@ from coordinator.database.store import (
     newest_head,
 )
 from coordinator.governance.governance import ACT_ENTRY
-from coordinator.governance.models.register import MODEL_ENTRY
+from coordinator.governance.models.lines import MODEL_ENTRY
 from coordinator.governance.models.snapshots import SNAPSHOT_SIGNED
 from coordinator.rounds.ending.red_teams import red_teams_of
 from coordinator.views.governance import acts_in

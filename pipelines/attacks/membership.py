@@ -198,7 +198,7 @@ def overtrained(
 ) -> nn.Module:
     """Returns a network trained far too long, without protection: an attack must find its members.
 
-    An attack that fails even here has no teeth, and what it finds elsewhere means nothing.
+    An attack that fails even here can find no members: what it says elsewhere means nothing.
     """
     module = make()
     features, labels = torch.from_numpy(records.features[:]), torch.from_numpy(records.labels[:])

@@ -53,7 +53,7 @@ class ServedPeriod:
         snapshot: the digest of its signed snapshot; None where no snapshot names it.
         use: ``service`` or ``batch``.
         since: when it was loaded, or the statement's ``since`` where that is later.
-        until: when it was let go of; where that was not written down, when it last answered; of one
+        until: when it was unloaded; where that was not written down, when it last answered; of one
             that is loaded still, the statement's ``until``.
         end: ``recorded``, ``unrecorded`` or ``running``.
 

@@ -1,4 +1,4 @@
-"""The leaks of the federation's model about a hospital's own training patients, for its own eyes.
+"""The leaks of the federation's model about a hospital's own training patients, for itself alone.
 
 It runs in the process that trains (``training_process.py``); only figures come back. They are
 exact: a release that no budget has paid for, so they stay in the hospital.

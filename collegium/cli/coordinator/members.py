@@ -298,7 +298,7 @@ def _listed(hosts: str) -> list[str]:
 
 def _ports_of(home: Path) -> tuple[int, int]:
     """Returns the running service's ports; where none runs, those of a service by default."""
-    from coordinator.runs.admin_socket import ask
+    from coordinator.runs.admin_socket.asking import ask
 
     with suppress(WorkspaceRefused):
         if ports := ask(home, "GET", "/status")["ports"]:

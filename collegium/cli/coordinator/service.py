@@ -71,7 +71,7 @@ def start(
     from coordinator.alerts.gathering import Heard
     from coordinator.alerts.rules import rules_of
     from coordinator.alerts.watch import AlertWatch
-    from coordinator.runs.admin_socket import controlling
+    from coordinator.runs.admin_socket.answering import controlling
     from coordinator.runs.resources import RunTimeouts
     from coordinator.runs.service import Service
 
@@ -132,7 +132,7 @@ def run(
 
     With --wait the exit code is 1 where the run does not reach its end.
     """
-    from coordinator.runs.admin_socket import require_service
+    from coordinator.runs.admin_socket.asking import require_service
 
     require_service(home)
     subject = ("study", whole_digest(home, study))
@@ -176,7 +176,7 @@ def stop(name: Run, home: Home, as_key: As = None) -> None:
 @app.command()
 def status(home: Home, as_json: AsJson = False) -> None:
     """Shows what the service does, and when hospitals were last seen."""
-    from coordinator.runs.admin_socket import ask
+    from coordinator.runs.admin_socket.asking import ask
 
     found, tell = ask(home, "GET", "/status"), answer(as_json)
     for told in found["runs"]:
@@ -251,7 +251,7 @@ def duration(seconds: float) -> str:
 
 
 def _steer(home: Path, as_key: Path | None, name: str, what: str) -> None:
-    from coordinator.runs.admin_socket import require_service
+    from coordinator.runs.admin_socket.asking import require_service
 
     require_service(home)
     told = perform_as(home, as_key, f"run.{what}", ("run", name))

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from coordinator.runs.admin_socket import ask
+from coordinator.runs.admin_socket.asking import ask
 from coordinator.views.one_run.run_summary import RunSummary
 from coordinator.views.views import open_views
 from protocol.errors import WorkspaceRefused

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from collegium.cli.coordinator.persons import As, read_key_file
+from collegium.cli.models.options import Version
 from collegium.cli.options import AsJson, Key, Records
 from collegium.output.console import answer, emit, say
 
@@ -14,10 +15,7 @@ app = typer.Typer()
 
 @app.command()
 def export(
-    snapshot: Annotated[
-        str,
-        typer.Argument(help="The beginning of a snapshot's digest, a run's id or a model's."),
-    ],
+    snapshot: Version,
     to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="The new folder.")],
     out: Records,
     forms: Annotated[

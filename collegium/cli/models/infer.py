@@ -182,12 +182,10 @@ def log(
     """Shows the log of queries, checked line by line. Keep its head elsewhere."""
     from dataclasses import asdict
 
-    from protocol.errors import WorkspaceRefused
-    from silos.config.folder import is_hospital
+    from silos.config.folder import require_hospital
     from silos.results.inference.query_log import QueryLog
 
-    if not is_hospital(home):
-        raise WorkspaceRefused(f"{home} is no hospital's folder: it has no site.yaml")
+    require_hospital(home)
     kept = QueryLog(home)
     found = kept.entries()
     if head is not None:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from collegium.cli.models.options import At
 from collegium.cli.options import AsJson, Key
 from collegium.extras import needs
 from collegium.output.console import answer, emit, say
@@ -18,9 +19,7 @@ Home = Annotated[Path, typer.Option("--home", metavar="HOSPITAL", help="The hosp
 @needs("silo")
 def served(
     home: Home,
-    at: Annotated[
-        str, typer.Option("--at", metavar="TIME", help="UTC: 2026-03-03, or with T12:00:00.000Z.")
-    ],
+    at: At,
     as_json: AsJson = False,
 ) -> None:
     """Says which models were loaded to score here."""

@@ -182,7 +182,7 @@ def _heard(home: Path) -> "Heard | None":
     if not is_coordinator(home):
         return None
     from coordinator.alerts.gathering import Heard
-    from coordinator.runs.admin_socket import ask
+    from coordinator.runs.admin_socket.asking import ask
     from protocol.errors import WorkspaceRefused
 
     try:

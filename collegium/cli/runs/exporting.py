@@ -51,7 +51,6 @@ def export_mlflow(
 
 
 @app.command("crate")
-@needs("coordinator")
 def crate(
     run: Run,
     out: Records,

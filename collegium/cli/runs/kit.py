@@ -10,7 +10,6 @@ import typer
 from collegium.cli.coordinator.persons import As, read_key_file
 from collegium.cli.options import AsJson, Data
 from collegium.cli.runs.reproducing import tell_answer
-from collegium.extras import require_extra
 from collegium.output.console import console, emit, say
 
 app = typer.Typer(no_args_is_help=True, help="Kits: a run on public records, to be done again.")
@@ -50,7 +49,6 @@ def make(
     )
     record = None
     if out is not None:
-        require_extra("coordinator")
         from collegium.reports.access_record import record_run_export
 
         record = record_run_export(out, None if as_key is None else read_key_file(as_key))

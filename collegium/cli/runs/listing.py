@@ -84,7 +84,7 @@ def dashboard(
     ] = None,
 ) -> None:
     """Opens the dashboard on a folder of runs. People log in where some are registered."""
-    from collegium.output.dashboard_server import open_dashboard
+    from collegium.output.http.dashboard_server import open_dashboard
     from collegium.output.telemetry.metrics_page import metrics_shown
     from collegium.reports.person_signature import sign_as_person
     from dashboard.app import PAGES

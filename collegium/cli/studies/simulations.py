@@ -9,13 +9,16 @@ import typer
 
 from collegium.cli.options import (
     AsJson,
+    BesideIndex,
     Budget,
     Data,
     Gpu,
     Out,
+    PageTo,
     Processes,
     RayAddress,
     RayTokenFile,
+    StandIn,
     StudyFile,
     TestNoise,
     Workers,
@@ -314,31 +317,20 @@ def redteam(
         Path, typer.Option("--out", help="Of a study: where the page goes. Of a run: its folder.")
     ],
     data: Data = None,
-    beside: Annotated[
-        Path | None,
-        typer.Option(
-            "--beside",
-            help="Of a run whose split stands in an index file: the folder with that file.",
-        ),
-    ] = None,
-    to: Annotated[
-        Path | None,
-        typer.Option("--to", help="Of a run: where the page goes. Default: OUT/redteam/RUN."),
-    ] = None,
-    stand_in: Annotated[
-        bool,
-        typer.Option(
-            "--stand-in",
-            help="Of a run of real hospitals: attack a training of its study on drawn records.",
-        ),
-    ] = False,
+    beside: BesideIndex = None,
+    to: PageTo = None,
+    stand_in: StandIn = False,
     as_json: AsJson = False,
 ) -> None:
     """Attacks a study or a run, to test its privacy claim."""
     from collegium.redteam.attack import red_team_study
     from collegium.redteam.run import Places, red_team_run
-    from protocol.errors import WorkspaceRefused
+    from protocol.errors import MessageRefused, WorkspaceRefused
 
+    if Path(target).is_file() and (stand_in or beside is not None):
+        raise MessageRefused(
+            f"--beside and --stand-in are of a run, and {target} is a file: leave them out"
+        )
     with redirect_stdout(sys.stderr):
         if Path(target).is_file():
             folder = Path(target).parent

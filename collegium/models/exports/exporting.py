@@ -1,13 +1,11 @@
 """The export of a released model: a whole signed folder, or nothing.
 
 All is written beside the place first. The coordinator signs the digests of the files (an act
-``model.export`` where people are registered), the folder is verified as a stranger would, and only
-then does it stand under its name.
+``model.export`` where people are registered), the folder is verified as whoever gets it would, and
+only then does it stand under its name.
 """
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +20,15 @@ from collegium.models.exports.forms.headline import SimulatedHeadline
 from collegium.models.exports.forms.network import built_model
 from collegium.models.exports.forms.registry import chosen_forms
 from collegium.models.exports.released import ReleasedModel, released_model
+from collegium.models.exports.signed_files import digests_in
 from collegium.models.exports.verifying import verify_export
 from compliance.governance.acts import ActRequest
 from compliance.governance.models.release_signature import PUBLIC_KEY, SIGNATURE
+from compliance.storage.new_folder import new_folder, require_new
 from coordinator.database.workspace import Workspace
 from coordinator.governance.models.release_key import KEY_PROOF
 from coordinator.runs.person_acts import perform
 from protocol.encoding import digest_json
-from protocol.errors import WorkspaceRefused
 from protocol.identity.roster import SigningKey
 from protocol.vectors.tensors import encode_tensors
 
@@ -76,31 +75,14 @@ def export_model(
     forms = chosen_forms(asked.forms)
     for form in forms:
         require_extra(form.extra)
-    _require_free(asked.to)
+    require_new(asked.to)  # before the model is read, which takes a while
     released = released_model(out, asked.version, asked.study_file)
     say(f"snapshot   {released.snapshot.digest[:12]} of run {released.snapshot.run}: signed by "
         f"{len(released.signed.signatures)} of {len(released.snapshot.sites)}")  # fmt: skip
-    try:
-        asked.to.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{asked.to.name}.", dir=asked.to.parent))
-    except OSError as error:
-        raise WorkspaceRefused(f"--to {asked.to} cannot be written: {error.strerror}") from error
-    try:
+    with new_folder(asked.to) as draft:
         told = _filled(out, draft, released, asked, key, say)
         told |= {"checked": verify_export(draft, Workspace(out).public_key())}
-        if asked.to.exists():
-            asked.to.rmdir()
-        draft.replace(asked.to)
-    except OSError as error:
-        raise WorkspaceRefused(f"--to {asked.to} cannot be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return {"folder": str(asked.to), **told}
-
-
-def _require_free(to: Path) -> None:
-    if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise WorkspaceRefused(f"--to {to} is there already: name a new folder")
 
 
 def _filled(
@@ -116,7 +98,7 @@ def _filled(
     fidelity, left_out = _write_forms(draft, released, asked, say)
     _write_json(draft / files.FIDELITY, _fidelity_json(fidelity, left_out))
     (draft / files.CARD).write_text(model_card(released, fidelity, left_out), encoding="utf-8")
-    _write_json(draft / files.BOM, ml_bom(released, files.digests_in(draft)))
+    _write_json(draft / files.BOM, ml_bom(released, digests_in(draft)))
     act = _signed(out, draft, released, tuple(fidelity), key)
     say(f"signed     {SIGNATURE}, by the release key {PUBLIC_KEY}")
     return {
@@ -194,7 +176,7 @@ def _signed(
     key: SigningKey | None,
 ) -> dict[str, Any]:
     """Has the coordinator sign the files, and writes signature, key and the key's proof."""
-    found = files.digests_in(draft)
+    found = digests_in(draft)
     request = ActRequest(
         action="model.export",
         subject_kind="snapshot",

@@ -4,16 +4,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
 from collegium.verification.proofs import make_proof
 from compliance.facts.dossier import Dossier, RedTeamFacts
 from coordinator.audit.verification import verify_rows
-from coordinator.database.store import LogEntryRow, RunRow, Store, logged_entry, place_in_entry
+from coordinator.database.log.entry_proofs import entry_of
+from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
-from coordinator.governance.models.register import signed_snapshot
-from coordinator.governance.models.snapshots import SNAPSHOT_SIGNED
+from coordinator.governance.models.snapshots import SNAPSHOT_SIGNED, signed_snapshot
 from coordinator.rounds.ending.gate_facts import study_of_snapshot
 from coordinator.views.views import open_views
 from protocol.errors import StoreBroken, StudyRefused
@@ -82,7 +79,12 @@ def released_model(out: Path, beginning: str, study_file: Path | None = None) ->
         snapshot = signed.snapshot
         roster = parse_roster(session.get_one(RunRow, snapshot.run).roster_json.encode())
         study = study_of_snapshot(session, snapshot)
-        entry = _entry_of(session, snapshot)
+        # The newest entry of the snapshot is of the signatures that it has now.
+        entry = entry_of(session, SNAPSHOT_SIGNED, snapshot.digest, newest=True)
+    if entry is None:
+        raise StoreBroken(
+            f"the log holds no entry of snapshot {snapshot.digest[:12]}: restore it from a backup"
+        )
     signed.require_signed(public, roster)
     if study_file is not None:
         read = read_study_file(study_file)
@@ -104,15 +106,3 @@ def released_model(out: Path, beginning: str, study_file: Path | None = None) ->
         red_team=facts.red_team,
         proof=make_proof(out, str(entry)).proof.to_bytes,
     )
-
-
-def _entry_of(session: Session, snapshot: Snapshot) -> int:
-    """Returns the number of the newest entry of a snapshot: with the signatures that it has."""
-    query = select(LogEntryRow).where(
-        LogEntryRow.run_id.is_(None), place_in_entry(session, snapshot.digest.encode()) > 0
-    )
-    for row in session.scalars(query.order_by(LogEntryRow.idx.desc())):
-        content = logged_entry(row).content
-        if (content.type, content.payload) == (SNAPSHOT_SIGNED, snapshot.digest):
-            return row.idx
-    raise StoreBroken(f"the log holds no entry of snapshot {snapshot.digest[:12]}: restore it")

@@ -14,14 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from collegium.models.exports.folder import (
-    PROOF,
-    ROSTER,
-    SNAPSHOT,
-    STUDY,
-    WEIGHTS,
-    digests_in,
-)
+from collegium.models.exports.folder import PROOF, ROSTER, SNAPSHOT, STUDY, WEIGHTS
+from collegium.models.exports.signed_files import digests_in, proven_entry, read_file
 from compliance.governance.models.release_signature import (
     PUBLIC_KEY,
     SIGNATURE,
@@ -31,17 +25,11 @@ from compliance.governance.models.release_signature import (
 from coordinator.governance.models.release_key import KEY_PROOF, RELEASE_KEY
 from coordinator.governance.models.snapshots import SNAPSHOT_SIGNED
 from protocol.encoding import digest
-from protocol.errors import MessageRefused, QuorumLost, StudyRefused, WorkspaceRefused
+from protocol.errors import MessageRefused, QuorumLost, StudyRefused
 from protocol.identity.roster import parse_roster
-from protocol.log.cosignature import log_key
-from protocol.log.entry import parse_log_entry
-from protocol.log.tlog_proof import parse_tlog_proof, verify_tlog_proof
-from protocol.log.witness_policy import PolicyLog, WitnessPolicy
 from protocol.study.study_file import read_study
 from protocol.transport.snapshot import SignedSnapshot, Snapshot, parse_snapshot
 from protocol.vectors.tensors import MAX_BYTES, decode_tensors, layout_of, model_digest
-
-_MOST = 1 << 20
 
 
 def verify_export(folder: Path, public: bytes | None = None) -> dict[str, Any]:
@@ -56,15 +44,15 @@ def verify_export(folder: Path, public: bytes | None = None) -> dict[str, Any]:
         MessageRefused, QuorumLost: a check fails; says which.
     """
     files = _check_files(folder)
-    signed = parse_snapshot(_read(folder, SNAPSHOT))
+    signed = parse_snapshot(read_file(folder, SNAPSHOT))
     snapshot = signed.snapshot
     trusted = bytes.fromhex(snapshot.coordinator) if public is None else public
     _check_signatures(folder, signed, trusted)
-    if digest(_read(folder, STUDY)) != snapshot.study:
+    if digest(read_file(folder, STUDY)) != snapshot.study:
         raise MessageRefused(f"{STUDY} is not the study that the snapshot names")
     _check_quorum(folder, snapshot)
     place = _proven(folder, PROOF, trusted, SNAPSHOT_SIGNED, snapshot.digest)
-    key = key_digest(_read(folder, PUBLIC_KEY))
+    key = key_digest(read_file(folder, PUBLIC_KEY))
     _proven(folder, KEY_PROOF, trusted, RELEASE_KEY, key)
     _check_weights(folder, signed)
     return {
@@ -89,7 +77,7 @@ def verify_export(folder: Path, public: bytes | None = None) -> dict[str, Any]:
 def _check_files(folder: Path) -> dict[str, str]:
     """Checks that the folder holds what was signed, and nothing else; returns its digests."""
     found = digests_in(folder, without=SIGNATURE)
-    wanted = open_release(_read(folder, SIGNATURE), _read(folder, PUBLIC_KEY))
+    wanted = open_release(read_file(folder, SIGNATURE), read_file(folder, PUBLIC_KEY))
     for name in sorted({*wanted} - {*found}):
         raise MessageRefused(f"{name} is missing: {SIGNATURE} was signed with it")
     for name in sorted({*found} - {*wanted}):
@@ -102,7 +90,7 @@ def _check_files(folder: Path) -> dict[str, str]:
 
 def _check_signatures(folder: Path, signed: SignedSnapshot, trusted: bytes) -> None:
     """Checks coordinator, roster, signatures and quorum of the snapshot."""
-    roster = parse_roster(_read(folder, ROSTER))
+    roster = parse_roster(read_file(folder, ROSTER))
     try:
         signed.require_signed(trusted, roster)
     except (MessageRefused, QuorumLost) as error:
@@ -112,7 +100,7 @@ def _check_signatures(folder: Path, signed: SignedSnapshot, trusted: bytes) -> N
 def _check_quorum(folder: Path, snapshot: Snapshot) -> None:
     """Checks that as many hospitals had to sign as the study says."""
     try:
-        study = read_study(_read(folder, STUDY).decode("utf-8"), STUDY)
+        study = read_study(read_file(folder, STUDY).decode("utf-8"), STUDY)
     except (StudyRefused, UnicodeDecodeError) as error:
         raise MessageRefused(f"{STUDY} holds no study: {error}") from error
     snapshot.require_quorum(study.threshold, study.site_names)
@@ -128,44 +116,16 @@ def _proven(folder: Path, name: str, trusted: bytes, kind: str, payload: str) ->
         kind: the type that the entry must have.
         payload: the digest that it must hold.
     """
-    proof = parse_tlog_proof(_read(folder, name))
-    if proof.extra is None:
-        raise MessageRefused(f"{name} does not carry the log's entry")
-    policy = WitnessPolicy(logs=(PolicyLog(key=log_key(trusted)),))
-    try:
-        found = verify_tlog_proof(proof, proof.extra, policy)
-        entry = parse_log_entry(proof.extra)
-    except MessageRefused as error:
-        raise MessageRefused(f"{name} proves nothing in the trusted log: {error}") from error
+    number, entry = proven_entry(folder, name, trusted)
     if (entry.type, entry.payload) != (kind, payload):
         raise MessageRefused(f"{name} is the proof of another entry than {kind} of {payload[:16]}")
-    return found.index
+    return number
 
 
 def _check_weights(folder: Path, signed: SignedSnapshot) -> None:
     """Checks that the parameters are those whose digest was signed."""
-    model = decode_tensors(_read(folder, WEIGHTS, MAX_BYTES))
+    model = decode_tensors(read_file(folder, WEIGHTS, MAX_BYTES))
     if model_digest(model) != signed.snapshot.model:
         raise MessageRefused(f"{WEIGHTS} holds other parameters than the snapshot names")
     if layout_of(model).digest != signed.snapshot.layout:
         raise MessageRefused(f"{WEIGHTS} has another layout than the snapshot names")
-
-
-def _read(folder: Path, name: str, most: int = _MOST) -> bytes:
-    """Returns what a file of the folder holds.
-
-    Raises:
-        MessageRefused: it is missing, or larger than any of its kind.
-        WorkspaceRefused: it cannot be read.
-    """
-    path = folder / name
-    if not path.is_file() or path.is_symlink():
-        raise MessageRefused(f"{name} is missing: {folder} is no whole export")
-    try:
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-    except OSError as error:
-        raise WorkspaceRefused(f"{path} cannot be read: {error.strerror}") from error
-    if len(data) > most:
-        raise MessageRefused(f"{name} is too large to be one")
-    return data

@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -206,8 +206,5 @@ def _header(place: ScoringPlace, counted: _Counted, records: Path, written: str)
 
 
 def _digest_of(path: Path) -> str:
-    state = sha256()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            state.update(block)
-    return state.hexdigest()
+        return file_digest(file, "sha256").hexdigest()

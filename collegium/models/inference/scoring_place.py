@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.sources.source import Source
-from protocol.errors import PolicyRefused, SiteFileRefused
-from silos.config.folder import is_hospital
+from protocol.errors import PolicyRefused
+from silos.config.folder import require_hospital
 from silos.config.site_file import SiteFile, site_file_of, source_of
 from silos.results.inference.model_places import model_of_folder, model_of_run, trusted_keys
 from silos.results.inference.query_log import QueryLog
@@ -107,8 +107,7 @@ def _loaded(named: ModelPlace, model: ScoringModel) -> LoadedModel:
 
 
 def _site(home: Path) -> SiteFile:
-    if not is_hospital(home):
-        raise SiteFileRefused(f"{home} is no hospital's folder: it has no site.yaml")
+    require_hospital(home)
     return site_file_of(home)
 
 

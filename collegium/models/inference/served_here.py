@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from compliance.storage.atomic_file import write_named
-from protocol.errors import PolicyRefused, SiteFileRefused
+from protocol.errors import PolicyRefused
 from protocol.identity.timestamps import span_of
 from silos.config.credentials import Credentials
-from silos.config.folder import is_hospital
+from silos.config.folder import require_hospital
 from silos.config.site_file import site_file_of
 from silos.results.serving import made_statement, serving_log_of
 
@@ -26,7 +26,8 @@ def served_here(home: Path, at: str) -> dict[str, Any]:
         StoreBroken: the log of serving was changed.
     """
     first, last = span_of(at)
-    log = serving_log_of(_hospital(home))
+    require_hospital(home)
+    log = serving_log_of(home)
     periods = [
         asdict(one)
         for one in log.periods()
@@ -64,7 +65,8 @@ def write_statement(
         PolicyRefused: there is nothing to state, or nobody says whose register it is for.
         WorkspaceRefused, StoreBroken: the log or the file cannot be used.
     """
-    site = site_file_of(_hospital(home)).name
+    require_hospital(home)
+    site = site_file_of(home).name
     credentials = Credentials(home / "tls", site)
     if key is None and not credentials.enrolled:
         raise PolicyRefused(
@@ -87,9 +89,3 @@ def write_statement(
         "coordinator": said.coordinator,
         "file": str(to),
     }
-
-
-def _hospital(home: Path) -> Path:
-    if not is_hospital(home):
-        raise SiteFileRefused(f"{home} is no hospital's folder: it has no site.yaml")
-    return home

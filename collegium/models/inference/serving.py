@@ -16,7 +16,7 @@ from collegium.models.inference.access_tokens import AccessTokens
 from collegium.models.inference.requests import RequestScoring
 from collegium.models.inference.scoring_place import ScoringPlace
 from collegium.models.inference.service import Complain, ScoringService
-from dashboard.server.http.header_limits import HeaderLimitedProtocol
+from collegium.output.http.header_limits import HeaderLimitedProtocol
 from protocol.errors import PolicyRefused, WorkspaceRefused
 from protocol.transport.serving_statement import SERVICE
 

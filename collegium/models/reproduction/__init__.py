@@ -25,7 +25,12 @@ from collegium.models.reproduction.comparison import (
 from collegium.models.reproduction.differences import RunInputs
 from collegium.models.reproduction.reading import distance_of, recorded_run
 from collegium.models.reproduction.reproduce import ReproductionPlaces, reproduce
-from collegium.models.reproduction.rerun import RerunSettings, RerunSource, simulate_again
+from collegium.models.reproduction.rerun import (
+    RerunSettings,
+    RerunSource,
+    rerun_folder,
+    simulate_again,
+)
 
 #: What commands, crates and kits use.
 __all__ = [
@@ -44,5 +49,6 @@ __all__ = [
     "distance_of",
     "recorded_run",
     "reproduce",
+    "rerun_folder",
     "simulate_again",
 ]

@@ -4,11 +4,9 @@ Real hospitals are asked for nothing: of their runs the sums are computed again 
 vectors that were kept, and what follows from the sums.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from collegium.models.reproduction.answer import ReproductionAnswer
 from collegium.models.reproduction.comparison import (
@@ -28,6 +26,7 @@ from collegium.models.reproduction.rerun import (
     RerunSettings,
     RerunSource,
     bundled_data,
+    rerun_folder,
     simulate_again,
 )
 from collegium.output.progress import Watch
@@ -81,7 +80,7 @@ def reproduce(run: str, places: ReproductionPlaces, watch: Watch, tell: Tell) ->
             return _recomputed(before, kept)
         if places.against is not None:
             return _against(recorded, before, kept, places.against)
-        with _folder(places.keep) as folder:
+        with rerun_folder(places.keep) as folder:
             _run_again(recorded, places, folder, watch)
             return _against(recorded, before, kept, folder)
 
@@ -120,18 +119,6 @@ def _against(
             distance = distance_of(recorded.model(), again.model())
             return compare_repeated(before, after, kept, distance)
         return compare_redrawn(before, after, kept)
-
-
-@contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
-    """Yields where the run is made again: a new folder, which is kept where it was named."""
-    if keep is None:
-        with TemporaryDirectory(prefix="collegium-reproduce-") as folder:
-            yield Path(folder) / "out"
-        return
-    if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
-        raise WorkspaceRefused(f"--keep {keep} holds files already: name a new folder")
-    yield keep
 
 
 def _run_again(

@@ -1,13 +1,17 @@
 """Runs a simulation again as a run before it: with the same seeds, workers and device."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from collegium.extras import require_extra
 from collegium.output.progress import Watch
 from collegium.simulation.settings import SimulationSettings, record_files
 from collegium.studies.bundled import BUNDLED_STUDIES
 from compliance.facts.dossier import GPU, RunManifest
+from compliance.storage.new_folder import require_new
 from pipelines.recipes.admission import admit_beside
 from protocol.errors import StudyRefused
 from protocol.study.study import Study
@@ -43,6 +47,24 @@ class RerunSettings:
             gpu=manifest.device == GPU,
             draw_seed=manifest.draw_seed,
         )
+
+
+@contextmanager
+def rerun_folder(keep: Path | None) -> Iterator[Path]:
+    """Yields the folder in which a run is made again: a new one, which stays where it was named.
+
+    Args:
+        keep: the folder that stays; None for one that goes away after the block.
+
+    Raises:
+        WorkspaceRefused: something lies there already.
+    """
+    if keep is None:
+        with TemporaryDirectory(prefix="collegium-reproduce-") as folder:
+            yield Path(folder) / "out"
+        return
+    require_new(keep, "--keep")
+    yield keep
 
 
 def simulate_again(

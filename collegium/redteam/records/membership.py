@@ -64,9 +64,9 @@ def membership(
 ) -> tuple[Attack, ...]:
     """Attacks models trained far too long, as in the study without noise, and as in the study.
 
-    The first is a control: where even that gives nothing, the attack has no
-    teeth. The others are trained by this hospital alone, with the noise of the
-    view: the attacker knows everybody else's part.
+    The first is a control: where even that gives nothing, the attack can find no members among
+    these records. The others are trained by this hospital alone, with the noise of the view: the
+    attacker knows everybody else's part.
     """
     site = view.sites[0]
     pool, _ = pool_of(parts, _POOL, randomness.random)

@@ -159,5 +159,5 @@ def _of_the_study(findings: Findings) -> str:
         f"{first.attack} on {first.patients} patients of {findings.site}: {first.models} models, "
         "each trained on a random half by this hospital alone, with the noise in "
         f"{_title(findings)}; each is attacked with the help of the others. The control shows "
-        f"whether the attack has teeth on these records.{idle}"
+        f"whether the attack can find members among these records.{idle}"
     )

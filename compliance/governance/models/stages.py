@@ -33,7 +33,7 @@ class Stage(StrEnum):
 
 
 class EventKind(StrEnum):
-    """A kind of event in the life of a version."""
+    """A kind of event in the history of a version."""
 
     REGISTERED = "registered"
     CANARY_BEGUN = "canary-begun"

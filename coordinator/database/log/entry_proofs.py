@@ -11,7 +11,13 @@ from sqlalchemy.orm import Session
 
 from coordinator.database.log.cosignatures import cosigned_notes
 from coordinator.database.log.stored_tree import StoredTree
-from coordinator.database.store import LogEntryRow, RunRow, logged_entry, newest_head
+from coordinator.database.store import (
+    LogEntryRow,
+    RunRow,
+    logged_entry,
+    newest_head,
+    place_in_entry,
+)
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.identity.roster import Roster, parse_roster
 from protocol.log.cosignature import Cosignature, log_key, site_cosigner
@@ -59,6 +65,29 @@ def newest_roster(session: Session) -> Roster | None:
     query = select(RunRow.roster_json).order_by(RunRow.started_at.desc()).limit(1)
     text = session.scalars(query).first()
     return None if text is None else parse_roster(text.encode())
+
+
+def entry_of(session: Session, kind: str, payload: str, *, newest: bool = False) -> int | None:
+    """Returns the number of an entry of the log under no run; None where there is none.
+
+    Args:
+        session: of the coordinator's database.
+        kind: the entry's type.
+        payload: the digest that it holds.
+        newest: the newest of several; else the first.
+
+    Raises:
+        StoreBroken: the log cannot be read.
+    """
+    query = select(LogEntryRow).where(
+        LogEntryRow.run_id.is_(None), place_in_entry(session, payload.encode()) > 0
+    )
+    order = LogEntryRow.idx.desc() if newest else LogEntryRow.idx
+    for row in session.scalars(query.order_by(order)):
+        content = logged_entry(row).content
+        if (content.type, content.payload) == (kind, payload):
+            return row.idx
+    return None
 
 
 def prove_entry(session: Session, public: bytes, index: int) -> MadeProof:

@@ -11,35 +11,25 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.audit.log import NewEntry
+from compliance.governance.models.comparison import CanaryFigures, canary_verdict
 from compliance.governance.models.gate import Gate, GateResult
-from compliance.governance.models.gates import (
-    CanaryFigures,
-    GateFacts,
-    GateRules,
-    canary_verdict,
-    judge,
-    read_rules,
-)
+from compliance.governance.models.gates import GateFacts, GateRules, judge, read_rules
 from compliance.governance.models.stages import EventKind, ModelLine, Stage, StageEvent
 from compliance.storage.clock import Clock
 from coordinator.database.store import RunRow, Store, Transaction, stored_study
 from coordinator.governance.governance import Authorised
-from coordinator.governance.models.snapshots import signed_of
-from coordinator.governance.models.tables import ModelEventRow, ModelLineRow, SignedSnapshotRow
-from protocol.errors import MessageRefused, PolicyRefused
+from coordinator.governance.models.lines import MODEL_ENTRY, line_of, rules_of
+from coordinator.governance.models.snapshots import signed_snapshot
+from coordinator.governance.models.tables import ModelEventRow, ModelLineRow
+from protocol.errors import PolicyRefused
 from protocol.identity.roster import SigningKey, parse_roster
 from protocol.identity.timestamps import write_time
-from protocol.transport.serving_statement import parse_serving_statement
 from protocol.transport.snapshot import SignedSnapshot, Snapshot
 
-#: The beginning of the types of the log's entries; the kind of the event follows.
-MODEL_ENTRY = "model-"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_LEAST_DIGITS = 4
 
 #: A secure sum has so many hospitals at least, and so has a canary that is evaluated by one.
 _LEAST_SITES = 3
@@ -199,7 +189,11 @@ class ModelRegister:
         return event
 
     def _version(self, session: Session, taken: Authorised) -> SignedSnapshot:
-        """Returns the version that an act names, or the only one that it can mean."""
+        """Returns the version that an act names.
+
+        Raises:
+            PolicyRefused: there is no such snapshot, or no such line.
+        """
         version = str(taken.request.details.get("version", ""))
         found = signed_snapshot(session, version)
         line_of(session, taken.request.subject)
@@ -278,64 +272,6 @@ class ModelRegister:
         }
 
 
-def lines_in(session: Session) -> list[str]:
-    """Returns the names of all lines, sorted."""
-    return list(session.scalars(select(ModelLineRow.name).order_by(ModelLineRow.name)))
-
-
-def line_of(session: Session, name: str, *, founded: bool = False) -> ModelLine:
-    """Returns a line with its history.
-
-    Args:
-        session: of the consortium's database.
-        name: the model's name.
-        founded: whether it is being founded, so that it may have no history yet.
-
-    Raises:
-        PolicyRefused: there is none of this name.
-    """
-    if not founded and session.get(ModelLineRow, name) is None:
-        known = ", ".join(lines_in(session)) or "none"
-        raise PolicyRefused(f"there is no model {name!r} in the register; there are: {known}")
-    query = select(ModelEventRow).filter_by(line=name).order_by(ModelEventRow.id)
-    return ModelLine(name=name, events=tuple(map(_event_of, session.scalars(query))))
-
-
-def rules_of(row: ModelLineRow) -> GateRules:
-    """Returns the thresholds of a line."""
-    return read_rules(json.loads(row.rules_json))
-
-
-def signed_snapshot(session: Session, beginning: str) -> SignedSnapshot:
-    """Returns the one signed snapshot whose digest, run or model's digest begins so.
-
-    A whole run id is taken whatever its length, and before those of which it is the beginning.
-
-    Raises:
-        PolicyRefused: there is none, or there are several.
-    """
-    table = SignedSnapshotRow
-    whole = session.scalars(select(table).filter_by(run_id=beginning)).one_or_none()
-    if whole is not None:
-        return signed_of(whole)
-    if len(beginning) < _LEAST_DIGITS:
-        raise PolicyRefused(
-            f"a version is named by {_LEAST_DIGITS} characters at least, or by a whole run's id"
-        )
-    columns = (table.digest, table.run_id, table.model_digest)
-    for column in columns:
-        rows = session.scalars(
-            select(table).where(column.startswith(beginning, autoescape=True)).limit(2)
-        ).all()
-        if len(rows) == 1:
-            return signed_of(rows[0])
-        if rows:
-            raise PolicyRefused(f"several snapshots begin with {beginning!r}: give more of it")
-    raise PolicyRefused(
-        f"there is no signed snapshot {beginning!r}: collegium models list shows those there are"
-    )
-
-
 def _require_alike(session: Session, name: str, snapshot: Snapshot) -> None:
     """Refuses a version that predicts something else than a line's versions before it.
 
@@ -364,29 +300,6 @@ def _in_production(session: Session, name: str) -> str:
     if version is None:
         raise PolicyRefused(f"no version of {name} is in production: there is nothing to roll back")
     return version
-
-
-def _event_of(row: ModelEventRow) -> StageEvent:
-    try:
-        return StageEvent(
-            kind=EventKind(row.kind),
-            version=row.version,
-            time=row.at,
-            sites=tuple(json.loads(row.sites_json)),
-            alias=row.alias,
-            by=row.by,
-            reason=_reason_of(row),
-        )
-    except (ValueError, TypeError) as error:
-        raise MessageRefused(f"event {row.id} of model {row.line} was changed") from error
-
-
-def _reason_of(row: ModelEventRow) -> str:
-    """Returns why an event happened, in words; of a statement of serving what it covers."""
-    if row.kind != EventKind.SERVED_STATED:
-        return row.reason
-    said = parse_serving_statement(row.reason.encode()).statement
-    return f"statement {said.number}: {said.since} to {said.until}"
 
 
 def _entry(

@@ -18,8 +18,6 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from compliance.audit.log import NewEntry
 from compliance.governance.models.release_signature import (
@@ -30,10 +28,10 @@ from compliance.governance.models.release_signature import (
     signed_release,
 )
 from compliance.storage.atomic_file import FOR_ALL, read_whole, write_new, write_whole
-from coordinator.database.log.entry_proofs import prove_entry
-from coordinator.database.store import LogEntryRow, Store, logged_entry, place_in_entry
+from coordinator.database.log.entry_proofs import entry_of, prove_entry
+from coordinator.database.store import Store
 from coordinator.governance.governance import Authorised
-from coordinator.governance.models.register import signed_snapshot
+from coordinator.governance.models.snapshots import signed_snapshot
 from protocol.encoding import digest, digest_json
 from protocol.errors import MessageRefused, PolicyRefused, StoreBroken
 from protocol.identity.roster import SigningKey
@@ -88,8 +86,8 @@ class ReleaseRegister:
         pem = public_pem(key.public_key())
         proof = self._proven(pem)
         more = {PUBLIC_KEY: digest(pem), KEY_PROOF: digest(proof)}
-        statement = release_statement(f"{signed.snapshot.run}-{signed.snapshot.digest[:12]}",
-                                      {**files, **more})  # fmt: skip
+        name = f"{signed.snapshot.run}-{signed.snapshot.digest[:12]}"
+        statement = release_statement(name, {**files, **more})
         return {
             "snapshot": signed.snapshot.digest,
             "signature": signed_release(statement, key).decode(),
@@ -125,28 +123,16 @@ class ReleaseRegister:
 
     def _proven(self, pem: bytes) -> bytes:
         """Returns the proof of the log's entry of the key, which is written first if need be."""
+        name = key_digest(pem)
         with self._store.transaction() as transaction:
-            if _entry_of(transaction.session, pem) is None:
-                entry = NewEntry(type=RELEASE_KEY, run_id=None, payload=key_digest(pem))
+            if entry_of(transaction.session, RELEASE_KEY, name) is None:
+                entry = NewEntry(type=RELEASE_KEY, run_id=None, payload=name)
                 transaction.log([entry], self._key)
         with self._store.read() as session:
-            index = _entry_of(session, pem)
+            index = entry_of(session, RELEASE_KEY, name)
             if index is None:
                 raise StoreBroken("the log lost the entry of the release key")
             return prove_entry(session, self._key.public, index).proof.to_bytes
-
-
-def _entry_of(session: Session, pem: bytes) -> int | None:
-    """Returns the number of the log's first entry of a release key; None where it has none."""
-    query = select(LogEntryRow).where(
-        LogEntryRow.run_id.is_(None),
-        place_in_entry(session, f'"type":"{RELEASE_KEY}"'.encode()) > 0,
-    )
-    for row in session.scalars(query.order_by(LogEntryRow.idx)):
-        content = logged_entry(row).content
-        if (content.type, content.payload) == (RELEASE_KEY, key_digest(pem)):
-            return row.idx
-    return None
 
 
 def _files(said: object) -> Mapping[str, str]:

@@ -24,7 +24,7 @@ from compliance.governance.models.serving import versions_of
 from compliance.governance.models.stages import EventKind, ModelLine
 from coordinator.database.store import RunRow, Store, Transaction
 from coordinator.governance.governance import Authorised
-from coordinator.governance.models.register import MODEL_ENTRY, line_of, lines_in
+from coordinator.governance.models.lines import MODEL_ENTRY, line_of, lines_in
 from coordinator.governance.models.tables import ModelEventRow, SignedSnapshotRow
 from coordinator.membership.tables import RosterRow
 from coordinator.membership.transactions import newest_roster

@@ -44,7 +44,7 @@ class ModelLineRow(LoggedRow):
 
 
 class ModelEventRow(LoggedRow):
-    """An event in the life of a model's version; see ``compliance.governance.models.stages``.
+    """An event in the history of a model's version; see ``compliance.governance.models.stages``.
 
     ``line`` is the model's name, ``version`` the digest of a signed snapshot, ``act`` the digest
     of the act that asked for it; empty where a rule of the coordinator did. Of a statement of

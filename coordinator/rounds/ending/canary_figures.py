@@ -12,10 +12,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.estimates.interval import Interval
-from compliance.governance.models.gates import CanaryFigures
+from compliance.governance.models.comparison import CanaryFigures
 from compliance.governance.models.stages import ModelLine
 from coordinator.database.store import RunRow, stored_study
-from coordinator.governance.models.register import signed_snapshot
+from coordinator.governance.models.snapshots import signed_snapshot
 from coordinator.rounds.run_course import evaluations_of
 from protocol.study.study import Study
 

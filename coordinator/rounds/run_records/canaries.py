@@ -12,12 +12,9 @@ from compliance.facts.figures import TASK_FIGURES
 from compliance.governance.models.stages import EventKind, StageEvent
 from compliance.storage.clock import Clock, utc_now
 from coordinator.database.store import Store
-from coordinator.governance.models.register import (
-    ModelRegister,
-    line_of,
-    lines_in,
-    signed_snapshot,
-)
+from coordinator.governance.models.lines import line_of, lines_in
+from coordinator.governance.models.register import ModelRegister
+from coordinator.governance.models.snapshots import signed_snapshot
 from coordinator.rounds.ending.canary_figures import canary_figures
 from coordinator.rounds.ending.gate_facts import gate_facts
 from protocol.errors import FederationError

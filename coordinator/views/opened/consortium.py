@@ -1,7 +1,7 @@
 """Views of the consortium: people and their acts, hospitals, alerts."""
 
 from compliance.storage.clock import utc_now
-from coordinator.governance.models.register import signed_snapshot
+from coordinator.governance.models.snapshots import signed_snapshot
 from coordinator.governance.people_register import is_governed
 from coordinator.views.alerts import Alert, alerts_in
 from coordinator.views.governance import (

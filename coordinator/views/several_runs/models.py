@@ -25,13 +25,13 @@ from compliance.governance.models.stages import (
     StageEvent,
 )
 from coordinator.database.store import LogEntryRow, logged_entry, place_in_entry
-from coordinator.governance.models.register import MODEL_ENTRY, line_of, lines_in, rules_of
+from coordinator.governance.models.lines import MODEL_ENTRY, line_of, lines_in, rules_of
 from coordinator.governance.models.serving import statements_in
 from coordinator.governance.models.snapshots import signed_of
 from coordinator.governance.models.tables import ModelEventRow, ModelLineRow, SignedSnapshotRow
 from coordinator.rounds.ending.gate_facts import gate_facts, headline_of, study_of_snapshot
 from coordinator.rounds.ending.red_teams import red_teams_of
-from protocol.errors import PolicyRefused
+from protocol.errors import StoreBroken
 from protocol.transport.serving_statement import ServingStatement
 from protocol.transport.snapshot import SignedSnapshot, Snapshot
 
@@ -118,7 +118,7 @@ def models_in(session: Session) -> tuple[ModelLineView, ...]:
     """Returns every line, by name.
 
     Raises:
-        StoreBroken: a snapshot is damaged.
+        StoreBroken: a snapshot is damaged or missing.
     """
     return tuple(_line_view(session, name) for name in lines_in(session))
 
@@ -175,7 +175,10 @@ def _line_view(session: Session, name: str) -> ModelLineView:
     signed = {row.digest: signed_of(row) for row in rows}
     missing = [digest for digest in digests if digest not in signed]
     if missing:
-        raise PolicyRefused(f"snapshot {missing[0][:12]} of model {name} is missing")
+        raise StoreBroken(
+            f"snapshot {missing[0][:12]} of model {name} is missing: restore the database from a "
+            "backup"
+        )
     production = None if state.production is None else signed[state.production]
     versions = []
     for digest in digests:

@@ -25,7 +25,7 @@ def show(page: Page) -> None:
     show_what_came_of_it(page.views, page.viewer)
     lines, snapshots = page.views.models(), page.views.snapshots()
     if lines or snapshots:
-        line = show_register(page, lines)
+        line = show_register(lines)
         show_steps(page, line, unregistered(lines, snapshots))
         st.subheader(say("models.released"), anchor=False)
     runs = released_models(page.views.runs())

@@ -4,12 +4,11 @@ import streamlit as st
 
 from coordinator.views.several_runs.models import ModelLineView
 from dashboard.elements.pieces import show_lines
-from dashboard.page import Page
 from dashboard.rows.figures import model_register as rows
 from dashboard.texts import say
 
 
-def show_register(page: Page, lines: tuple[ModelLineView, ...]) -> ModelLineView | None:
+def show_register(lines: tuple[ModelLineView, ...]) -> ModelLineView | None:
     """Shows the model that is chosen; returns it, None where there is none."""
     st.subheader(say("models.register"), anchor=False)
     if not lines:

@@ -106,16 +106,15 @@ class ExtractionWatch:
             pair = bool(single.any())
             if pair:
                 self._has_pair[:seen] |= single
-                found |= self._line(one, differs, single, seen)
+                found |= self._line(differs, single, seen)
         place = self._taken % rules.window
         self._places[place], self._margins[place] = one, margin
         self._has_pair[place] = pair
         self._taken += 1
         return found
 
-    def _line(
-        self, one: Places, differs: NDArray[np.bool_], single: NDArray[np.bool_], seen: int
-    ) -> set[str]:
+    def _line(self, differs: NDArray[np.bool_], single: NDArray[np.bool_], seen: int) -> set[str]:
+        """Returns the rule of lines where one number of a column now has enough values."""
         for column in np.flatnonzero(differs[single].any(axis=0)):
             values = np.unique(self._places[:seen][single & differs[:, column], column])
             if len(values) + 1 >= self._rules.line:

@@ -105,12 +105,6 @@ class QueryLog:
         """A fresh keyed digest, for records that are encoded one batch after the other."""
         return hmac.new(self._salt, digestmod=sha256)
 
-    def records_since_yesterday(self) -> int:
-        """Returns about how many records anybody asked in the last 24 hours."""
-        with self._locked() as file:
-            self._catch_up(file)
-        return self._in_a_day()
-
     def append(
         self,
         *,

@@ -14,7 +14,8 @@ Rules:
 """
 
 from silos.results.serving.hospital_log import serving_log_of, snapshot_of_run
-from silos.results.serving.serving_log import LoadedModel, LoggedPeriod, ServingLog
+from silos.results.serving.periods import LoggedPeriod
+from silos.results.serving.serving_log import LoadedModel, ServingLog
 from silos.results.serving.statement import made_statement
 
 #: What commands, the scoring service and the check of a folder use.

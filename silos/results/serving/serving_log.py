@@ -1,4 +1,4 @@
-"""The log of serving in a hospital's folder: written as models are loaded and let go of.
+"""The log of serving in a hospital's folder: written as models are loaded and unloaded.
 
 ::
 
@@ -12,37 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
-from compliance.storage.atomic_file import sync_file
 from compliance.storage.clock import Clock, utc_now
-from protocol.encoding import digest
-from protocol.errors import PolicyRefused, StoreBroken, WorkspaceRefused
+from protocol.errors import PolicyRefused, WorkspaceRefused
 from protocol.identity.roster import SigningKey
-from protocol.identity.timestamps import write_time
-from protocol.transport.serving_statement import (
-    RECORDED,
-    RUNNING,
-    UNRECORDED,
-    ServingStatement,
-    SignedServing,
-    sign_serving,
-)
-from silos.results.serving.events import (
-    NOTHING_BEFORE,
-    ServingEvent,
-    ServingEventKind,
-    ServingEvents,
-    line_of,
-    read_events,
-    read_newest,
-)
+from protocol.transport.serving_statement import ServingStatement, SignedServing, sign_serving
+from silos.results.serving.events import ServingEvent, ServingEventKind, ServingEvents, read_events
+from silos.results.serving.open_log import OpenServingLog
+from silos.results.serving.periods import LoggedPeriod, held_periods, open_periods, periods_in
 
 #: The folder, and the log's name in it.
 FOLDER, LOG = "inference", "serving.log"
-
-#: So many bytes at the end of the log hold its newest line.
-_TAIL = 1 << 14
 
 #: Returns when a model answered last at or after a time, by the log of queries; None: not since.
 LastAnswer = Callable[[str, str], str | None]
@@ -60,28 +40,6 @@ class LoadedModel:
     model: str
     run: str
     source: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoggedPeriod:
-    """A time in which a model was loaded.
-
-    Attributes:
-        number: of the line that began it.
-        snapshot, model, run, use, source: see ``ServingEvent``.
-        since, until: its times; ``until`` is None while it lasts.
-        end: ``recorded``, ``running`` or ``unrecorded``.
-    """
-
-    number: int
-    snapshot: str | None
-    model: str
-    run: str
-    use: str
-    source: str
-    since: str
-    until: str | None
-    end: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +76,7 @@ class ServingLog:
 
     @contextmanager
     def serving(self, model: LoadedModel, use: str) -> Iterator[None]:
-        """Writes that a model was loaded and, when the block ends, that it was let go of.
+        """Writes that a model was loaded and, when the block ends, that it was unloaded.
 
         Raises:
             WorkspaceRefused: the log cannot be written; then nothing is scored.
@@ -137,7 +95,7 @@ class ServingLog:
                     source=_plain(model.source),
                 )
             except BaseException:
-                self._let_go(number, lock)
+                self._unlock(number, lock)
                 raise
         try:
             yield
@@ -146,7 +104,7 @@ class ServingLog:
                 with self._open() as log:
                     log.add(ServingEventKind.ENDED, began=number)
             finally:
-                self._let_go(number, lock)
+                self._unlock(number, lock)
 
     def read(self) -> ServingEvents:
         """Returns every line, checked; none where there is no log. Nothing is written.
@@ -173,7 +131,7 @@ class ServingLog:
 
     @contextmanager
     def stating(self, since: str | None) -> Iterator["Stating"]:
-        """Yields what a new statement covers; nobody else writes until it was taken down.
+        """Yields what a new statement covers; nobody else writes until it was written down.
 
         Args:
             since: from when it covers; None from where the last one ended, or where there is none
@@ -200,11 +158,11 @@ class ServingLog:
             if begin > now:
                 raise PolicyRefused(f"--since {begin} is still to come: it is {now}")
             covers = StatedTime(number=len(before) + 1, since=begin, until=now, head=log.head)
-            yield Stating(log, covers, _held_periods(events))
+            yield Stating(log, covers, held_periods(events))
 
     def files(self) -> frozenset[str]:
         """Returns the files of the log and of what serves now, by their paths from the folder."""
-        locks = {f"{FOLDER}/serving-{one.number}.lock" for one in _open_periods(self.read().events)}
+        locks = {f"{FOLDER}/serving-{one.number}.lock" for one in open_periods(self.read().events)}
         return frozenset({f"{FOLDER}/{LOG}", *locks})
 
     def stated_last(self) -> tuple[StatedTime, tuple[LoggedPeriod, ...]]:
@@ -221,7 +179,7 @@ class ServingLog:
         covers = StatedTime(
             number=len(made), since=last.since or "", until=last.until or "", head=last.previous
         )
-        return covers, _held_periods(events[: last.number])
+        return covers, held_periods(events[: last.number])
 
     def sign(self, statement: ServingStatement) -> SignedServing:
         """Returns a statement under the hospital's key."""
@@ -238,7 +196,7 @@ class ServingLog:
         return max([begun.time, *stated, *([answered] if answered else [])])
 
     @contextmanager
-    def _open(self) -> Iterator["_OpenLog"]:
+    def _open(self) -> Iterator[OpenServingLog]:
         """Yields the log to be written by nobody else, what was cut off ended first."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
         try:
@@ -246,7 +204,7 @@ class ServingLog:
             handle = os.open(self._folder / LOG, flags, 0o600)
             with os.fdopen(handle, "rb+") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
-                log = _OpenLog(file, self._trusted, self._key, self._clock)
+                log = OpenServingLog(file, self._trusted, self._key, self._clock)
                 locks = [path for path in self._folder.glob("serving-*.lock")]
                 if any(not _is_held(path) for path in locks):
                     self._end_what_was_cut_off(log)
@@ -254,9 +212,9 @@ class ServingLog:
         except OSError as error:
             raise self._refusal(error) from error
 
-    def _end_what_was_cut_off(self, log: "_OpenLog") -> None:
+    def _end_what_was_cut_off(self, log: OpenServingLog) -> None:
         events = list(log.read().events)
-        for begun in _open_periods(events):
+        for begun in open_periods(events):
             if not self._is_held(begun.number):
                 until = self._last_known(begun, events)
                 log.add(ServingEventKind.CUT_OFF, began=begun.number, until=until)
@@ -272,7 +230,7 @@ class ServingLog:
         fcntl.flock(handle, fcntl.LOCK_EX)
         return handle
 
-    def _let_go(self, number: int, handle: int) -> None:
+    def _unlock(self, number: int, handle: int) -> None:
         with suppress(OSError):
             self._lock_file(number).unlink(missing_ok=True)
         os.close(handle)
@@ -287,66 +245,16 @@ class ServingLog:
         )
 
 
-class _OpenLog:
-    """The log while it is held: its newest line, and one more."""
-
-    def __init__(
-        self, file: BinaryIO, trusted: frozenset[bytes], key: SigningKey, clock: Clock
-    ) -> None:
-        self._file, self._trusted, self._key, self._clock = file, trusted, key, clock
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _TAIL))
-        tail = file.read()
-        newest = read_newest(tail, trusted)
-        if newest is None and size > len(tail):
-            raise StoreBroken("the log of serving ends with what is no line: restore it")
-        self._last = None if newest is None else newest[0]
-        self.head = NOTHING_BEFORE if newest is None else digest(newest[1])
-        # What a crash has left of a line behind the last line feed was never written.
-        self._length = size - len(tail) + tail.rfind(b"\n") + 1
-
-    @property
-    def next_number(self) -> int:
-        """The number of the line that is added next."""
-        return 0 if self._last is None else self._last.number + 1
-
-    def read(self) -> ServingEvents:
-        """Returns every line, checked; see ``read_events``."""
-        self._file.seek(0)
-        return read_events(self._file.read(), self._trusted)
-
-    def now(self) -> str:
-        """Returns the time, or that of the newest line where the clock was set back."""
-        now = write_time(self._clock())
-        return now if self._last is None else max(now, self._last.time)
-
-    def add(self, kind: ServingEventKind, **said: object) -> None:
-        """Writes a line, durably."""
-        event = ServingEvent(
-            number=self.next_number,
-            previous=self.head,
-            time=self.now(),
-            kind=kind,
-            **said,  # type: ignore[arg-type]
-        )
-        line = line_of(event, self._key)
-        self._file.seek(self._length)
-        self._file.truncate()
-        self._file.write(line)
-        sync_file(self._file)
-        self._last, self.head, self._length = event, digest(line), self._length + len(line)
-
-
 class Stating:
     """A statement in the making: what it covers, and the periods as they stand."""
 
     def __init__(
-        self, log: _OpenLog, covers: StatedTime, periods: tuple[LoggedPeriod, ...]
+        self, log: OpenServingLog, covers: StatedTime, periods: tuple[LoggedPeriod, ...]
     ) -> None:
         self._log = log
         self.covers, self.periods = covers, periods
 
-    def take_down(self, statement: ServingStatement) -> None:
+    def write_down(self, statement: ServingStatement) -> None:
         """Writes that the statement was made."""
         self._log.add(
             ServingEventKind.STATED,
@@ -354,50 +262,6 @@ class Stating:
             until=statement.until,
             statement=statement.digest,
         )
-
-
-def _held_periods(events: Sequence[ServingEvent]) -> tuple[LoggedPeriod, ...]:
-    """Returns the periods of a log in which every one that was cut off has its end."""
-    return periods_in(events, lambda number: True, lambda begun, known: begun.time)
-
-
-def periods_in(
-    events: Sequence[ServingEvent],
-    is_held: Callable[[int], bool],
-    last_known: Callable[[ServingEvent, Sequence[ServingEvent]], str],
-) -> tuple[LoggedPeriod, ...]:
-    """Returns the periods that events tell of.
-
-    Args:
-        events: lines of a log.
-        is_held: whether something holds the lock of the period that a line of this number began.
-        last_known: when a period that was cut off served last, as far as is known.
-    """
-    ends = {one.began: one for one in events if one.began is not None}
-    found = []
-    for begun in events:
-        if begun.kind is not ServingEventKind.BEGAN:
-            continue
-        end, until, how = ends.get(begun.number), None, RUNNING
-        if end is not None:
-            is_cut_off = end.kind is ServingEventKind.CUT_OFF
-            until, how = (end.until, UNRECORDED) if is_cut_off else (end.time, RECORDED)
-        elif not is_held(begun.number):
-            until, how = last_known(begun, events), UNRECORDED
-        found.append(
-            LoggedPeriod(
-                number=begun.number,
-                snapshot=begun.snapshot,
-                model=begun.model or "",
-                run=begun.run,
-                use=begun.use,
-                source=begun.source,
-                since=begun.time,
-                until=until,
-                end=how,
-            )
-        )
-    return tuple(found)
 
 
 def _is_held(path: Path) -> bool:
@@ -413,11 +277,6 @@ def _is_held(path: Path) -> bool:
     finally:
         os.close(handle)
     return False
-
-
-def _open_periods(events: Sequence[ServingEvent]) -> list[ServingEvent]:
-    ended = {one.began for one in events}
-    return [one for one in events if one.kind is ServingEventKind.BEGAN and one.number not in ended]
 
 
 def _plain(said: str) -> str:

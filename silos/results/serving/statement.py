@@ -13,7 +13,8 @@ from protocol.transport.serving_statement import (
     ServingStatement,
     SignedServing,
 )
-from silos.results.serving.serving_log import LoggedPeriod, ServingLog, StatedTime
+from silos.results.serving.periods import LoggedPeriod
+from silos.results.serving.serving_log import ServingLog, StatedTime
 
 
 def made_statement(
@@ -46,7 +47,7 @@ def made_statement(
         return log.sign(_statement(covers, periods, coordinator, site, most))
     with log.stating(since) as making:
         statement = _statement(making.covers, making.periods, coordinator, site, most)
-        making.take_down(statement)
+        making.write_down(statement)
     return log.sign(statement)
 
 

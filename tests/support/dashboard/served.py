@@ -13,7 +13,7 @@ from pathlib import Path
 
 import uvicorn
 
-from collegium.output.dashboard_server import server_config
+from collegium.output.http.dashboard_server import server_config
 from compliance.storage.clock import utc_now
 from dashboard.server import DashboardServer, Download, Listening, Settings, read_oidc_settings
 from dashboard.viewer import Viewer

@@ -12,7 +12,7 @@ from compliance.governance.models.gates import GateFacts, GateRules
 from compliance.governance.models.stages import ModelLine, Stage
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
-from coordinator.governance.models.register import line_of
+from coordinator.governance.models.lines import line_of
 from coordinator.governance.models.snapshots import signed_snapshot_of
 from coordinator.governance.operations import Operations
 from coordinator.rounds.ending.gate_facts import gate_facts

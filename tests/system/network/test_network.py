@@ -8,7 +8,7 @@ import pytest
 
 from compliance.governance.acts import ActRequest
 from coordinator.membership.directory import open_members
-from coordinator.runs.admin_socket import controlling
+from coordinator.runs.admin_socket.answering import controlling
 from coordinator.runs.person_acts import perform
 from coordinator.runs.resources import RunTimeouts
 from coordinator.runs.service import Service

@@ -164,7 +164,7 @@ def test_a_bare_installation_checks_a_study(bare: Environment) -> None:
 
 
 @pytest.mark.long
-def test_a_bare_installation_verifies_a_log_and_writes_reports(
+def test_a_bare_installation_verifies_a_log_and_writes_reports_and_a_crate(
     bare: Environment, folder: Path
 ) -> None:
     assert RUNS[0] in bare.collegium("runs", "list", "--out", folder).stdout
@@ -172,6 +172,7 @@ def test_a_bare_installation_verifies_a_log_and_writes_reports(
     for words in (
         ("report", "export", RUNS[0], "--to", page, "--out", folder),
         ("report", "chart", "--to", chart, "--out", folder),
+        ("runs", "crate", RUNS[0], "--to", folder / "crate", "--out", folder),
     ):
         done = bare.collegium(*words)
         assert done.returncode == 0, done.stderr
@@ -180,6 +181,22 @@ def test_a_bare_installation_verifies_a_log_and_writes_reports(
     verified = bare.collegium("audit", "verify", "--out", folder, "--report", page, "--json")
     assert verified.returncode == 0, verified.stderr
     assert json.loads(verified.stdout)["verified"] is True
+
+
+def test_a_bare_installation_reads_who_may_open_encrypted_models(
+    bare: Environment, folder: Path
+) -> None:
+    done = bare.collegium("weights", "list", "--out", folder, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == []
+
+
+@pytest.mark.parametrize("words", [("models", "verify"), ("runs", "verify-crate")])
+def test_a_bare_installation_verifies_exports_and_crates(
+    bare: Environment, words: tuple[str, str]
+) -> None:
+    done = bare.collegium(*words, "nowhere", "--key", "0" * 64)
+    assert (done.returncode, done.stderr) == (2, "collegium: nowhere is no folder\n")
 
 
 def told_to_install(done: Done) -> str:

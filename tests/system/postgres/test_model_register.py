@@ -9,11 +9,12 @@ from sqlalchemy import func, select
 from collegium.models.served import prove_served
 from collegium.verification.proofs import verify_proof
 from compliance.estimates.interval import Interval
-from compliance.governance.models.gates import CanaryFigures
+from compliance.governance.models.comparison import CanaryFigures
 from compliance.governance.models.stages import EventKind, Stage
 from coordinator.audit.verification import verify_records
 from coordinator.database.store import ManifestRow, SnapshotRow
-from coordinator.governance.models.register import line_of, signed_snapshot
+from coordinator.governance.models.lines import line_of
+from coordinator.governance.models.snapshots import signed_snapshot
 from coordinator.governance.models.tables import ModelEventRow, ModelLineRow, SignedSnapshotRow
 from protocol.errors import PolicyRefused
 from tests.support.hospital.people import BEA, CLEO

@@ -19,7 +19,7 @@ from coordinator.audit.faults import Faults
 from coordinator.audit.folder_checks import check_files
 from coordinator.audit.verification import check_records
 from coordinator.database.store import logged_entries
-from coordinator.governance.models.register import line_of
+from coordinator.governance.models.lines import line_of
 from coordinator.governance.models.snapshots import signed_snapshot_of
 from coordinator.rounds.run_records import RunRecord
 from pipelines.records import Records

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from collegium.models.exports.folder import digests_in
+from collegium.models.exports.signed_files import digests_in, proven_entry, read_file
 from collegium.models.exports.verifying import verify_export
 from collegium.models.publication.crate import files
 from collegium.models.publication.crate.entity import METADATA
@@ -26,14 +26,10 @@ from coordinator.governance.models.snapshots import SNAPSHOT_SIGNED
 from protocol.encoding import digest
 from protocol.errors import MessageRefused, QuorumLost, StudyRefused
 from protocol.identity.roster import parse_roster
-from protocol.log.cosignature import log_key
-from protocol.log.entry import LogEntry, parse_log_entry
-from protocol.log.tlog_proof import parse_tlog_proof, verify_tlog_proof
-from protocol.log.witness_policy import PolicyLog, WitnessPolicy
+from protocol.log.entry import LogEntry
 from protocol.study.study_file import read_study
 from protocol.transport.snapshot import SignedSnapshot, Snapshot, parse_snapshot
 
-_MOST = 1 << 24
 _MODEL, _FINISHED, _KEY_BYTES = "model/", "run-finished", 32
 
 
@@ -50,10 +46,10 @@ def verify_crate(folder: Path, public: bytes | None = None) -> dict[str, Any]:
     """
     names = _check_files(folder)
     trusted = _key(folder) if public is None else public
-    study = digest(_read(folder, files.STUDY))
-    end = _proven(folder, files.PROOFS["run"], trusted)
+    study = digest(read_file(folder, files.STUDY))
+    _, end = proven_entry(folder, files.PROOFS["run"], trusted)
     proven = {
-        what: _proven(folder, path, trusted).type
+        what: proven_entry(folder, path, trusted)[1].type
         for what, path in files.PROOFS.items()
         if path in names
     }
@@ -119,7 +115,7 @@ def _described(folder: Path) -> dict[str, str]:
 
 def _key(folder: Path) -> bytes:
     try:
-        key = bytes.fromhex(_read(folder, files.KEY).decode().strip())
+        key = bytes.fromhex(read_file(folder, files.KEY).decode().strip())
     except ValueError as error:
         raise MessageRefused(f"{files.KEY} holds no key") from error
     if len(key) != _KEY_BYTES:
@@ -127,28 +123,15 @@ def _key(folder: Path) -> bytes:
     return key
 
 
-def _proven(folder: Path, name: str, trusted: bytes) -> LogEntry:
-    """Returns the entry of the log that a proof of the crate is of."""
-    proof = parse_tlog_proof(_read(folder, name))
-    if proof.extra is None:
-        raise MessageRefused(f"{name} does not carry the log's entry")
-    policy = WitnessPolicy(logs=(PolicyLog(key=log_key(trusted)),))
-    try:
-        verify_tlog_proof(proof, proof.extra, policy)
-        return parse_log_entry(proof.extra)
-    except MessageRefused as error:
-        raise MessageRefused(f"{name} proves nothing in the trusted log: {error}") from error
-
-
 def _snapshot(folder: Path, trusted: bytes) -> SignedSnapshot:
     """Returns the snapshot, once every signature was checked that it has; few are no fault."""
-    signed = parse_snapshot(_read(folder, files.SNAPSHOT))
+    signed = parse_snapshot(read_file(folder, files.SNAPSHOT))
     try:
         with suppress(QuorumLost):
-            signed.require_signed(trusted, parse_roster(_read(folder, files.ROSTER)))
+            signed.require_signed(trusted, parse_roster(read_file(folder, files.ROSTER)))
     except MessageRefused as error:
         raise MessageRefused(f"{files.SNAPSHOT}: {error}") from error
-    entry = _proven(folder, files.PROOFS["snapshot"], trusted)
+    _, entry = proven_entry(folder, files.PROOFS["snapshot"], trusted)
     if (entry.type, entry.payload) != (SNAPSHOT_SIGNED, signed.snapshot.digest):
         raise MessageRefused(f"{files.PROOFS['snapshot']} is the proof of another entry")
     return signed
@@ -156,8 +139,8 @@ def _snapshot(folder: Path, trusted: bytes) -> SignedSnapshot:
 
 def _manifest(folder: Path, trusted: bytes, study: str, end: LogEntry) -> str:
     """Returns the digest of the manifest, once the log was shown to hold it for this run."""
-    data = _read(folder, files.MANIFEST_FILE)
-    entry = _proven(folder, files.PROOFS[MANIFEST], trusted)
+    data = read_file(folder, files.MANIFEST_FILE)
+    _, entry = proven_entry(folder, files.PROOFS[MANIFEST], trusted)
     if (entry.type, entry.payload, entry.run) != (MANIFEST, digest(data), end.run):
         raise MessageRefused(f"{files.PROOFS[MANIFEST]} is the proof of another manifest")
     if _json(folder, files.MANIFEST_FILE).get("study") != study:
@@ -182,7 +165,7 @@ def _check_course(folder: Path, end: LogEntry, snapshot: Snapshot | None) -> Non
 
 def _check_quorum(folder: Path, snapshot: Snapshot) -> None:
     try:
-        study = read_study(_read(folder, files.STUDY).decode("utf-8"), files.STUDY)
+        study = read_study(read_file(folder, files.STUDY).decode("utf-8"), files.STUDY)
     except (StudyRefused, UnicodeDecodeError) as error:
         raise MessageRefused(f"{files.STUDY} holds no study: {error}") from error
     snapshot.require_quorum(study.threshold, study.site_names)
@@ -198,20 +181,9 @@ def _check_model(folder: Path, trusted: bytes, snapshot: Snapshot | None) -> Non
 def _json(folder: Path, name: str) -> dict[str, Any]:
     """Returns the JSON object that a file of the crate holds."""
     try:
-        found = json.loads(_read(folder, name))
+        found = json.loads(read_file(folder, name))
     except (ValueError, RecursionError) as error:
         raise MessageRefused(f"{name} is no JSON") from error
     if not isinstance(found, dict):
         raise MessageRefused(f"{name} is no object")
     return found
-
-
-def _read(folder: Path, name: str) -> bytes:
-    path = folder / name
-    if not path.is_file() or path.is_symlink():
-        raise MessageRefused(f"{name} is missing: {folder} is no whole crate")
-    with path.open("rb") as file:
-        data = file.read(_MOST + 1)
-    if len(data) > _MOST:
-        raise MessageRefused(f"{name} is too large to be one")
-    return data

@@ -1,13 +1,11 @@
 """Writes a run's crate: a whole folder, or nothing."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from collegium.models.exports.folder import digests_in
+from collegium.models.exports.signed_files import digests_in
 from collegium.models.exports.verifying import verify_export
 from collegium.models.publication.crate.agents import NAMED
 from collegium.models.publication.crate.entity import METADATA
@@ -15,6 +13,7 @@ from collegium.models.publication.crate.evidence import CrateEvidence, run_evide
 from collegium.models.publication.crate.files import CrateFile, crate_files
 from collegium.models.publication.crate.metadata import CrateTerms, crate_metadata
 from collegium.models.publication.crate.verifying import verify_crate
+from compliance.storage.new_folder import new_folder, require_new
 from protocol.encoding import digest
 from protocol.errors import MessageRefused, WorkspaceRefused
 
@@ -65,8 +64,7 @@ def write_crate(out: Path, asked: CrateRequest, record: Recording | None) -> dic
         StoreBroken: the records are not what was logged.
         MessageRefused: a signature is wrong, or the exported model is another run's.
     """
-    if asked.to.exists() and (not asked.to.is_dir() or any(asked.to.iterdir())):
-        raise WorkspaceRefused(f"--to {asked.to} is there already: name a new folder")
+    require_new(asked.to)  # before an export of it is logged
     with run_evidence(out, asked.run) as found:
         _require_named(asked.terms, found)
         held = (*crate_files(found), *_model_files(found, asked.model))
@@ -116,18 +114,8 @@ def _model_files(found: CrateEvidence, folder: Path | None) -> Iterator[CrateFil
 
 
 def _write(to: Path, contents: dict[str, bytes]) -> None:
-    try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{to.name}.", dir=to.parent))
-        try:
-            for name, data in contents.items():
-                path = draft / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(data)
-            if to.exists():
-                to.rmdir()
-            draft.replace(to)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-    except OSError as error:
-        raise WorkspaceRefused(f"--to {to} cannot be written: {error.strerror}") from error
+    with new_folder(to) as draft:
+        for name, data in contents.items():
+            path = draft / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)

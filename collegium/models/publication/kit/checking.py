@@ -1,10 +1,8 @@
 """Runs a kit's study again, and compares it with the recorded run."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from collegium.models.publication.kit.contents import (
     RECORDS,
@@ -20,6 +18,7 @@ from collegium.models.reproduction import (
     compare_repeated,
     distance_of,
     recorded_run,
+    rerun_folder,
     simulate_again,
 )
 from collegium.output.progress import Watch
@@ -51,18 +50,21 @@ def check_kit(asked: KitCheck, watch: Watch, tell: Callable[[str], None]) -> Rep
         tell: is told what is done.
 
     Raises:
-        WorkspaceRefused: the folder is no kit, or the extra for simulations is missing.
+        WorkspaceRefused: the folder is no kit, the extra for simulations is missing, or both
+            ``keep`` and ``against`` are given.
         MessageRefused: what is expected was changed.
         StudyRefused: the study in the folder is none.
         FederationError: the simulation cannot be run; says why.
     """
+    if asked.keep is not None and asked.against is not None:
+        raise WorkspaceRefused("--keep and --with: nothing is run again with --with; give one")
     expected = expected_run(asked.kit)
     tell(
         f"run {expected.record.run} was recorded, and its crate agrees with its digests and proofs"
     )
     if asked.against is not None:
         return _compared(expected, asked.against)
-    with _folder(asked.keep) as folder:
+    with rerun_folder(asked.keep) as folder:
         source = RerunSource(
             study=read_study_file(asked.kit / STUDY_FILE),
             data=asked.kit / RECORDS,
@@ -77,14 +79,3 @@ def _compared(expected: ExpectedRun, folder: Path) -> ReproductionAnswer:
     with recorded_run(folder, None) as again:
         distance = distance_of(expected.model, again.model())
         return compare_repeated(expected.side, again.side(), KeptSums(), distance)
-
-
-@contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
-    if keep is None:
-        with TemporaryDirectory(prefix="collegium-kit-") as folder:
-            yield Path(folder) / "out"
-        return
-    if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
-        raise WorkspaceRefused(f"--keep {keep} holds files already: name a new folder")
-    yield keep

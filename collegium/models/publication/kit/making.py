@@ -32,6 +32,7 @@ from collegium.models.reproduction import (
 from collegium.output.progress import Watch
 from collegium.studies.bundled import BUNDLED_STUDIES, DEFAULT_STUDY, bundled_study
 from compliance.facts.dossier import Reproduction, RunManifest
+from compliance.storage.new_folder import new_folder, require_new
 from protocol.encoding import digest
 from protocol.errors import WorkspaceRefused
 from protocol.study.study import Study
@@ -49,7 +50,8 @@ class KitRequest:
         to: the new folder.
         study: the name of a bundled study, which is simulated first; unused with ``out``.
         out, run: the folder of a recorded simulation, and the run; the newest where None.
-        data: the folder of the records that the run read; that of a bundled study where None.
+        data: with ``out``, the folder of the records that the run read; that of a bundled study
+            where None.
         locks: files of locked versions that go with it.
         wheel: the built package that goes with it.
     """
@@ -73,29 +75,20 @@ def make_kit(asked: KitRequest, watch: Watch, record: Recording | None = None) -
 
     Raises:
         PolicyRefused: people are registered in ``out``, and none of them exports it.
-        WorkspaceRefused: the run is no simulation whose draws follow from seeds, its records are
-            not those that it read, or the folder cannot be written.
+        WorkspaceRefused: a run or records are named without ``out``, the run is no simulation whose
+            draws follow from seeds, its records are not those that it read, or the folder cannot be
+            written.
         StoreBroken: the records of the folder are not what was logged.
     """
-    if asked.to.exists() and (not asked.to.is_dir() or any(asked.to.iterdir())):
-        raise WorkspaceRefused(f"--to {asked.to} is there already: name a new folder")
+    require_new(asked.to)  # before anything is simulated, which takes a while
+    if asked.out is None and (asked.run is not None or asked.data is not None):
+        raise WorkspaceRefused(
+            "--run and --data are of a recorded simulation: name its folder with --out"
+        )
     if asked.out is not None and record is None:
         raise WorkspaceRefused("an export of a run that is kept is logged: give what logs it")
-    with _recorded(asked, watch) as (out, data):
-        try:
-            asked.to.parent.mkdir(parents=True, exist_ok=True)
-            draft = Path(tempfile.mkdtemp(prefix=f".{asked.to.name}.", dir=asked.to.parent))
-            try:
-                told = _fill(draft, asked, out, data, record)
-                if asked.to.exists():
-                    asked.to.rmdir()
-                draft.replace(asked.to)
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
-        except OSError as error:
-            raise WorkspaceRefused(
-                f"--to {asked.to} cannot be written: {error.strerror}"
-            ) from error
+    with _recorded(asked, watch) as (out, data), new_folder(asked.to) as draft:
+        told = _fill(draft, asked, out, data, record)
     return {"folder": str(asked.to), **told}
 
 

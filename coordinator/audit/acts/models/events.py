@@ -21,7 +21,7 @@ from compliance.governance.models.gates import GateRules, read_rules
 from compliance.governance.models.stages import EventKind, LineState
 from coordinator.audit.acts.signed_acts import CARRIED_OUT, carried_out
 from coordinator.audit.faults import Faults
-from coordinator.governance.models.register import line_of, rules_of
+from coordinator.governance.models.lines import line_of, rules_of
 from coordinator.governance.models.tables import ModelEventRow, ModelLineRow, SignedSnapshotRow
 from coordinator.governance.tables import ActRow
 from protocol.encoding import digest

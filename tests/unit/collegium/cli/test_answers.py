@@ -22,7 +22,7 @@ from compliance.storage.clock import timestamp
 from coordinator.alerts.watch import AlertWatch
 from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
-from coordinator.runs.admin_socket import controlling
+from coordinator.runs.admin_socket.answering import controlling
 from coordinator.runs.service import Service
 from coordinator.views.views import open_views
 from protocol.identity.roster import SigningKey

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from collegium.cli import main as cli
-from coordinator.runs.admin_socket import controlling
+from coordinator.runs.admin_socket.answering import controlling
 from coordinator.runs.service import Service
 from protocol.transport.enrolment import EnrolmentInvitation, parse
 from tests.support.hospital.consortium_home import ConsortiumHome

@@ -83,7 +83,7 @@ def test_command_that_waits_ends_with_1_unless_the_run_finished(
         raise WorkspaceRefused("no service runs")
 
     monkeypatch.setattr("collegium.cli.coordinator.waiting.ask", gone)
-    monkeypatch.setattr("coordinator.runs.admin_socket.require_service", lambda _home: None)
+    monkeypatch.setattr("coordinator.runs.admin_socket.asking.require_service", lambda _home: None)
     monkeypatch.setattr("coordinator.runs.person_acts.perform", service)
     done = ask("coordinator", "run", small_study().digest, "--home", home, "--wait", "--json")
     assert done.returncode == code

@@ -18,7 +18,7 @@ from compliance.reports.kinds.run_claims import result_claims
 from compliance.storage.clock import timestamp
 from coordinator.database.store import Store, logged_entries
 from coordinator.database.workspace import Workspace
-from coordinator.governance.models.register import line_of
+from coordinator.governance.models.lines import line_of
 from coordinator.views.views import open_views
 from protocol.errors import FederationError, PolicyRefused, StoreBroken
 from protocol.identity.roster import SigningKey

@@ -341,3 +341,17 @@ def test_the_command_says_what_it_wants_when_neither_study_nor_run_is_there(
         cli.main()
     assert ended.value.code == 2
     assert "x.yaml is no study document, and --out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--stand-in"], ["--beside", "."]])
+def test_options_of_a_run_are_refused_where_a_study_is_attacked(
+    tmp_path: Path, option: list[str], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "study.yaml").write_text("collegium: 1\n")
+    words = ["redteam", str(tmp_path / "study.yaml"), "--out", str(tmp_path), *option]
+    monkeypatch.setattr(sys, "argv", ["collegium", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert "are of a run, and" in capsys.readouterr().err

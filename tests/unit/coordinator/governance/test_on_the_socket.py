@@ -15,7 +15,8 @@ from compliance.governance.acts import ActRequest
 from compliance.storage.encryption.age_keys import new_identity_file
 from coordinator.database.store import Store, logged_entries
 from coordinator.governance.incident_register import holds_in
-from coordinator.runs.admin_socket import ask, controlling
+from coordinator.runs.admin_socket.answering import controlling
+from coordinator.runs.admin_socket.asking import ask
 from coordinator.runs.person_acts import governance_of, perform, record_act, signed_request
 from coordinator.runs.service import Service
 from coordinator.views.views import open_views

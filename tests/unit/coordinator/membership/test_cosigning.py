@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from compliance.audit.log import NewEntry
+from compliance.audit.policy_file import read_witness_policy
 from compliance.audit.witness import WitnessState, add_log, make_folder, serving
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import check_records, verify_records
@@ -22,7 +23,7 @@ from coordinator.database.log.cosignatures import (
 from coordinator.database.store import RoundRow, logged_entries, newest_head
 from coordinator.membership.cosigning import HeadCosigning, submit_newest
 from coordinator.membership.log_proofs import LogProofs
-from coordinator.membership.witnesses import PolicyWitnesses, read_witness_policy
+from coordinator.membership.witnesses import PolicyWitnesses
 from coordinator.views.subjects import clocks_of
 from protocol.encoding import parse_canonical
 from protocol.errors import QuorumLost, StoreBroken, WorkspaceRefused

@@ -11,8 +11,9 @@ from compliance.governance.models.gates import GateRules
 from compliance.storage.clock import timestamp
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
-from coordinator.governance.models.register import line_of, signed_snapshot
+from coordinator.governance.models.lines import line_of
 from coordinator.governance.models.serving import serving_payload
+from coordinator.governance.models.snapshots import signed_snapshot
 from coordinator.views.views import Views, open_views
 from protocol.encoding import digest
 from protocol.identity.roster import SigningKey

@@ -19,13 +19,14 @@ import numpy as np
 import pytest
 
 from collegium.models.exports.exporting import ExportRequest, export_model
-from collegium.models.exports.folder import INT8, ONNX, digests_in
+from collegium.models.exports.folder import INT8, ONNX
 from collegium.models.exports.forms.form import FormUnavailable, fidelity_of
 from collegium.models.exports.forms.headline import SimulatedHeadline
 from collegium.models.exports.forms.monai_network import monai_definition
 from collegium.models.exports.forms.network import BuiltModel, built_model
 from collegium.models.exports.forms.registry import chosen_forms
 from collegium.models.exports.released import released_model
+from collegium.models.exports.signed_files import digests_in
 from collegium.models.exports.verifying import verify_export
 from coordinator.database.workspace import Workspace
 from pipelines.networks.networks import build, parameters_of

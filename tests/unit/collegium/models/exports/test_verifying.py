@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from collegium.cli import main as cli
 from collegium.models.exports.exporting import ExportRequest, export_model
-from collegium.models.exports.folder import digests_in
+from collegium.models.exports.signed_files import digests_in
 from collegium.models.exports.verifying import verify_export
 from collegium.models.inference.scoring_place import ModelPlace, scoring_place
 from compliance.governance.models.release_signature import (
@@ -96,7 +96,7 @@ def test_an_added_file_and_a_link_are_refused(exported: Path) -> None:
         verify_export(exported)
     added.unlink()
     added.symlink_to(exported / "study.json")
-    with pytest.raises(MessageRefused, match="holds no links"):
+    with pytest.raises(MessageRefused, match="links are not taken"):
         verify_export(exported)
 
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from collegium.cli import main as cli
 from collegium.models.exports.exporting import ExportRequest, export_model
-from collegium.models.exports.folder import digests_in
+from collegium.models.exports.signed_files import digests_in
 from collegium.models.publication.crate import (
     CrateRequest,
     CrateTerms,
@@ -194,10 +194,24 @@ def _another_promise(crate: Path) -> str:
     return r"snapshot\.json: "
 
 
+def _another_run(crate: Path) -> str:
+    course = json.loads((crate / "course.json").read_bytes()) | {"run": "run-2"}
+    _redescribe(crate, "course.json", json.dumps(course).encode())
+    return r"course\.json names another run than "
+
+
+def _another_end(crate: Path) -> str:
+    _redescribe(crate, "run.tlog", (crate / "manifest.tlog").read_bytes())
+    return r"run\.tlog is the proof of another entry than the end of run run-1"
+
+
 @pytest.mark.parametrize(
     "tamper",
-    [_change, _add, _remove, _another_study, _another_manifest, _another_model, _another_promise],
-)
+    [
+        _change, _add, _remove, _another_study, _another_manifest, _another_model, _another_promise,
+        _another_run, _another_end,
+    ],
+)  # fmt: skip
 def test_a_crate_that_was_tampered_with_is_refused(
     crate: Path, promised: Path, tamper: Callable[[Path], str]
 ) -> None:

@@ -154,6 +154,15 @@ def test_a_folder_that_is_no_kit_is_refused(tmp_path: Path, seeded: Path) -> Non
         _answer(tmp_path, seeded / "out")
 
 
+def test_options_that_would_be_passed_over_are_refused(kit: Path, seeded: Path) -> None:
+    for asked in (KitRequest(to=kit / "new", run="RUN"), KitRequest(to=kit / "new", data=seeded)):
+        with pytest.raises(WorkspaceRefused, match="name its folder with --out"):
+            make_kit(asked, unwatched)
+    both = KitCheck(kit=kit, keep=kit / "new", against=seeded / "out")
+    with pytest.raises(WorkspaceRefused, match="nothing is run again with --with"):
+        check_kit(both, unwatched, lambda _: None)
+
+
 def test_a_run_with_secret_noise_makes_no_kit(promised: Path, tmp_path: Path) -> None:
     asked = KitRequest(to=tmp_path / "kit", out=promised, data=promised.parent / "data")
     with pytest.raises(WorkspaceRefused, match="cannot be compared bit by bit"):

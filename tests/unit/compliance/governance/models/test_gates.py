@@ -8,15 +8,9 @@ from hypothesis import strategies as st
 
 from compliance.estimates.interval import Interval
 from compliance.facts.dossier import RedTeamFacts, read_red_team, strongest_figures
+from compliance.governance.models.comparison import CanaryFigures, improvement
 from compliance.governance.models.gate import GateResult
-from compliance.governance.models.gates import (
-    CanaryFigures,
-    GateFacts,
-    GateRules,
-    improvement,
-    judge,
-    read_rules,
-)
+from compliance.governance.models.gates import GateFacts, GateRules, judge, read_rules
 from protocol.errors import MessageRefused
 from tests.support.simulated.red_team_findings import findings
 

@@ -13,7 +13,7 @@ from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.governance.accounts import IdentityLoginRow, RefusedLoginRow
 from coordinator.governance.accounts.log_entries import LOGGED_EVERY
-from coordinator.runs.admin_socket import controlling
+from coordinator.runs.admin_socket.answering import controlling
 from coordinator.runs.service import Service
 from coordinator.runs.sign_in import links_of
 from protocol.errors import FederationError, MessageRefused, PolicyRefused

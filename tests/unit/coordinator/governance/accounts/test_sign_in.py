@@ -18,7 +18,7 @@ from coordinator.database.store import LogEntryRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.governance.accounts import AccountFolder, AccountRow, RefusedLoginRow
 from coordinator.governance.accounts.log_entries import LOGGED_EVERY
-from coordinator.runs.admin_socket import controlling
+from coordinator.runs.admin_socket.answering import controlling
 from coordinator.runs.person_acts import perform
 from coordinator.runs.service import Service
 from coordinator.runs.sign_in import REFUSED, SignIn, accounts_of

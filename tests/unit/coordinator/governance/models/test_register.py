@@ -10,15 +10,16 @@ import pytest
 from sqlalchemy import text
 
 from compliance.estimates.interval import Interval
-from compliance.governance.models.gates import CanaryFigures, GateRules
+from compliance.governance.models.comparison import CanaryFigures
+from compliance.governance.models.gates import GateRules
 from compliance.governance.models.stages import Stage
 from compliance.storage.clock import utc_now
 from coordinator.alerts.gathering import gathered
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import check_records
 from coordinator.database.store import logged_entries
-from coordinator.governance.models.register import line_of, signed_snapshot
-from coordinator.governance.models.snapshots import signed_snapshot_of
+from coordinator.governance.models.lines import line_of
+from coordinator.governance.models.snapshots import signed_snapshot, signed_snapshot_of
 from protocol.errors import MessageRefused, PolicyRefused, QuorumLost
 from protocol.study.study_file import read_study
 from protocol.transport.steps import SNAPSHOT

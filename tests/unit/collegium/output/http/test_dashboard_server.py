@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from collegium.output.dashboard_server import open_dashboard
+from collegium.output.http.dashboard_server import open_dashboard
 from compliance.facts.comparison.baselines import BASELINES_FILE
 from coordinator.runs.sign_in import needs_login
 from dashboard.server import Listening

@@ -10,6 +10,7 @@ from pathlib import Path
 import uvicorn
 from rich.console import Console
 
+from collegium.output.http.header_limits import HeaderLimitedProtocol
 from compliance.facts.comparison.baselines import BASELINES_FILE
 from compliance.facts.comparison.strategies import STRATEGIES_FILE
 from coordinator.database.workspace import Workspace
@@ -23,7 +24,6 @@ from dashboard.server import (
     Settings,
     SignsPdf,
 )
-from dashboard.server.http.header_limits import HeaderLimitedProtocol
 from dashboard.server.metrics import DashboardMetrics
 from protocol.errors import PolicyRefused, WorkspaceRefused
 

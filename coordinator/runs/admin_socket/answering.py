@@ -1,10 +1,4 @@
-"""The admin socket: a socket file that only the coordinator's own people can open.
-
-No port, no password: a user who may open ``DIR/control.sock`` may read the folder
-itself. The running service does what is asked and answers in JSON. Who asks says so
-by a signed act, which ``coordinator.governance`` takes or refuses; only a question
-about how things stand needs none.
-"""
+"""Answers of the running service to whoever opens its admin socket."""
 
 import json
 import os
@@ -16,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -26,11 +19,9 @@ from starlette.routing import Route
 
 from coordinator.governance.accounts import answer_login
 from coordinator.http.listening import QuietServer
+from coordinator.runs.admin_socket.asking import SOCKET, is_served
 from coordinator.runs.service import Service
-from protocol.errors import FederationError, WorkspaceRefused, named
-
-_SOCKET = "control.sock"
-_SECONDS = 60.0
+from protocol.errors import FederationError, WorkspaceRefused
 
 
 @contextmanager
@@ -40,8 +31,8 @@ def controlling(service: Service, home: Path) -> Iterator[None]:
     Raises:
         WorkspaceRefused: another service is at work in this folder.
     """
-    path = home / _SOCKET
-    if _answers(path):
+    path = home / SOCKET
+    if is_served(home):
         raise WorkspaceRefused(f"--home {home} is served by another process already")
     path.unlink(missing_ok=True)
     config = uvicorn.Config(
@@ -76,62 +67,6 @@ def _listening(path: Path) -> Iterator[socket.socket]:
         yield listener
     finally:
         listener.close()
-
-
-def ask(home: Path, method: str, target: str, body: Mapping[str, Any] | None = None) -> Any:
-    """Returns what the running service answers.
-
-    Raises:
-        WorkspaceRefused: no service runs over this folder.
-        FederationError: what the service refused, in its own class.
-    """
-    require_service(home)
-    path = home / _SOCKET
-    transport = httpx2.HTTPTransport(uds=str(path))
-    try:
-        with httpx2.Client(transport=transport, timeout=_SECONDS) as http:
-            reply = http.request(method, f"http://coordinator{target}", json=body)
-    except httpx2.TransportError as error:
-        raise WorkspaceRefused(
-            f"the service over --home {home} does not answer: {type(error).__name__}"
-        ) from error
-    answer = reply.json()
-    if reply.status_code != 200:
-        raise named(str(answer.get("kind")))(str(answer.get("message")))
-    return answer
-
-
-def require_service(home: Path) -> None:
-    """Checks that a service has a socket in a folder.
-
-    Raises:
-        WorkspaceRefused: it has none.
-    """
-    if not (home / "coordinator.key").is_file():
-        raise WorkspaceRefused(
-            f"--home {home} holds no coordinator: collegium coordinator init makes one"
-        )
-    if not (home / _SOCKET).exists():
-        raise WorkspaceRefused(
-            f"no service runs over --home {home}: collegium coordinator start --home {home}"
-        )
-
-
-def is_served(home: Path) -> bool:
-    """Whether a service answers over a folder."""
-    return _answers(home / _SOCKET)
-
-
-def _answers(path: Path) -> bool:
-    if not path.exists():
-        return False
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
-            trial.settimeout(2)
-            trial.connect(str(path))
-    except OSError:
-        return False
-    return True
 
 
 def _app(service: Service) -> Starlette:

@@ -15,7 +15,7 @@ MAX_HEADER, HEADER_SECONDS, SILENT_SECONDS = 32 * 1024, 15.0, 30.0
 
 
 class HeaderLimitedProtocol(HttpToolsProtocol):
-    """A connection of a browser; it ends where a header is too large or too slow."""
+    """A connection; it ends where a header is too large or too slow."""
 
     header_seconds, silent_seconds = HEADER_SECONDS, SILENT_SECONDS
 
