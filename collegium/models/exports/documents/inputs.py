@@ -1,4 +1,4 @@
-"""What a model reads of a patient, and what it predicts, as the study declares them."""
+"""Inputs and outcome of a model, as its study declares them."""
 
 from collections.abc import Iterator
 
