@@ -12,7 +12,7 @@ from pathlib import Path
 from pipelines.recipes.installed import is_installed
 from protocol.encoding import digest
 from protocol.errors import CohortRefused, WorkspaceRefused
-from protocol.study.study import BUNDLED, Study
+from protocol.study.study import BUNDLED, Study, nearest
 from protocol.study.task.networks.classifiers import FullyConnectedNet
 from silos.training.worker_pool.cluster_address import ClusterAddress, host_and_port
 from silos.training.worker_pool.shares import WorkerShares
@@ -161,7 +161,10 @@ def can_build(study: Study) -> bool:
 def _lacks(data: Path, name: str) -> str:
     if data.is_file():
         return "is a file: name the folder it is in"
-    return f"holds no file {name}" if data.is_dir() else "is no folder: name the one of the records"
+    if not data.is_dir():
+        return "is no folder: name the one of the records"
+    hint = nearest(name, sorted(one.name for one in data.iterdir()))
+    return f"holds no file {name}{hint}"
 
 
 def simulated_split_key(study: Study, site: str) -> bytes:

@@ -14,7 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from compliance.governance.acts import ActRequest
-from compliance.governance.people import AccessPolicy, Person, Role, same_name
+from compliance.governance.people import AccessPolicy, Person, Role, read_roles, same_name
 from protocol.errors import PolicyRefused
 from protocol.identity.timestamps import read_time, write_time
 
@@ -53,7 +53,8 @@ def propose(request: ActRequest, person: Person, policy: AccessPolicy, time: str
     """Returns a change that waits for a second person.
 
     Raises:
-        PolicyRefused: it would give the proposer other rights, or needs no second person.
+        PolicyRefused: it would give the proposer other rights, needs no second person, or names a
+            role that there is not or a key of another form, which nobody could confirm.
     """
     if policy.right(request.action).second is None:
         raise PolicyRefused(f"{request.action} needs no second person")
@@ -61,6 +62,10 @@ def propose(request: ActRequest, person: Person, policy: AccessPolicy, time: str
         raise PolicyRefused(
             f"{person.name} proposes no change of their own key or roles: another one does"
         )
+    if request.action in _OF_PEOPLE:
+        roles_of(request)
+    if request.action == "person.add":
+        key_of(request)
     expires = read_time(time) + timedelta(hours=policy.change_hours)
     return Change(
         request=request,
@@ -106,3 +111,27 @@ def require_waiting(change: Change, time: str) -> None:
         raise PolicyRefused(f"the change lapsed at {change.expires}: propose it again")
     if state is not ChangeState.PROPOSED:
         raise PolicyRefused(f"the change is {state} already")
+
+
+def roles_of(request: ActRequest) -> frozenset[Role]:
+    """Returns the roles that a change of a person asks for.
+
+    Raises:
+        PolicyRefused: one is none, or none is named.
+    """
+    said = request.details.get("roles", ())
+    return read_roles(said if isinstance(said, tuple) else ())
+
+
+def key_of(request: ActRequest) -> str:
+    """Returns the public key of the person whom a change adds.
+
+    Raises:
+        PolicyRefused: it has another form.
+    """
+    key = request.details.get("key")
+    if not isinstance(key, str) or len(key) != 64 or not set(key) <= set("0123456789abcdef"):
+        raise PolicyRefused(
+            "a person's public key is 64 hexadecimal digits: collegium people key prints it"
+        )
+    return key

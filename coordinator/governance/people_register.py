@@ -20,6 +20,7 @@ from compliance.governance.people import (
     read_roles,
     same_name,
 )
+from compliance.governance.two_person import key_of, roles_of
 from coordinator.database.store import LoggedRow, Transaction
 from coordinator.governance.tables import PersonRow, PolicyRow
 from protocol.errors import PolicyRefused, StoreBroken
@@ -102,7 +103,7 @@ class PeopleWriter:
         Raises:
             PolicyRefused: the key was somebody's before, or the request has another form.
         """
-        name, key = plain_name(request.subject), _key(request)
+        name, key = plain_name(request.subject), key_of(request)
         held = person_with_key(self._transaction.session, key)
         if held is not None and same_name(held.name) != same_name(name):
             raise PolicyRefused(f"this key is or was {held.name}'s: make a new one")
@@ -115,7 +116,7 @@ class PeopleWriter:
         if type(days) is not int or not 1 <= days <= MAX_KEY_DAYS:
             raise PolicyRefused(f"a key is good for 1 to {MAX_KEY_DAYS} days")
         self._end(rows)
-        self._new(name, key, _roles(request), write_time(self._now + timedelta(days=days)), act)
+        self._new(name, key, roles_of(request), write_time(self._now + timedelta(days=days)), act)
 
     def change_roles(self, request: ActRequest, act: str) -> None:
         """Gives a person other roles, and ends a suspension.
@@ -126,7 +127,7 @@ class PeopleWriter:
         rows = self._require(request.subject)
         self._end(rows)
         row = rows[0]
-        self._new(row.name, row.public_key, _roles(request), row.expires, act)
+        self._new(row.name, row.public_key, roles_of(request), row.expires, act)
 
     def retire(self, name: str) -> None:
         """Ends a person's rights.
@@ -221,17 +222,3 @@ def person_of(row: PersonRow) -> Person:
         until=row.until,
         suspended=row.suspended,
     )
-
-
-def _roles(request: ActRequest) -> frozenset[Role]:
-    said = request.details.get("roles", ())
-    return read_roles(said if isinstance(said, tuple) else ())
-
-
-def _key(request: ActRequest) -> str:
-    key = request.details.get("key")
-    if not isinstance(key, str) or len(key) != 64 or not set(key) <= set("0123456789abcdef"):
-        raise PolicyRefused(
-            "a person's public key is 64 hexadecimal digits: collegium people key prints it"
-        )
-    return key

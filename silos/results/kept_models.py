@@ -23,6 +23,7 @@ from protocol.errors import MessageRefused, StoreBroken
 from protocol.study.cohort.cohort import ImageCohort
 from protocol.study.cohort.columns import CategoryColumn
 from protocol.study.study import Study
+from protocol.study.task.task import output_of
 from protocol.vectors.tensors import Tensors, decode_tensors, encode_tensors, model_digest
 
 #: The files that a check of the folder can hold to something that was signed.
@@ -108,7 +109,7 @@ def _about(run_id: str, study: Study, model: Tensors) -> bytes:
         "model_digest": model_digest(model),
         "file_sha256": digest(encode_tensors(model)),
         "network": study.task.network.model_dump(mode="json"),
-        "output": study.task.output,
+        "output": output_of(study.task),
         "label": study.cohort.label.model_dump(mode="json"),
         **inputs_of(study),
     }

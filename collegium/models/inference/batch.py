@@ -23,6 +23,7 @@ import numpy as np
 from collegium.models.inference.scoring_place import ScoringPlace
 from compliance.storage.atomic_file import put_in_place, sync_file, write_whole
 from protocol.errors import WorkspaceRefused
+from protocol.study.task.task import output_of
 from protocol.transport.serving_statement import BATCH as SERVED_BATCH
 from silos.results.inference.extraction_alarm import DAILY_VOLUME, ExtractionWatch
 from silos.results.inference.input_places import input_places
@@ -194,7 +195,7 @@ def _header(place: ScoringPlace, counted: _Counted, records: Path, written: str)
         "study": model.study.digest,
         "study_name": model.study.name,
         "vouched": model.vouched,
-        "output": model.study.task.output,
+        "output": output_of(model.study.task),
         "scores": list(model.score_names),
         "records": counted.records,
         "refused": counted.refused,

@@ -205,6 +205,17 @@ def _key_of(session: Session, site: str) -> bytes:
     return roster.key_of(site)
 
 
+def require_known(session: Session, site: str) -> None:
+    """Refuses a hospital that no roster of the records names.
+
+    Raises:
+        PolicyRefused: it is named by none.
+    """
+    known = sorted({name for roster in _all_rosters(session) for name in roster.sites})
+    if site not in known:
+        raise PolicyRefused(f"{site}: no hospital of this consortium; there are {', '.join(known)}")
+
+
 def _all_rosters(session: Session) -> list[Roster]:
     documents = set(session.scalars(select(RunRow.roster_json)))
     rosters = [parse_roster(document.encode()) for document in sorted(documents)]

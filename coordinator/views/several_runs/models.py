@@ -26,7 +26,7 @@ from compliance.governance.models.stages import (
 )
 from coordinator.database.store import LogEntryRow, logged_entry, place_in_entry
 from coordinator.governance.models.lines import MODEL_ENTRY, line_of, lines_in, rules_of
-from coordinator.governance.models.serving import statements_in
+from coordinator.governance.models.serving import require_known, statements_in
 from coordinator.governance.models.snapshots import signed_of
 from coordinator.governance.models.tables import ModelEventRow, ModelLineRow, SignedSnapshotRow
 from coordinator.rounds.ending.gate_facts import gate_facts, headline_of, study_of_snapshot
@@ -133,9 +133,10 @@ def served_in(session: Session, line: str, site: str, time: str) -> ServedVersio
     """Returns which version a hospital was to serve at a time, by which entry of the log.
 
     Raises:
-        PolicyRefused: there is no such line.
+        PolicyRefused: there is no such line, or no roster ever named the hospital.
     """
     found = line_of(session, line)
+    require_known(session, site)
     version = found.at(time).served_at(site)
     state, before, place = LineState(), None, None
     for number, event in enumerate(found.events):

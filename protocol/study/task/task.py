@@ -3,6 +3,7 @@
 They are defined in ``pipelines.tasks``.
 """
 
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 from types import UnionType
@@ -247,6 +248,20 @@ Task: TypeAlias = Annotated[
 def threshold_of(task: Task) -> float:
     """Returns the risk above which a patient is called ill: of other tasks, an even one."""
     return task.threshold if isinstance(task, BinaryClassification) else EVEN
+
+
+def output_of(task: Task) -> str:
+    """Returns what a task's network gives for a record, with where the study decides.
+
+    >>> network = FullyConnectedNet(hidden_channels=[], **{"_target_": "FullyConnectedNet"})
+    >>> output_of(BinaryClassification(network=network, threshold=0.1))
+    'one logit of the positive label; above -2.197, a risk of 0.1, is positive'
+    """
+    risk = threshold_of(task)
+    if risk == EVEN:
+        return task.output
+    logit = math.log(risk / (1 - risk))
+    return f"one logit of the positive label; above {logit:.4g}, a risk of {risk:g}, is positive"
 
 
 def prevalence_of(task: Task) -> float | None:

@@ -14,6 +14,7 @@ from collegium.models.exports.released import ReleasedModel
 from compliance.estimates.interval import Interval
 from compliance.facts.dossier import SiteFacts
 from compliance.facts.named_figures import NamedFigure, Whose
+from protocol.study.task.task import output_of
 
 _APPROACH = "supervised"
 #: Names in the environment of a run that are no distributions.
@@ -91,7 +92,7 @@ def _card(released: ReleasedModel) -> dict[str, Any]:
             "modelArchitecture": study.task.network.target,
             "datasets": [{"ref": _dataset(one)["bom-ref"]} for one in dossier.sites],
             "inputs": [{"format": f"float32 {list(study.cohort.record_form)}"}],
-            "outputs": [{"format": study.task.output}],
+            "outputs": [{"format": output_of(study.task)}],
         },
         "quantitativeAnalysis": {"performanceMetrics": metrics},
         "considerations": considerations,

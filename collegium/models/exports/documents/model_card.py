@@ -6,13 +6,16 @@ Every figure is one that was released, with its interval; exact figures of a sim
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from collegium.models.exports.documents.inputs import inputs_and_outcome
 from collegium.models.exports.documents.markdown import items, plain, table_text
 from collegium.models.exports.released import ReleasedModel
 from compliance.facts.dossier import Dossier, strongest_figures
 from compliance.facts.dossier.preregistration import preregistration_outcome
+from compliance.facts.figures import figure_kind
 from compliance.facts.formatting import Format, show
 from compliance.reports.one_run.performance_table import heterogeneity_table, performance_table
 from compliance.reports.run_tables import criteria_table, privacy_table
+from protocol.study.task.task import output_of
 
 #: Limits that hold of every model.
 _ALWAYS = (
@@ -47,9 +50,12 @@ def model_card(
             [
                 ("Licence", snapshot.licence or "none declared"),
                 ("Input", f"{released.study.cohort.kind}; each record encoded as study.json says"),
-                ("Output", released.study.task.output),
+                ("Output", output_of(released.study.task)),
             ]
         ),
+        "## Inputs and outcome",
+        "",
+        *items(inputs_and_outcome(released.study)),
         "## Identity",
         "",
         *items(_identity(released)),
@@ -171,7 +177,9 @@ def _found(released: ReleasedModel) -> list[str]:
 
 
 def _limits(dossier: Dossier) -> Sequence[str]:
-    withheld = sorted(name for name, found in dossier.released.items() if found.value is None)
+    withheld = sorted(
+        figure_kind(name).title for name, found in dossier.released.items() if found.value is None
+    )
     return [
         *([f"Of {', '.join(withheld)} nothing could be said: too few patients for the noise."]
           if withheld else []),

@@ -20,6 +20,7 @@ from collegium.models.exports.forms.monai_network import monai_definition
 from collegium.models.exports.forms.network import BuiltModel, outputs_of
 from collegium.models.exports.released import ReleasedModel
 from protocol.study.cohort.cohort import ImageCohort
+from protocol.study.task.task import output_of
 from silos.results.kept_models import inputs_of
 
 #: What metadata is held to; the address under which MONAI publishes it.
@@ -173,7 +174,7 @@ def _metadata(released: ReleasedModel, built: BuiltModel, module: Any) -> dict[s
             "outputs": {
                 "pred": {
                     "type": "segmentation" if len(outputs) > 1 else "logits",
-                    "format": study.task.output,
+                    "format": output_of(study.task),
                     "num_channels": outputs[0],
                     "spatial_shape": list(outputs[1:]),
                     "value_range": [],

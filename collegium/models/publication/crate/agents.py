@@ -68,10 +68,10 @@ def software(found: CrateEvidence, urls: Mapping[str, str]) -> list[Entity]:
     manifest = found.manifest
     libraries = [
         entity(
-            f"https://pypi.org/project/{name}/{number}/", "SoftwareApplication",
+            _page_of(name, number), "SoftwareApplication",
             name=name,
             version=number,
-            url=f"https://pypi.org/project/{name}/{number}/",
+            url=_page_of(name, number),
         )
         for name, number in sorted(found.dossier.environment.items())
         if name not in _NO_PACKAGE and " " not in name
@@ -86,3 +86,12 @@ def software(found: CrateEvidence, urls: Mapping[str, str]) -> list[Entity]:
         softwareRequirements=refer(*(str(one["@id"]) for one in libraries)),
     )  # fmt: skip
     return [own, *libraries]
+
+
+def _page_of(name: str, number: str) -> str:
+    """Returns the page of a release, which a local build of it shares.
+
+    >>> _page_of("torch", "2.13.0+cpu")
+    'https://pypi.org/project/torch/2.13.0/'
+    """
+    return f"https://pypi.org/project/{name}/{number.partition('+')[0]}/"

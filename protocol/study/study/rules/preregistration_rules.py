@@ -27,16 +27,16 @@ def preregistration_problems(study: StudyRecord) -> list[Problem]:
             )
         ]
     return [
+        *_repeated("hypotheses", (one.name for one in said.hypotheses)),
+        *_criterion_problems(study, said),
         *_hypothesis_problems(said),
         *_repeated("success", (one.name for one in said.success)),
-        *_criterion_problems(study, said),
         *_contradictions(said),
     ]
 
 
 def _hypothesis_problems(said: Preregistration) -> Iterator[Problem]:
     path = "preregistration.hypotheses"
-    yield from _repeated("hypotheses", (one.name for one in said.hypotheses))
     first = [one.name for one in said.hypotheses if one.primary]
     if len(first) != 1:
         named = f"{', '.join(first)} are" if first else "none is"

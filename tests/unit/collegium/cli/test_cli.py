@@ -104,6 +104,9 @@ def test_records_that_are_not_there_are_refused_before_ray_starts(
     assert "--data is missing" in refused(monkeypatch, capsys, "simulate", study, *out)
     message = refused(monkeypatch, capsys, "simulate", study, *out, "--data", tmp_path)
     assert "holds no file east.csv" in message
+    (tmp_path / "esat.csv").touch()
+    message = refused(monkeypatch, capsys, "simulate", study, *out, "--data", tmp_path)
+    assert "holds no file east.csv; did you mean 'esat.csv'?" in message
     message = refused(monkeypatch, capsys, "simulate", study, *out, "--data", study)
     assert "is a file: name the folder it is in" in message
     assert not (tmp_path / "out").exists()

@@ -31,7 +31,8 @@ def person(name: str, key: str = "", *roles: Role) -> Person:
 
 def request(action: str = "hospital.invite", subject: str = "lyon") -> ActRequest:
     kind = "person" if action.startswith("person.") else "hospital"
-    return ActRequest(action=action, subject_kind=kind, subject=subject)
+    details = {"roles": ("lead",), "key": "a" * 64} if kind == "person" else {}
+    return ActRequest(action=action, subject_kind=kind, subject=subject, details=details)
 
 
 @given(
@@ -90,3 +91,22 @@ def test_what_needs_one_person_is_not_proposed() -> None:
             FIRST_POLICY,
             NOW,
         )
+
+
+@pytest.mark.parametrize(
+    ("details", "reason"),
+    [
+        (
+            {"roles": ("leader",), "key": "a" * 64},
+            "'leader' is not a valid Role: the roles are",
+        ),
+        ({"roles": (), "key": "a" * 64}, "name a role: lead"),
+        ({"roles": ("lead",), "key": "A" * 64}, "a person's public key is 64 hexadecimal digits"),
+    ],
+)
+def test_what_could_never_be_confirmed_of_a_person_is_not_proposed(
+    details: dict[str, str | tuple[str, ...]], reason: str
+) -> None:
+    asked = replace(request("person.add", "Cleo"), details=details)
+    with pytest.raises(PolicyRefused, match=reason):
+        propose(asked, person("Ada"), FIRST_POLICY, NOW)

@@ -120,6 +120,26 @@ def test_the_card_gives_figures_of_attacks_with_intervals_or_says_why_they_are_m
     assert without.count("missing: no red team has attacked this run") == len(ATTACK_FIGURES)
 
 
+def test_the_card_says_what_is_read_of_a_patient_what_is_predicted_and_where_it_decides(
+    released: ReleasedModel,
+) -> None:
+    card = model_card(released, {}, {})
+    told = card.partition("## Inputs and outcome")[2].partition("## Identity")[0]
+    assert all(f"* {one.name}: " in told for one in released.study.cohort.features)
+    assert "* Outcome: " in told
+    task = released.study.task.model_copy(update={"threshold": 0.1})
+    study = released.study.model_copy(update={"task": task})
+    card = model_card(replace(released, study=study), {}, {})
+    assert "above -2.197, a risk of 0.1, is positive" in card and "above 0 is" not in card
+
+
+def test_the_card_names_withheld_figures_as_its_tables_do(released: ReleasedModel) -> None:
+    hidden = Interval(value=None, low=0.0, high=1.0)
+    dossier = replace(released.dossier, released={"calibration_slope": hidden, "auprc": hidden})
+    card = model_card(replace(released, dossier=dossier), {}, {})
+    assert "Of AUPRC, calibration slope nothing could be said" in card
+
+
 def test_the_card_shows_no_exact_figure_and_no_foreign_markup(released: ReleasedModel) -> None:
     assert "No red team has attacked this run" in model_card(released, {}, {})
     title = "A | <script>alert(1)</script> [x](http://x)"

@@ -162,6 +162,11 @@ def test_a_statement_is_refused_that_is(case: str, desk: Stating) -> None:
     assert desk.served(desk.since).stated is None  # nothing is ever taken of east here
 
 
+def test_of_a_hospital_that_no_roster_names_nothing_is_answered(desk: Stating) -> None:
+    with pytest.raises(PolicyRefused, match=r"eats: no hospital of this consortium;.*east"):
+        desk.served(desk.now(), "eats")
+
+
 def test_a_document_that_is_not_the_one_of_the_act_is_refused(desk: Stating) -> None:
     with pytest.raises(MessageRefused, match="not the one whose SHA-256 the act names"):
         desk.register.people.act(

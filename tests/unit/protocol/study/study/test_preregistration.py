@@ -55,6 +55,12 @@ REFUSED = {
         "hypothesis: alike, figure: accuracy, of: h", "hypothesis: alik, figure: accuracy, of: h",
         "no hypothesis 'alik'; did you mean 'alike'",
     ),
+    "the only criterion of a hypothesis names another": (
+        "  success:",
+        "    - {name: third, text: More.}\n  success:\n"
+        "    - {name: sens, hypothesis: thirdd, figure: auroc, at_least: 0.5}",
+        "no hypothesis 'thirdd'; did you mean 'third'",
+    ),
     "no threshold": ("at_least: 0.6", "by: estimate", "either at_least or at_most"),
     "two thresholds": ("at_least: 0.6", "at_least: 0.6, at_most: 1", "either at_least or at_most"),
     "grouping alone": ("of: hospital_gap", "of: hospital_gap, grouping: sex", "grouping goes with"),
