@@ -83,7 +83,9 @@ class LineState:
     """A line as it stands after some of its events.
 
     ``production`` and ``canary`` are versions, None where none is in that stage; ``before`` are the
-    versions that were in production earlier and may be again, the last one last.
+    versions that were in production earlier and may be again, the last one last. ``reference`` is
+    the version that others are compared with: the one in production, or where that was retired
+    without another in its place, still that one.
     """
 
     stages: Mapping[str, Stage] = field(default_factory=dict)
@@ -91,6 +93,7 @@ class LineState:
     canary: str | None = None
     canary_sites: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
+    reference: str | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
 
     def served_at(self, site: str) -> str | None:
@@ -220,6 +223,7 @@ def _promoted(state: LineState, event: StageEvent) -> LineState:
         state,
         stages=stages,
         production=event.version,
+        reference=event.version,
         canary=None,
         canary_sites=(),
         before=before,
@@ -239,6 +243,7 @@ def _rolled_back(state: LineState, event: StageEvent) -> LineState:
         state,
         stages={**state.stages, event.version: Stage.CANDIDATE, back: Stage.PRODUCTION},
         production=back,
+        reference=back,
         canary=None if is_canary else state.canary,
         canary_sites=() if is_canary else state.canary_sites,
         before=tuple(earlier),

@@ -201,9 +201,9 @@ class ModelRegister:
 
     def _gates(self, session: Session, line: str, signed: SignedSnapshot) -> tuple[Gate, ...]:
         whole = line_of(session, line)
-        state, production = whole.state, None
-        if state.production is not None and state.production != signed.snapshot.digest:
-            production = signed_snapshot(session, state.production)
+        reference, production = whole.state.reference, None
+        if reference is not None and reference != signed.snapshot.digest:
+            production = signed_snapshot(session, reference)
         facts = self._facts(session, signed, production, whole)
         return judge(facts, rules_of(session.get_one(ModelLineRow, line)))
 

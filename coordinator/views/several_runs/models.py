@@ -180,11 +180,11 @@ def _line_view(session: Session, name: str) -> ModelLineView:
             f"snapshot {missing[0][:12]} of model {name} is missing: restore the database from a "
             "backup"
         )
-    production = None if state.production is None else signed[state.production]
+    reference = None if state.reference is None else signed[state.reference]
     versions = []
     for digest in digests:
         stage = state.stages[digest]
-        beside = None if state.production == digest else production
+        beside = None if state.reference == digest else reference
         gates: tuple[Gate, ...] = ()
         if stage is not Stage.RETIRED:
             gates = judge(gate_facts(session, signed[digest], beside, line), rules)

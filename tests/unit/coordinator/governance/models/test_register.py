@@ -248,3 +248,13 @@ def test_where_nothing_is_in_production_nothing_is_rolled_back(register: Registe
     register.act("register", version=register.first, rules=RULES)
     with pytest.raises(PolicyRefused, match="no version of heart is in production"):
         register.act("roll-back", BEA)
+
+
+def test_a_version_is_compared_with_the_one_that_was_retired_from_production(
+    register: Register,
+) -> None:
+    register.to_production(register.first)
+    register.act("retire", version=register.first)
+    register.act("register", version=register.second)
+    gates = register.people.operations.models.gates("heart", register.second)
+    assert "regression" in [gate.name for gate in gates]
