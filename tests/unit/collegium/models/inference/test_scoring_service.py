@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dashboard.server.http.header_limits import HeaderLimitedProtocol
 from starlette.testclient import TestClient
 
 from collegium.models.inference.access_tokens import AccessTokens, add_token
@@ -19,6 +18,7 @@ from collegium.models.inference.requests import MOST_RECORDS, RequestScoring
 from collegium.models.inference.scoring_place import ModelPlace, ScoringPlace, scoring_place
 from collegium.models.inference.service import ALARM_HEADER, MAX_BODY, ScoringService
 from collegium.models.inference.serving import ServicePlace, server_of
+from collegium.output.http.header_limits import HeaderLimitedProtocol
 from protocol.errors import PolicyRefused, WorkspaceRefused
 from protocol.study.study_file import read_study
 from silos.results.inference.query_log import QueryLog
