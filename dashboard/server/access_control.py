@@ -21,6 +21,7 @@ from dashboard.server.http.message_limits import MessageLimits
 from dashboard.server.http.requests import Listening, RequestFacts, for_the_page
 from dashboard.server.http.response_headers import ALWAYS, own_page_policy, streamlit_policy
 from dashboard.server.http.start_page import is_page, start_page
+from dashboard.server.http.static_files import static_answer
 from dashboard.server.metrics import DashboardMetrics
 from dashboard.server.own_pages import BEGIN, CALLBACK, STYLE, onward_page, own_path, speak_to
 from dashboard.server.sessions import DashboardSession, Ended, SessionTable
@@ -135,6 +136,9 @@ class AccessControl:
                 self._sessions.touch(session)
             if facts.is_navigation and is_page(facts.path):
                 await HTMLResponse(start_page(facts.path))(scope, receive, send)
+                return
+            if (kept := static_answer(scope["method"], facts.path)) is not None:
+                await kept(scope, receive, send)
                 return
             handle = "" if session is None else session.handle
             made = for_the_page(scope, self._listening.cookie, handle)
