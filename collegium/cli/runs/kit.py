@@ -9,7 +9,7 @@ import typer
 
 from collegium.cli.coordinator.persons import As, read_key_file
 from collegium.cli.options import AsJson, Data
-from collegium.cli.runs.reproducing import tell_answer
+from collegium.cli.runs.reproducing import Against, Keep, tell_answer
 from collegium.output.console import console, emit, say
 
 app = typer.Typer(no_args_is_help=True, help="Kits: a run on public records, to be done again.")
@@ -65,18 +65,8 @@ def make(
 @app.command("check")
 def check(
     kit: Annotated[Path, typer.Argument(metavar="KIT", help="What kit make wrote.")],
-    keep: Annotated[
-        Path | None,
-        typer.Option("--keep", metavar="FOLDER", help="Keeps what is run again in this folder."),
-    ] = None,
-    against: Annotated[
-        Path | None,
-        typer.Option(
-            "--with",
-            metavar="FOLDER",
-            help="Compares with the newest run of this folder instead of running the study.",
-        ),
-    ] = None,
+    keep: Keep = None,
+    against: Against = None,
     as_json: AsJson = False,
 ) -> None:
     """Runs a kit's study again, and says whether it comes to the same.

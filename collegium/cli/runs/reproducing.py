@@ -16,6 +16,20 @@ if TYPE_CHECKING:
     from collegium.models.reproduction import ReproductionAnswer
 
 app = typer.Typer()
+#: Where what is run again stays.
+Keep = Annotated[
+    Path | None,
+    typer.Option("--keep", metavar="FOLDER", help="Keeps what is run again in this folder."),
+]
+#: A folder whose run is compared instead.
+Against = Annotated[
+    Path | None,
+    typer.Option(
+        "--with",
+        metavar="FOLDER",
+        help="Compares with the newest run of this folder instead of running it again.",
+    ),
+]
 
 
 @app.command("reproduce")
@@ -31,18 +45,8 @@ def reproduce_run(
             "Default: the folder of the records.",
         ),
     ] = None,
-    keep: Annotated[
-        Path | None,
-        typer.Option("--keep", metavar="FOLDER", help="Keeps what is run again in this folder."),
-    ] = None,
-    against: Annotated[
-        Path | None,
-        typer.Option(
-            "--with",
-            metavar="FOLDER",
-            help="Compares with the newest run of this folder instead of running it again.",
-        ),
-    ] = None,
+    keep: Keep = None,
+    against: Against = None,
     as_json: AsJson = False,
 ) -> None:
     """Does a run again, and says whether it comes to the same.

@@ -8,7 +8,6 @@ Rules:
 3. The new study is the old text with other numbers, and says which run they are from.
 """
 
-import io
 import math
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
@@ -16,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from collegium.studies.authoring.template import write_study
 from compliance.estimates.column_figures import ColumnFigures
@@ -27,6 +24,7 @@ from compliance.facts.formatting import Format, show
 from coordinator.views.views import open_views
 from protocol.errors import StudyRefused
 from protocol.study.cohort.columns import NumberColumn
+from protocol.study.documents.edited_text import edited_text
 from protocol.study.study_file import read_study, read_text
 
 #: A mean may lie off by so many deviations, a deviation by so many times, to either side.
@@ -150,20 +148,14 @@ def _two_digits(value: float) -> tuple[float, int]:
 
 def _with_numbers(text: str, taken: Mapping[str, Normalised]) -> str:
     """Returns the document with other numbers in these columns; comments and order stay."""
-    yaml = YAML()
-    yaml.preserve_quotes, yaml.width = True, 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    try:
-        document = yaml.load(text)
-    except YAMLError as error:  # it was read as a study before
-        raise StudyRefused("the study's text cannot be changed in place") from error
-    for column in _columns(document):
-        new = taken.get(str(column.get("name")))
-        if new is not None:
-            column["centre"], column["scale"] = _plain(new.centre), _plain(new.scale)
-    made = io.StringIO()
-    yaml.dump(document, made)
-    return made.getvalue()
+
+    def change(document: Any) -> None:
+        for column in _columns(document):
+            new = taken.get(str(column.get("name")))
+            if new is not None:
+                column["centre"], column["scale"] = _plain(new.centre), _plain(new.scale)
+
+    return edited_text(text, change)
 
 
 def _columns(document: Any) -> Iterable[MutableMapping[str, Any]]:

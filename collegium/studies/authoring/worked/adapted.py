@@ -5,13 +5,11 @@ reads a file of each, splits by their own keys, and asks for the usual quorum: a
 too, is to be changed by hand. Comments and order stay.
 """
 
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import FoldedScalarString
 
@@ -19,6 +17,7 @@ from collegium.studies.authoring.worked.catalogue import WorkedTemplate
 from collegium.studies.authoring.worked.figures import measured_figures
 from protocol.errors import StudyRefused
 from protocol.study.cohort.cohort import TableCohort
+from protocol.study.documents.edited_text import edited_text
 from protocol.study.study import ColumnSplit, FileSplit, PartitionByColumn, Study
 from protocol.study.study_file import read_study
 
@@ -91,10 +90,13 @@ def _without_head(text: str) -> str:
 
 
 def _changed(text: str, study: Study, changes: Changes) -> str:
-    yaml = YAML()
-    yaml.preserve_quotes, yaml.width = True, 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    document: Any = yaml.load(text)
+    made = edited_text(text, lambda document: _change(document, study, changes))
+    # With what was taken out went the empty line behind it.
+    made = re.sub(r"(?<!\n)\n(split|task):", r"\n\n\1:", made)
+    return made if changes.sites is None else re.sub(r"\nsites:.*\n", f"\nsites:{_SITES}\n", made)
+
+
+def _change(document: Any, study: Study, changes: Changes) -> None:
     if changes.name is not None:
         document["name"] = changes.name
     if changes.title is not None:
@@ -110,11 +112,6 @@ def _changed(text: str, study: Study, changes: Changes) -> str:
         document["privacy"]["epsilon"] = changes.epsilon
     if changes.sites is not None:
         _with_sites(document, study, changes.sites)
-    made = io.StringIO()
-    yaml.dump(document, made)
-    # With what was taken out went the empty line behind it.
-    text = re.sub(r"(?<!\n)\n(split|task):", r"\n\n\1:", made.getvalue())
-    return text if changes.sites is None else re.sub(r"\nsites:.*\n", f"\nsites:{_SITES}\n", text)
 
 
 def _with_sites(document: Any, study: Study, sites: Sequence[str]) -> None:
