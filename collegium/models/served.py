@@ -11,12 +11,14 @@ from typing import Any
 from collegium.verification.proofs import make_proof
 from compliance.governance.acts import ActRequest
 from compliance.storage.atomic_file import read_named, write_named
+from compliance.storage.clock import utc_now
 from coordinator.governance.models.serving import serving_payload
 from coordinator.runs.person_acts import perform
 from coordinator.views.views import open_views
 from protocol.encoding import digest
+from protocol.errors import PolicyRefused
 from protocol.identity.roster import SigningKey
-from protocol.identity.timestamps import span_of
+from protocol.identity.timestamps import span_of, write_time
 from protocol.transport.serving_statement import MAX_STATEMENT, parse_serving_statement
 
 
@@ -33,11 +35,14 @@ def prove_served(
         to: where the proof is written (C2SP tlog-proof); nowhere when None.
 
     Raises:
-        PolicyRefused: there is no such model, or the time is none.
+        PolicyRefused: there is no such model or hospital, or the time is none or still to come.
         WorkspaceRefused: the proof cannot be written.
     """
+    begins, ends = span_of(at)
+    if begins > write_time(utc_now()):
+        raise PolicyRefused(f"--at {at} is still to come: nobody knows what is served then")
     with closing(open_views(out)) as views:
-        found = views.served(name, site, span_of(at)[1])
+        found = views.served(name, site, ends)
     if to is not None and found.entry is not None:
         write_named(to, make_proof(out, str(found.entry)).proof.to_bytes)
     told = asdict(found)

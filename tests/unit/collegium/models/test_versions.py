@@ -15,7 +15,7 @@ from collegium.verification.proofs import verify_proof
 from compliance.reports.basis import Evidenced
 from compliance.reports.evidence import ReportSubject
 from compliance.reports.kinds.run_claims import result_claims
-from compliance.storage.clock import timestamp
+from compliance.storage.clock import timestamp, utc_now
 from coordinator.database.store import Store, logged_entries
 from coordinator.database.workspace import Workspace
 from coordinator.governance.models.lines import line_of
@@ -136,6 +136,7 @@ def test_two_models_differ_in_what_their_snapshots_say_and_in_their_parameters(d
     [
         (("show", "lung"), "no model 'lung'"),
         (("served", "heart", "east", "--at", "yesterday"), "a day or a time"),
+        (("served", "heart", "east", "--at", "2099-01-01"), "2099-01-01 is still to come"),
         (("promote", "lung", "run-2"), "no model 'lung'"),
         (("promote", "heart", "run-9"), "no signed snapshot"),
         (("register", "heart", "run-2", "--margin", "-1"), "0 or more"),
@@ -171,7 +172,7 @@ def test_a_report_names_who_signed_the_snapshot_by_its_entry_of_the_log(desk: De
 
 
 def test_a_hospitals_statement_is_taken_and_stands_beside_what_it_was_to_serve(desk: Desk) -> None:
-    asked = ("models", "served", "heart", "west", "--at", "2099-01-01")
+    asked = ("models", "served", "heart", "west", "--at", utc_now().date().isoformat())
     assert desk.told(*asked)["stated"] is None
     with closing(open_hospital(desk.out / "silos" / "west" / "hospital.db", site="west")) as west:
         key = SigningKey.from_bytes(west.identity_key)
