@@ -43,6 +43,8 @@ MAX_PERIODS = 512
 SERVICE, BATCH = "service", "batch"
 #: How a period ended: written down, not at all yet, or unknown since the last answer.
 RECORDED, RUNNING, UNRECORDED = "recorded", "running", "unrecorded"
+_USE = text(f"{SERVICE}|{BATCH}")
+_END = text(f"{RECORDED}|{RUNNING}|{UNRECORDED}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +64,10 @@ class ServedPeriod:
     """
 
     snapshot: Annotated[str | None, optional(DIGEST)]
-    use: Annotated[str, text(f"{SERVICE}|{BATCH}")]
+    use: Annotated[str, _USE]
     since: Time
     until: Time
-    end: Annotated[str, text(f"{RECORDED}|{RUNNING}|{UNRECORDED}")]
+    end: Annotated[str, _END]
 
     def __post_init__(self) -> None:
         require_forms(self)

@@ -24,7 +24,7 @@ Rules:
    and the payload that the record names.
 10. The log of which models were loaded to score is a chain, signed with keys of this hospital.
 11. Every kept head of the coordinator's log is signed by the log's key, and none
-   contradicts another.
+    contradicts another.
 
 What the coordinator did is not checked here: the signed note of ``silo log`` is
 what its records can be held to.

@@ -1,7 +1,7 @@
 """Actions of a run: the training as a whole, each round, each evaluation.
 
-The training as one ``CreateAction`` is what the Federated Learning profile asks for; rounds are
-``CreateAction``s of Process Run Crate beside it.
+The training as one ``CreateAction`` is what the Federated Learning profile asks for; each round is
+a ``CreateAction`` of Process Run Crate beside it.
 """
 
 from collections.abc import Iterator

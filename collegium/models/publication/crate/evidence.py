@@ -28,7 +28,8 @@ class CrateEvidence:
 
     Attributes:
         subject: the run's facts and what the consortium declares, as reports take them.
-        study, roster: of the run.
+        study: the run's, as it was registered.
+        roster: the run's.
         side: what its rounds came to.
         signed: the snapshot of its model, whose signatures were verified; None of a run without.
         public: the key of the log (32 bytes).
