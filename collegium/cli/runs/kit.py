@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from collegium.cli.coordinator.persons import As, read_key_file
-from collegium.cli.options import AsJson, Data
+from collegium.cli.options import AsJson, Data, Key
 from collegium.cli.runs.reproducing import Against, Keep, tell_answer
 from collegium.output.console import console, emit, say
 
@@ -58,6 +58,7 @@ def make(
         f"wrote      {to}: run {told['run']}, {len(told['records'])} files of records; "
         f"python {to / 'check.py'}",
         f"kit        {told['kit']}",
+        f"key        {told['key']}: hand it out by another way, for kit check --key",
     )
     emit(told, as_json)
 
@@ -67,6 +68,7 @@ def check(
     kit: Annotated[Path, typer.Argument(metavar="KIT", help="What kit make wrote.")],
     keep: Keep = None,
     against: Against = None,
+    key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """Runs a kit's study again, and says whether it comes to the same.
@@ -75,7 +77,10 @@ def check(
     """
     from collegium.models.publication.kit import KitCheck, check_kit
     from collegium.output.progress import on_screen
+    from collegium.verification.inputs import read_key
 
+    trusted = None if key is None else read_key(key)
+    asked = KitCheck(kit=kit, keep=keep, against=against, public=trusted)
     with redirect_stdout(sys.stderr):
-        found = check_kit(KitCheck(kit=kit, keep=keep, against=against), on_screen(console()), say)
+        found = check_kit(asked, on_screen(console()), say)
     tell_answer(found, as_json)

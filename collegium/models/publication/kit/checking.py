@@ -34,11 +34,13 @@ class KitCheck:
         kit: the folder.
         keep: where what is run stays; None lets it go.
         against: a folder whose newest run is compared instead of running the study.
+        public: the log's key (32 bytes) that is trusted; the one in the kit when None.
     """
 
     kit: Path
     keep: Path | None = None
     against: Path | None = None
+    public: bytes | None = None
 
 
 def check_kit(asked: KitCheck, watch: Watch, tell: Callable[[str], None]) -> ReproductionAnswer:
@@ -52,16 +54,21 @@ def check_kit(asked: KitCheck, watch: Watch, tell: Callable[[str], None]) -> Rep
     Raises:
         WorkspaceRefused: the folder is no kit, the extra for simulations is missing, or both
             ``keep`` and ``against`` are given.
-        MessageRefused: what is expected was changed.
+        MessageRefused: what is expected was changed, or proven with another key than ``public``.
         StudyRefused: the study in the folder is none.
         FederationError: the simulation cannot be run; says why.
     """
     if asked.keep is not None and asked.against is not None:
         raise WorkspaceRefused("--keep and --with: nothing is run again with --with; give one")
-    expected = expected_run(asked.kit)
+    expected = expected_run(asked.kit, asked.public)
     tell(
         f"run {expected.record.run} was recorded, and its crate agrees with its digests and proofs"
     )
+    if asked.public is None:
+        tell(
+            f"only with itself does the kit agree: its log's key is {expected.key.hex()[:16]}... "
+            "Give --key, from somewhere you trust"
+        )
     if asked.against is not None:
         return _compared(expected, asked.against)
     with rerun_folder(asked.keep) as folder:

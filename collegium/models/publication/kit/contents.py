@@ -60,24 +60,37 @@ class KitRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ExpectedRun:
-    """The recorded run, as it is compared with what running it again gives."""
+    """The recorded run, as it is compared with what running it again gives.
+
+    Attributes:
+        record: of ``kit.json``.
+        manifest: the run's.
+        side: what its rounds came to.
+        model: its final parameters.
+        key: of the log with which its proofs were checked (32 bytes).
+    """
 
     record: KitRecord
     manifest: RunManifest
     side: RunSide
     model: Tensors
+    key: bytes
 
 
-def expected_run(folder: Path) -> ExpectedRun:
+def expected_run(folder: Path, public: bytes | None = None) -> ExpectedRun:
     """Returns what a kit expects, once its crate was checked.
+
+    Args:
+        folder: the kit.
+        public: the log's key that is trusted; the one in the kit when None.
 
     Raises:
         WorkspaceRefused: the folder is no kit.
-        MessageRefused: what it expects was changed.
+        MessageRefused: what it expects was changed, or another key proves it.
     """
     record = _record(folder)
     crate = folder / EXPECTED
-    told = verify_crate(crate)
+    told = verify_crate(crate, public)
     if digest((crate / "ro-crate-metadata.json").read_bytes()) != record.crate:
         raise MessageRefused(f"{EXPECTED} is another crate than {KIT} names")
     try:
@@ -99,7 +112,8 @@ def expected_run(folder: Path) -> ExpectedRun:
     if told["study"] != manifest.study:
         raise MessageRefused(f"{EXPECTED} is of another study than its manifest")
     model = _model(folder, side.model)
-    return ExpectedRun(record=record, manifest=manifest, side=side, model=model)
+    key = bytes.fromhex(told["trusted_key"])
+    return ExpectedRun(record=record, manifest=manifest, side=side, model=model, key=key)
 
 
 def _steps(course: dict[str, Any]) -> tuple[CourseStep, ...]:
@@ -193,5 +207,7 @@ names what you changed.
 {names}
 
 `{EXPECTED}` is an RO-Crate of the recorded run. `collegium runs verify-crate {EXPECTED}` checks it.
+A kit is first shown to agree with itself. `--key` takes the public key of the log from whoever
+recorded the run, and a kit that somebody else made or recorded anew is refused.
 No privacy is claimed of this run: what was drawn in it follows from seeds that are written here.
 """

@@ -131,6 +131,7 @@ def _fill(
         "run": run,
         "study": study.digest,
         "kit": digest(texts[KIT]),
+        "key": crate["checked"]["trusted_key"],
         "records": [one.name for one in manifest.files],
         "locked": [path.name for path in _locks(asked)],
         "wheel": None if asked.wheel is None else asked.wheel.name,

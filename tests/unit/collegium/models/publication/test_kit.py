@@ -197,3 +197,15 @@ def test_the_commands_make_and_check_a_kit(seeded: Path, tmp_path: Path) -> None
     done = CliRunner().invoke(cli.app, asked)
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["answer"] == "identical"
+    assert "only with itself does the kit agree" in done.stderr
+    trusted = CliRunner().invoke(cli.app, [*asked, "--key", json.loads(made.stdout)["key"]])
+    assert trusted.exit_code == 0, trusted.output
+    assert "only with itself" not in trusted.stderr
+
+
+def test_a_kit_of_another_log_is_refused_by_the_key_that_is_trusted(
+    kit: Path, seeded: Path, tmp_path: Path
+) -> None:
+    asked = KitCheck(kit=kit, against=seeded / "out", public=bytes(32))
+    with pytest.raises(MessageRefused):
+        check_kit(asked, unwatched, unwatched)
