@@ -166,10 +166,16 @@ def _write(
     named = () if key == "row" else (key,)
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["line", *named, *model.score_names, "remarks", "fault"])
-    nothing = [""] * (len(named) + len(model.score_names))
+    nothing = [""] * len(model.score_names)
     for batch in batches:
         rows: dict[int, list[Any]] = {
-            place: [batch.lines[place], *nothing, "", "; ".join(said)]
+            place: [
+                batch.lines[place],
+                *([batch.refused_patients.get(place, "")] if named else []),
+                *nothing,
+                "",
+                "; ".join(said),
+            ]
             for place, said in batch.faults.items()
         }
         if len(batch.places):

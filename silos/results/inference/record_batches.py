@@ -50,6 +50,8 @@ class RecordBatch:
         patients: the key of each fitting record's patient.
         faults: by place, why a record does not fit.
         remarks: by place, what the contract did to a record that fits.
+        refused_patients: by place, the patient's key of a record that does not fit, as it stands in
+            the source; without those whose key could not be read.
     """
 
     lines: NDArray[np.int64]
@@ -58,6 +60,7 @@ class RecordBatch:
     patients: tuple[str, ...]
     faults: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     remarks: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    refused_patients: Mapping[int, str] = field(default_factory=dict)
 
 
 def batches_of_table(
@@ -69,7 +72,8 @@ def batches_of_table(
         CohortRefused: a fault that is of no single record.
     """
     contract = encoding_contract(cohort)
-    yield from _batches(table, lambda part: encode_table(part, contract, keep=()), at_once)
+    key = cohort.patient_key
+    yield from _batches(table, key, lambda part: encode_table(part, contract, keep=()), at_once)
 
 
 def batches_of_images(
@@ -89,7 +93,7 @@ def batches_of_images(
         chosen = replace(folder, labels=_TableRead(part), part=None)
         return chosen.images(contract, site=site, keep=())
 
-    yield from _batches(listed, encode, at_once)
+    yield from _batches(listed, cohort.patient_key, encode, at_once)
 
 
 def batches_of(
@@ -157,7 +161,7 @@ class _TableRead:
         raise CohortRefused(f"site {site}: a table holds no images")
 
 
-def _batches(table: SourceTable, encode: Encode, at_once: int) -> Iterator[RecordBatch]:
+def _batches(table: SourceTable, key: str, encode: Encode, at_once: int) -> Iterator[RecordBatch]:
     """Yields a table's records in batches, each encoded without those that do not fit."""
     whole = [fault for fault in table.faults if not fault.lines]
     if whole:
@@ -172,7 +176,18 @@ def _batches(table: SourceTable, encode: Encode, at_once: int) -> Iterator[Recor
     for begin in range(0, len(lines), at_once):
         some = lines[begin : begin + at_once]
         fit = np.isin(table.lines, some) & ~np.isin(table.lines, list(unread))
-        yield _batch(some, table.take(fit), encode, unread)
+        batch = _batch(some, table.take(fit), encode, unread)
+        yield replace(batch, refused_patients=_refused_patients(table, key, batch))
+
+
+def _refused_patients(table: SourceTable, key: str, batch: RecordBatch) -> dict[int, str]:
+    """Returns by place the patient's key of each record that does not fit, where it has one."""
+    if key not in table.cells or not batch.faults:
+        return {}
+    places = {int(batch.lines[place]): place for place in batch.faults}
+    own = table.take(np.isin(table.lines, list(places)))
+    keys = zip(own.lines.tolist(), own.cells[key], strict=True)
+    return {places[line]: patient for line, patient in keys if patient}
 
 
 def _batch(

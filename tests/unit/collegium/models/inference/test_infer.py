@@ -60,7 +60,7 @@ def test_a_file_is_scored_line_by_line_with_a_header_beside_it(
     assert "signatures were not checked" in done.stderr and "not logged" in done.stderr
     rows = table_of(to)
     assert [row["line"] for row in rows] == ["2", "3", "4"]
-    assert [row["patient"] for row in rows] == ["p1", "", "p3"]
+    assert [row["patient"] for row in rows] == ["p1", "p2", "p3"]
     assert 0 < float(rows[0]["risk"]) < 1 and rows[1]["risk"] == "" and rows[2]["fault"] == ""
     assert rows[1]["fault"] == "age: outside the range [0, 120] [outside-range]"
     header = json.loads(header_file(to).read_text())

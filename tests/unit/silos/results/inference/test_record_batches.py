@@ -51,6 +51,7 @@ def test_each_record_is_scored_or_has_the_reasons_why_not(tmp_path: Path) -> Non
         4: ("2 cells where 3 were expected [uneven-line]",),
         5: ("patient: no patient key [no-patient-key]",),
     }
+    assert batch.refused_patients == {1: "p2", 2: "p3"}
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 5])
