@@ -197,6 +197,13 @@ LACKING = FigureKind(
     name="lacking", title="share of the ill less the mean risk", low=-1.0,
     criterion="calibration in the large",
 )  # fmt: skip
+MEAN_RISK = FigureKind(name="mean_risk", title="mean risk")
+EXCESS_BRIER = FigureKind(
+    name="excess_brier", title="Brier score above that of the share of the ill", low=-1.0,
+    higher_is_better=False,
+)  # fmt: skip
+NPV = FigureKind(name="npv", title="NPV")
+NET_BENEFIT = FigureKind(name="net_benefit", title="net benefit", low=None)
 BALANCED_ACCURACY = FigureKind(name="balanced_accuracy", title="balanced accuracy")
 MEAN_AUROC = FigureKind(
     name="mean_auroc",
@@ -314,8 +321,8 @@ COUNTING = frozenset({"statistics", "monitoring"})
 _BY_NAME: Mapping[str, FigureKind] = {
     kind.name: kind
     for task in TASK_FIGURES.values()
-    for kind in (*task.pooled, *task.asked, *task.site, *task.group, *task.outcome, ILL)
-}
+    for kind in (*task.pooled, *task.asked, *task.site, *task.group, *task.outcome)
+} | {kind.name: kind for kind in (ILL, MEAN_RISK, EXCESS_BRIER, NPV, NET_BENEFIT)}
 
 
 def figure_kind(name: str) -> FigureKind:

@@ -107,11 +107,11 @@ def _told(one: "ModelVersion") -> str:
     from compliance.facts.formatting import Format, show
 
     figure = "-" if one.headline is None else show(one.headline, Format.RATIO)
-    epsilon = "no privacy" if one.epsilon is None else f"epsilon {one.epsilon:g}"
+    paid = "no privacy" if one.epsilon is None else f"epsilon {show(one.epsilon, Format.EPSILON)}"
     snapshot = one.snapshot
     return (
         f"{snapshot.digest[:12]}  {one.stage or '-':<10} {one.study}, run {snapshot.run}, "
-        f"{one.figure} {figure}, {epsilon}, signed by {one.signatures} of {len(snapshot.sites)}, "
+        f"{one.figure} {figure}, {paid}, signed by {one.signatures} of {len(snapshot.sites)}, "
         f"{_attacked(one)}"
     )
 
