@@ -2,7 +2,6 @@
 
 import re
 import socket
-import ssl
 import subprocess
 import sys
 import time
@@ -20,11 +19,10 @@ from websockets.sync.client import ClientConnection, connect
 from compliance.governance.access.one_time_codes import STEP_SECONDS, code_at
 from compliance.storage.clock import utc_now
 from tests.support.hospital.accounts import PASSWORD, Accounts
+from tests.support.machine.plain_http import NO_TLS
 
 ROOT = Path(__file__).parents[3]
 _SECONDS = 60.0
-#: Of a client that speaks without TLS: reading every authority takes longer than asking.
-NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @dataclass
@@ -152,7 +150,7 @@ def serving(accounts: Accounts, script: Path) -> Iterator[Served]:
         until = time.monotonic() + _SECONDS
         while True:
             try:
-                httpx2.get(f"{served.url}/healthz", timeout=5).raise_for_status()
+                httpx2.get(f"{served.url}/healthz", timeout=5, verify=NO_TLS).raise_for_status()
                 break
             except httpx2.TransportError:
                 assert process.poll() is None and time.monotonic() < until, log.read_text()

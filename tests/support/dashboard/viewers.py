@@ -21,6 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.support.hospital.accounts import PASSWORD
 from tests.support.machine.patience import PATIENCE
+from tests.support.machine.plain_http import NO_TLS
 
 
 @dataclass
@@ -73,7 +74,7 @@ def _wait_for(port: int) -> None:
     until = time.monotonic() + PATIENCE
     while True:
         try:
-            httpx2.get(f"http://127.0.0.1:{port}/healthz").raise_for_status()
+            httpx2.get(f"http://127.0.0.1:{port}/healthz", verify=NO_TLS).raise_for_status()
             return
         except httpx2.HTTPError:
             if time.monotonic() > until:
@@ -85,7 +86,9 @@ def logged_in(port: int, name: str, code: str) -> str:
     """Returns the cookie of somebody who has logged in with the password of tests."""
     own = f"http://127.0.0.1:{port}"
     said = {"name": name, "password": PASSWORD, "code": code, "then": "/"}
-    answer = httpx2.post(f"{own}/login", data=said, headers={"origin": own}, timeout=PATIENCE)
+    answer = httpx2.post(
+        f"{own}/login", data=said, headers={"origin": own}, timeout=PATIENCE, verify=NO_TLS
+    )
     if answer.status_code != 303:
         raise RuntimeError(f"{name} cannot log in: {answer.status_code}")
     return answer.headers["set-cookie"].split(";")[0]

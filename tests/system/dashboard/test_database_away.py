@@ -31,6 +31,7 @@ from tests.support.dashboard.viewers import logged_in
 from tests.support.hospital.accounts import PASSWORD
 from tests.support.hospital.people import BEA, CLEO
 from tests.support.machine.patience import PATIENCE
+from tests.support.machine.plain_http import NO_TLS
 from tests.support.machine.postgres import Server
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ class Away:
     metrics_port: int
     outages: int = 0
     cookie: str = field(init=False)
-    http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=PATIENCE))
+    http: httpx2.Client = field(
+        default_factory=lambda: httpx2.Client(timeout=PATIENCE, verify=NO_TLS)
+    )
 
     def __post_init__(self) -> None:
         self.cookie = logged_in(self.port, BEA, self.folder.code(BEA))

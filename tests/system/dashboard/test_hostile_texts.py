@@ -14,6 +14,7 @@ import pytest
 from tests import ROOT
 from tests.support.browser.chromium import started_browser
 from tests.support.machine.patience import PATIENCE
+from tests.support.machine.plain_http import NO_TLS
 
 HOSTILE = (
     "http://a.example/x", "www.b.example", "mail eve@c.example now", "![x](http://d.example/p.png)",
@@ -65,7 +66,9 @@ def address(tmp_path: Path) -> Iterator[str]:
         until = time.monotonic() + PATIENCE
         while True:
             try:
-                httpx2.get(f"http://127.0.0.1:{port}/_stcore/health").raise_for_status()
+                httpx2.get(
+                    f"http://127.0.0.1:{port}/_stcore/health", verify=NO_TLS
+                ).raise_for_status()
                 break
             except httpx2.HTTPError:
                 assert time.monotonic() < until

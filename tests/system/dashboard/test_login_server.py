@@ -16,7 +16,7 @@ from compliance.governance.acts import ActRequest
 from compliance.storage.clock import utc_now
 from coordinator.runs.person_acts import perform
 from coordinator.views.views import open_views
-from tests.support.dashboard.browser import NO_TLS, Browser, Served, left, rerun, serving, shown
+from tests.support.dashboard.browser import Browser, Served, left, rerun, serving, shown
 from tests.support.dashboard.identity_provider import (
     CLIENT,
     SECRET,
@@ -25,6 +25,7 @@ from tests.support.dashboard.identity_provider import (
 )
 from tests.support.hospital.accounts import DAN, PASSWORD, Accounts
 from tests.support.hospital.people import ADA, BEA, CLEO
+from tests.support.machine.plain_http import NO_TLS
 
 #: A page that says who looks and what the guard lets through, with a file of its own.
 PAGE = """
@@ -182,7 +183,9 @@ def test_the_cookie_is_worthless_after_the_logout_and_the_page_leaves(browser: B
     with pytest.raises(InvalidStatus), browser.open(token=token):
         pass
     answer = httpx2.get(
-        f"{browser.served.url}/", headers={"cookie": f"collegium-{browser.served.port}={token}"}
+        f"{browser.served.url}/",
+        headers={"cookie": f"collegium-{browser.served.port}={token}"},
+        verify=NO_TLS,
     )
     assert answer.status_code == 401
     until = time.monotonic() + 10
@@ -201,7 +204,7 @@ def test_a_files_address_serves_only_who_was_shown_it(browser: Browser, served: 
         with closing(other.http):
             assert other.log_in(DAN) == 303
             assert other.http.get(file).status_code == 404
-        assert httpx2.get(served.url + file).status_code == 401
+        assert httpx2.get(served.url + file, verify=NO_TLS).status_code == 401
 
 
 def test_a_header_without_end_ends_the_connection(served: Served) -> None:
@@ -213,9 +216,11 @@ def test_a_header_without_end_ends_the_connection(served: Served) -> None:
                     line.sendall(b"x" * 65536)
     long = {"cookie": "a=" + "x" * 40_000}
     with pytest.raises(httpx2.TransportError):
-        httpx2.get(f"{served.url}/healthz", headers=long, timeout=30)
+        httpx2.get(f"{served.url}/healthz", headers=long, timeout=30, verify=NO_TLS)
     assert (
-        httpx2.get(f"{served.url}/healthz", headers={"cookie": "a" * 9000}, timeout=30).status_code
+        httpx2.get(
+            f"{served.url}/healthz", headers={"cookie": "a" * 9000}, timeout=30, verify=NO_TLS
+        ).status_code
         == 200
     )
 

@@ -23,6 +23,7 @@ from tests.support.hospital.accounts import DAN
 from tests.support.hospital.people import ADA, BEA, CLEO, write_key_file
 from tests.support.machine.commands import COMMAND, start
 from tests.support.machine.patience import PATIENCE
+from tests.support.machine.plain_http import NO_TLS
 from tests.support.networked.network import until
 
 SeenBy = Callable[..., Visit]
@@ -40,7 +41,10 @@ def statuses(base: str, cookie: str, file: str) -> list[int]:
     """Returns what a page, a file that the page offered, and a download answer to a cookie."""
     own = {"cookie": cookie, "origin": base}
     paths = ("/", file, "/download/report.pdf")
-    return [httpx2.get(base + path, headers=own, timeout=PATIENCE).status_code for path in paths]
+    return [
+        httpx2.get(base + path, headers=own, timeout=PATIENCE, verify=NO_TLS).status_code
+        for path in paths
+    ]
 
 
 def opens(base: str, cookie: str) -> bool:

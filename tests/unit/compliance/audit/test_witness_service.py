@@ -32,6 +32,7 @@ from protocol.log.merkle import leaf_hash
 from protocol.log.merkle_proofs import Tree
 from protocol.log.signed_note import SignatureLine, checkpoint_text, parse_lines, sign_note
 from protocol.log.witness import HeadToCosign, WitnessRequest
+from tests.support.machine.plain_http import NO_TLS
 
 ORIGIN, NAME = "example.org/log", "witness.example.org/w1"
 KEY, OTHER = SigningKey.from_bytes(bytes(32)), SigningKey.from_bytes(b"o" * 32)
@@ -82,7 +83,7 @@ def url(state: WitnessState) -> Iterator[str]:
 
 
 def test_each_answer_over_http_is_that_of_the_specification(url: str) -> None:
-    with httpx2.Client(trust_env=False) as http:
+    with httpx2.Client(trust_env=False, verify=NO_TLS) as http:
 
         def post(content: bytes) -> httpx2.Response:
             return http.post(url, content=content)
@@ -243,7 +244,7 @@ def test_of_many_requests_at_once_each_head_is_cosigned_once_and_in_order(url: s
     answers: dict[int, httpx2.Response] = {}
 
     def submit(size: int) -> None:
-        with httpx2.Client(trust_env=False) as http:
+        with httpx2.Client(trust_env=False, verify=NO_TLS) as http:
             answers[size] = http.post(url, content=body(0, size))
 
     threads = [threading.Thread(target=submit, args=(size,)) for size in range(1, 13)]
@@ -263,7 +264,10 @@ def test_a_state_that_cannot_be_written_signs_nothing(state: WitnessState, tmp_p
             raise StoreBroken("the disk is full")
 
     full = service(Full(tmp_path / "other.db"))
-    with serving(full, "127.0.0.1", 0) as port, httpx2.Client(trust_env=False) as http:
+    with (
+        serving(full, "127.0.0.1", 0) as port,
+        httpx2.Client(trust_env=False, verify=NO_TLS) as http,
+    ):
         url = f"http://127.0.0.1:{port}/add-checkpoint"
         answer = http.post(url, content=body(0, 1))
     assert (answer.status_code, answer.content) == (503, b"the witness cannot write\n")
