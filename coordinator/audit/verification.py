@@ -8,7 +8,6 @@ there. A check that fails does not end the others: all faults are told.
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -41,7 +40,6 @@ from protocol.transport.run_announcement import RunResult
 
 #: Is told which part of a verification is under way, and how much of it is done of how much.
 CheckWatch = Callable[[str, int, int], None]
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,21 +103,6 @@ def verify_rows(session: Session, public: bytes) -> None:
         check_tables(session, faults)
     check_rows(session, entries, faults)
     faults.require_none()
-
-
-def of_logged_rows(read: Callable[..., Found], public: bytes) -> Callable[..., Found]:
-    """Returns what reads a database (its session comes first), after ``verify_rows``.
-
-    Args:
-        read: reads.
-        public: the log's key.
-    """
-
-    def reads(session: Session, *given: Any) -> Found:
-        verify_rows(session, public)
-        return read(session, *given)
-
-    return reads
 
 
 def check_records(

@@ -33,7 +33,7 @@ from coordinator.governance.incident_register import (
     incident_row,
     incidents_in,
 )
-from coordinator.governance.models.register import ModelRegister, ReadsFacts
+from coordinator.governance.models.register import ModelRegister
 from coordinator.governance.models.release_key import ReleaseRegister
 from coordinator.governance.models.serving import ServingRegister
 from coordinator.governance.models.weights_register import WeightsRegister
@@ -82,7 +82,7 @@ class Operations:
         runs: the running service; None where none runs.
         clock: says what time it is.
         accounts: the register of accounts of the dashboard; None where there is no folder.
-        gate_facts: reads what the gates of a model's version judge by; None where none is judged.
+        models: the register of models; None where none is kept.
         weights: the register of encrypted models; None where there is no folder.
         releases: signs exported models; None where there is no folder.
     """
@@ -95,14 +95,13 @@ class Operations:
         runs: RunSteering | None = None,
         clock: Clock = utc_now,
         accounts: AccountRegister | None = None,
-        gate_facts: ReadsFacts | None = None,
+        models: ModelRegister | None = None,
         weights: WeightsRegister | None = None,
         releases: ReleaseRegister | None = None,
     ) -> None:
-        self._models = None if gate_facts is None else ModelRegister(store, key, clock, gate_facts)
         self._store, self._key, self._clock = store, key, clock
         self._members, self._runs, self._accounts = members, runs, accounts
-        self._weights, self._releases = weights, releases
+        self._models, self._weights, self._releases = models, weights, releases
         self._serving = ServingRegister(store, key)
         self.governance = Governance(store, key, clock)
         self._incidents = IncidentRegister(store, key, clock)

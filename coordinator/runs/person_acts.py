@@ -9,16 +9,18 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from compliance.governance.acts import SALT_BYTES, Act, ActRequest, sign_act
 from compliance.storage.clock import Clock, utc_now
-from coordinator.audit.verification import of_logged_rows
+from coordinator.audit.verification import verify_rows
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.governance.accounts import AccountFolder, AccountRegister
 from coordinator.governance.governance import FOUND
+from coordinator.governance.models.register import ModelRegister
 from coordinator.governance.models.release_key import ReleaseRegister
 from coordinator.governance.models.weights_register import WeightsRegister
 from coordinator.governance.operations import Operations
@@ -190,13 +192,14 @@ def operations_over(home: Path, clock: Clock) -> Iterator[Operations]:
         if is_coordinator(home):
             members = Members(store, Authority.open(home, clock), key)
         accounts = AccountRegister(store, key, AccountFolder(home), clock)
+        check = partial(verify_rows, public=key.public)
         yield Operations(
             store,
             key,
             members,
             clock=clock,
             accounts=accounts,
-            gate_facts=of_logged_rows(gate_facts, key.public),
+            models=ModelRegister(store, key, clock, gate_facts, check),
             weights=WeightsRegister(store, key, home, clock),
             releases=ReleaseRegister(store, key, home),
         )

@@ -20,13 +20,15 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
 from compliance.audit.policy_file import read_witness_policy
-from coordinator.audit.verification import of_logged_rows
+from compliance.storage.clock import utc_now
+from coordinator.audit.verification import verify_rows
 from coordinator.database.log.cosignatures import newest_cosignatures
 from coordinator.database.store import RunRow, Store, StudyRow
 from coordinator.database.workspace import Workspace
 from coordinator.delivery.blob_store import BlobStore
 from coordinator.delivery.deliveries import Mailbox
 from coordinator.governance.accounts import AccountFolder, AccountRegister
+from coordinator.governance.models.register import ModelRegister
 from coordinator.governance.models.release_key import ReleaseRegister
 from coordinator.governance.models.weights_register import WeightsRegister
 from coordinator.governance.operations import Operations
@@ -87,6 +89,7 @@ class Service:
         members.record_own_certificates()
         #: What people ask for: each act is taken or refused, then carried out.
         accounts = AccountRegister(self._store, self._key, AccountFolder(home))
+        check = partial(verify_rows, public=self._key.public)
         self.operations = Operations(
             self._store,
             self._key,
@@ -95,7 +98,7 @@ class Service:
             accounts=accounts,
             weights=WeightsRegister(self._store, self._key, home),
             releases=ReleaseRegister(self._store, self._key, home),
-            gate_facts=of_logged_rows(gate_facts, self._key.public),
+            models=ModelRegister(self._store, self._key, utc_now, gate_facts, check),
         )
         mailbox, blobs = Mailbox(), BlobStore(home / "blobs")
         self._metrics = Metrics()

@@ -2,8 +2,10 @@
 
 A line's versions are signed snapshots. What a version must show before each step is judged here,
 in the transaction that writes it (``compliance.governance.models.gates``), by facts that come from
-the runs. One step is the coordinator's own: a canary that is worse than the version in production
-is ended at once (``follow``).
+the runs. That the rows which say them are those that were logged is checked just before, without
+holding up who writes meanwhile; what is changed later is found by ``audit verify``. One step is the
+coordinator's own: a canary that is worse than the version in production is ended at once
+(``follow``).
 """
 
 import json
@@ -36,6 +38,8 @@ _LEAST_SITES = 3
 
 #: Returns what gates judge a snapshot of a line by, beside one in production (or None).
 ReadsFacts = Callable[[Session, SignedSnapshot, SignedSnapshot | None, ModelLine], GateFacts]
+#: Raises ``StoreBroken`` where a row is not what was logged.
+ChecksRows = Callable[[Session], None]
 
 
 class ModelRegister:
@@ -46,10 +50,20 @@ class ModelRegister:
         key: signs the log.
         clock: says what time it is.
         facts: reads what gates judge by.
+        check: refuses a database whose rows are not those that were logged; left out by whoever
+            writes the rows itself, a run that ends.
     """
 
-    def __init__(self, store: Store, key: SigningKey, clock: Clock, facts: ReadsFacts) -> None:
-        self._store, self._key, self._clock, self._facts = store, key, clock, facts
+    def __init__(
+        self,
+        store: Store,
+        key: SigningKey,
+        clock: Clock,
+        facts: ReadsFacts,
+        check: ChecksRows = lambda session: None,
+    ) -> None:
+        self._store, self._key, self._clock = store, key, clock
+        self._facts, self._check = facts, check
 
     def register(self, taken: Authorised) -> dict[str, Any]:
         """Registers a snapshot as a candidate; a line's first one founds it, with its thresholds.
@@ -96,7 +110,9 @@ class ModelRegister:
 
         Raises:
             PolicyRefused: a gate keeps it back, or a hospital is not of its run.
+            StoreBroken: a row is not what was logged.
         """
+        self._require_logged()
         sites = taken.request.details.get("sites", ())
         sites = tuple(sorted(set(sites))) if isinstance(sites, tuple) else ()
         with self._store.transaction() as transaction:
@@ -120,7 +136,9 @@ class ModelRegister:
 
         Raises:
             PolicyRefused: it is no canary, or a gate keeps it back.
+            StoreBroken: a row is not what was logged.
         """
+        self._require_logged()
         with self._store.transaction() as transaction:
             session = transaction.session
             signed = self._version(session, taken)
@@ -146,8 +164,10 @@ class ModelRegister:
 
         Raises:
             PolicyRefused: there is no such line or version.
+            StoreBroken: a row is not what was logged.
         """
         with self._store.read() as session:
+            self._check(session)
             return self._gates(session, line, signed_snapshot(session, version))
 
     def follow(
@@ -187,6 +207,11 @@ class ModelRegister:
             )
             self._written(transaction, line, event, None)
         return event
+
+    def _require_logged(self) -> None:
+        """Checks every row by the log, in a reading of its own: a long log takes a while."""
+        with self._store.read() as session:
+            self._check(session)
 
     def _version(self, session: Session, taken: Authorised) -> SignedSnapshot:
         """Returns the version that an act names.

@@ -10,7 +10,8 @@ from protocol.errors import WorkspaceRefused, named
 
 #: The socket's file in the coordinator's folder.
 SOCKET = "control.sock"
-_SECONDS = 60.0
+#: To reach the service; and for its answer, before which it may hold every row to a long log.
+_SECONDS, _ANSWER_SECONDS = 60.0, 900.0
 
 
 def ask(home: Path, method: str, target: str, body: Mapping[str, Any] | None = None) -> Any:
@@ -28,7 +29,8 @@ def ask(home: Path, method: str, target: str, body: Mapping[str, Any] | None = N
     nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     transport = httpx2.HTTPTransport(verify=nobody, uds=str(path))
     try:
-        with httpx2.Client(transport=transport, timeout=_SECONDS) as http:
+        patience = httpx2.Timeout(_SECONDS, read=_ANSWER_SECONDS)
+        with httpx2.Client(transport=transport, timeout=patience) as http:
             reply = http.request(method, f"http://coordinator{target}", json=body)
     except httpx2.TransportError as error:
         raise WorkspaceRefused(

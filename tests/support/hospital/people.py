@@ -14,6 +14,7 @@ from compliance.governance.people import FIRST_POLICY
 from compliance.storage.clock import Clock, utc_now
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
+from coordinator.governance.models.register import ModelRegister
 from coordinator.governance.operations import Operations
 from coordinator.rounds.ending.gate_facts import gate_facts
 from coordinator.runs.person_acts import signed_request
@@ -34,7 +35,8 @@ class People:
     @classmethod
     def over(cls, store: Store, key: SigningKey, clock: Clock = utc_now) -> "People":
         """Returns the people of a folder over which no service runs."""
-        return cls(Operations(store, key, clock=clock, gate_facts=gate_facts), clock)
+        models = ModelRegister(store, key, clock, gate_facts)
+        return cls(Operations(store, key, clock=clock, models=models), clock)
 
     def key(self, name: str) -> SigningKey:
         """Returns a person's key, made at first."""

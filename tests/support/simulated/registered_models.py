@@ -10,9 +10,11 @@ from sqlalchemy.orm import Session
 from compliance.estimates.interval import Interval
 from compliance.governance.models.gates import GateFacts, GateRules
 from compliance.governance.models.stages import ModelLine, Stage
+from compliance.storage.clock import utc_now
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.governance.models.lines import line_of
+from coordinator.governance.models.register import ChecksRows, ModelRegister
 from coordinator.governance.models.snapshots import signed_snapshot_of
 from coordinator.governance.operations import Operations
 from coordinator.rounds.ending.gate_facts import gate_facts
@@ -48,12 +50,16 @@ def run_twice(folder: Path, addresses: Callable[[str], str | None] = lambda name
 
 
 class Register:
-    """A consortium's folder with people, over two runs whose models can be registered."""
+    """A consortium's folder with people, over two runs whose models can be registered.
 
-    def __init__(self, out: Path) -> None:
+    ``check`` looks at its rows before gates are judged.
+    """
+
+    def __init__(self, out: Path, check: ChecksRows = lambda session: None) -> None:
         self.workspace = Workspace.open(out)
         self.store, key = Store(self.workspace.database), self.workspace.signing_key()
-        self.people = People(Operations(self.store, key, gate_facts=_with_figures))
+        models = ModelRegister(self.store, key, utc_now, _with_figures, check)
+        self.people = People(Operations(self.store, key, models=models))
         self.people.found()
         self.first, self.second = (self._digest(run) for run in ("run-1", "run-2"))
 
