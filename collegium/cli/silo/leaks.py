@@ -20,11 +20,13 @@ def leak_check(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or its beginning.")],
     home: Home,
     largest_advantage: Annotated[
-        float, typer.Option("--largest-advantage", help="Of an attack on membership.")
-    ] = 0.1,
+        float | None,
+        typer.Option("--largest-advantage", help="Of an attack on membership. Default: a gate's."),
+    ] = None,
     largest_exposure: Annotated[
-        float, typer.Option("--largest-exposure", help="Of records, in bits.")
-    ] = 0.5,
+        float | None,
+        typer.Option("--largest-exposure", help="Of records, in bits. Default: a gate's."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Attacks a run's model on this hospital's own patients.
@@ -32,11 +34,18 @@ def leak_check(
     Training patients are told from test patients, here alone. The figures are exact and must not
     leave; the command ends with 1 where one is shown to lie above its limit.
     """
+    from compliance.governance.models.gates import GateRules
     from silos.results.leak_check import STAYS_HERE, check_leaks
 
+    usual = GateRules()  # as a model's that was founded without thresholds of its own
     say("attacking the model on this hospital's own patients; nothing leaves")
     found = check_leaks(
-        home, run, largest_advantage=largest_advantage, largest_exposure=largest_exposure
+        home,
+        run,
+        largest_advantage=usual.largest_advantage
+        if largest_advantage is None
+        else largest_advantage,
+        largest_exposure=usual.largest_exposure if largest_exposure is None else largest_exposure,
     )
     answer(as_json)(*_lines(found), STAYS_HERE)
     emit(found.to_json(), as_json)
