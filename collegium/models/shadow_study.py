@@ -1,8 +1,9 @@
 """The study that evaluates a released model at a canary's hospitals, derived from its own study.
 
 Columns, transforms, label and network are those by which the model was trained. Hospitals, split,
-promises and evaluation are the canary's for both versions, so that the same patients are counted,
-under the same promise.
+window of time, promises and evaluation are the canary's for both versions, so that the same
+patients are counted, under the same promise. The register counts no evaluation by another study
+(``coordinator.rounds.ending.canary_figures``).
 """
 
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ def shadow_text(own: Study, canary: Study, sites: tuple[str, ...], model: Shadow
         "title": f"Evaluation, {model.role}: {own.title}"[:200],
         "purpose": f"Evaluate a released model ({model.role}) on the test patients of the "
         f"hospitals that try a canary; nothing is trained. {own.purpose.strip()}"[:2000],
-        "cohort": short["cohort"],
+        "cohort": _cohort(short["cohort"], shared["cohort"]),
         **({"partition": shared["partition"]} if canary.partition is not None else {}),
         "sites": [_site(canary, name) for name in sites],
         "split": shared.get("split", {"method": "keyed_hash"}),
@@ -127,6 +128,11 @@ def _require_evaluable(own: Study, canary: Study, sites: tuple[str, ...]) -> Non
             f"{canary.name}: its records are dealt to all its hospitals at random; among fewer "
             "they would be dealt otherwise, and training patients would be tested"
         )
+
+
+def _cohort(own: dict[str, Any], canary: dict[str, Any]) -> dict[str, Any]:
+    """Returns a version's own contract, of the time whose patients the canary's study tests."""
+    return _without(own, ("window",)) | {key: canary[key] for key in ("window",) if key in canary}
 
 
 def _site(study: Study, name: str) -> dict[str, Any]:

@@ -78,6 +78,17 @@ def _other_way_round(folder: Path) -> Path:
     return folder
 
 
+def spoiled_study(study: Study) -> Study:
+    """Returns a study whose columns are scaled otherwise than the model was trained with."""
+    said = study.model_dump(mode="json")
+    for column in said["cohort"]["columns"]:
+        if column["kind"] == "number":
+            column["scale"] = 1e6  # every number is about 0
+    made = Study.model_validate(said)
+    made.attach_from(study)
+    return made
+
+
 class Consortium:
     """Four hospitals, three people, and a register over one folder."""
 
@@ -164,6 +175,18 @@ def test_a_worse_canary_is_ended_by_itself_and_a_good_one_is_promoted(
     studies = consortium.shadow("second")
     assert consortium.run("coded-tried", studies["canary"]) == bad
     assert consortium.stage("coded") is Stage.CANARY  # what is in production was not evaluated yet
+    # The same parameters, given records that they were not trained for, are worse than they are.
+    spoiled = spoiled_study(studies["production"])
+    assert consortium.run("good-spoiled", spoiled) == good
+    assert consortium.stage("coded") is Stage.CANARY
+    with pytest.raises(PolicyRefused, match="canary is open"):
+        consortium.promote("coded")
+    # Nor does it count where both are tested on patients of another split.
+    for role, study in studies.items():
+        consortium.run(
+            f"other-{role}", study.replaced(seeds=study.seeds.model_copy(update={"split": 7}))
+        )
+    assert consortium.stage("coded") is Stage.CANARY
     assert consortium.run("good-beside", studies["production"]) == good
     assert consortium.stage("coded") is Stage.CANDIDATE
     assert consortium.stage("good") is Stage.PRODUCTION
