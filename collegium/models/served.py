@@ -31,7 +31,7 @@ def prove_served(
         out: the folder.
         name: the model.
         site: the hospital.
-        at: a day or a time (UTC); a day is its end.
+        at: a day or a time (UTC); a day is its end, and today is now.
         to: where the proof is written (C2SP tlog-proof); nowhere when None.
 
     Raises:
@@ -39,10 +39,11 @@ def prove_served(
         WorkspaceRefused: the proof cannot be written.
     """
     begins, ends = span_of(at)
-    if begins > write_time(utc_now()):
+    now = write_time(utc_now())
+    if begins > now:
         raise PolicyRefused(f"--at {at} is still to come: nobody knows what is served then")
     with closing(open_views(out)) as views:
-        found = views.served(name, site, ends)
+        found = views.served(name, site, min(ends, now))
     if to is not None and found.entry is not None:
         write_named(to, make_proof(out, str(found.entry)).proof.to_bytes)
     told = asdict(found)

@@ -1,5 +1,6 @@
 """Times in documents: UTC to the millisecond, as text of which the later is the greater."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, TypeAlias
 
@@ -11,7 +12,8 @@ TIME = text(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 Time: TypeAlias = Annotated[str, TIME]
 #: Beyond any time that a clock shows: what holds only while a simulation runs needs no end.
 NEVER = "9999-12-31T23:59:59.999Z"
-_DAY_LENGTH = len("2026-03-03")
+#: A day as people type it; other spellings of ISO 8601, such as weeks, are no order of text.
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def write_time(time_point: datetime) -> str:
@@ -48,11 +50,13 @@ def span_of(at: str, option: str = "--at") -> tuple[str, str]:
         PolicyRefused: it is neither.
     """
     try:
-        if len(at) == _DAY_LENGTH:
+        if _DAY.match(at) is None:
+            raise ValueError("no day begins it")
+        if _DAY.fullmatch(at):
             datetime.fromisoformat(at)
             return f"{at}T00:00:00.000Z", f"{at}T23:59:59.999Z"
         read = datetime.fromisoformat(at.replace("Z", "+00:00"))
         moment = write_time(read if read.tzinfo else datetime.fromisoformat(f"{at}+00:00"))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise PolicyRefused(f"{option} {at}: a day or a time, such as 2026-03-03") from error
     return moment, moment

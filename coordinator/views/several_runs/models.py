@@ -16,6 +16,7 @@ from compliance.governance.models.serving import (
     StatedServing,
     disagreements,
     stated_at,
+    versions_of,
 )
 from compliance.governance.models.stages import (
     EventKind,
@@ -32,7 +33,7 @@ from coordinator.governance.models.tables import ModelEventRow, ModelLineRow, Si
 from coordinator.rounds.ending.gate_facts import gate_facts, headline_of, study_of_snapshot
 from coordinator.rounds.ending.red_teams import red_teams_of
 from protocol.errors import StoreBroken
-from protocol.transport.serving_statement import ServingStatement
+from protocol.transport.serving_statement import ServingStatement, parse_serving_statement
 from protocol.transport.snapshot import SignedSnapshot, Snapshot
 
 
@@ -145,14 +146,15 @@ def served_in(session: Session, line: str, site: str, time: str) -> ServedVersio
         state = state.after(event)
         if state.served_at(site) != before:
             before, place = state.served_at(site), number
-    statements = [one.statement for one in statements_in(session, site, line)]
+    # Not those about this model alone: one was taken, maybe, before its versions were registered.
+    statements = [one.statement for one in statements_in(session, site)]
     stated = stated_at(found, statements, site, time)
     served = ServedVersion(
         line=line,
         site=site,
         time=time,
         stated=stated,
-        stated_entry=None if stated is None else _entry_of_statement(session, found, stated, site),
+        stated_entry=None if stated is None else _entry_of_statement(session, stated),
     )
     if version is None or place is None:
         return served
@@ -170,7 +172,7 @@ def _line_view(session: Session, name: str) -> ModelLineView:
     state = line.state
     moved = [one for one in line.events if one.kind is not EventKind.SERVED_STATED]
     digests = list(dict.fromkeys(event.version for event in reversed(moved)))
-    statements = tuple(one.statement for one in statements_in(session, line=name))
+    statements = _statements_about(session, line)
     table = SignedSnapshotRow
     rows = session.scalars(select(table).where(table.digest.in_(digests)))
     signed = {row.digest: signed_of(row) for row in rows}
@@ -204,8 +206,20 @@ def disagreements_in(session: Session, name: str) -> tuple[Disagreement, ...]:
     Raises:
         PolicyRefused: there is no such line.
     """
-    statements = [one.statement for one in statements_in(session, line=name)]
-    return _disagreements(line_of(session, name), statements)
+    line = line_of(session, name)
+    return _disagreements(line, _statements_about(session, line))
+
+
+def _statements_about(session: Session, line: ModelLine) -> tuple[ServingStatement, ...]:
+    """Returns the statements that were taken about a model, or name a version that it has now."""
+    taken = {one.statement.digest for one in statements_in(session, line=line.name)}
+    known = versions_of(line)
+    return tuple(
+        one.statement
+        for one in statements_in(session)
+        if one.statement.digest in taken
+        or any(period.snapshot in known for period in one.statement.periods)
+    )
 
 
 def _disagreements(
@@ -243,22 +257,22 @@ def _version(
     )
 
 
-def _entry_of_statement(
-    session: Session, line: ModelLine, stated: StatedServing, site: str
-) -> int | None:
-    """Returns the number of the log's entry of a statement; each hospital counts its own."""
-    said = f"statement {stated.number}: "
-    for place, event in enumerate(line.events):
-        is_taken = event.kind is EventKind.SERVED_STATED and event.sites == (site,)
-        if is_taken and event.reason.startswith(said):
-            return _entry_of(session, line.name, place)
+def _entry_of_statement(session: Session, stated: StatedServing) -> int | None:
+    """Returns the number of the log's entry of a statement, about whatever model it was taken."""
+    query = select(ModelEventRow).filter_by(kind=EventKind.SERVED_STATED.value)
+    for row in session.scalars(query.order_by(ModelEventRow.id)):
+        if parse_serving_statement(row.reason.encode()).statement.digest == stated.statement:
+            return _entry_of_row(session, row)
     return None
 
 
 def _entry_of(session: Session, line: str, place: int) -> int | None:
     """Returns the number of the log's entry of a line's event by its place in the history."""
     rows = session.scalars(select(ModelEventRow).filter_by(line=line).order_by(ModelEventRow.id))
-    row = list(rows)[place]
+    return _entry_of_row(session, list(rows)[place])
+
+
+def _entry_of_row(session: Session, row: ModelEventRow) -> int | None:
     query = select(LogEntryRow).where(place_in_entry(session, row.record.encode()) != 0)
     for entry in session.scalars(query.order_by(LogEntryRow.idx)):
         if logged_entry(entry).content.type == f"{MODEL_ENTRY}{row.kind}":

@@ -120,6 +120,8 @@ def test_who_served_which_version_is_answered_with_a_proof_that_is_checked_offli
     later = desk.told("models", "served", "heart", "west", "--at", promoted.time)
     assert later["since"]["kind"] == "promoted"
     assert desk.told("models", "served", "heart", "west", "--at", "2020-01-01")["version"] is None
+    today = desk.told("models", "served", "heart", "west", "--at", timestamp()[:10])
+    assert promoted.time <= today["time"] <= timestamp()  # what is served tonight nobody knows
 
 
 def test_two_models_differ_in_what_their_snapshots_say_and_in_their_parameters(desk: Desk) -> None:

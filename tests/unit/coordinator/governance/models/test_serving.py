@@ -29,7 +29,7 @@ from protocol.transport.serving_statement import (
 )
 from silos.database.database import open_hospital
 from tests.support.hospital.people import ADA, BEA, CLEO
-from tests.support.simulated.registered_models import Register, run_twice
+from tests.support.simulated.registered_models import RULES, Register, run_twice
 
 LONG_AGO = "2026-01-01T00:00:00.000Z"
 
@@ -247,3 +247,16 @@ def test_the_verification_finds_a_statement_that_no_key_of_the_hospital_signed(
             )  # fmt: skip
             transaction.write(row)
             check_statements(transaction.session, public)
+
+
+def test_what_was_stated_before_a_version_was_registered_is_told_of_it_too(desk: Stating) -> None:
+    said = desk.statement(desk.register.first, desk.register.second, site="east")
+    assert desk.take(said)["models"] == ["heart"]
+    details = {"version": desk.register.second, "rules": RULES}
+    desk.register.people.act(CLEO, "model.register", ("model", "lung"), details)
+    with desk.register.store.read() as session:
+        found = served_in(session, "lung", "east", said.until)
+        (told,) = [one for one in disagreements_in(session, "lung") if one.site == "east"]
+    assert found.version is None and found.stated is not None and found.stated.agrees is False
+    assert found.stated_entry is not None
+    assert (told.expected, told.stated) == (None, desk.register.second)
