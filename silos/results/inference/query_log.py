@@ -10,7 +10,8 @@ Rules:
 1. A line is written, and is on the disk, before a score leaves.
 2. A line holds who asked, when, about how many records, and the HMAC of the encoded records under
    the hospital's own salt: who has the log alone can test no guess of a record.
-3. Each line holds the SHA-256 of the one before it. A changed or missing line within is found when
+3. Times never go back, whatever the clock does: a day's records are counted to the newest line.
+4. Each line holds the SHA-256 of the one before it. A changed or missing line within is found when
    the file is read. Lines cut off at the end are found by whoever kept a later head
    (``collegium infer log --head``).
 """
@@ -82,6 +83,7 @@ class QueryLog:
     def __init__(self, home: Path, clock: Clock = utc_now) -> None:
         self._folder, self._clock = home / FOLDER, clock
         self._offset, self._head, self._count = 0, _FIRST, 0
+        self._newest = ""
         self._recent: list[tuple[str, int]] = []
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -132,9 +134,10 @@ class QueryLog:
         try:
             with self._locked() as file:
                 self._catch_up(file)
-                many = self._in_a_day() + records + refused > declared
+                now = max(write_time(self._clock()), self._newest)
+                many = self._in_a_day(now) + records + refused > declared
                 entry = QueryEntry(
-                    time=write_time(self._clock()),
+                    time=now,
                     caller=caller,
                     records=records,
                     refused=refused,
@@ -161,6 +164,7 @@ class QueryLog:
         """
         found: list[QueryEntry] = []
         self._offset, self._head, self._count, self._recent = 0, _FIRST, 0, []
+        self._newest = ""
         with self._locked() as file:
             self._catch_up(file, found)
         return found
@@ -183,8 +187,9 @@ class QueryLog:
         """The SHA-256 of the newest line that was read or written; zeros before the first."""
         return self._head
 
-    def _in_a_day(self) -> int:
-        since = write_time(self._clock() - _DAY)
+    def _in_a_day(self, now: str) -> int:
+        """Returns how many records were asked about in the 24 hours before a time."""
+        since = write_time(read_time(now) - _DAY)
         self._recent = [one for one in self._recent if one[0] > since]
         return sum(records for _, records in self._recent)
 
@@ -221,6 +226,7 @@ class QueryLog:
     def _take(self, entry: QueryEntry, line: bytes) -> None:
         self._head, self._count = digest(line), self._count + 1
         self._offset += len(line) + 1
+        self._newest = max(self._newest, entry.time)
         self._recent.append((entry.time, entry.records + entry.refused))
 
     @contextmanager

@@ -47,6 +47,17 @@ def test_more_records_than_declared_within_a_day_are_an_alarm(tmp_path: Path) ->
     assert asked(log, 10).alarms == ()
 
 
+def test_a_clock_that_is_set_back_or_forth_hides_no_record_of_the_day(tmp_path: Path) -> None:
+    time = Time()
+    log = QueryLog(tmp_path, time)
+    first = asked(log, 6)
+    time.now -= timedelta(days=2)
+    assert asked(log, 4).time == first.time
+    time.now += timedelta(days=2)
+    assert asked(log, 1).alarms == ("daily-volume",)
+    assert asked(QueryLog(tmp_path, time), 0).alarms == ("daily-volume",)
+
+
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_a_line_that_was_changed_or_removed_is_found(tmp_path: Path, place: int) -> None:
     log = QueryLog(tmp_path)
