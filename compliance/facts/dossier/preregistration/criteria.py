@@ -140,6 +140,8 @@ def criterion_result(dossier: Dossier, criterion: SuccessCriterion) -> Criterion
     return CriterionResult(criterion=criterion, verdict=verdict, why=why, figures=figures)
 
 
+#: So many digits of a gap count.
+_DIGITS = 12
 _NOT_RELEASED = Interval.withheld("not released")
 
 
@@ -193,7 +195,9 @@ def _gap_result(dossier: Dossier, criterion: SuccessCriterion) -> CriterionResul
         return CriterionResult(
             criterion=criterion, verdict=CriterionVerdict.UNDECIDED, why=why, figures=()
         )
-    found = Interval(value=gap.value, low=gap.low, high=gap.high)
+    # 0.9 less 0.6 is 0.3, and no more: what subtraction adds in the last place decides nothing.
+    ends = (round(one, _DIGITS) for one in (gap.value, gap.low, gap.high))
+    found = Interval(**dict(zip(("value", "low", "high"), ends, strict=True)))
     among = decided(found, criterion)
     verdict = among
     if lacking and (among is CriterionVerdict.MET) != criterion.wants_more:

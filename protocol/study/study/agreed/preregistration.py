@@ -9,6 +9,7 @@ al. 2024, BMJ 385 (TRIPOD+AI, items 18c protocol and 18d registration).
 """
 
 import unicodedata
+from decimal import Decimal
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -21,7 +22,8 @@ _MOST_LETTERS = 1000
 
 
 def _is_one_line(text: str) -> str:
-    if any(unicodedata.category(letter)[0] == "C" for letter in text):
+    kinds = {unicodedata.category(letter) for letter in text}
+    if kinds & {"Zl", "Zp"} or any(kind[0] == "C" for kind in kinds):
         raise ValueError("a text is of one paragraph: in YAML write it after '>-'")
     return text
 
@@ -111,7 +113,9 @@ class SuccessCriterion(FrozenModel):
     def threshold(self) -> float:
         """The value that the figure itself must reach, a baseline's value included."""
         given = self.at_most if self.at_least is None else self.at_least
-        return (given or 0.0) + (0.0 if self.baseline is None else self.baseline.value)
+        base = 0.0 if self.baseline is None else self.baseline.value
+        # As people add what they write: 0.1 and 0.2 are 0.3, and no more.
+        return float(Decimal(repr(given or 0.0)) + Decimal(repr(base)))
 
     @property
     def words(self) -> str:

@@ -95,6 +95,21 @@ def test_a_withheld_figure_decides_nothing(by: str, threshold: float) -> None:
     assert decided(bare, asked) is (UNDECIDED if by == "interval" else MET)
 
 
+def test_a_figure_that_lies_just_on_a_threshold_reaches_it() -> None:
+    beside = {"name": "published", "value": 0.1}
+    asked = criterion(at_least=0.2, by="estimate", baseline=beside)
+    assert decided(Interval(value=0.3, low=0.2, high=0.4), asked) is MET
+    whole = planned()
+    values = dict.fromkeys(dossiers.SITES, 0.6) | {dossiers.SITES[0]: 0.9}
+    sites = tuple(
+        replace(one, released={"accuracy": Interval(value=values[one.site], low=0.5, high=1.0)})
+        for one in whole.sites
+    )
+    keys = {"figure": "accuracy", "of": "hospital_gap", "at_least": None, "at_most": 0.3}
+    found = with_criterion(replace(whole, sites=sites), by="estimate", **keys)
+    assert [one.verdict for one in found.criteria] == [MET]
+
+
 @given(st.lists(st.sampled_from([*CriterionVerdict]), max_size=6))
 def test_what_is_unknown_never_turns_a_verdict(verdicts: list[CriterionVerdict]) -> None:
     known = together(verdicts)
