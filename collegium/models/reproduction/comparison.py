@@ -23,6 +23,7 @@ from collegium.models.reproduction.answer import (
 from collegium.models.reproduction.differences import DATA, STUDY, RunInputs, differences
 from compliance.estimates.interval import Interval
 from compliance.facts.dossier import Reproduction
+from protocol.counted import counted
 
 #: The largest distance of two models, as a part of their norm, that is called rounding.
 ROUNDING = 1e-4
@@ -151,7 +152,8 @@ def _few(names: tuple[str, ...]) -> str:
 def _compared(before: RunSide, after: RunSide) -> str:
     rounds = min(len(before.steps), len(after.steps))
     exact = ", the exact figures" if before.exact is not None and after.exact is not None else ""
-    return f"the results of {rounds} rounds{exact} and the final model, bit by bit"
+    model = " and the final model" if before.model is not None and after.model is not None else ""
+    return f"the results of {counted(rounds, 'round')}{exact}{model}, bit by bit"
 
 
 def _apart(before: RunSide, after: RunSide) -> Iterator[tuple[str, str | None]]:
@@ -163,13 +165,16 @@ def _apart(before: RunSide, after: RunSide) -> Iterator[tuple[str, str | None]]:
             yield one.name, _others(one, other)
     if len(after.steps) < len(before.steps):
         yield before.steps[len(after.steps)].name, "doing it again came no further"
-    if None not in (before.exact, after.exact) and before.exact != after.exact:
-        yield "the exact figures", None
-    if None not in (before.model, after.model) and before.model != after.model:
-        yield "the final model", None
+    # A run that was stopped has neither; what it had, doing it again must have too.
+    if before.exact is not None and before.exact != after.exact:
+        yield "the exact figures", None if after.exact is not None else "there are none now"
+    if before.model is not None and before.model != after.model:
+        yield "the final model", None if after.model is not None else "there is none now"
 
 
 def _apart_before_noise(before: RunSide, after: RunSide) -> Iterator[tuple[str, str | None]]:
+    if before.inputs.test_noise != after.inputs.test_noise:
+        yield "the noise, before any round", None
     if before.inputs.study != after.inputs.study:
         yield "the study, before any round", None
     one, other = before.inputs.manifest, after.inputs.manifest

@@ -31,15 +31,19 @@ class InputDifference:
 
 @dataclass(frozen=True, kw_only=True)
 class RunInputs:
-    """The inputs of one run; ``manifest`` is None of a run that an earlier version made."""
+    """The inputs of one run; ``manifest`` is None of a run that an earlier version made.
+
+    ``test_noise`` says whether its noise was a test's, which follows from a seed.
+    """
 
     study: Mapping[str, Any]
     manifest: RunManifest | None
+    test_noise: bool = False
 
 
 def differences(before: RunInputs, after: RunInputs) -> tuple[InputDifference, ...]:
     """Returns the differences between two runs' inputs, those that explain most first."""
-    found = [*_of_study(before.study, after.study)]
+    found = [*_of_noise(before, after), *_of_study(before.study, after.study)]
     if before.manifest is not None and after.manifest is not None:
         one, other = before.manifest, after.manifest
         found += [
@@ -50,6 +54,13 @@ def differences(before: RunInputs, after: RunInputs) -> tuple[InputDifference, .
             *_of_machines(one, other),
         ]
     return tuple(found)
+
+
+def _of_noise(before: RunInputs, after: RunInputs) -> Iterator[InputDifference]:
+    if before.test_noise != after.test_noise:
+        told = {True: "a test's, from a seed", False: "a study's own"}
+        text = f"the noise was {told[after.test_noise]}, before {told[before.test_noise]}"
+        yield InputDifference(kind=STUDY, text=text)
 
 
 def _of_study(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[InputDifference]:

@@ -82,7 +82,11 @@ class RecordedRun:
         """Returns the run as a side of a comparison."""
         return RunSide(
             run_id=self.run_id,
-            inputs=RunInputs(study=self.study.model_dump(mode="json"), manifest=self.manifest),
+            inputs=RunInputs(
+                study=self.study.model_dump(mode="json"),
+                manifest=self.manifest,
+                test_noise=self.test_noise,
+            ),
             steps=tuple(self._steps()),
             model=self._row.model_digest,
             exact=None if self._row.exact_json is None else digest(self._row.exact_json.encode()),

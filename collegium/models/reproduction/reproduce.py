@@ -72,6 +72,10 @@ def reproduce(run: str, places: ReproductionPlaces, watch: Watch, tell: Tell) ->
             tell("it has no manifest: an earlier version made it; no cause can be named by inputs")
         kept = recorded.kept_sums(tell)
         before = recorded.side()
+        if not before.steps and kept.fault is None:
+            raise WorkspaceRefused(
+                f"run {recorded.run_id} ended before its first round: there is nothing to compare"
+            )
         if recorded.how is Reproduction.RECOMPUTED:
             if places.against is not None:
                 raise WorkspaceRefused(
@@ -115,7 +119,7 @@ def _against(
                 "again: name the folder of another"
             )
         after = again.side()
-        if recorded.how is Reproduction.REPEATED and again.how is Reproduction.REPEATED:
+        if recorded.how is Reproduction.REPEATED:
             distance = distance_of(recorded.model(), again.model())
             return compare_repeated(before, after, kept, distance)
         return compare_redrawn(before, after, kept)

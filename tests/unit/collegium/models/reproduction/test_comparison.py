@@ -57,6 +57,29 @@ def test_a_withheld_figure_is_told_to_be_compared_with_nothing() -> None:
     assert "AUROC has no interval to be compared" in found.sentence
 
 
+def noise_of_a_test(one: RunSide) -> RunSide:
+    return replace(one, inputs=replace(one.inputs, test_noise=True))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_tests_noise_and_a_studys_own_are_never_within_tolerance(first: bool) -> None:
+    fixed, own = noise_of_a_test(side("a", "b")), side("c", "d")
+    if first:
+        found = compare_repeated(fixed, own, KEPT, ROUNDING / 2)
+    else:
+        found = compare_redrawn(own, fixed, KEPT)
+    assert found.kind == DIFFERENT and "the noise was a" in found.cause
+
+
+def test_of_a_run_without_a_final_model_none_is_said_to_be_compared() -> None:
+    stopped = replace(side("a"), model=None)
+    found = compare_repeated(stopped, side("a", "b"), KEPT, None)
+    assert found.kind == IDENTICAL
+    assert found.compared[-1] == "the results of 1 round, bit by bit"
+    found = compare_repeated(replace(side("a"), exact="x"), side("a"), KEPT, 0.0)
+    assert (found.kind, found.first) == (DIFFERENT, "the exact figures")
+
+
 @pytest.mark.parametrize("apart", [0.99 * ROUNDING, 1.01 * ROUNDING])
 def test_models_are_within_tolerance_up_to_the_stated_rounding(apart: float) -> None:
     found = compare_repeated(side("a", "b"), side("a", "c"), KEPT, apart)
