@@ -103,7 +103,7 @@ def expected_run(folder: Path, public: bytes | None = None) -> ExpectedRun:
     study = json.loads((crate / STUDY).read_bytes())
     side = RunSide(
         run_id=record.run,
-        inputs=RunInputs(study=study, manifest=manifest),
+        inputs=RunInputs(study=study, manifest=manifest, test_noise=record.test_noise),
         steps=_steps(course),
         model=course.get("model"),
         exact=record.exact,
