@@ -1,11 +1,13 @@
 """Input and output of commands: answers and JSON on stdout, all other words on stderr."""
 
 import json
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from protocol.errors import PolicyRefused
 
@@ -15,10 +17,33 @@ _ONE_LINE_A_ROW = 300
 PAGE = 100
 
 
+#: What a terminal takes for an order, and what turns the direction of writing.
+_ORDERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+class PlainConsole(Console):
+    """A console that shows texts of others as they are: none of them moves or hides anything.
+
+    A study's title, a hospital's reason or a file's name could else erase or conceal lines.
+    """
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Yields what is shown, each order to the terminal as a replacement character."""
+        for one in super().render(renderable, options):
+            is_plain = one.control or _ORDERS.search(one.text) is None
+            yield (
+                one
+                if is_plain
+                else one._replace(text=_ORDERS.sub("\N{REPLACEMENT CHARACTER}", one.text))
+            )
+
+
 def console() -> Console:
     """Returns where people read; a log file is as wide as it needs to be."""
     width = None if sys.stderr.isatty() else 200
-    return Console(stderr=True, highlight=False, width=width)
+    return PlainConsole(stderr=True, highlight=False, width=width)
 
 
 def answers(as_json: bool = False, *, in_a_pipe: int = _ONE_LINE_A_ROW) -> Console:
@@ -32,7 +57,7 @@ def answers(as_json: bool = False, *, in_a_pipe: int = _ONE_LINE_A_ROW) -> Conso
     """
     to = sys.stderr if as_json else sys.stdout
     width = None if to.isatty() else in_a_pipe
-    return Console(stderr=as_json, highlight=False, width=width)
+    return PlainConsole(stderr=as_json, highlight=False, width=width)
 
 
 def answer(as_json: bool) -> Callable[..., None]:

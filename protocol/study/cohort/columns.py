@@ -15,7 +15,7 @@ from protocol.study.cohort.units import (
     canonical_unit,
 )
 from protocol.study.cohort.vocabulary import NUMERAL, Token, Vocabulary, canonical_token
-from protocol.study.frozen_model import FrozenModel
+from protocol.study.frozen_model import FrozenModel, OneLine
 
 
 def _check_meaning(clinical: Clinical | None, words: Collection[str] | None) -> None:
@@ -27,7 +27,7 @@ def _check_meaning(clinical: Clinical | None, words: Collection[str] | None) -> 
 class _Column(FrozenModel):
     """A column, and the codes that mean a missing cell in this one beside the cohort's."""
 
-    name: str = Field(min_length=1)
+    name: OneLine = Field(min_length=1)
     missing: tuple[Token, ...] = Field(
         default=(), max_length=100, exclude_if=lambda codes: not codes
     )

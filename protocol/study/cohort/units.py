@@ -11,12 +11,14 @@ Rules:
 import re
 from typing import Annotated, TypeAlias
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
-from protocol.study.frozen_model import FrozenModel
+from protocol.study.frozen_model import FrozenModel, one_line
 
 #: A unit as a person writes it: ``mmHg``, ``degF``, ``mg/dL``.
-UnitName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\S{1,40}$")]
+UnitName: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^\S{1,40}$"), AfterValidator(one_line)
+]
 
 
 class Conversion(FrozenModel):

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from protocol.study.cohort.cohort import Cohort
-from protocol.study.frozen_model import FrozenModel
+from protocol.study.frozen_model import FrozenModel, Lines, OneLine
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PerSitePrivacy, Privacy
 from protocol.study.strategies.registry import STRATEGIES, TrainingSection
 from protocol.study.strategies.training import Training
@@ -63,8 +63,8 @@ class StudyRecord(FrozenModel):
 
     collegium: Literal[1]
     name: Name
-    title: str = Field(min_length=1, max_length=200)
-    purpose: str = Field(min_length=1, max_length=2000)
+    title: OneLine = Field(min_length=1, max_length=200)
+    purpose: Lines = Field(min_length=1, max_length=2000)
     cohort: Cohort
     sites: tuple[Site, ...]
     partition: Partitioning | None = None

@@ -9,6 +9,10 @@ from protocol.study.study_file import MAX_BYTES, read_study
 from tests.support.simulated.studies import TABLE_STUDY, changed
 
 MISTAKES = [
+    ("title: A small study", r'title: "Small\nepsilon 0.1"', 3, "title: a text of one line"),
+    ("title: A small study", r'title: "Small\e[8m"', 3, "title: a text holds no control character"),
+    ("To be tested.", r'"To\u202e be"', 4, "purpose: a text holds no control character"),
+    ("name: age", r'name: "age\e[2J"', 11, "name: a text holds no control character"),
     ("epsilon: 4", "epsilonn: 4", 24, "privacy.epsilonn: unknown key; did you mean 'epsilon'?"),
     (
         "epsilon: 4", "epsilon: 0", 24,
