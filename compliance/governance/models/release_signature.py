@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -137,8 +137,8 @@ def open_release(data: bytes, pem: bytes) -> Mapping[str, str]:
 def _public_key(pem: bytes) -> ec.EllipticCurvePublicKey:
     try:
         key = load_pem_public_key(pem)
-    except ValueError as error:
-        raise MessageRefused(f"{PUBLIC_KEY} holds no public key") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise MessageRefused(f"{PUBLIC_KEY} holds no public key that is known") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise MessageRefused(f"{PUBLIC_KEY} holds another kind of key than P-256")
     return key

@@ -96,3 +96,7 @@ def test_a_key_on_another_curve_is_refused() -> None:
         open_release(_signed(release_statement("m", FILES)), other)
     with pytest.raises(MessageRefused, match="no public key"):
         open_release(_signed(release_statement("m", FILES)), b"nothing")
+    unknown = base64.b64decode(b"".join(PEM.splitlines()[1:-1])).replace(b"\x2a\x86", b"\x2a\x76")
+    pem = b"-----BEGIN PUBLIC KEY-----\n%s\n-----END PUBLIC KEY-----\n" % base64.b64encode(unknown)
+    with pytest.raises(MessageRefused, match="no public key that is known"):
+        open_release(_signed(release_statement("m", FILES)), pem)
