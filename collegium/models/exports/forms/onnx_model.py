@@ -2,7 +2,9 @@
 
 The int8 form has weights and activations of 8 bits (QDQ: quantise and dequantise nodes). Their
 ranges are taken from inputs that no patient gave, drawn from what the study declares; how far it is
-from the model is measured on others.
+from the model is measured on others. Eight bits hold neither "no number" nor infinity: of a
+record with either the answer is made "no number", where they would read it as a number of the
+range's end.
 """
 
 import logging
@@ -71,6 +73,7 @@ def write_int8(_released: ReleasedModel, built: BuiltModel, folder: Path) -> Wri
                 weight_type=QuantType.QInt8,
                 activation_type=QuantType.QInt8,
             )
+            _answer_no_number(path)
         facts = {"bytes": path.stat().st_size, "bytes_of_float32": whole.stat().st_size}
     return WrittenForm(
         files=(files.INT8,),
@@ -108,6 +111,49 @@ def _convert(built: BuiltModel, path: Path) -> None:
     except torch.onnx.errors.OnnxExporterError as error:
         said = str(error).partition("\n")[0]
         raise FormUnavailable(f"ONNX has no form of this network: {said:.200}") from error
+
+
+def _answer_no_number(path: Path) -> None:
+    """Lets a written graph answer NaN of each record that holds NaN or an infinite number.
+
+    To its outputs the sum over the record's numbers times 0 is added: 0, or NaN.
+    """
+    import onnx
+    from onnx import helper
+
+    model: Any = onnx.load(path)
+    graph = model.graph
+    (given,) = [one for one in graph.input if one.name == INPUT]
+    (told,) = [one for one in graph.output if one.name == OUTPUT]
+    ranks = [len(one.type.tensor_type.shape.dim) for one in (given, told)]
+    finite, rest = f"{OUTPUT}_of_numbers", f"{OUTPUT}_all_but_records"
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [finite if name == OUTPUT else name for name in names]
+    int64, float32 = onnx.TensorProto.INT64, onnx.TensorProto.FLOAT
+    own, others = list(range(1, ranks[0])), list(range(1, ranks[1]))
+    graph.initializer.extend(
+        [
+            helper.make_tensor("no_number_zero", float32, [], [0.0]),
+            helper.make_tensor("no_number_axes", int64, [len(own)], own),
+            helper.make_tensor("no_number_form", int64, [len(others)], others),
+        ]
+    )
+    added = f"{rest}_sum"
+    graph.node.extend(
+        [
+            helper.make_node("Mul", [INPUT, "no_number_zero"], [rest]),
+            helper.make_node("ReduceSum", [rest, "no_number_axes"], [added], keepdims=0),
+            *(
+                [helper.make_node("Unsqueeze", [added, "no_number_form"], [f"{added}_wide"])]
+                if others
+                else []
+            ),
+            helper.make_node("Add", [finite, f"{added}_wide" if others else added], [OUTPUT]),
+        ]
+    )
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
 
 
 def _run(path: Path, inputs: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -217,6 +217,21 @@ def test_onnx_runtime_gives_the_same_for_any_number_of_records(
             assert np.abs(found - built.outputs[:count]).max() <= most
 
 
+@pytest.mark.parametrize("hostile", [np.nan, np.inf, -np.inf])
+def test_no_form_of_onnx_gives_a_score_to_a_record_that_is_none(
+    whole: Path, built: BuiltModel, hostile: float
+) -> None:
+    import onnxruntime
+
+    inputs = built.inputs[:3].copy()
+    inputs[1].flat[0] = hostile
+    for form in (ONNX, INT8):
+        session = onnxruntime.InferenceSession(whole / form, providers=["CPUExecutionProvider"])
+        (plain,) = session.run(None, {"records": built.inputs[:3]})
+        (found,) = session.run(None, {"records": inputs})
+        assert not np.isfinite(found[1]).any() and np.array_equal(found[::2], plain[::2])
+
+
 def test_a_form_that_is_another_model_is_not_exported(built: BuiltModel) -> None:
     (form,) = chosen_forms(("onnx",))
     for off, told in ((1e-3, "0.001"), (np.nan, "nan")):
