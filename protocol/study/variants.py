@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from protocol.encoding import digest, digest_json
 from protocol.errors import StudyRefused
+from protocol.study.cohort.labels import DatedLabel
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PerSitePrivacy
 from protocol.study.strategies.registry import changed
 from protocol.study.study import KeyedHashSplit, Site, Study
@@ -33,17 +34,19 @@ def question(study: Study) -> str:
     return digest_json({**asked, "sites": sites})
 
 
-def target(study: Study) -> str:
-    """Returns the digest of what a study learns or counts: the kind of task, and the label.
+def targets(study: Study) -> frozenset[str]:
+    """Returns names of what a study learns or counts: the columns of its label.
 
-    Of a label in a column the column alone counts: a value more that means disease, and that no
-    record has, would else make of the same study an unrelated one.
+    Neither what is learned of a column nor its values are part of it. Two classes where another
+    study has a binary outcome, one finding of several, or a value more that means disease, and
+    that no record has, would else make of the same study an unrelated one. A label that stands in
+    no column, as of images, is named by its digest.
     """
-    label = study.cohort.label
-    asked = study.cohort.model_dump(mode="json", include={"label"})
-    if label.column is not None:
-        asked = {"column": label.column}
-    return digest_json({**asked, "task": study.task.kind})
+    label, how = study.cohort.label, "learned" if study.has_model else study.task.kind
+    columns = (label.event_date,) if isinstance(label, DatedLabel) else label.columns
+    if not columns:
+        return frozenset({f"{how}/{digest_json(label.model_dump(mode='json'))}"})
+    return frozenset(f"{how} from {column}" for column in columns)
 
 
 def rule_of_tests(study: Study) -> str:

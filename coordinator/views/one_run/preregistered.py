@@ -129,7 +129,7 @@ def _relation(own: StudyLine, other: StudyLine) -> Relation | None:
     if other.question == own.question:
         return Relation.SAME_QUESTION
     shared = set(other.sites) & set(own.sites)
-    return Relation.SAME_TARGET if other.target == own.target and shared else None
+    return Relation.SAME_TARGET if other.targets & own.targets and shared else None
 
 
 def _tests_again(row: RunRow, own: StudyLine, one: Any, other: StudyLine) -> bool:

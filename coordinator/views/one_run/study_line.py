@@ -12,7 +12,7 @@ from coordinator.database.store import StudyRow, read_study
 from protocol.encoding import digest_json
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import KeyedHashSplit, Study
-from protocol.study.variants import question, rule_of_tests, settings, target
+from protocol.study.variants import question, rule_of_tests, settings, targets
 
 #: So many studies are remembered in a process; each takes a few hundred bytes.
 _REMEMBERED = 4096
@@ -31,7 +31,7 @@ class StudyLine:
         takes_back: whether a run of it may end with an earlier model than its last.
         monitors: whether its runs are releases of a calendar.
         has_model: whether its runs have a model.
-        target: the digest of what it learns or counts.
+        targets: names of what it learns or counts.
         tested: the digest of the rule that says who is tested.
         preregistration: the digest of that section; empty where it has none.
     """
@@ -51,7 +51,7 @@ class StudyLine:
     monitors: bool
     has_model: bool
     strategy: str
-    target: str
+    targets: frozenset[str]
     tested: str
     preregistration: str
 
@@ -75,7 +75,7 @@ def line_of(study: Study) -> StudyLine:
         monitors=study.calendar is not None,
         has_model=study.has_model,
         strategy=study.training.strategy,
-        target=target(study),
+        targets=targets(study),
         tested=rule_of_tests(study),
         preregistration=""
         if study.preregistration is None

@@ -150,6 +150,14 @@ def test_runs_of_related_studies_are_found_by_what_relates_them(ran: Ran) -> Non
         "run-label": (
             read_study(renamed.replace("positive: [1]", "positive: [1, 2]")), Relation.SAME_TARGET
         ),
+        "run-classes": (
+            read_study(
+                renamed.replace("positive: [1], negative: [0]", "classes: {well: [0], ill: [1]}")
+                .replace("task:\n", "task:\n  kind: multiclass_classification\n")
+                .replace("{bins: 8}", "{}")
+            ),
+            Relation.SAME_TARGET,
+        ),
         "run-column": (read_study(renamed.replace(" ill", " died")), None),
     }  # fmt: skip
     for run, (study, _) in studies.items():
