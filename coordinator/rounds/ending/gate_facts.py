@@ -39,6 +39,7 @@ def gate_facts(
     snapshot = signed.snapshot
     study = study_of_snapshot(session, snapshot)
     kind = TASK_FIGURES[study.task.kind].headline
+    gap, without = _gap(session, snapshot, study, kind)
     other, is_canary = None, line is not None and line.state.canary == snapshot.digest
     if production is not None:
         of = study_of_snapshot(session, production.snapshot)
@@ -51,7 +52,8 @@ def gate_facts(
         headline=headline_of(snapshot, kind),
         higher_is_better=kind.higher_is_better,
         production=other,
-        gap=_gap(session, snapshot, study, kind),
+        gap=gap,
+        gap_without=without,
         attacks=red_teams_of(session, snapshot.run),
         canary=canary_figures(session, line) if line is not None and is_canary else None,
     )
@@ -68,16 +70,22 @@ def headline_of(snapshot: Snapshot, kind: FigureKind) -> Interval | None:
     return Interval(**found[0]) if found else None
 
 
-def _gap(session: Session, snapshot: Snapshot, study: Study, kind: FigureKind) -> float | None:
-    """Returns the largest gap of the headline, or of a hospital's own figure, between hospitals."""
+def _gap(
+    session: Session, snapshot: Snapshot, study: Study, kind: FigureKind
+) -> tuple[float | None, tuple[str, ...]]:
+    """Returns the largest gap of the headline, or of a hospital's own figure, between hospitals.
+
+    Beside it stand the hospitals whose figures are not known: the gap of all may be larger.
+    """
     payload = released_at_end(session, snapshot.run, study)
     if payload is None:
-        return None
+        return None, ()
     sites = released_from(json.loads(payload)).sites
     names = [kind.name, *(one.name for one in TASK_FIGURES[study.task.kind].site)]
     for name in names:
         known = {site: figures[name] for site, figures in sites.items() if name in figures}
         gap = largest_gap(known)
         if gap is not None:
-            return gap.value
-    return None
+            lacking = {*study.site_names} - {a for a, one in known.items() if one.value is not None}
+            return gap.value, tuple(sorted(lacking))
+    return None, ()

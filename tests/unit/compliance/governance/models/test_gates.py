@@ -122,6 +122,15 @@ def test_a_gate_says_that_drawn_records_stood_in_and_why_a_figure_is_missing() -
     assert "missing: few" in said["extraction"] and "attack again" in said["extraction"]
 
 
+def test_fairness_names_the_hospitals_of_which_nothing_is_known() -> None:
+    (said,) = [
+        gate.said
+        for gate in judge(replace(GOOD, gap_without=("south", "va")), RULES)
+        if gate.name == "fairness"
+    ]
+    assert said.endswith("at most 0.100 is allowed; of south, va nothing is known")
+
+
 def test_narrow_intervals_show_what_the_margin_would_allow() -> None:
     better, worse = (
         Interval(value=value, low=value - 0.002, high=value + 0.002) for value in (0.81, 0.80)
