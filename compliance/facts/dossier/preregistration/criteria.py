@@ -196,8 +196,8 @@ def _gap_result(dossier: Dossier, criterion: SuccessCriterion) -> CriterionResul
             criterion=criterion, verdict=CriterionVerdict.UNDECIDED, why=why, figures=()
         )
     # 0.9 less 0.6 is 0.3, and no more: what subtraction adds in the last place decides nothing.
-    ends = (round(one, _DIGITS) for one in (gap.value, gap.low, gap.high))
-    found = Interval(**dict(zip(("value", "low", "high"), ends, strict=True)))
+    value, low, high = (round(one, _DIGITS) for one in (gap.value, gap.low, gap.high))
+    found = Interval(value=value, low=low, high=high)
     among = decided(found, criterion)
     verdict = among
     if lacking and (among is CriterionVerdict.MET) != criterion.wants_more:
