@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from compliance.storage.atomic_file import read_named, write_new
 from compliance.storage.clock import timestamp
@@ -91,14 +91,29 @@ def read_recipient(said: str) -> Recipient:
     name, _, key = said.partition("=")
     key = key.strip()
     try:
-        if len(read_bech32(_PUBLIC, key)) != _KEY_BYTES:
+        data = read_bech32(_PUBLIC, key)
+        if len(data) != _KEY_BYTES:
             raise ValueError("it has another length")
+        _require_secret(data)
         return Recipient(name=name.strip(), key=key)
     except ValueError as error:
         raise PolicyRefused(
             f"{said[:40]!r} is no recipient: {error}. Write NAME=age1..., the public half of a "
             "key on X25519, as collegium weights keygen makes one; no SSH key, plugin, passphrase"
         ) from error
+
+
+def _require_secret(public: bytes) -> None:
+    """Refuses a public key under which every shared secret is the same, known to everybody.
+
+    Raises:
+        ValueError: it is such a key: a point of low order (RFC 7748, section 6.1).
+    """
+    other = X25519PublicKey.from_public_bytes(public)
+    try:
+        X25519PrivateKey.generate().exchange(other)
+    except ValueError as error:
+        raise ValueError("its secret would be known to everybody") from error
 
 
 def new_identity_file(path: Path) -> str:

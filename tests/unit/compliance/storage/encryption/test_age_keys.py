@@ -55,6 +55,7 @@ def test_one_letter_that_was_mistyped_is_found(at: int, letter: str) -> None:
         "Alice=ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN",
         "Alice=age1pq1x34nzsvr0rxjsgdn8zgyhfe8j7ceq5r9rdelkjuh3y235jzxshfg87pzf5zr",
         f"Al\nice={PUBLIC}",
+        f"Alice={write_bech32('age', bytes(32))}",  # whose shared secrets everybody knows
     ],
 )
 def test_what_is_no_recipient_is_refused_and_no_secret_is_told(said: str) -> None:
