@@ -113,7 +113,8 @@ class GateFacts:
 
 def judge(facts: GateFacts, rules: GateRules) -> tuple[Gate, ...]:
     """Returns every gate of a version, in the order in which people read them."""
-    gates = [_signed(facts), _protected(facts)]
+    contradicted = not rules.red_team and any(one.contradicted for one in facts.attacks)
+    gates = [_signed(facts), _contradicted() if contradicted else _protected(facts)]
     if rules.red_team:
         gates += [
             membership_gate(facts.attacks, rules.largest_advantage),
@@ -146,6 +147,18 @@ def _protected(facts: GateFacts) -> Gate:
         said="every hospital promised its patients differential privacy, with secret noise"
         if facts.protects
         else "a hospital trained without privacy, or with a test's noise: for nobody's patients",
+    )
+
+
+def _contradicted() -> Gate:
+    """Returns the gate for privacy of a claim that does not hold, where no red team is asked for.
+
+    A model that asks for no red team need not be attacked; what one has found counts all the same.
+    """
+    return Gate(
+        name="privacy",
+        result=GateResult.FAILED,
+        said="a red team's findings contradict the claim",
     )
 
 

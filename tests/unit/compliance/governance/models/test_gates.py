@@ -92,6 +92,12 @@ def test_gates_that_a_line_does_not_ask_for_are_not_judged() -> None:
     assert set(_results(facts, GateRules(red_team=False))) == {"signatures", "privacy"}
 
 
+def test_a_claim_that_was_contradicted_passes_no_line_that_asks_for_no_attack() -> None:
+    attacks = (_attack(contradicted=True, reasons=["noise"]), _attack())
+    found = _results(replace(GOOD, attacks=attacks), replace(RULES, red_team=False))
+    assert found["privacy"] is GateResult.FAILED and "red-team" not in found
+
+
 def test_without_an_attack_both_of_its_gates_are_open() -> None:
     found = _results(replace(GOOD, attacks=()))
     assert (found["red-team"], found["extraction"]) == (GateResult.OPEN, GateResult.OPEN)
