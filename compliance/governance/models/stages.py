@@ -149,6 +149,22 @@ class ModelLine:
             return None
         return None if self.state.stages[last.version] is Stage.RETIRED else last
 
+    def regression_of(self, version: str) -> StageEvent | None:
+        """Returns the end of a version's canary as worse than what is still compared with.
+
+        None where it was never ended so, or another version is in production since. Who tries such
+        a version again and again waits for an evaluation whose noise flatters it.
+        """
+        found, reference = None, None
+        for place, event in enumerate(self.events):
+            if (
+                event.version == version
+                and event.is_by_rule
+                and event.kind is EventKind.CANARY_ENDED
+            ):
+                found, reference = event, _state_after(self.events[:place]).reference
+        return found if reference == self.state.reference else None
+
     @cached_property
     def state(self) -> LineState:
         """The state after all events."""

@@ -109,7 +109,8 @@ class ModelRegister:
         """Makes a candidate the canary of some hospitals, once it passes every gate.
 
         Raises:
-            PolicyRefused: a gate keeps it back, or a hospital is not of its run.
+            PolicyRefused: a gate keeps it back, a hospital is not of its run, or it was ended as
+                worse than what is in production still.
             StoreBroken: a row is not what was logged.
         """
         self._require_logged()
@@ -122,6 +123,13 @@ class ModelRegister:
             if unknown:
                 raise PolicyRefused(f"{', '.join(unknown)}: no hospital of the version's run")
             self._require_gates(session, taken.request.subject, signed, Stage.CANDIDATE)
+            worse = line_of(session, taken.request.subject).regression_of(signed.snapshot.digest)
+            if worse is not None:
+                raise PolicyRefused(
+                    f"model {signed.snapshot.digest[:12]} was a canary until {worse.time} and was "
+                    f"ended by itself ({worse.reason}): it is tried again once another version is "
+                    "in production; until then train a better one"
+                )
             rules = rules_of(session.get_one(ModelLineRow, taken.request.subject))
             if rules.canary_evaluation and len(sites) < _LEAST_SITES:
                 raise PolicyRefused(

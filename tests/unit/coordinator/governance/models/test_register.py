@@ -12,7 +12,7 @@ from sqlalchemy import text
 from compliance.estimates.interval import Interval
 from compliance.governance.models.comparison import CanaryFigures
 from compliance.governance.models.gates import GateRules
-from compliance.governance.models.stages import Stage
+from compliance.governance.models.stages import EventKind, Stage, StageEvent
 from compliance.storage.clock import utc_now
 from coordinator.alerts.gathering import gathered
 from coordinator.audit.faults import Faults
@@ -143,8 +143,31 @@ def test_a_canary_that_is_worse_is_ended_without_anybody(register: Register) -> 
     store, workspace = register.store, register.workspace
     (told,) = gathered(store, workspace, utc_now()).canaries or ()
     assert (told.model, told.version, told.at) == ("heart", register.second, event.time)
-    register.act("canary", version=register.second, sites=("east",))
+    with pytest.raises(PolicyRefused, match="ended by itself .regression.*train a better one"):
+        register.act("canary", version=register.second, sites=("east",))
+    register.act("retire", version=register.second)
     assert gathered(store, workspace, utc_now()).canaries == ()
+
+
+def test_a_version_that_was_worse_is_tried_again_once_another_is_in_production(
+    register: Register,
+) -> None:
+    register.to_production(register.first)
+    register.to_canary(register.second)
+    figure = Interval(value=0.8, low=0.79, high=0.81)
+    worse = CanaryFigures(
+        version=register.second, sites=("east", "north"), compares=True, production=figure,
+        canary=replace(figure, value=0.7, low=0.69, high=0.71),
+    )  # fmt: skip
+    register.people.operations.models.follow("heart", worse, figure="AUROC")
+    with register.store.read() as session:
+        line = line_of(session, "heart")
+    assert line.regression_of(register.second) == line.events[-1]
+    assert line.regression_of(register.first) is None
+    third = StageEvent(kind=EventKind.REGISTERED, version="third", time=line.events[-1].time)
+    for kind, sites in (("registered", ()), ("canary-begun", ("east",)), ("promoted", ())):
+        line = line.with_event(replace(third, kind=EventKind(kind), sites=sites))
+    assert line.regression_of(register.second) is None
 
 
 def test_one_person_rolls_back_and_the_version_before_is_served_again(
