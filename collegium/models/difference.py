@@ -7,16 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from compliance.facts.formatting import Format, show
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.governance.models.snapshots import signed_snapshot
 from protocol.encoding import Json
 from protocol.errors import StoreBroken
+from protocol.transport.run_announcement import MILLIONTHS
 from protocol.transport.snapshot import Snapshot
 from protocol.vectors.tensors import Tensors
 
 #: What two runs never share.
 _ALWAYS = {"run", "created", "aggregates"}
+#: What a promise counts in millionths.
+_LOSSES = {"epsilon", "evaluation_epsilon"}
 
 
 def difference_of(out: Path, first: str, second: str) -> dict[str, Any]:
@@ -58,7 +62,12 @@ def _facts(snapshot: Snapshot) -> dict[str, Json]:
         if name not in _ALWAYS | {"privacy", "figures"}
     }
     for promise in snapshot.privacy:
-        said[f"privacy of {promise.site}"] = _words(vars(promise))
+        losses = {
+            name: show(value / MILLIONTHS, Format.EPSILON)
+            for name, value in vars(promise).items()
+            if name in _LOSSES and value is not None
+        }
+        said[f"privacy of {promise.site}"] = _words(vars(promise) | losses)
     for figure in snapshot.figures:
         said[figure.name] = _words(figure.to_interval())
     return said

@@ -61,7 +61,7 @@ def _require_held(budget: Budget, partition: Partition, committed: Rho, price: R
             f"{percent(budget.share(committed + price) - before)} of it, "
             f"{percent_left(max(0.0, 1 - before))} is left (epsilon {budget.epsilon_max:g} at "
             f"delta {budget.delta:g}, for life). Ask for a smaller epsilon or fewer rounds (in a "
-            "simulation: a larger --budget)"
+            "simulation: a new --out with a larger --budget)"
         )
 
 

@@ -163,8 +163,9 @@ def shadow(
     tell = answer(as_json)
     for role, file in told["studies"].items():
         tell(f"{role:<10} {file}: parameters of sha256 {told['files'][role]}")
+    which = "both" if len(told["studies"]) > 1 else "it"
     say(
-        f"run both at {', '.join(told['sites'])}; a hospital whose policy names the parameters "
+        f"run {which} at {', '.join(told['sites'])}; a hospital whose policy names the parameters "
         "that it takes adds the sha256 to policy.pretrained"
     )
     emit(told, as_json)

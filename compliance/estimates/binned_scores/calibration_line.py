@@ -69,11 +69,12 @@ class Recalibration:
     def risk(self, risk: float) -> float:
         """Returns what a risk of the model becomes.
 
-        >>> Recalibration(intercept=0.0, slope=2.0, is_needed=True).risk(0.75)
+        >>> round(Recalibration(intercept=0.0, slope=2.0, is_needed=True).risk(0.75), 6)
         0.9
         """
-        odds: float = (risk / (1 - risk)) ** self.slope * math.exp(self.intercept)
-        return odds / (1 + odds)
+        log_odds = self.intercept + self.slope * math.log(risk / (1 - risk))
+        odds = math.exp(-abs(log_odds))  # of the less likely; a steep line's own may be no number
+        return (1 if log_odds > 0 else odds) / (1 + odds)
 
 
 def recalibration(

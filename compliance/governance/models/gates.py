@@ -93,6 +93,7 @@ class GateFacts:
         headline: the released figure of all hospitals; None where none was released.
         production: the same of the version in production; None where none is, or of another task.
         gap: the released largest gap between hospitals; None where none was released.
+        gap_figure: the title of the figure whose gap it is; the headline where it is empty.
         gap_without: the hospitals of the run whose figures are not known, so not in the gap.
         attacks: what red teams found about the run; none where none attacked.
         canary: how the canary does at its hospitals; None where the version is no canary.
@@ -106,6 +107,7 @@ class GateFacts:
     higher_is_better: bool = True
     production: Interval | None = None
     gap: float | None = None
+    gap_figure: str = ""
     gap_without: tuple[str, ...] = ()
     attacks: tuple[RedTeamFacts, ...] = ()
     canary: CanaryFigures | None = None
@@ -223,7 +225,7 @@ def _fair(facts: GateFacts, largest: float) -> Gate:
     return Gate(
         name="fairness",
         result=GateResult.PASSED if facts.gap <= largest else GateResult.FAILED,
-        said=f"the largest gap of {facts.figure} between hospitals is {facts.gap:.3f}, at most "
-        f"{largest:.3f} is allowed"
+        said=f"the largest gap of {facts.gap_figure or facts.figure} between hospitals is "
+        f"{facts.gap:.3f}, at most {largest:.3f} is allowed"
         + (f"; of {', '.join(facts.gap_without)} nothing is known" if facts.gap_without else ""),
     )

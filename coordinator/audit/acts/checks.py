@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from coordinator.audit.acts.accounts import check_accounts, check_links
 from coordinator.audit.acts.changes import check_changes
-from coordinator.audit.acts.governed_entries import check_entries, check_rows
+from coordinator.audit.acts.governed_entries import check_entries, check_rows, simulated_runs
 from coordinator.audit.acts.history import history_of
 from coordinator.audit.acts.holds import check_holds
 from coordinator.audit.acts.incidents import check_incidents
@@ -58,7 +58,7 @@ def check_acts(
         check_accounts(session, rows, faults)
     with faults.checking("the linked identities"):
         check_links(session, rows, entries, faults)
-    check_entries(entries, sizes, rows, faults)
+    check_entries(entries, sizes, rows, simulated_runs(session), faults)
     with faults.checking("the acts about runs and alerts"):
         check_rows(session, entries, rows, faults)
     return len(taken)

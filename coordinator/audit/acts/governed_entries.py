@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from coordinator.audit.faults import Faults
 from coordinator.database.alert_tables import AlertRow
-from coordinator.database.store import RunRow
+from coordinator.database.store import ReferenceRow, RunRow
 from coordinator.governance.governance import ACT_ENTRY, FOUND
 from coordinator.governance.tables import ActRow
 from protocol.log.entry import LogEntry
@@ -71,9 +71,21 @@ class _Windows:
 
 
 def check_entries(
-    entries: Sequence[LogEntry], sizes: Sequence[int], rows: Sequence[ActRow], faults: Faults
+    entries: Sequence[LogEntry],
+    sizes: Sequence[int],
+    rows: Sequence[ActRow],
+    simulated: Mapping[str, str],
+    faults: Faults,
 ) -> None:
-    """Checks that each entry that only people may make lies within an act that allows it."""
+    """Checks that each entry that only people may make lies within an act that allows it.
+
+    Args:
+        entries: the whole log, in order.
+        sizes: the sizes of the signed heads, in order: what was logged at once.
+        rows: the acts.
+        simulated: the study of each simulated run; see ``simulated_runs``.
+        faults: takes what is found wrong.
+    """
     windows = _windows(entries, sizes, rows)
     governed = False
     for entry in entries:
@@ -81,11 +93,34 @@ def check_entries(
         allowed = _GOVERNED.get(entry.type)
         if not governed or allowed is None or entry.run is not None:
             continue
+        if _is_of_simulation(entry, entries, simulated):
+            continue
         if not any(windows[effect].covers(entry.seq) for effect in allowed & windows.keys()):
             faults.add(
                 f"audit entry {entry.seq} ({entry.type}) has no act of a person: it was done past "
                 "the service"
             )
+
+
+def simulated_runs(session: Session) -> Mapping[str, str]:
+    """Returns the digest of the study of each simulated run and pooled reference, by its name."""
+    runs = select(RunRow.id, RunRow.study_digest).where(RunRow.simulation.is_(True))
+    references = select(ReferenceRow.id, ReferenceRow.study_digest)
+    return {name: study for asked in (runs, references) for name, study in session.execute(asked)}
+
+
+def _is_of_simulation(
+    entry: LogEntry, entries: Sequence[LogEntry], simulated: Mapping[str, str]
+) -> bool:
+    """Whether a simulation registered a study as it began: in one transaction, so at one time."""
+    if entry.type != "study-registered" or entry.seq + 1 >= len(entries):
+        return False
+    begun = entries[entry.seq + 1]
+    return (
+        begun.run is not None
+        and begun.time == entry.time
+        and simulated.get(begun.run) == entry.payload
+    )
 
 
 def _windows(

@@ -1,6 +1,7 @@
 """Facts that gates judge a model's version by: its run's released figures, and attacks on it."""
 
 import json
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -39,7 +40,6 @@ def gate_facts(
     snapshot = signed.snapshot
     study = study_of_snapshot(session, snapshot)
     kind = TASK_FIGURES[study.task.kind].headline
-    gap, without = _gap(session, snapshot, study, kind)
     other, is_canary = None, line is not None and line.state.canary == snapshot.digest
     if production is not None:
         of = study_of_snapshot(session, production.snapshot)
@@ -52,8 +52,7 @@ def gate_facts(
         headline=headline_of(snapshot, kind),
         higher_is_better=kind.higher_is_better,
         production=other,
-        gap=gap,
-        gap_without=without,
+        **_gap(session, snapshot, study, kind),
         attacks=red_teams_of(session, snapshot.run),
         canary=canary_figures(session, line) if line is not None and is_canary else None,
     )
@@ -70,22 +69,24 @@ def headline_of(snapshot: Snapshot, kind: FigureKind) -> Interval | None:
     return Interval(**found[0]) if found else None
 
 
-def _gap(
-    session: Session, snapshot: Snapshot, study: Study, kind: FigureKind
-) -> tuple[float | None, tuple[str, ...]]:
-    """Returns the largest gap of the headline, or of a hospital's own figure, between hospitals.
+def _gap(session: Session, snapshot: Snapshot, study: Study, kind: FigureKind) -> dict[str, Any]:
+    """Returns the facts about the largest gap between hospitals; empty where none is known.
 
-    Beside it stand the hospitals whose figures are not known: the gap of all may be larger.
+    It is of the headline, or of a hospital's own figure: ``gap_figure`` says which. Beside it
+    stand the hospitals whose figures are not known: the gap of all may be larger.
     """
     payload = released_at_end(session, snapshot.run, study)
     if payload is None:
-        return None, ()
+        return {}
     sites = released_from(json.loads(payload)).sites
-    names = [kind.name, *(one.name for one in TASK_FIGURES[study.task.kind].site)]
-    for name in names:
-        known = {site: figures[name] for site, figures in sites.items() if name in figures}
+    for figure in (kind, *TASK_FIGURES[study.task.kind].site):
+        known = {site: of[figure.name] for site, of in sites.items() if figure.name in of}
         gap = largest_gap(known)
         if gap is not None:
             lacking = {*study.site_names} - {a for a, one in known.items() if one.value is not None}
-            return gap.value, tuple(sorted(lacking))
-    return None, ()
+            return {
+                "gap": gap.value,
+                "gap_figure": figure.title,
+                "gap_without": tuple(sorted(lacking)),
+            }
+    return {}

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from collegium.cli import main as cli
+from collegium.models.difference import _facts
 from collegium.verification.proofs import verify_proof
 from compliance.reports.basis import Evidenced
 from compliance.reports.evidence import ReportSubject
@@ -19,6 +21,7 @@ from compliance.storage.clock import timestamp, utc_now
 from coordinator.database.store import Store, logged_entries
 from coordinator.database.workspace import Workspace
 from coordinator.governance.models.lines import line_of
+from coordinator.governance.models.snapshots import signed_snapshot
 from coordinator.views.views import open_views
 from protocol.errors import FederationError, PolicyRefused, StoreBroken
 from protocol.identity.roster import SigningKey
@@ -131,6 +134,16 @@ def test_two_models_differ_in_what_their_snapshots_say_and_in_their_parameters(d
     assert all(distance > 0 for distance in found["parameters"].values())
     same = desk.told("models", "diff", "run-1", "run-1")
     assert same["facts"] == {} and set(same["parameters"].values()) == {0.0}
+
+
+def test_a_difference_tells_epsilon_as_a_promise_does_and_not_in_millionths(desk: Desk) -> None:
+    with closing(Store.for_reading(Workspace.open(desk.out).database)) as store:
+        with store.read() as session:
+            snapshot = signed_snapshot(session, "run-1").snapshot
+    first, *others = snapshot.privacy
+    promise = replace(first, epsilon=7_995_235, evaluation_epsilon=999_539)
+    told = _facts(replace(snapshot, privacy=(promise, *others)))[f"privacy of {promise.site}"]
+    assert "epsilon 8, evaluation_epsilon 1," in str(told)
 
 
 @pytest.mark.parametrize(

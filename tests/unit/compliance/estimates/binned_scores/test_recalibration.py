@@ -111,3 +111,14 @@ def test_the_store_keeps_it() -> None:
     released = Released(figures={}, sites={}, recalibration=LINE)
     assert released_from(released_json(released)).recalibration == LINE
     assert "recalibration" not in released_json(Released(figures={}, sites={}))
+
+
+@pytest.mark.parametrize(
+    ("intercept", "slope", "of_low", "of_high"),
+    [(0.3, 600.0, 0.0, 1.0), (-900.0, 1.0, 0.0, 0.0), (900.0, 1.0, 1.0, 1.0)],
+)
+def test_a_line_of_hardly_trained_models_gives_risks_however_steep_it_is(
+    intercept: float, slope: float, of_low: float, of_high: float
+) -> None:
+    line = Recalibration(intercept=intercept, slope=slope, is_needed=True)
+    assert line.risk(0.1) == pytest.approx(of_low) and line.risk(0.9) == pytest.approx(of_high)

@@ -216,3 +216,9 @@ def test_a_canary_passes_once_it_was_evaluated_at_its_hospitals_and_holds_there(
 def test_a_model_that_asks_for_no_evaluation_of_canaries_has_no_such_gate() -> None:
     facts = replace(GOOD, canary=replace(TRIED, canary=None))
     assert "canary" not in _results(facts, replace(RULES, canary_evaluation=False))
+
+
+def test_the_gate_for_fairness_names_the_figure_whose_gap_it_judges() -> None:
+    facts = replace(GOOD, gap_figure="accuracy")
+    said = {gate.name: gate.said for gate in judge(facts, RULES)}
+    assert said["fairness"].startswith("the largest gap of accuracy between hospitals is 0.050")

@@ -12,9 +12,13 @@ from compliance.audit.log import NewEntry
 from compliance.governance.models.gates import GateRules
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import check_records
+from coordinator.database.store import RunRow
 from coordinator.governance.models.tables import ModelEventRow, ModelLineRow
+from coordinator.rounds.run_records import RunRecord
+from protocol.identity.roster import parse_roster
 from tests.support.hospital.people import ADA
 from tests.support.simulated.registered_models import RULES, Register
+from tests.support.simulated.studies import small_study
 
 
 @pytest.fixture
@@ -43,6 +47,23 @@ def _rewritten(
         record = transaction.write(row)
         entry = NewEntry(type="note", run_id=None, payload=record, record=record)
         transaction.log([entry], key)
+
+
+@pytest.mark.parametrize("simulation", [True, False])
+def test_a_study_needs_a_persons_act_where_no_simulation_registers_it_as_it_begins(
+    register: Register, simulation: bool
+) -> None:
+    store, key = register.store, register.workspace.signing_key()
+    with store.read() as session:
+        roster = parse_roster(session.get_one(RunRow, "run-1").roster_json.encode())
+    another = small_study().model_copy(update={"title": "Another study"})
+    record = RunRecord(store, key, roster, another, "run-3")
+    record.begin(sweep=None, simulation=simulation, test_noise=False)
+    faults = Faults()
+    with store.read() as session:
+        check_records(session, key.public, faults)
+    told = [one.what for one in faults.found if "study-registered" in one.what]
+    assert len(told) == (0 if simulation else 1)
 
 
 @pytest.mark.parametrize(
