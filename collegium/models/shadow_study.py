@@ -71,7 +71,7 @@ def shadow_text(own: Study, canary: Study, sites: tuple[str, ...], model: Shadow
         "purpose": f"Evaluate a released model ({model.role}) on the test patients of the "
         f"hospitals that try a canary; nothing is trained. {own.purpose.strip()}"[:2000],
         "cohort": _cohort(short["cohort"], shared["cohort"]),
-        **({"partition": shared["partition"]} if canary.partition is not None else {}),
+        **_partition(canary, sites),
         "sites": [_site(canary, name) for name in sites],
         "split": shared.get("split", {"method": "keyed_hash"}),
         "task": _without(short["task"], _OF_LEARNING) | {"pretrained": pretrained},
@@ -128,6 +128,16 @@ def _require_evaluable(own: Study, canary: Study, sites: tuple[str, ...]) -> Non
             f"{canary.name}: its records are dealt to all its hospitals at random; among fewer "
             "they would be dealt otherwise, and training patients would be tested"
         )
+
+
+def _partition(canary: Study, sites: tuple[str, ...]) -> dict[str, Any]:
+    """Returns a simulation's partition, of which other hospitals' records are left out."""
+    if canary.partition is None:
+        return {}
+    said = canary.partition.model_dump(mode="json", exclude_defaults=True)
+    if set(sites) != set(canary.site_names):
+        said["how"]["others"] = "leave_out"  # by a column: others are refused above
+    return {"partition": said}
 
 
 def _cohort(own: dict[str, Any], canary: dict[str, Any]) -> dict[str, Any]:

@@ -67,10 +67,10 @@ def _by_column(
     for place, token in enumerate(wanted):
         owners[found == token] = place
     homeless = int((owners < 0).sum())
-    if homeless:
+    if homeless and rule.others == "refuse":
         raise CohortRefused(
             f"column {rule.column!r}: {homeless} records belong to none of the {len(sites)} sites; "
-            "add a site with that value, or take the records out"
+            "add a site with that value, take the records out, or write `others: leave_out`"
         )
     return owners
 

@@ -264,6 +264,10 @@ def audit_verify_proof(
         except MessageRefused as error:
             raise StoreBroken(f"{file} proves nothing: {error}") from error
     tell(f"verified  entry {found['index']} of {found['size']} under root {found['root']}")
+    if found["entry"] is not None:
+        about = f" of run {found['entry']['run']}" if found["entry"].get("run") else ""
+        tell(f"proven    {found['entry']['type']}{about}, {found['entry']['time']}")
+        tell(f"about     {found['entry']['payload']}")
     names = [one["name"] for one in found["cosigned_by"]]
     tell(f"cosigned by {', '.join(names) or 'nobody that was asked for'}")
     emit(found, as_json)

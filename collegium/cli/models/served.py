@@ -37,7 +37,9 @@ def served(
         tell(f"  {since['kind']} at {since['time']}, entry {found['entry']} of the log")
     for said in _stated(found):
         tell(f"  {said}")
-    if to is not None and found["entry"] is not None:
+    if to is not None and found["entry"] is None:
+        say("proof      none is written: of what was not served there is no entry")
+    elif to is not None:
         say(f"proof      {to}: collegium audit verify-proof {to} --key KEY")
     emit(found, as_json)
 

@@ -6,7 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from collegium.cli.coordinator.persons import As, perform_as
-from collegium.cli.models.options import Name, Reason, Version, model_line, version_digest
+from collegium.cli.models.options import (
+    Name,
+    Reason,
+    Version,
+    model_line,
+    model_version,
+    version_digest,
+)
 from collegium.cli.options import AsJson, Records
 from collegium.output.console import answer, emit, say
 
@@ -184,7 +191,11 @@ def _act(
     if what != "register":
         model_line(out, name)  # before anybody is asked to confirm it
     told = perform_as(out, as_key, f"model.{what}", ("model", name), details)
-    if not told["waits"]:
+    if told["waits"]:
+        for gate in model_version(out, name, details["version"]).gates:
+            if gate.result != "passed":
+                say(f"kept back  by the gate {gate.name}, {gate.result} now: {gate.said}")
+    else:
         at = f" at {', '.join(told['canary_sites'])}" if told["canary"] == told["version"] else ""
         say(f"{told['stage']:<10} {told['version'][:12]} of {name}{at}")
     emit(told, as_json)

@@ -90,7 +90,9 @@ def proven_entry(folder: Path, name: str, trusted: bytes) -> tuple[int, LogEntry
         found = verify_tlog_proof(proof, proof.extra, policy)
         return found.index, parse_log_entry(proof.extra)
     except MessageRefused as error:
-        raise MessageRefused(f"{name} proves nothing in the trusted log: {error}") from error
+        raise MessageRefused(
+            f"{name} proves nothing in the log whose key begins {trusted.hex()[:16]}: {error}"
+        ) from error
 
 
 def _digest_of(path: Path) -> str:

@@ -109,7 +109,7 @@ class RecordedRun:
         gone: list[str] = []
         for kind, number in self._rounds():
             name = self._name(kind, number)
-            tell(f"{name}: its sum is computed again")
+            tell(f"{name}: its sum, where the masked vectors are kept")
             try:
                 recompute(
                     self._session, archive, public,

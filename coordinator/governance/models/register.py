@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from compliance.audit.log import NewEntry
+from compliance.facts.figures import TASK_FIGURES
 from compliance.governance.models.comparison import CanaryFigures, canary_verdict
 from compliance.governance.models.gate import Gate, GateResult
 from compliance.governance.models.gates import GateFacts, GateRules, judge, read_rules
@@ -29,6 +30,7 @@ from coordinator.governance.models.tables import ModelEventRow, ModelLineRow
 from protocol.errors import PolicyRefused
 from protocol.identity.roster import SigningKey, parse_roster
 from protocol.identity.timestamps import write_time
+from protocol.study.study import Study
 from protocol.transport.snapshot import SignedSnapshot, Snapshot
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -70,7 +72,7 @@ class ModelRegister:
 
         Raises:
             PolicyRefused: the snapshot is of another task or label than the line's, or the
-                thresholds are not those of the line.
+                thresholds are not those of the line, or can never be met.
             MessageRefused: a signature of the snapshot does not verify.
             QuorumLost: fewer hospitals have signed it than must.
         """
@@ -95,6 +97,7 @@ class ModelRegister:
             entries = []
             if row is None:
                 rules = wanted or GateRules()
+                _require_attainable(rules, study)
                 row = ModelLineRow(
                     name=line,
                     rules_json=json.dumps(rules.to_json(), sort_keys=True),
@@ -320,6 +323,21 @@ def _require_alike(session: Session, name: str, snapshot: Snapshot) -> None:
         raise PolicyRefused(
             f"the snapshot of run {snapshot.run} predicts something else than the versions of "
             f"{name}: another task or label is another model"
+        )
+
+
+def _require_attainable(rules: GateRules, study: Study) -> None:
+    """Refuses a threshold that no figure of the study's task can ever meet.
+
+    Raises:
+        PolicyRefused: ``least`` is above the most that the headline can be.
+    """
+    kind = TASK_FIGURES[study.task.kind].headline
+    most = kind.high if kind.higher_is_better else None
+    if rules.least is not None and most is not None and rules.least > most:
+        raise PolicyRefused(
+            f"--least {rules.least:g}: {kind.title} is {most:g} at most, and a model's thresholds "
+            "stay as they were when it was founded"
         )
 
 

@@ -132,6 +132,8 @@ def _scoring(study: Study) -> dict[str, Any]:
 def _testing(study: Study, sites: tuple[str, ...]) -> dict[str, Any]:
     """Returns what a study says of who is tested at some hospitals, and what they are promised."""
     said = study.model_dump(mode="json", include={"split", "partition"})
+    if said["partition"] is not None:  # a study of the canary's hospitals leaves others out
+        said["partition"]["how"].pop("others", None)
     privacy = study.privacy
     promised = (privacy.unit, privacy.delta) if isinstance(privacy, PatientPrivacy) else None
     return said | {

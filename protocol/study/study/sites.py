@@ -37,10 +37,17 @@ class Site(FrozenModel):
 
 
 class PartitionByColumn(FrozenModel):
-    """A simulation's partitioning rule: the site is written in a column."""
+    """A simulation's partitioning rule: the site is written in a column.
+
+    Records of which it names no site of the study are refused, or left out with ``others``: of a
+    study of some of the hospitals.
+    """
 
     rule: Literal["column"]
     column: str = Field(min_length=1)
+    others: Literal["refuse", "leave_out"] = Field(
+        default="refuse", exclude_if=lambda what: what == "refuse"
+    )
 
 
 class PartitionBySkew(FrozenModel):

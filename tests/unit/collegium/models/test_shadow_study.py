@@ -3,6 +3,7 @@
 import pytest
 
 from collegium.models.shadow_study import ShadowModel, shadow_text
+from coordinator.rounds.ending.canary_figures import _testing
 from protocol.errors import StudyRefused
 from protocol.study.privacy import NoPrivacy
 from protocol.study.study import Study
@@ -96,3 +97,15 @@ def test_records_that_are_dealt_at_random_are_not_dealt_to_fewer_hospitals() -> 
     assert shadow(own, sites=own.site_names).partition == own.partition
     with pytest.raises(StudyRefused, match="dealt to all its hospitals at random"):
         shadow(own)
+
+
+def test_of_records_in_one_file_those_of_other_hospitals_are_left_out() -> None:
+    text = TABLE_STUDY + "partition: {records: all.csv, how: {rule: column, column: ward}}\n"
+    for site in ("east", "north", "south", "west"):
+        text = text.replace(f", records: {site}.csv", "")
+    own = read_study(text)
+    assert shadow(own, sites=own.site_names).partition == own.partition
+    made = shadow(own).partition
+    assert made is not None and own.partition is not None
+    assert made.how.model_dump() == own.partition.how.model_dump() | {"others": "leave_out"}
+    assert _testing(shadow(own), SITES) == _testing(own, SITES)  # the same patients, so it counts

@@ -108,6 +108,15 @@ def test_patient_of_two_hospitals_is_a_patient_of_both():
     assert hands["a"].patient_keys == ("7",) and hands["b"].patient_keys == ("7", "8")
 
 
+def test_records_of_other_hospitals_are_left_out_where_the_study_says_so():
+    how = {"rule": "column", "column": "ward", "others": "leave_out"}
+    rule = Partitioning.model_validate({"records": "all.csv", "how": how})
+    hands = partition_records(records_of(range(4), ward=["a", "b", "d", "c"]), rule, SITES)
+    assert {name: hand.rows.tolist() for name, hand in hands.items()} == {
+        "a": [0], "b": [10], "c": [30],
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("ward", "sites", "message"),
     [

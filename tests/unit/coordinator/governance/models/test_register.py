@@ -63,6 +63,13 @@ def test_who_has_no_right_moves_no_version(register: Register) -> None:
             register.act(action, name, version=register.first, sites=("east",))
 
 
+def test_a_threshold_that_no_version_can_meet_founds_no_model(register: Register) -> None:
+    asked = json.dumps(GateRules(least=80.0).to_json())
+    with pytest.raises(PolicyRefused, match="--least 80: AUROC is 1 at most"):
+        register.act("register", version=register.first, rules=asked)
+    register.act("register", version=register.first, rules=RULES)
+
+
 def test_a_gate_that_is_open_or_failed_keeps_a_version_back_and_says_why(
     register: Register,
 ) -> None:
