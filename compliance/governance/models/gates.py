@@ -193,9 +193,9 @@ def _no_worse(facts: GateFacts, production: Interval, margin: float) -> Gate:
     return Gate(
         name="regression",
         result=GateResult.FAILED if found.is_worse(margin) else GateResult.PASSED,
-        said=f"{facts.figure} is better by {found.value:+.3f} than that of the version in "
-        f"production (+/- {found.half:.3f}); a regression is below -{margin:.3f}, or shown to be "
-        "below 0",
+        said=f"{facts.figure} is {'worse' if found.value < 0 else 'better'} by "
+        f"{abs(found.value):.3f} (+/- {found.half:.3f}) than that of the version in production; a "
+        f"regression is worse by more than {margin:.3f}, or shown to be worse at all",
     )
 
 
