@@ -95,6 +95,8 @@ def propose(
     """Proposes a person, or a new key for one. A second person confirms."""
     details = {"key": public, "roles": tuple(role), "days": days}
     told = perform_as(home, as_key, "person.add", ("person", name), details)
+    if not told["waits"]:  # of the only administrator
+        say(f"registered {name}: {', '.join(role)}; nobody else is here to confirm it")
     emit(told, as_json)
 
 

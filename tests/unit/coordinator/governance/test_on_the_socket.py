@@ -201,6 +201,7 @@ def test_commands_of_people_by_two(
     run(monkeypatch, "people", "found", ADA, *where, *ada)
     add = ("people", "propose", BEA, "--key", public, "--role", "lead", "--role", "auditor")
     assert run(monkeypatch, *add, *where, *ada) == 0
+    assert f"registered {BEA}: lead, auditor; nobody else" in capsys.readouterr().err
     invite = ("coordinator", "invite", "lyon", "--to", to)
     capsys.readouterr()
     assert "needs a person here" in refused(monkeypatch, capsys, *invite, *where)
