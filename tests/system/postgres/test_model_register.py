@@ -54,7 +54,7 @@ def test_a_register_lives_through_every_kind_of_event_and_its_log_verifies(
     register.to_canary(second)
     assert followed(GOOD) is EventKind.CANARY_EVALUATED
     assert followed(Interval(value=None, low=None, high=None, note="too few")) is None
-    assert followed(BAD) is EventKind.CANARY_ENDED
+    register.act("end-canary", version=second, reason="other hospitals try it")
     assert register.stages[second] is Stage.CANDIDATE
     register.act("canary", version=second, sites=("west",))
     register.people.confirm(BEA, register.act("promote", version=second)["change"])
@@ -66,6 +66,10 @@ def test_a_register_lives_through_every_kind_of_event_and_its_log_verifies(
     assert register.stages == {first: Stage.PRODUCTION, second: Stage.CANDIDATE}
     later = desk.statement(second, number=2, since=desk.now(), until=desk.now())
     desk.take(later)
+    register.act("canary", version=second, sites=("east", "north"))
+    assert followed(BAD) is EventKind.CANARY_ENDED
+    with pytest.raises(PolicyRefused, match="ended by itself"):
+        register.act("canary", version=second, sites=("east",))
     register.act("retire", version=second, reason="superseded")
     with pytest.raises(PolicyRefused, match="is retired"):
         register.act("canary", version=second, sites=("east",))

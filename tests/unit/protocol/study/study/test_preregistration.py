@@ -5,7 +5,7 @@ import pytest
 from protocol.errors import StudyRefused
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
-from protocol.study.variants import question, rule_of_tests, settings, target
+from protocol.study.variants import question, rule_of_tests, settings, targets
 from tests.support.simulated.preregistered import PREREGISTRATION, preregistered
 from tests.support.simulated.studies import MONITORING_STUDY, TABLE_STUDY, changed, small_study
 
@@ -110,6 +110,6 @@ def test_the_rule_of_tested_patients_is_a_hospitals_own_key_whatever_the_share()
         == rule_of_tests(other)
         != rule_of_tests(read_study(changed("patient_key: patient", "patient_key: row")))
     )
-    assert target(plain) == target(other)
-    assert target(plain) == target(read_study(changed("positive: [1]", "positive: [1, 2]")))
-    assert target(plain) != target(read_study(TABLE_STUDY.replace(" ill", " died")))
+    assert targets(plain) == targets(other)
+    assert targets(plain) == targets(read_study(changed("positive: [1]", "positive: [1, 2]")))
+    assert not targets(plain) & targets(read_study(TABLE_STUDY.replace(" ill", " died")))
