@@ -194,18 +194,6 @@ def test_an_incident_goes_its_way_through_the_forms_of_two_people(
     assert incident.incident.steps[1].confirmed_by == BEA
 
 
-def test_the_open_tab_stays_open_when_an_act_changes_its_label(
-    seen_by: SeenBy, people: People
-) -> None:
-    lead = seen_by(CLEO)
-    page = lead.look("approvals")
-    assert page.session_state["approvals tab"] == "Changes by two people"
-    page.session_state["approvals tab"] = "Incidents"
-    page.text_input(key="incident title").set_value("a laptop is lost")
-    lead.press(page, "Open the incident")
-    assert page.session_state["approvals tab"] == "Incidents (1)"
-
-
 def test_a_late_notification_is_an_alarm(seen_by: SeenBy, people: People, folder: Path) -> None:
     open_one(people)
     change(folder, "UPDATE incident SET due_at = '2020-01-01T00:00:00.000Z'")
