@@ -6,6 +6,7 @@ patients are counted, under the same promise. The register counts no evaluation 
 (``coordinator.rounds.ending.canary_figures``).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from protocol.study.privacy import PatientPrivacy
 from protocol.study.strategies.registry import strategy_of
 from protocol.study.study import PartitionBySkew, Study
 from protocol.study.study_file import read_study
+from protocol.study.variants import OF_INTERIM, OF_LEARNING
 
 _HEAD = """\
 # Evaluates a released model at the hospitals that try a canary: {snapshot}
@@ -23,9 +25,6 @@ _HEAD = """\
 """
 #: Keys that say which form a section has: they stay, also where they are the usual ones.
 _FORMS = frozenset({"kind", "method", "mode", "rule", "strategy", "_target_", "collegium"})
-#: What of a task says how to learn, and of an evaluation when.
-_OF_LEARNING = ("pretrained", "trained_layers", "adapters", "augmentation")
-_OF_INTERIM = ("epsilon", "every", "roll_back")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +56,7 @@ def shadow_text(own: Study, canary: Study, sites: tuple[str, ...], model: Shadow
     """
     _require_evaluable(own, canary, sites)
     shared = _short(canary)
-    evaluation = _without(shared.get("evaluation", {}), _OF_INTERIM)
+    evaluation = _without(shared.get("evaluation", {}), OF_INTERIM)
     pretrained = {
         "file": model.file,
         "sha256": model.sha256,
@@ -74,7 +73,7 @@ def shadow_text(own: Study, canary: Study, sites: tuple[str, ...], model: Shadow
         **_partition(canary, sites),
         "sites": [_site(canary, name) for name in sites],
         "split": shared.get("split", {"method": "keyed_hash"}),
-        "task": _without(short["task"], _OF_LEARNING) | {"pretrained": pretrained},
+        "task": _without(short["task"], OF_LEARNING) | {"pretrained": pretrained},
         "privacy": _privacy(canary),
         "aggregation": _aggregation(canary, sites),
         "evaluation": evaluation,
@@ -179,7 +178,7 @@ def _aggregation(study: Study, sites: tuple[str, ...]) -> dict[str, Any]:
     return said or {"colluders": study.aggregation.colluders}
 
 
-def _without(section: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+def _without(section: dict[str, Any], keys: Collection[str]) -> dict[str, Any]:
     return {key: value for key, value in section.items() if key not in keys}
 
 

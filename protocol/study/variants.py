@@ -15,6 +15,10 @@ from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PerSitePrivacy
 from protocol.study.strategies.registry import changed
 from protocol.study.study import KeyedHashSplit, Site, Study
 
+#: What of a task says how to learn, and of an evaluation when: of no meaning to a model that is
+#: given. Whoever writes a study of one, and whoever takes its figures, leave the same out.
+OF_LEARNING = frozenset({"pretrained", "trained_layers", "adapters", "augmentation"})
+OF_INTERIM = frozenset({"epsilon", "every", "roll_back"})
 #: As much as a study may declare: it keeps every epsilon, until ``with_noise`` says how much is
 #: needed.
 _MAX_NOISE = 1000.0

@@ -191,11 +191,11 @@ def _act(
     if what != "register":
         model_line(out, name)  # before anybody is asked to confirm it
     told = perform_as(out, as_key, f"model.{what}", ("model", name), details)
-    if told["waits"]:
+    if told["waits"] and what == "promote":
         for gate in model_version(out, name, details["version"]).gates:
             if gate.result != "passed":
                 say(f"kept back  by the gate {gate.name}, {gate.result} now: {gate.said}")
-    else:
+    if not told["waits"]:
         at = f" at {', '.join(told['canary_sites'])}" if told["canary"] == told["version"] else ""
         say(f"{told['stage']:<10} {told['version'][:12]} of {name}{at}")
     emit(told, as_json)

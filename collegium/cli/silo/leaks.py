@@ -39,13 +39,12 @@ def leak_check(
 
     usual = GateRules()  # as a model's that was founded without thresholds of its own
     say("attacking the model on this hospital's own patients; nothing leaves")
+    if largest_advantage is None:
+        largest_advantage = usual.largest_advantage
+    if largest_exposure is None:
+        largest_exposure = usual.largest_exposure
     found = check_leaks(
-        home,
-        run,
-        largest_advantage=usual.largest_advantage
-        if largest_advantage is None
-        else largest_advantage,
-        largest_exposure=usual.largest_exposure if largest_exposure is None else largest_exposure,
+        home, run, largest_advantage=largest_advantage, largest_exposure=largest_exposure
     )
     answer(as_json)(*_lines(found), STAYS_HERE)
     emit(found.to_json(), as_json)

@@ -24,11 +24,7 @@ from coordinator.governance.models.snapshots import signed_snapshot
 from coordinator.rounds.run_course import evaluations_of
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
-
-#: What of a task says how to learn, of an evaluation when, and of a cohort at what time.
-_OF_LEARNING = frozenset({"pretrained", "trained_layers", "adapters", "augmentation"})
-_OF_INTERIM = frozenset({"epsilon", "every", "roll_back"})
-_OF_TIME = frozenset({"window"})
+from protocol.study.variants import OF_INTERIM, OF_LEARNING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +119,8 @@ def _evaluations(
 def _scoring(study: Study) -> dict[str, Any]:
     """Returns what a study says of how a record becomes a score."""
     return {
-        "cohort": study.cohort.model_dump(mode="json", exclude=set(_OF_TIME)),
-        "task": study.task.model_dump(mode="json", exclude=set(_OF_LEARNING)),
+        "cohort": study.cohort.model_dump(mode="json", exclude={"window"}),
+        "task": study.task.model_dump(mode="json", exclude=set(OF_LEARNING)),
         "recipes": [one.model_dump(mode="json") for one in study.recipes],
     }
 
@@ -139,7 +135,7 @@ def _testing(study: Study, sites: tuple[str, ...]) -> dict[str, Any]:
     return said | {
         "seed": study.seeds.split,
         "window": getattr(study.cohort, "window", None),
-        "evaluation": study.evaluation.model_dump(mode="json", exclude=set(_OF_INTERIM)),
+        "evaluation": study.evaluation.model_dump(mode="json", exclude=set(OF_INTERIM)),
         "sites": [
             (site, study.site(site).records, study.site(site).value) for site in sorted(sites)
         ],
