@@ -124,4 +124,4 @@ def _of_some_log(note: bytes, policy: WitnessPolicy) -> Checkpoint:
         checkpoint = parse_checkpoint(text, of_any_log=True)
         if checkpoint.origin == log.key.name:
             return checkpoint
-    raise MessageRefused("the head is signed by no log of the policy")
+    raise MessageRefused("the head is signed by no log that is trusted here")
